@@ -1,0 +1,72 @@
+"""ExactSteps: ends `fit` after an exact number of optimizer steps, in the middle of an epoch if need be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from dlth_tf import masking
+from dlth_tf.errors import BadInput
+
+
+class ExactSteps(tf.keras.callbacks.Callback):
+    """Ends `fit` once the optimizer has made `steps` steps; the last execution is shortened to make the count exact.
+
+    Args:
+      steps: optimizer steps, counted from a fresh optimizer.
+    """
+
+    _supports_tf_logs = True  # no copy of the metrics to the host at every step
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self._done = self._execution = 1
+
+    def iterations(self) -> int:
+        """Steps that the optimizer has made."""
+        return int(masking.inner_optimizer(self.model).iterations.numpy())
+
+    def steps_per_execution(self) -> int:
+        """The model's, as compiled."""
+        if self.model.autotune_steps_per_execution:
+            raise BadInput("steps_per_execution", "auto", "must be a number here, since Keras would change it while the steps are counted")
+        counter = self.model._steps_per_execution
+        return 1 if counter is None else int(counter.numpy())
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts counting where the optimizer stands."""
+        self._execution, self._done = self.steps_per_execution(), self.iterations()
+        self._last_batch = -1
+        if self._done >= self.steps:
+            self.model.stop_training = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Batch numbers start anew."""
+        self._last_batch = -1
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Shortens the execution that would go beyond the last step."""
+        if self.steps - self._done < self._execution:
+            self.model._steps_per_execution.assign(max(1, self.steps - self._done))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts on the host; the optimizer is asked only near the end (it skips steps whose gradients overflow)."""
+        if self.steps - self._done <= self._execution:
+            self._done = self.iterations()
+        else:
+            self._done += batch - self._last_batch
+        self._last_batch = batch
+        if self._done >= self.steps:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Gives the model its own steps_per_execution back."""
+        if self._execution > 1:
+            self.model._steps_per_execution.assign(self._execution)
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` that is at most `most`."""
+    return next(divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0)

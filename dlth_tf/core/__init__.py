@@ -1,0 +1,8 @@
+"""The paper as small pure functions and frozen values: NumPy only."""
+
+from dlth_tf.core.allocation import ALLOCATIONS, removed_count, uniform
+from dlth_tf.core.granularity import keep_highest
+from dlth_tf.core.penalty import Staircase, staircase
+from dlth_tf.core.ticket import Ticket
+
+__all__ = ["ALLOCATIONS", "Staircase", "Ticket", "keep_highest", "removed_count", "staircase", "uniform"]

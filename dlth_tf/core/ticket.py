@@ -1,0 +1,178 @@
+"""A ticket: which weights of a network stay, and where that choice came from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlth_tf import files
+from dlth_tf.errors import BadInput
+
+FORMAT = "dlth_tf ticket 1"
+MOST_SIDECAR_BYTES = 16 * 2**20
+Plain = str | int | float | bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket(Mapping[str, np.ndarray]):
+    """Named boolean masks, True = kept, keyed "layer_name/weight" ("conv1/kernel").
+
+    Tensors that a ticket does not name are kept whole. The masks are copied, checked and made read-only.
+
+    Attributes:
+      masks: name -> boolean array of the weight's shape.
+      provenance: where the ticket came from (method, seed, sparsity, ...): plain values only.
+
+    Raises:
+      BadInput: a mask that is not boolean (0/1 numbers are accepted), or that keeps nothing; an unusable name.
+    """
+
+    masks: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Plain] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "masks", types.MappingProxyType({n: _checked(n, m) for n, m in self.masks.items()}))
+        for key, value in self.provenance.items():
+            if not isinstance(key, str) or not isinstance(value, Plain) or (isinstance(value, float) and not math.isfinite(value)):
+                raise BadInput("provenance", f"{key}: {value!r}", "must map names to text, numbers, booleans or None")
+        object.__setattr__(self, "provenance", types.MappingProxyType(dict(self.provenance)))
+
+    @classmethod
+    def from_masks(cls, masks: Mapping[str, Any], **provenance: Plain) -> Ticket:
+        """A ticket from masks of one's own; `provenance` is noted with it.
+
+        >>> Ticket.from_masks({"fc1/kernel": [[True, False], [True, True]]}, origin="by hand").sparsity
+        0.25
+        """
+        return cls(masks, provenance)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.masks)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __eq__(self, other: object) -> bool:
+        """Two tickets are equal when they keep the same weights; where they came from does not matter."""
+        if not isinstance(other, Ticket):
+            return NotImplemented
+        return self.keys() == other.keys() and all(np.array_equal(self[n], other[n]) for n in self)
+
+    def __hash__(self) -> int:
+        return hash(files.arrays_sha256(self.masks))
+
+    def __repr__(self) -> str:
+        return f"Ticket({len(self)} tensors, {self.removed:,} of {self.size:,} weights removed, {dict(self.provenance)})"
+
+    @property
+    def size(self) -> int:
+        """The number of weights in all named tensors."""
+        return sum(mask.size for mask in self.masks.values())
+
+    @property
+    def kept(self) -> int:
+        """The number of weights that stay."""
+        return sum(int(mask.sum()) for mask in self.masks.values())
+
+    @property
+    def removed(self) -> int:
+        """The number of weights that are removed."""
+        return self.size - self.kept
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction removed, over the tensors that the ticket names; 0 for a ticket that names none."""
+        return self.removed / self.size if self.size else 0.0
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """name -> {"shape": [...], "kept": int, "removed": int}."""
+        return {n: {"shape": list(m.shape), "kept": int(m.sum()), "removed": int(m.size - m.sum())} for n, m in self.masks.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the masks, bit-packed, to `path` (.npz) and what describes them to the .json beside it, each atomically."""
+        path = _npz_path(path)
+        data = files.npz_bytes({name: np.packbits(mask, axis=None) for name, mask in self.masks.items()})
+        files.write_atomic(path, data)
+        files.write_json(
+            path.with_suffix(".json"),
+            {"format": FORMAT, "provenance": dict(self.provenance), "tensors": self.counts(), "sha256": files.sha256(data)},
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Ticket:
+        """Reads a ticket that `save` wrote; nothing in the files can run code or take more memory than they have bits.
+
+        Raises:
+          BadInput: a missing, corrupt, truncated or foreign file, with what is wrong in one sentence.
+        """
+        path = _npz_path(path)
+        try:
+            with open(path.with_suffix(".json"), "rb") as file:
+                text = file.read(MOST_SIDECAR_BYTES + 1)
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadInput("ticket", path, f"cannot be read ({error.strerror}: {Path(error.filename).name})") from None
+        try:
+            return _parse(text, data)
+        except ValueError as error:
+            raise BadInput("ticket", path, f"is not a ticket that can be used: {error}") from None
+
+
+def _npz_path(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise BadInput("ticket", path, "must be a file name that ends in .npz")
+    return path
+
+
+def _checked(name: str, mask: Any) -> np.ndarray:
+    if not isinstance(name, str) or not name or name != name.strip():
+        raise BadInput("ticket", repr(name), 'every mask needs a name such as "conv1/kernel"')
+    array = np.asarray(mask)
+    if array.dtype != bool and (array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all()):
+        raise BadInput("ticket", name, f"its mask must be boolean, or hold only 0 and 1, but is {array.dtype}")
+    array = array.astype(bool)  # always a copy
+    if array.size and not array.any():
+        raise BadInput("ticket", name, "its mask keeps nothing, and at least one weight of every tensor must stay")
+    array.setflags(write=False)
+    return array
+
+
+def _parse(text: bytes, data: bytes) -> Ticket:
+    if len(text) > MOST_SIDECAR_BYTES:
+        raise ValueError("its .json is larger than any ticket's")
+    try:
+        sidecar = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("its .json is not valid JSON") from None
+    if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
+        raise ValueError(f"its .json does not say {FORMAT!r}")
+    if sidecar.get("sha256") != files.sha256(data):
+        raise ValueError("the checksum in its .json is not that of the .npz (corrupt, truncated, or not its pair)")
+    tensors, provenance = sidecar.get("tensors"), sidecar.get("provenance")
+    if not isinstance(tensors, dict) or not isinstance(provenance, dict):
+        raise ValueError("its .json lacks the tensors or the provenance")
+    shapes = {name: _shape(name, entry, most=8 * len(data)) for name, entry in tensors.items()}
+    packed = files.parse_npz(data, {name: ((-(-math.prod(shape) // 8),), np.dtype("uint8")) for name, shape in shapes.items()})
+    ticket = Ticket({n: np.unpackbits(packed[n], count=math.prod(s)).astype(bool).reshape(s) for n, s in shapes.items()}, provenance)
+    if ticket.counts() != tensors:
+        raise ValueError("the counts in its .json are not those of its masks")
+    return ticket
+
+
+def _shape(name: str, entry: Any, most: int) -> tuple[int, ...]:
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and 0 <= n <= most for n in shape) or math.prod(shape) > most:
+        raise ValueError(f"the shape of {name} in its .json is not one that the .npz could hold")
+    return tuple(shape)

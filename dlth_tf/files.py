@@ -1,0 +1,116 @@
+"""The one writer and the one array reader: files appear whole or not at all, and nothing read here can run code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_HEADER_BYTES = 4096  # of one array in an .npz; NumPy's own are 128 for plain arrays
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Writes `data` beside `path`, flushes it to the disk, and renames it into place."""
+    path = Path(path)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as indented JSON; NaN and infinity are refused, since JSON has none."""
+    write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An uncompressed .npz of `arrays`: the same arrays give the same bytes at any time and place."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.ascontiguousarray(value) for name, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def parse_npz(data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None) -> dict[str, np.ndarray]:
+    """Reads an uncompressed .npz without pickles; no array can take more memory than the file holds bytes.
+
+    Args:
+      data: the file's bytes.
+      expected: name -> (shape, dtype). When given, exactly these arrays must be there.
+
+    Raises:
+      ValueError: with what is wrong, as the end of a sentence.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            if expected is not None and sorted(names) != sorted(expected):
+                raise ValueError(f"it holds the arrays {_short(names)}, expected are {_short(expected)}")
+            if any(info.compress_type != zipfile.ZIP_STORED or info.file_size > len(data) for info in archive.infolist()):
+                raise ValueError("its arrays are not stored the way this package stores them")
+            arrays = {name: _parse_npy(archive.read(info)) for name, info in zip(names, archive.infolist(), strict=True)}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, KeyError, OverflowError, MemoryError) as error:
+        raise ValueError(f"it is not a readable .npz file ({error})") from error
+    for name, (shape, dtype) in (expected or {}).items():
+        if arrays[name].shape != tuple(shape) or arrays[name].dtype != dtype:
+            raise ValueError(f"its array {name} is {arrays[name].dtype}{list(arrays[name].shape)}, expected is {np.dtype(dtype)}{list(shape)}")
+    return arrays
+
+
+def _parse_npy(raw: bytes) -> np.ndarray:
+    file = io.BytesIO(raw)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("unknown array format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
+    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError) as error:
+        raise ValueError(f"an array header is damaged ({error})") from error
+    if fortran or dtype.hasobject or dtype.kind not in "biuf":
+        raise ValueError(f"an array of dtype {dtype} is not allowed")
+    body = raw[file.tell() :]
+    if any(size < 0 for size in shape) or _product(shape) * dtype.itemsize != len(body):
+        raise ValueError("an array's header does not fit its data")
+    return np.frombuffer(body, dtype).reshape(shape)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= int(size)
+    return total
+
+
+def _short(names: Any, most: int = 6) -> str:
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def sha256(data: bytes) -> str:
+    """The hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes, in name order."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        total.update(f"{name}{list(value.shape)}{value.dtype.str}\n".encode())
+        total.update(value.tobytes())
+    return total.hexdigest()

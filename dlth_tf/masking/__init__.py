@@ -1,0 +1,29 @@
+"""The tf-mot side: the wrapper, wrap and strip, tickets on a model, the hook in the optimizer step, the optimizer as published."""
+
+from dlth_tf.masking.hook import StepHook, inner_optimizer, install, installed, uninstall
+from dlth_tf.masking.layer import FixedMask, MaskedLayer
+from dlth_tf.masking.table import layer_table
+from dlth_tf.masking.tickets import apply_ticket, choose, chosen_ticket, magnitude_ticket, random_ticket, remove
+from dlth_tf.masking.weights import PrunableWeight, prunable_weights
+from dlth_tf.masking.wrapping import strip, wrap
+
+__all__ = [
+    "FixedMask",
+    "MaskedLayer",
+    "PrunableWeight",
+    "StepHook",
+    "apply_ticket",
+    "choose",
+    "chosen_ticket",
+    "inner_optimizer",
+    "install",
+    "installed",
+    "layer_table",
+    "magnitude_ticket",
+    "prunable_weights",
+    "random_ticket",
+    "remove",
+    "strip",
+    "uninstall",
+    "wrap",
+]

@@ -1,0 +1,42 @@
+"""The table of every layer: pruned or dense, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from dlth_tf.masking.layer import MaskedLayer
+from dlth_tf.masking.weights import leaf_layers, prunable_weights
+from dlth_tf.masking.wrapping import why_dense
+
+COLUMNS = ("layer", "type", "weight", "shape", "parameters", "kept", "status", "why")
+
+
+def layer_table(model: tf.keras.Model) -> pd.DataFrame:
+    """One row per prunable weight, and one per layer that has none, in model order.
+
+    Returns:
+      Columns layer, type, weight, shape, parameters (of the weight, or of the layer), kept (parameters that the ticket
+      keeps), status ("pruned", "dense") and why.
+    """
+    wrapped = any(isinstance(layer, MaskedLayer) for layer in leaf_layers(model))
+    entries = list(prunable_weights(model).values()) if wrapped else []
+    rows: list[tuple] = []
+    for layer in leaf_layers(model):
+        if isinstance(layer, MaskedLayer):
+            rows += [_weight_row(entry) for entry in entries if entry.layer is layer]
+        else:
+            size = sum(int(np.prod(weight.shape)) for weight in layer.weights)
+            why = why_dense(layer) or ("left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it")
+            rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _weight_row(entry) -> tuple:
+    chosen, size = entry.chosen(), int(np.prod(entry.shape))
+    kept = int(chosen.sum())
+    status, why = ("pruned", f"{1 - kept / size:.2%} by the ticket") if kept < size else ("dense", "kept whole by the ticket, or no ticket yet")
+    layer = entry.layer.layer
+    weight = entry.name.removeprefix(layer.name + "/")
+    return layer.name, type(layer).__name__, weight, "x".join(map(str, entry.shape)), size, kept, status, why

@@ -1,0 +1,170 @@
+"""Tickets on a model: drawing one, choosing it, removing what it does not keep."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from dlth_tf import scores
+from dlth_tf.core import ALLOCATIONS, Ticket, keep_highest
+from dlth_tf.errors import BadInput
+from dlth_tf.masking.weights import PrunableWeight, prunable_weights
+
+GRANULARITIES = {"weight": keep_highest}
+REMOVE = {"smallest": 1, "largest": -1}
+
+
+def random_ticket(
+    model: tf.keras.Model,
+    sparsity: float,
+    seed: int = 0,
+    *,
+    allocation: str = "uniform",
+    granularity: str = "weight",
+    dense_layers: str | Sequence[str] = "auto",
+) -> Ticket:
+    """A uniformly random ticket of a wrapped model: a pure function of seed, tensor names and shapes.
+
+    Args:
+      model: wrapped and built; its weights are not looked at.
+      sparsity: fraction removed of every pruned tensor, at least 0 and below 1.
+      seed: any integer.
+      allocation: how the sparsity is spread over tensors ("uniform").
+      granularity: what is removed as one piece ("weight").
+      dense_layers: layer names, patterns, "first", "last" or "none", as a list or separated by commas; "auto" is
+        "first,last" for networks with convolutions, as in the paper's, and "last" for others.
+
+    Raises:
+      BadInput: a value out of range, an unknown name, or nothing left to prune.
+    """
+    shapes = {name: entry.shape for name, entry in prunable_of_ticket(model, dense_layers).items()}
+    drawn = scores.random(shapes, seed)
+    return _ticket(drawn, sparsity, allocation, granularity, pick="random", seed=seed)
+
+
+def magnitude_ticket(
+    model: tf.keras.Model,
+    sparsity: float,
+    *,
+    remove: str = "smallest",
+    allocation: str = "uniform",
+    granularity: str = "weight",
+    dense_layers: str | Sequence[str] = "auto",
+) -> Ticket:
+    """The ticket that the weights' present magnitudes choose; see `random_ticket` for the other arguments.
+
+    Args:
+      model: wrapped and built.
+      sparsity: fraction removed of every pruned tensor, at least 0 and below 1.
+      remove: "smallest" magnitudes, as in lottery tickets, or "largest".
+      allocation: how the sparsity is spread over tensors.
+      granularity: what is removed as one piece.
+      dense_layers: what is kept whole.
+    """
+    if remove not in REMOVE:
+        raise BadInput("remove", remove, f"must be one of {', '.join(REMOVE)}")
+    weights = {name: entry.weight.numpy() for name, entry in prunable_of_ticket(model, dense_layers).items()}
+    signed = {name: REMOVE[remove] * score for name, score in scores.magnitude(weights).items()}
+    return _ticket(signed, sparsity, allocation, granularity, pick=f"magnitude_{'min' if remove == 'smallest' else 'max'}")
+
+
+def _ticket(scored: Mapping[str, np.ndarray], sparsity: float, allocation: str, granularity: str, **provenance: object) -> Ticket:
+    if allocation not in ALLOCATIONS:
+        raise BadInput("allocation", allocation, f"must be one of {', '.join(ALLOCATIONS)}")
+    if granularity not in GRANULARITIES:
+        raise BadInput("granularity", granularity, f"must be one of {', '.join(GRANULARITIES)}")
+    kept = ALLOCATIONS[allocation]({name: score.shape for name, score in scored.items()}, sparsity)
+    masks = {name: GRANULARITIES[granularity](score, kept[name]) for name, score in scored.items()}
+    return Ticket.from_masks(masks, sparsity=float(sparsity), allocation=allocation, granularity=granularity, **provenance)
+
+
+def prunable_of_ticket(model: tf.keras.Model, dense_layers: str | Sequence[str] = "auto") -> dict[str, PrunableWeight]:
+    """The weights that a ticket may prune: all of the wrapped ones but those of the dense layers."""
+    entries = prunable_weights(model)
+    names = list(dict.fromkeys(entry.layer.layer.name for entry in entries.values()))
+    dense = dense_layer_names(names, _words(dense_layers), any(_is_convolution(entry) for entry in entries.values()))
+    pruned = {name: entry for name, entry in entries.items() if entry.layer.layer.name not in dense}
+    if not pruned:
+        raise BadInput("dense_layers", dense_layers, f"leaves nothing to prune; the prunable layers are {', '.join(names)}")
+    return pruned
+
+
+def dense_layer_names(names: Sequence[str], words: Sequence[str], convolutional: bool) -> set[str]:
+    """The layers among `names` (in model order) that the words of --dense_layers mean."""
+    dense: set[str] = set()
+    for word in words:
+        if word == "auto":
+            dense |= dense_layer_names(names, ["first", "last"] if convolutional else ["last"], convolutional)
+        elif word in ("first", "last"):
+            dense.add(names[0 if word == "first" else -1])
+        elif word != "none":
+            matching = fnmatch.filter(names, word)
+            if not matching:
+                raise BadInput("dense_layers", word, f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}")
+            dense |= set(matching)
+    return dense
+
+
+def _words(dense_layers: str | Sequence[str]) -> list[str]:
+    words = dense_layers.split(",") if isinstance(dense_layers, str) else list(dense_layers)
+    words = [word.strip() for word in words if word.strip()]
+    if "none" in words and len(words) > 1:
+        raise BadInput("dense_layers", dense_layers, "none cannot stand beside other names")
+    return words or ["none"]
+
+
+def _is_convolution(entry: PrunableWeight) -> bool:
+    return "Conv" in type(entry.layer.layer).__name__
+
+
+def apply_ticket(model: tf.keras.Model, ticket: Ticket, *, remove: bool = False) -> None:
+    """Writes a ticket into a wrapped model.
+
+    Args:
+      model: wrapped and built.
+      ticket: its tensors must be the model's; tensors that it does not name are kept whole.
+      remove: False: chosen, nothing removed (what RST starts from; weights that an earlier ticket removed stay zero
+        but may grow again). True: chosen and removed (what scratch, lth and finetuning start from).
+
+    Raises:
+      BadInput: the ticket names a tensor that the model does not have, or one of another shape; nothing is changed.
+    """
+    choose(model, ticket)
+    for entry in prunable_weights(model).values():
+        entry.mask.assign(np.ones(entry.shape))
+    if remove:
+        _remove(model)
+
+
+def choose(model: tf.keras.Model, ticket: Ticket) -> None:
+    """Writes only the choice: the masks, and so what is removed already, stay as they are (cycles of RST-Iter)."""
+    entries = prunable_weights(model)
+    for name, mask in ticket.items():
+        if name not in entries:
+            raise BadInput("ticket", name, f"the model has no such prunable weight; it has {', '.join(entries)}")
+        if mask.shape != entries[name].shape:
+            raise BadInput("ticket", name, f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}")
+    for name, entry in entries.items():
+        entry.ticket.assign(ticket[name] if name in ticket else np.ones(entry.shape))
+
+
+def remove(model: tf.keras.Model) -> None:
+    """Removes what the chosen ticket does not keep: mask <- ticket, and those weights become exactly (positive) zero."""
+    _remove(model)
+
+
+def _remove(model: tf.keras.Model) -> None:
+    for entry in prunable_weights(model).values():
+        chosen = entry.chosen()
+        entry.mask.assign(chosen)
+        if not chosen.all():
+            entry.weight.assign(np.where(chosen, entry.weight.numpy(), 0))
+
+
+def chosen_ticket(model: tf.keras.Model, **provenance: object) -> Ticket:
+    """The ticket that is written in the model: every tensor of which something is not kept."""
+    chosen = {name: entry.chosen() for name, entry in prunable_weights(model).items()}
+    return Ticket.from_masks({name: mask for name, mask in chosen.items() if not mask.all()}, **provenance)

@@ -1,0 +1,16 @@
+"""Magnitude scores: |w| (Han et al., NeurIPS 2015), the criterion of lottery tickets (Frankle and Carbin, ICLR 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def magnitude(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """|w| for every weight.
+
+    Returns:
+      name -> array of the tensor's shape and dtype.
+    """
+    return {name: np.abs(value) for name, value in weights.items()}
