@@ -1,0 +1,116 @@
+"""Every recorded trace of the official PyTorch code, replayed; and twins that must not agree with it.
+
+DLTH_TRACES=DIR replays the traces of another folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import dlth_tf as dlth
+from dlth_tf.masking import StepHook
+
+from .replay import Replay
+
+FOLDER = Path(os.environ.get("DLTH_TRACES") or Path(__file__).parent / "traces")
+TRACES = sorted(FOLDER.glob("*.npz"))
+
+
+@pytest.fixture(autouse=True)
+def floatx_is_restored():
+    yield
+    tf.keras.backend.set_floatx("float32")
+
+
+def test_the_folder_holds_traces():
+    assert TRACES, f"there is no trace in {FOLDER}"
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+def test_agrees_with_the_official_code_at_every_recorded_step(path):
+    replay = Replay(path)
+    if replay.why_not_offered():
+        pytest.skip(replay.why_not_offered())
+    replay.run()
+
+
+def own(name: str) -> Path:
+    return Path(__file__).parent / "traces" / f"{name}.npz"
+
+
+def must_disagree(name: str, **changes) -> None:
+    Replay(own(name)).run()
+    with pytest.raises(AssertionError):
+        Replay(own(name), **changes).run()
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_decoupled_weight_decay_does_not_agree(dtype):
+    must_disagree(f"o1_rst_x_mlp.{dtype}", optimizer=tf.keras.optimizers.SGD)
+
+
+class RateInsideVelocity(tf.keras.optimizers.SGD):
+    """Keras' velocity with the published, coupled weight decay: differs only once the learning rate changes."""
+
+    def __init__(self, rate, momentum, weight_decay):
+        super().__init__(rate, momentum=momentum)
+        self.l2 = weight_decay
+
+    def update_step(self, gradient, variable):
+        super().update_step(gradient + tf.constant(self.l2, variable.dtype.base_dtype) * variable, variable)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_the_learning_rate_inside_the_velocity_does_not_agree(dtype):
+    with pytest.raises(AssertionError, match="loss|snap"):
+        Replay(own(f"o1_rst_x_mlp.{dtype}"), optimizer=RateInsideVelocity).run()
+
+
+@pytest.mark.parametrize("name", ["o1_rst_x_mlp.f64", "o1_rst_x_mlp.f32", "o3_rst_x_conv.f64"])
+def test_a_doubled_penalty_does_not_agree(name, monkeypatch):
+    strength = StepHook.strength
+    monkeypatch.setattr(StepHook, "strength", lambda self, *args: 2 * strength(self, *args))
+    with pytest.raises(AssertionError):
+        Replay(own(name)).run()
+
+
+@pytest.mark.parametrize("name", ["o1_rst_x_mlp.f64", "o1_rst_x_mlp.f32", "o4_rst_iter2_delete_mlp.f64"])
+def test_a_penalty_that_starts_a_step_late_does_not_agree(name, monkeypatch):
+    strength = StepHook.strength
+
+    def late(self, dtype, step=None):
+        step = self.optimizer.iterations
+        return tf.where(step > 0, strength(self, dtype, tf.maximum(step - 1, 0)), tf.zeros((), dtype))
+
+    monkeypatch.setattr(StepHook, "strength", late)
+    with pytest.raises(AssertionError):
+        Replay(own(name)).run()
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_same_padding_of_a_strided_convolution_does_not_agree(dtype):
+    must_disagree(f"o3_rst_x_conv.{dtype}", padding="same")
+
+
+def test_a_mask_that_is_applied_before_the_step_instead_of_after_it_does_not_agree(monkeypatch):
+    def before(self, gradient, variable):
+        target = self.targets.get(self.optimizer._var_key(variable))
+        if target is not None and target.mask is not None:
+            variable.assign(variable * target.mask)
+        self._update_step(gradient, variable)
+
+    monkeypatch.setattr(StepHook, "update_step", before)
+    with pytest.raises(RuntimeError, match="removed weights that are not zero"):
+        Replay(own("o5_lth_iter2_mlp.f64")).run()
+
+
+def test_traces_skip_nothing_here():
+    assert [Replay(path).why_not_offered() for path in sorted(own("o1").parent.glob("*.npz"))] == [None] * 10
+
+
+def test_public_names_used_by_the_replay_are_public():
+    assert {"Ticket", "apply_ticket", "callbacks", "optimizers", "strip", "wrap"} <= set(dlth.__all__)
