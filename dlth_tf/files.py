@@ -69,7 +69,9 @@ def parse_npz(data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtyp
         raise ValueError(f"it is not a readable .npz file ({error})") from error
     for name, (shape, dtype) in (expected or {}).items():
         if arrays[name].shape != tuple(shape) or arrays[name].dtype != dtype:
-            raise ValueError(f"its array {name} is {arrays[name].dtype}{list(arrays[name].shape)}, expected is {np.dtype(dtype)}{list(shape)}")
+            raise ValueError(
+                f"its array {name} is {arrays[name].dtype}{list(arrays[name].shape)}, expected is {np.dtype(dtype)}{list(shape)}"
+            )
     return arrays
 
 

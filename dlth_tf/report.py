@@ -1,6 +1,6 @@
 """Reports on a sweep: a table, a plot and every number as CSV.
 
-    python -m dlth_tf.report --sweep_dir=DIR
+python -m dlth_tf.report --sweep_dir=DIR
 """
 
 from __future__ import annotations

@@ -24,7 +24,11 @@ class KeepMask(tf.keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Installs the hook."""
         if all(entry.kept().all() for entry in masking.prunable_weights(self.model).values()):
-            raise BadInput("model", self.model.name, "has nothing removed that KeepMask could keep: run RSTPenalty first, or apply_ticket(model, ticket, remove=True)")
+            raise BadInput(
+                "model",
+                self.model.name,
+                "has nothing removed that KeepMask could keep: run RSTPenalty first, or apply_ticket(model, ticket, remove=True)",
+            )
         masking.install(self.model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

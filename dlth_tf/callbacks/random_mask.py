@@ -59,7 +59,9 @@ class RandomMask(tf.keras.callbacks.Callback):
         """The ticket for this model, without writing it anywhere."""
         if self.pick == "random":
             return masking.random_ticket(model, self.sparsity, self.seed, **self.options)
-        return masking.magnitude_ticket(model, self.sparsity, remove="smallest" if self.pick == "magnitude_min" else "largest", **self.options)
+        return masking.magnitude_ticket(
+            model, self.sparsity, remove="smallest" if self.pick == "magnitude_min" else "largest", **self.options
+        )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the ticket and writes it into the model."""

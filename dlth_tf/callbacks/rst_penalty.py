@@ -66,12 +66,16 @@ class RSTPenalty(ExactSteps):
         entries = masking.prunable_weights(self.model).values()
         pruned = [entry for entry in entries if not entry.chosen().all()]
         if not pruned:
-            raise BadInput("model", self.model.name, "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first")
+            raise BadInput(
+                "model", self.model.name, "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first"
+            )
         self.staircase = staircase(**self._arguments, dtype=pruned[0].weight.dtype.base_dtype.name)
         self.steps = self.staircase.steps
         done = int(masking.inner_optimizer(self.model).iterations.numpy())
         if done and not self.resume:
-            raise BadInput("optimizer", f"{done} steps old", "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on")
+            raise BadInput(
+                "optimizer", f"{done} steps old", "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on"
+            )
         self._check_length(done)
         masking.install(self.model, self.staircase, block_loss_grad=self.block_loss_grad)
         super().on_train_begin(logs)
@@ -81,13 +85,19 @@ class RSTPenalty(ExactSteps):
         if per_epoch is None:
             return  # a data set of unknown length: on_train_end checks
         if epochs * per_epoch < self.steps:
-            raise BadInput("epochs", epochs, f"are too few: {self.steps} steps of transformation need {self.epochs(per_epoch)} epochs of {per_epoch} steps")
+            raise BadInput(
+                "epochs",
+                epochs,
+                f"are too few: {self.steps} steps of transformation need {self.epochs(per_epoch)} epochs of {per_epoch} steps",
+            )
         execution = self.steps_per_execution()
         rest = (self.steps - done) % per_epoch % execution
         if rest and not self.shorten_last_execution:
             fits = largest_divisor((self.steps - done) % per_epoch, execution)
             raise BadInput(
-                "steps_per_execution", execution, f"does not divide the last epoch's {(self.steps - done) % per_epoch} of {self.steps} steps: use {fits}, or shorten_last_execution=True"
+                "steps_per_execution",
+                execution,
+                f"does not divide the last epoch's {(self.steps - done) % per_epoch} of {self.steps} steps: use {fits}, or shorten_last_execution=True",
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -173,6 +173,11 @@ def _parse(text: bytes, data: bytes) -> Ticket:
 
 def _shape(name: str, entry: Any, most: int) -> tuple[int, ...]:
     shape = entry.get("shape") if isinstance(entry, dict) else None
-    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and 0 <= n <= most for n in shape) or math.prod(shape) > most:
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 32
+        or not all(type(n) is int and 0 <= n <= most for n in shape)
+        or math.prod(shape) > most
+    ):
         raise ValueError(f"the shape of {name} in its .json is not one that the .npz could hold")
     return tuple(shape)

@@ -3,8 +3,8 @@
 from dlth_tf.masking.hook import StepHook, inner_optimizer, install, installed, uninstall
 from dlth_tf.masking.layer import FixedMask, MaskedLayer
 from dlth_tf.masking.table import layer_table
-from dlth_tf.masking.tickets import apply_ticket, choose, chosen_ticket, magnitude_ticket, random_ticket, remove
-from dlth_tf.masking.weights import PrunableWeight, prunable_weights
+from dlth_tf.masking.tickets import apply_ticket, choose, chosen_ticket, magnitude_ticket, prunable_of_ticket, random_ticket, remove
+from dlth_tf.masking.weights import PrunableWeight, named_weights, prunable_weights
 from dlth_tf.masking.wrapping import strip, wrap
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "installed",
     "layer_table",
     "magnitude_ticket",
+    "named_weights",
+    "prunable_of_ticket",
     "prunable_weights",
     "random_ticket",
     "remove",

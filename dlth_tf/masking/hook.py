@@ -88,7 +88,9 @@ def inner_optimizer(model: tf.keras.Model) -> Any:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not isinstance(optimizer, tf.keras.optimizers.Optimizer):
         kind = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
-        raise BadInput("optimizer", kind, "has no update step of its own to hook into: use dlth_tf.optimizers.SGD or tf.keras.optimizers (not .legacy)")
+        raise BadInput(
+            "optimizer", kind, "has no update step of its own to hook into: use dlth_tf.optimizers.SGD or tf.keras.optimizers (not .legacy)"
+        )
     if optimizer.use_ema:
         raise BadInput("optimizer", type(optimizer).__name__, "use_ema=True would write averages over removed weights: compile without it")
     return optimizer

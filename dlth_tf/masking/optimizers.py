@@ -32,7 +32,13 @@ class SGD(tf.keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self, learning_rate: Any = 0.1, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, name: str = "SGD", **kwargs: Any
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        name: str = "SGD",
+        **kwargs: Any,
     ) -> None:
         if not 0 <= momentum < 1:
             raise BadInput("momentum", momentum, "must be at least 0 and below 1")
@@ -50,7 +56,9 @@ class SGD(tf.keras.optimizers.Optimizer):
         super().build(var_list)
         if getattr(self, "_built", False):
             return
-        self.velocities = [self.add_variable_from_reference(model_variable=var, variable_name="v") for var in var_list] if self.momentum else []
+        self.velocities = (
+            [self.add_variable_from_reference(model_variable=var, variable_name="v") for var in var_list] if self.momentum else []
+        )
         self._built = True
 
     def update_step(self, gradient: Any, variable: tf.Variable) -> None:
@@ -58,17 +66,28 @@ class SGD(tf.keras.optimizers.Optimizer):
         rate = tf.cast(self.learning_rate, variable.dtype)
         gradient = tf.convert_to_tensor(gradient)  # an embedding's sparse gradient too: weight decay reaches every row
         if self.l2:
-            gradient += tf.cast(self.l2, variable.dtype) * variable
+            gradient += tf.constant(self.l2, variable.dtype.base_dtype) * variable
         if not self.momentum:
             variable.assign_sub(rate * gradient)
             return
         velocity = self.velocities[self._index_dict[self._var_key(variable)]]
         # One fused kernel: accum = momentum * accum + grad; var -= lr * accum (or the Nesterov form).
         tf.raw_ops.ResourceApplyMomentum(
-            var=variable.handle, accum=velocity.handle, lr=rate, grad=gradient, momentum=tf.cast(self.momentum, variable.dtype), use_nesterov=self.nesterov
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=tf.constant(self.momentum, variable.dtype.base_dtype),
+            use_nesterov=self.nesterov,
         )
 
     def get_config(self) -> dict[str, Any]:
         """See `tf.keras.optimizers.Optimizer.get_config`."""
         rate = self._serialize_hyperparameter(self._learning_rate)
-        return {**super().get_config(), "learning_rate": rate, "momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.l2}
+        return {
+            **super().get_config(),
+            "learning_rate": rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "weight_decay": self.l2,
+        }

@@ -36,7 +36,9 @@ def layer_table(model: tf.keras.Model) -> pd.DataFrame:
 def _weight_row(entry) -> tuple:
     chosen, size = entry.chosen(), int(np.prod(entry.shape))
     kept = int(chosen.sum())
-    status, why = ("pruned", f"{1 - kept / size:.2%} by the ticket") if kept < size else ("dense", "kept whole by the ticket, or no ticket yet")
+    status, why = (
+        ("pruned", f"{1 - kept / size:.2%} by the ticket") if kept < size else ("dense", "kept whole by the ticket, or no ticket yet")
+    )
     layer = entry.layer.layer
     weight = entry.name.removeprefix(layer.name + "/")
     return layer.name, type(layer).__name__, weight, "x".join(map(str, entry.shape)), size, kept, status, why

@@ -103,7 +103,9 @@ def dense_layer_names(names: Sequence[str], words: Sequence[str], convolutional:
         elif word != "none":
             matching = fnmatch.filter(names, word)
             if not matching:
-                raise BadInput("dense_layers", word, f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}")
+                raise BadInput(
+                    "dense_layers", word, f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}"
+                )
             dense |= set(matching)
     return dense
 

@@ -62,13 +62,19 @@ def prunable_weights(model: tf.keras.Model) -> dict[str, PrunableWeight]:
     """
     wrappers = [layer for layer in leaf_layers(model) if isinstance(layer, MaskedLayer)]
     if not wrappers:
-        raise BadInput("model", model.name, "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned")
+        raise BadInput(
+            "model", model.name, "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned"
+        )
     for wrapper in wrappers:
         if not wrapper.built:
-            raise BadInput("model", model.name, f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)")
+            raise BadInput(
+                "model", model.name, f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
+            )
     for name, times in Counter(wrapper.layer.name for wrapper in wrappers).items():
         if times > 1:
-            raise BadInput("model", model.name, f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, give each its own")
+            raise BadInput(
+                "model", model.name, f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, give each its own"
+            )
     found = {}
     for wrapper in wrappers:
         weights = [weight for weight, _, _ in wrapper.pruning_vars]
@@ -77,8 +83,26 @@ def prunable_weights(model: tf.keras.Model) -> dict[str, PrunableWeight]:
     return found
 
 
+def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
+    """Every weight of the network itself, wrapped or not, without masks and tickets: "layer_name/weight" -> variable.
+
+    Raises:
+      BadInput: two layers with weights share a name.
+    """
+    found: dict[str, tf.Variable] = {}
+    for layer in leaf_layers(model):
+        layer = layer.layer if isinstance(layer, MaskedLayer) else layer
+        for name, weight in zip(_names(layer.weights), layer.weights, strict=True):
+            if f"{layer.name}/{name}" in found:
+                raise BadInput("model", model.name, f"has several layers named {layer.name!r} with weights: give each its own name")
+            found[f"{layer.name}/{name}"] = weight
+    return found
+
+
 def _names(weights: list[tf.Variable]) -> list[str]:
     """The shortest ends of the variables' own names that tell them apart ("kernel"; "query/kernel" in attention)."""
+    if not weights:
+        return []
     parts = [weight.name.split(":")[0].split("/") for weight in weights]
     for length in range(1, 1 + max(map(len, parts))):
         names = ["/".join(part[-length:]) for part in parts]

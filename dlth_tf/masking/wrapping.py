@@ -70,9 +70,17 @@ def strip(model: tf.keras.Model) -> tf.keras.Model:
     for name, entry in prunable_weights(model).items():
         kept, chosen = entry.kept(), entry.chosen()
         if kept.all() and not chosen.all():
-            raise BadInput("model", model.name, f"has a ticket for {name} but its weights are not removed yet: let RSTPenalty finish, or apply_ticket(model, ticket, remove=True)")
+            raise BadInput(
+                "model",
+                model.name,
+                f"has a ticket for {name} but its weights are not removed yet: let RSTPenalty finish, or apply_ticket(model, ticket, remove=True)",
+            )
         if np.any(entry.weight.numpy()[~kept]):
-            raise BadInput("model", model.name, f"has removed weights in {name} that are not zero: it was trained without callbacks.KeepMask() or RandomMask(remove=True)")
+            raise BadInput(
+                "model",
+                model.name,
+                f"has removed weights in {name} that are not zero: it was trained without callbacks.KeepMask() or RandomMask(remove=True)",
+            )
     if _is_subclassed(model):
         return _rebuild(model, lambda layer: layer.layer if isinstance(layer, MaskedLayer) else layer)
     return tfmot.sparsity.keras.strip_pruning(model)

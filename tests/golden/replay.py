@@ -123,7 +123,14 @@ class Replay:
         return tf.keras.Model(inputs, layers.Dense(10, name="fc")(layers.GlobalAveragePooling2D()(x)))
 
     def _variables(self) -> dict[str, tf.Variable]:
-        ends = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+        ends = {
+            "kernel": "weight",
+            "bias": "bias",
+            "gamma": "weight",
+            "beta": "bias",
+            "moving_mean": "running_mean",
+            "moving_variance": "running_var",
+        }
         return {f"{v.name.split('/')[0]}.{ends[v.name.split('/')[-1][:-2]]}": v for v in self.net.weights}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -244,9 +251,13 @@ class Replay:
 
     def _check_last(self, recorder: Recorder) -> None:
         self.compare("final_before", recorder.before_removal)
-        velocities = recorder.velocities[-1] or [to_keras(self.z[f"final_velocity/{name}"]) for name in self.meta["params"]]  # a twin has none
+        velocities = recorder.velocities[-1] or [
+            to_keras(self.z[f"final_velocity/{name}"]) for name in self.meta["params"]
+        ]  # a twin has none
         for name, velocity in zip(self.meta["params"], velocities, strict=True):
-            np.testing.assert_allclose(to_torch(velocity), self.z[f"final_velocity/{name}"], rtol=0, atol=self.tolerance, err_msg=f"velocity of {name}")
+            np.testing.assert_allclose(
+                to_torch(velocity), self.z[f"final_velocity/{name}"], rtol=0, atol=self.tolerance, err_msg=f"velocity of {name}"
+            )
 
     def run_rst_iter(self) -> None:
         delete, cycles = self.args["RST_Iter_weight_delete"], self.args["num_cycles"]

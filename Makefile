@@ -1,0 +1,74 @@
+# Every target does its own set-up: `make test` on a fresh clone is enough.
+#   make VENV=path       another place for the virtual environment
+#   make PYTHON=path     another interpreter to make it with
+
+VENV   ?= .venv
+PYTHON ?= python3.11 python3.12 python3.13 python3
+
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+PIP    := $(PY) -m pip --disable-pip-version-check
+# One thread per worker: two workers on two cores are faster so than when each starts a pool per core.
+PYTEST := TF_CPP_MIN_LOG_LEVEL=3 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
+          $(PY) -m pytest -n 2 --dist loadfile
+
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# What pip left half done when it was stopped: it writes INSTALLER after a package's files, and sets old versions aside as ~name.
+HALF_DONE := find $(VENV)/lib -maxdepth 3 \( -name '~*' -o -name '*.dist-info' ! -exec test -e '{}/INSTALLER' ';' \)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow test-faults lint bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0 }'
+
+venv: $(STAMP)  ## the virtual environment: pinned versions and the package itself, editable
+
+# The stamp comes last, so a set-up that was stopped is taken up again by the next call. An environment that cannot run
+# pip is made anew; --clear is only ever given a folder that venv itself made.
+$(STAMP): requirements.txt pyproject.toml
+	@found=; clear=; \
+	if ! $(PY) -c '$(SUPPORTED)' >/dev/null 2>&1 || ! $(PIP) --version >/dev/null 2>&1 || $(HALF_DONE) | grep -q /pip-; then \
+	    for python in $(PYTHON); do \
+	        if "$$python" -c '$(SUPPORTED)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo "dlth_tf needs Python 3.11, 3.12 or 3.13 with its venv module, and none of these is one: $(PYTHON)." >&2; exit 1; \
+	    fi; \
+	    if [ -e $(VENV)/pyvenv.cfg ]; then clear=--clear; fi; \
+	    echo "making $(VENV) with $$found"; "$$found" -m venv $$clear $(VENV); \
+	fi
+	@echo "installing into $(VENV) (minutes the first time)"
+	@$(HALF_DONE) -exec rm -rf {} +
+	@$(PIP) install -qq -r requirements.txt
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: venv  ## every method on a small data set: table, plots, report, and an export of the transformed ticket
+	$(PY) -m dlth_tf.sweep --flagfile=flags/digits/demo.flags
+	$(PY) -m dlth_tf.report --sweep_dir=runs/demo
+	$(PY) -m dlth_tf.export --sweep_dir=runs/demo --method=rst --export_dir=saved_models/demo --overwrite
+
+test: venv  ## the fast tests
+	$(PYTEST) -m "not slow and not faults" tests
+
+# pytest exits 5 when it collects nothing, which is no failure for a kind of test that need not exist yet.
+marked = @$(PYTEST) --timeout=1800 -m $(1) tests; status=$$?; \
+         if [ $$status = 5 ]; then echo "no test is marked $(1)"; else exit $$status; fi
+
+test-slow: venv  ## the tests that train long enough to judge results
+	$(call marked,slow)
+
+test-faults: venv  ## the tests that kill real processes and corrupt real files
+	$(call marked,faults)
+
+lint: venv  ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: venv  ## every benchmark, one after the other
+	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(PY) $$file || exit 1; done
+
+clean:  ## remove caches and build products; the environment, runs and exports stay
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find dlth_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Result tables and plots: reads what runs wrote, and needs no TensorFlow."""

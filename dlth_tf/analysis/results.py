@@ -1,0 +1,147 @@
+"""The results of a sweep as one table: a row per complete run, every number checked where it is read."""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dlth_tf.analysis.plan import read_json, read_plan
+from dlth_tf.errors import BadInput
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("a whole number from 0")
+    return value
+
+
+def _amount(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e30:
+        raise ValueError("a number from 0")
+    return float(value)
+
+
+def _fraction(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise ValueError("a number from 0 to 1")
+    return float(value)
+
+
+def _sparsity(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1:
+        raise ValueError("a number from 0 to below 1")
+    return float(value)
+
+
+def _fraction_if_any(value: Any) -> float:
+    return math.nan if value is None else _fraction(value)
+
+
+# Column -> (where result.json holds it, how it is checked). Optional are only the numbers that a sound run may not have: a
+# method that never removes anything while it trains has no accuracy around the removal, and not every data set is split.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "method": ("method", _text),
+    "dataset": ("dataset", _text),
+    "model": ("model", _text),
+    "seed": ("seed", _count),
+    "sparsity": ("sparsity.target", _sparsity),
+    "sparsity_prunable": ("sparsity.prunable", _fraction),
+    "sparsity_global": ("sparsity.global", _fraction),
+    "test_accuracy_last": ("test.accuracy_last", _fraction),
+    "test_accuracy_best": ("test.accuracy_best", _fraction),
+    "test_accuracy_last5_mean": ("test.accuracy_last5_mean", _fraction),
+    "val_accuracy_last": ("val.accuracy_last", _fraction_if_any),
+    "accuracy_before_removal": ("test.accuracy_before_removal", _fraction_if_any),
+    "accuracy_after_removal": ("test.accuracy_after_removal", _fraction_if_any),
+    "images_seen": ("cost.images_seen", _count),
+    "training_macs_dense": ("cost.training_macs_dense", _amount),
+    "training_macs_theoretical": ("cost.training_macs_theoretical", _amount),
+    "wall_seconds": ("cost.wall_seconds", _amount),
+    "parameters_total": ("parameters.total", _count),
+    "parameters_nonzero": ("parameters.nonzero", _count),
+    "weights_sha256": ("weights_sha256", _text),
+}
+
+
+def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
+    """Reads the `result.json` of every complete run directly under `sweep_dir`.
+
+    Args:
+      sweep_dir: the directory that a sweep wrote.
+
+    Returns:
+      One row per run. Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to
+      `sweep_dir`. The order is that of the methods in `plan.json` (unplanned ones follow by name), then sparsity, then seed.
+
+    Raises:
+      BadInput: there is no complete run, a result cannot be used, or two results cannot stand in one table.
+    """
+    root = Path(sweep_dir)
+    rows = [_read_run(root, path) for path in sorted(root.glob("*/result.json"))]
+    if not rows:
+        raise BadInput("sweep_dir", sweep_dir, "holds no complete run (a directory with a result.json)")
+    planned = read_plan(root).methods
+    rows.sort(key=lambda row: (_position(row["method"], planned), row["method"], row["sparsity"], row["seed"]))
+    results = pd.DataFrame(rows, columns=[*_COLUMNS, "run_dir"])
+    _refuse_mixtures(root, results)
+    return results
+
+
+def setting(results: pd.DataFrame) -> tuple[str, str, str]:
+    """The data set, the model, and how many seeds stand behind each cell, in words ("3 seeds", "2 to 3 seeds")."""
+    counts = results.groupby(["method", "sparsity"]).size()
+    fewest, most = counts.min(), counts.max()
+    number = f"{fewest} to {most}" if fewest < most else f"{most}"
+    return results["dataset"].iloc[0], results["model"].iloc[0], f"{number} seed{'s' if most > 1 else ''}"
+
+
+def _read_run(root: Path, path: Path) -> dict[str, Any]:
+    result = read_json(root, path)
+    row = {}
+    for column, (key, check) in _COLUMNS.items():
+        value = _look_up(result, key)
+        try:
+            row[column] = check(value)
+        except ValueError as error:
+            found = "missing" if value is None else reprlib.repr(value)
+            raise BadInput(
+                "sweep_dir", root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}"
+            ) from None
+    return row | {"run_dir": path.parent.name}
+
+
+def _look_up(result: dict[str, Any], key: str) -> Any:
+    value: Any = result
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _position(method: str, planned: tuple[str, ...]) -> int:
+    return planned.index(method) if method in planned else len(planned)
+
+
+def _refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
+    """A mean over different data sets, or over one run counted twice, would look like a result and be none."""
+    for column, kind in (("dataset", "data sets"), ("model", "models")):
+        names = results[column].unique()
+        if len(names) > 1:
+            raise BadInput("sweep_dir", root, f"holds runs of different {kind} ({', '.join(names)}); a report compares methods on one")
+    twice = results[results.duplicated(["method", "sparsity", "seed"], keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        names = twice.loc[(twice[["method", "sparsity", "seed"]] == first[["method", "sparsity", "seed"]]).all(axis=1), "run_dir"]
+        what = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
+        raise BadInput("sweep_dir", root, f"holds {what} more than once ({', '.join(names)}); a report counts each run once")

@@ -1,0 +1,133 @@
+"""What the four commands share: flags from dataclass fields, help by group, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from absl import flags
+
+from dlth_tf.errors import BadInput
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a flag's text as the kind that its field names."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.syntactic_help = kind
+
+    def parse(self, argument: Any) -> Any:
+        """The value; a ValueError says what is allowed."""
+        if argument is None or self.kind in ("text", "list"):
+            return argument
+        convert, allowed = {
+            "int": (int, "must be a whole number"),
+            "float": (float, "must be a number"),
+            "bool": (_boolean, "must be true or false"),
+        }[self.kind]
+        try:
+            return convert(argument)
+        except (TypeError, ValueError):
+            raise ValueError(allowed) from None
+
+    def flag_type(self) -> str:
+        """What absl calls the kind."""
+        return self.kind
+
+
+def _boolean(text: Any) -> bool:
+    words = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
+    if isinstance(text, bool):
+        return text
+    return words.get(str(text).lower()) if str(text).lower() in words else int("not a boolean")
+
+
+def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: str = "text") -> None:
+    """Adds one flag; booleans can be given as --name and --noname too."""
+    if kind == "bool":
+        flags.DEFINE_boolean(name, default, text, flag_values=values)
+    else:
+        flags.DEFINE(_Parser(kind), name, default, text, flag_values=values)
+
+
+def define_fields(values: flags.FlagValues, fields: Iterable[dataclasses.Field[Any]]) -> None:
+    """Adds a flag for every dataclass field that says what it is for."""
+    for item in fields:
+        define(values, item.name, item.default, item.metadata["help"], item.metadata["kind"])
+
+
+def help_text(usage: str, groups: dict[str, list[tuple[str, str, Any]]]) -> str:
+    """The --help page: usage, then (name, text, default) of every flag under its group's heading."""
+    lines = [usage.strip(), "", "Flags (also from a file: --flagfile=FILE, one per line):"]
+    for group, entries in groups.items():
+        lines += ["", f"{group}:"]
+        for name, text, default in entries:
+            shown = f"{text}; default {default}" if default not in (None, "") and "default" not in text else text
+            lines += textwrap.wrap(shown, 120, initial_indent=f"  --{name}".ljust(27) + " ", subsequent_indent=" " * 28)
+    return "\n".join(lines)
+
+
+def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tuple[str, str, Any]]]:
+    """Dataclass fields as `help_text` takes them."""
+    groups: dict[str, list[tuple[str, str, Any]]] = {}
+    for item in fields:
+        groups.setdefault(item.metadata["group"], []).append((item.name, item.metadata["help"], item.default))
+    return groups
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]) -> flags.FlagValues:
+    """Parses a command line (with its --flagfile files) into `values`.
+
+    Raises:
+      SystemExit: 0 after --help.
+      BadInput: words that are no flags.
+      absl.flags.Error: unknown, unreadable or unparsable flags.
+    """
+    flags.DEFINE_boolean("help", False, "show this page", short_name="h", flag_values=values, allow_override=True)
+    rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *argv])[1:]
+    if values.help:
+        print(page())
+        raise SystemExit(DONE)
+    if rest:
+        raise BadInput("flags", " ".join(rest), "only flags are allowed, in the form --name=value")
+    return values
+
+
+def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Runs a command and turns what it raises into one line on stderr and an exit code.
+
+    Returns:
+      0 done; 1 the run failed; 2 bad flags or bad input.
+    """
+    try:
+        return main(sys.argv[1:] if argv is None else argv) or DONE
+    except BadInput as error:
+        if error.__cause__ is not None:  # raised inside the user's own code: their traceback, not ours
+            cause = error.__cause__
+            frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if os.sep + "dlth_tf" + os.sep not in frame.filename]
+            print("".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(cause)).rstrip(), file=sys.stderr)
+        print(f"{name}: --{error}", file=sys.stderr)
+        return BAD_INPUT
+    except flags.Error as error:
+        print(f"{name}: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        traceback.print_exc()
+        print(f"{name}: failed with {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
+        return FAILED
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text.removeprefix("flag ") if isinstance(error, flags.IllegalFlagValueError) else text

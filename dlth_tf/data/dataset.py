@@ -1,0 +1,102 @@
+"""What a data set is to the rest of the package: three splits of uint8 images in memory, and how to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlth_tf.data.augment import AUGMENTS
+from dlth_tf.data.preprocess import NORMALIZATIONS
+from dlth_tf.errors import BadInput
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels.
+
+    Args:
+      images: uint8 [N, H, W, C], as they come from the file: neither scaled nor augmented.
+      labels: int64 [N], class numbers from 0.
+
+    Raises:
+      BadInput: another shape or dtype, or not one label per image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not _is_array(self.images, np.uint8, 4) or not self.images.size:
+            raise BadInput("images", _describe(self.images), "must be a uint8 array of shape [N, height, width, channels], N > 0")
+        if not _is_array(self.labels, np.int64, 1) or len(self.labels) != len(self.images):
+            raise BadInput("labels", _describe(self.labels), f"must be an int64 array of shape [{len(self.images)}], one label per image")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set for image classification, all of it in memory.
+
+    Args:
+      name: what `--dataset` calls it.
+      train: what the weights are fitted to.
+      validation: what selection may look at.
+      test: what the headline number is measured on; selection never looks at it.
+      label_names: one per class, in the order of the class numbers.
+      normalization: the name of its own normalisation, used unless `--normalization` says otherwise.
+      value_range: the largest value that a pixel can have (255 for most, 16 for digits).
+      augment: the name of its own augmentation, used unless `--augment` says otherwise.
+
+    Raises:
+      BadInput: the parts do not fit together.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    label_names: tuple[str, ...]
+    normalization: str = "standard"
+    value_range: int = 255
+    augment: str = "none"
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            split = getattr(self, part)
+            if not isinstance(split, Split):
+                raise BadInput("dataset", self.name, f"its {part} part must be a Split, and is a {type(split).__name__}")
+            self._check(part, split)
+        NORMALIZATIONS.check(self.normalization)
+        AUGMENTS.check(self.augment)
+
+    def _check(self, part: str, split: Split) -> None:
+        if split.images.shape[1:] != self.image_shape:
+            shapes = f"{list(split.images.shape[1:])} and {list(self.image_shape)}"
+            raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
+        if not 0 <= split.labels.min() <= split.labels.max() < self.num_classes:
+            found = f"from {split.labels.min()} to {split.labels.max()}"
+            raise BadInput("dataset", self.name, f"its {part} labels go {found}, and must go from 0 to {self.num_classes - 1}")
+        if split.images.max() > self.value_range:
+            raise BadInput("dataset", self.name, f"a {part} pixel is {split.images.max()}, and value_range says at most {self.value_range}")
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.label_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+
+def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == rank
+
+
+def _describe(value: object) -> str:
+    return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__

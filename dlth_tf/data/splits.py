@@ -1,0 +1,32 @@
+"""How examples are divided into splits: by class, in fixed proportion, the same at any time and place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Picks `count` examples at random so that every class keeps its share, up to rounding.
+
+    The rounding is that of largest remainders, so the shares add up to exactly `count`. The order is drawn from the bit
+    generator's raw output, the one stream that NumPy promises to keep across its versions.
+
+    Args:
+      labels: int [N], the examples' classes.
+      count: how many to pick, 0 to N.
+      generator: of which only the bit generator is used.
+
+    Returns:
+      (picked, others): int64 indices [count] and [N - count], each ascending.
+
+    >>> picked, others = stratified(np.array([0, 0, 0, 0, 1, 1]), 3, np.random.Generator(np.random.Philox(1)))
+    >>> len(picked), len(others)
+    (3, 3)
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = counts * count / len(labels)
+    take = np.floor(shares).astype(np.int64)
+    take[np.argsort(take - shares, kind="stable")[: count - take.sum()]] += 1
+    order = np.argsort(generator.bit_generator.random_raw(len(labels)), kind="stable")
+    picked = np.concatenate([order[labels[order] == label][:most] for label, most in zip(classes, take, strict=True)])
+    return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)

@@ -1,0 +1,16 @@
+"""One file per method: a name, its paper, and a list of phases. Nothing else knows method names."""
+
+from dlth_tf.methods.phase import LearningRate, Method, Network, Phase, Recipe
+from dlth_tf.registry import Registry
+
+METHODS = Registry(
+    "method",
+    {
+        "dense": "dlth_tf.methods.dense:METHOD",
+        "scratch": "dlth_tf.methods.scratch:METHOD",
+        "lth": "dlth_tf.methods.lth:METHOD",
+        "rst": "dlth_tf.methods.rst:METHOD",
+    },
+)
+
+__all__ = ["METHODS", "LearningRate", "Method", "Network", "Phase", "Recipe"]

@@ -1,0 +1,12 @@
+"""dense: the network trained whole, the yardstick of the comparison."""
+
+from dlth_tf.methods.phase import Method, Phase, Recipe
+from dlth_tf.methods.training import dense_training
+
+
+def phases(recipe: Recipe) -> list[Phase]:
+    """train"""
+    return [dense_training(recipe)]
+
+
+METHOD = Method("dense", "ordinary training", phases, needs_sparsity=False)

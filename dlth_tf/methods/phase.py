@@ -1,0 +1,122 @@
+"""What a method is made of. Importing this, or any method, does not import TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlth_tf.core import Staircase
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Piecewise constant: `values[i]` holds until step `boundaries[i]`, counted from the phase's first step."""
+
+    values: tuple[float, ...]
+    boundaries: tuple[int, ...] = ()
+
+    def at(self, step: int) -> float:
+        """The learning rate of optimizer step `step` (0-based)."""
+        return self.values[int(np.searchsorted(self.boundaries, step, side="right"))]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the user asked for, resolved to steps: all that a method needs to lay out its phases.
+
+    Attributes:
+      sparsity: fraction removed; 0.0 for a method that removes nothing.
+      seed: of the ticket.
+      ticket_pick: "random", "magnitude_min" or "magnitude_max".
+      ticket_options: allocation, granularity and dense_layers, as in `dlth_tf.random_ticket`.
+      train_steps: optimizer steps of one full training.
+      batch_size: of full trainings.
+      learning_rate: of full trainings.
+      penalty: the staircase's arguments, as in `core.staircase`.
+      staircase: the penalty in the weights' dtype.
+      transform_batch_size: of the transformation.
+      transform_lr: of the transformation, constant.
+      momentum: of every phase.
+      weight_decay: of every phase, coupled.
+    """
+
+    sparsity: float
+    seed: int
+    ticket_pick: str
+    ticket_options: Mapping[str, str]
+    train_steps: int
+    batch_size: int
+    learning_rate: LearningRate
+    penalty: Mapping[str, Any]
+    staircase: Staircase
+    transform_batch_size: int
+    transform_lr: float
+    momentum: float
+    weight_decay: float
+
+
+@dataclass
+class Network:
+    """What the actions of a phase act on: the wrapped model and what is known about it.
+
+    Attributes:
+      model: wrapped.
+      recipe: of this run.
+      initial: the weights at the very start, by name.
+      evaluate: gives {"val_accuracy": ..., "test_accuracy": ...} of the model as it is.
+      before_removal: what `evaluate` gave just before weights were removed last.
+      after_removal: what it gave just after.
+    """
+
+    model: Any
+    recipe: Recipe
+    initial: Mapping[str, np.ndarray]
+    evaluate: Callable[[], dict[str, float]]
+    before_removal: dict[str, float] = field(default_factory=dict)
+    after_removal: dict[str, float] = field(default_factory=dict)
+
+
+Action = Callable[[Network], None]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training of the network with a fresh optimizer.
+
+    Attributes:
+      name: also names the stream of its batches, so phases of the same name see the same data in every method.
+      steps: optimizer steps, exactly.
+      batch_size: images per step, over all replicas.
+      learning_rate: over the steps of this phase.
+      callbacks: makes the phase's Keras callbacks.
+      start: what happens before the first step, in order.
+      end: what happens after the last step, in order.
+    """
+
+    name: str
+    steps: int
+    batch_size: int
+    learning_rate: LearningRate
+    callbacks: Callable[[], list[Any]] = list
+    start: tuple[Action, ...] = ()
+    end: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the comparison.
+
+    Attributes:
+      name: as in --method.
+      reference: the paper it is from.
+      phases: lays out a recipe as phases.
+      needs_sparsity: whether it removes anything.
+    """
+
+    name: str
+    reference: str
+    phases: Callable[[Recipe], list[Phase]]
+    needs_sparsity: bool = True

@@ -1,0 +1,59 @@
+"""Networks by name, or by the dotted path of a function of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlth_tf.errors import BadInput
+from dlth_tf.registry import Registry, import_path, is_path
+
+MODELS = Registry("model", {"lenet_300_100": "dlth_tf.models.lenet:lenet_300_100", "lenet5": "dlth_tf.models.lenet:lenet5"})
+
+
+def check_name(name: str) -> str:
+    """Returns `name` if it is registered or has the form of a dotted path; raises BadInput otherwise."""
+    return name if is_path(name) else MODELS.check(name)
+
+
+def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, arguments: Mapping[str, Any] | None = None) -> Any:
+    """Builds a network with fresh weights that are a pure function of (seed, layer name, weight).
+
+    Args:
+      name: a registered name, or "package.module:function" of a function (image_shape, classes, **arguments) -> model.
+      image_shape: (height, width, channels).
+      classes: number of outputs; the model's output are logits.
+      seed: of the initial weights.
+      arguments: further arguments of the builder (--model_args).
+
+    Raises:
+      BadInput: unknown name or arguments, or the function does not give a built Keras model with these outputs. An
+        exception inside a function of the user's own is its cause.
+    """
+    import tensorflow as tf
+
+    from dlth_tf.models.initialise import fresh_weights
+    from dlth_tf.randomness import integer_seed
+
+    builder = import_path(name, "model") if is_path(name) else MODELS.load(name)
+    # Only for what initialisers and layers draw by themselves (dropout, a user's own code); see fresh_weights for the rest.
+    tf.keras.utils.set_random_seed(integer_seed(seed, "model"))
+    try:
+        model = builder(image_shape, classes, **(arguments or {}))
+    except BadInput:
+        raise
+    except Exception as error:
+        if not is_path(name) and isinstance(error, TypeError):
+            raise BadInput("model_args", dict(arguments or {}), f"{name} does not take them: {error}") from None
+        raise BadInput("model", name, f"failed with {type(error).__name__}: {error}") from error
+    if not isinstance(model, tf.keras.Model):
+        raise BadInput(
+            "model", name, f"must return a tf.keras.Model of Keras 2 (tf_keras), not {type(model).__module__}.{type(model).__name__}"
+        )
+    if not model.built:
+        model.build((None, *image_shape))
+    outputs = model.compute_output_shape((None, *image_shape))
+    if tuple(outputs) != (None, classes):
+        raise BadInput("model", name, f"must give {classes} logits per image, but its output has shape {outputs}")
+    fresh_weights(model, seed)
+    return model

@@ -1,0 +1,246 @@
+"""RunConfig: everything that a run depends on, validated once. Does not import TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlth_tf.core import SCHEDULES, Staircase, staircase
+from dlth_tf.core.allocation import ALLOCATIONS, exact
+from dlth_tf.data import check_name as check_dataset
+from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS
+from dlth_tf.models import check_name as check_model
+from dlth_tf.runs.duration import Duration
+
+PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("auto", "one_device", "mirrored")
+PICKS = {"random": "random", "magnitude": "magnitude_min", "magnitude_min": "magnitude_min", "magnitude_max": "magnitude_max"}
+WHERE_ONLY = ("data_dir", "run_dir", "resume", "tensorboard", "verbosity", "export_dir")  # do not change what comes out
+
+
+def option(default: Any, group: str, text: str, kind: str = "text") -> Any:
+    """A field with what --help says about it."""
+    return field(default=default, metadata={"group": group, "help": text, "kind": kind})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run. Every field is the flag of the same name; the help text of each is its documentation.
+
+    Raises:
+      BadInput: an unknown name (checked first) or a value out of range, with what is allowed.
+    """
+
+    method: str = option(None, "What to run", "dense, scratch, lth or rst; required")
+    dataset: str = option(
+        None, "What to run", "digits (comes with the package), any prepared tfds name, or package.module:function; required"
+    )
+    model: str = option(None, "What to run", "lenet_300_100, lenet5, or package.module:function; required")
+    data_dir: str | None = option(None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory")
+    model_args: str | dict[str, Any] = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
+    seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
+
+    sparsity: float | None = option(
+        None, "Ticket", "fraction removed of every pruned tensor, at least 0 and below 1; required by every method but dense", "float"
+    )
+    allocation: str = option("uniform", "Ticket", "how the sparsity is spread over tensors: uniform")
+    granularity: str = option("weight", "Ticket", "what is removed as one piece: weight")
+    dense_layers: str = option(
+        "auto", "Ticket", "layers kept whole: names, patterns, first, last or none; auto: first,last with convolutions, else last"
+    )
+    ticket_pick: str = option(
+        "random",
+        "Ticket",
+        "which weights RST and scratch remove: random; magnitude (smallest initial ones, as the official command does) or magnitude_max",
+    )
+
+    epochs: str | int = option("200ep", "Training", "length of a full training (ep, it; plain: epochs)")
+    batch_size: int = option(128, "Training", "images per step of full trainings, over all replicas", "int")
+    lr: float = option(0.1, "Training", "first learning rate of full trainings; a tenth and a hundredth of it follow", "float")
+    lr_values: str | None = option(None, "Training", "comma list of learning rates, instead of lr", "list")
+    lr_boundaries: str | None = option(
+        None, "Training", "where the learning rate changes (ep, it; plain: epochs); default: at 50 % and 75 %", "list"
+    )
+    momentum: float = option(0.9, "Training", "of SGD, at least 0 and below 1", "float")
+    weight_decay: float = option(5e-4, "Training", "coupled L2 on all trainables", "float")
+
+    penalty_schedule: str = option("x", "Transformation", "power of the counter that lambda is: x, x^2 or x^3")
+    penalty_step: float = option(1e-4, "Transformation", "growth of the penalty's counter", "float")
+    penalty_every: int = option(5, "Transformation", "steps between two growths", "int")
+    penalty_limit: float = option(1.0, "Transformation", "the penalty stops growing above this", "float")
+    hold_steps: str | int = option("40000it", "Transformation", "how long the reached penalty is held (ep, it; plain: steps)")
+    transform_lr: float = option(1e-3, "Transformation", "learning rate of the transformation, constant", "float")
+    transform_batch_size: int = option(64, "Transformation", "images per step of the transformation", "int")
+
+    augment: str = option("none", "Data", "none or crop_flip (pad 4, crop, flip)")
+    normalization: str | None = option(None, "Data", "unit (0 to 1), standard (mean 0, deviation 1) or none; default: the data set's own")
+
+    precision: str = option("float32", "Machine", f"one of {', '.join(PRECISIONS)}")
+    jit_compile: bool = option(False, "Machine", "compile the training step with XLA", "bool")
+    steps_per_execution: int = option(20, "Machine", "steps per call into TensorFlow; changes speed, not results", "int")
+    strategy: str = option(
+        "auto", "Machine", "one_device, mirrored (over GPUs, or --num_replicas), or auto: mirrored if there are several GPUs"
+    )
+    num_replicas: int | None = option(None, "Machine", "replicas of mirrored; on a CPU that many logical devices", "int")
+    deterministic: bool = option(False, "Machine", "TensorFlow's deterministic operations: the same command gives the same digest", "bool")
+
+    run_dir: str | None = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
+    resume: str = option("auto", "Output", "auto: finish an incomplete run directory; never: refuse one that holds a run")
+    tensorboard: bool = option(False, "Output", "write TensorBoard scalars and histograms to the run directory", "bool")
+    verbosity: int = option(1, "Output", "0 silent, 1 progress, 2 a line per epoch", "int")
+    export_dir: str | None = option(None, "Output", "also export the trained network there")
+
+    def __post_init__(self) -> None:
+        for name, check in (("method", METHODS.check), ("dataset", check_dataset), ("model", check_model)):
+            if not getattr(self, name):
+                raise BadInput(name, "(missing)", "is required")
+            check(getattr(self, name))
+        self._set(sparsity=self._checked_sparsity())
+        self._check_choices()
+        self._check_numbers()
+        self._set(epochs=str(Duration.parse(self.epochs, "ep", name="epochs", least=1)))
+        self._set(hold_steps=str(Duration.parse(self.hold_steps, "it", name="hold_steps")))
+        values, boundaries = self._checked_rates()
+        self._set(lr_values=values, lr_boundaries=boundaries, model_args=self._checked_arguments())
+        self.penalty(steps_per_epoch=1)
+        if self.run_dir is None:
+            names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))
+            self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{self.sparsity:g}-s{self.seed}")
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _checked_sparsity(self) -> float:
+        if not METHODS.load(self.method).needs_sparsity:
+            return 0.0
+        if self.sparsity is None:
+            raise BadInput("sparsity", "(missing)", f"is required by {self.method}: at least 0 and below 1")
+        exact(self.sparsity)
+        return float(self.sparsity)
+
+    def _check_choices(self) -> None:
+        for name, allowed in (
+            ("allocation", tuple(ALLOCATIONS)),
+            ("granularity", ("weight",)),
+            ("ticket_pick", tuple(PICKS)),
+            ("penalty_schedule", tuple(SCHEDULES)),
+            ("augment", ("none", "crop_flip")),
+            ("normalization", (None, "unit", "standard", "none")),
+            ("precision", PRECISIONS),
+            ("strategy", STRATEGIES),
+            ("resume", ("auto", "never")),
+            ("verbosity", (0, 1, 2)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise BadInput(name, getattr(self, name), f"must be one of {', '.join(str(a) for a in allowed if a is not None)}")
+        if self.num_replicas is not None and self.strategy != "mirrored":
+            raise BadInput("num_replicas", self.num_replicas, "needs --strategy=mirrored")
+
+    def _check_numbers(self) -> None:
+        for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution"):
+            _at_least(name, getattr(self, name), 1)
+        if self.num_replicas is not None:
+            _at_least("num_replicas", self.num_replicas, 1)
+            for name in ("batch_size", "transform_batch_size"):
+                if getattr(self, name) % self.num_replicas:
+                    raise BadInput(name, getattr(self, name), f"must be a multiple of the {self.num_replicas} replicas")
+        for name in ("lr", "transform_lr"):
+            if not (_is_number(getattr(self, name)) and getattr(self, name) > 0):
+                raise BadInput(name, getattr(self, name), "must be a finite number above 0")
+        if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
+            raise BadInput("momentum", self.momentum, "must be at least 0 and below 1")
+        if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
+            raise BadInput("weight_decay", self.weight_decay, "must be a finite number, at least 0")
+        if type(self.seed) is not int or self.seed < 0:
+            raise BadInput("seed", self.seed, "must be a whole number, at least 0")
+
+    def _checked_rates(self) -> tuple[str, str | None]:
+        values = _words(self.lr_values) or [self.lr, self.lr / 10, self.lr / 100]
+        try:
+            values = [float(value) for value in values]
+        except ValueError:
+            values = [math.nan]
+        if not all(_is_number(value) and value > 0 for value in values):
+            raise BadInput("lr_values", self.lr_values, "must be numbers above 0, separated by commas")
+        words = _words(self.lr_boundaries)
+        boundaries = [str(Duration.parse(word, "ep", name="lr_boundaries", least=1)) for word in words]
+        fits = len(boundaries) == len(values) - 1 if boundaries else len(values) in (1, 3)
+        if not fits:
+            given = f"{len(boundaries)} boundaries" if boundaries else "no boundaries"
+            raise BadInput("lr_boundaries", self.lr_boundaries, f"{given} do not fit {len(values)} learning rates: give {len(values) - 1}")
+        return ",".join(f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values), ",".join(boundaries) or None
+
+    def _checked_arguments(self) -> str:
+        try:
+            arguments = self.model_args if isinstance(self.model_args, dict) else json.loads(self.model_args)
+            if not isinstance(arguments, dict):
+                raise ValueError
+            return json.dumps(arguments, sort_keys=True)
+        except (ValueError, TypeError):
+            raise BadInput("model_args", self.model_args, 'must be a JSON object such as {"width": 2}') from None
+
+    def rates(self, steps_per_epoch: int) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """Learning rates of a full training and the steps at which they change."""
+        steps = Duration.parse(self.epochs).steps(steps_per_epoch)
+        values = tuple(float(value) for value in _words(self.lr_values))
+        if self.lr_boundaries is None:
+            boundaries = () if len(values) == 1 else (steps // 2, steps * 3 // 4)
+        else:
+            boundaries = tuple(Duration.parse(word).steps(steps_per_epoch) for word in _words(self.lr_boundaries))
+        if list(boundaries) != sorted(boundaries):
+            raise BadInput("lr_boundaries", self.lr_boundaries, "must not go back in time")
+        return values, boundaries
+
+    def penalty(self, steps_per_epoch: int) -> dict[str, Any]:
+        """The arguments of `core.staircase` and `callbacks.RSTPenalty`; raises BadInput for values out of range."""
+        hold = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
+        arguments = {
+            "schedule": self.penalty_schedule,
+            "step": self.penalty_step,
+            "every": self.penalty_every,
+            "limit": self.penalty_limit,
+            "hold_steps": hold,
+        }
+        staircase(**arguments, dtype=self.weight_dtype)
+        return arguments
+
+    def staircase(self, steps_per_epoch: int) -> Staircase:
+        """The penalty of the transformation in the weights' dtype."""
+        return staircase(**self.penalty(steps_per_epoch), dtype=self.weight_dtype)
+
+    @property
+    def weight_dtype(self) -> str:
+        """The dtype that weights are stored in."""
+        return "float64" if self.precision == "float64" else "float32"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as a plain value; `RunConfig(**config.to_json())` is the same run."""
+        return dataclasses.asdict(self)
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """What would come out differently, as "name is A there and B here", for each such field."""
+        mine = self.to_json()
+        names = [name for name in mine if name not in WHERE_ONLY]
+        return [f"{name} is {other.get(name)} there and {mine[name]} here" for name in names if other.get(name) != mine[name]]
+
+
+def _words(text: object) -> list[Any]:
+    if text is None:
+        return []
+    if isinstance(text, list | tuple):
+        return list(text)
+    return [word.strip() for word in str(text).split(",") if word.strip()]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise BadInput(name, value, f"must be a whole number, at least {least}")

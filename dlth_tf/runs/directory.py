@@ -1,0 +1,108 @@
+"""A run directory: what lies where, and whether a run may use it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from dlth_tf import files
+from dlth_tf.errors import BadInput
+from dlth_tf.runs.config import RunConfig
+
+PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "keras-cv")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run (DESIGN: "A run directory")."""
+
+    path: Path
+
+    def __getattr__(self, name: str) -> Path:
+        paths = {
+            "config": "config.json",
+            "ticket": "ticket.npz",
+            "weights": "weights.npz",
+            "history": "history.csv",
+            "result": "result.json",
+        }
+        if name not in paths:
+            raise AttributeError(name)
+        return self.path / paths[name]
+
+    def refuse_other_runs(self, config: RunConfig) -> None:
+        """Raises BadInput unless the directory is free, or holds this very configuration."""
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise BadInput("run_dir", self.path, "is a file, and must be a directory")
+        if not self.config.exists():
+            if any(self.path.iterdir()):
+                raise BadInput("run_dir", self.path, "holds other files and no config.json: name an empty or new directory")
+            return
+        differences = config.differences(read_json(self.config, "run_dir").get("config", {}))
+        if differences:
+            raise BadInput("run_dir", self.path, f"holds a run of another configuration: {'; '.join(differences)}")
+        if config.resume == "never" and not self.result.exists():
+            raise BadInput("run_dir", self.path, "holds an unfinished run, and --resume=never allows only a new directory")
+
+    def complete_result(self) -> dict[str, Any] | None:
+        """The result of a complete run, or None."""
+        return read_json(self.result, "run_dir") if self.result.exists() else None
+
+    def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
+        """Creates the directory, locks it for this process, and writes config.json.
+
+        Raises:
+          BadInput: it cannot be written to, or another process is running in it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+            document = {"config": config.to_json(), "data": data, "versions": versions(), "git_commit": git_commit(), "command": sys.argv}
+            files.write_json(self.config, document)
+        except filelock.Timeout:
+            raise BadInput("run_dir", self.path, "is in use by another process") from None
+        except OSError as error:
+            raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
+        return lock
+
+
+def read_json(path: Path, thing: str) -> dict[str, Any]:
+    """Reads a JSON object; raises BadInput in the name of `thing` if it is none."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(thing, path.parent, f"its {path.name} cannot be read ({error})") from None
+    if not isinstance(value, dict):
+        raise BadInput(thing, path.parent, f"its {path.name} is not a JSON object")
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions that results depend on."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    from dlth_tf import __version__
+
+    return {"dlth_tf": __version__, "python": sys.version.split()[0], **found}
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that the package runs from, with "+changes" if it is not clean; None outside of one."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

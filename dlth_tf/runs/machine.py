@@ -1,0 +1,59 @@
+"""Devices, precision and determinism of a run, put back afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from dlth_tf.errors import BadInput
+from dlth_tf.runs.config import RunConfig
+
+
+@contextlib.contextmanager
+def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
+    """Sets up precision and determinism, and yields the strategy; dtypes are put back at the end."""
+    before = tf.keras.backend.floatx(), tf.keras.mixed_precision.global_policy()
+    tf.keras.backend.clear_session()
+    tf.keras.backend.set_floatx(config.weight_dtype)
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    try:
+        yield strategy(config)
+    finally:
+        tf.keras.backend.set_floatx(before[0])
+        tf.keras.mixed_precision.set_global_policy(before[1])
+
+
+def strategy(config: RunConfig) -> tf.distribute.Strategy:
+    """TensorFlow's own strategy for --strategy and --num_replicas.
+
+    Raises:
+      BadInput: more replicas than there are GPUs, or logical CPU devices that can no longer be made in this process.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    wanted = "mirrored" if config.strategy == "auto" and len(gpus) > 1 else config.strategy
+    if wanted != "mirrored":
+        return tf.distribute.get_strategy()
+    replicas = config.num_replicas or max(1, len(gpus))
+    if not gpus:
+        _make_logical_cpus(replicas)
+    elif replicas > len(gpus):
+        raise BadInput("num_replicas", replicas, f"there are {len(gpus)} GPUs")
+    kind = "GPU" if gpus else "CPU"
+    if config.jit_compile and kind == "CPU":
+        raise BadInput("jit_compile", True, "XLA does not work on the logical CPU devices of --strategy=mirrored")
+    return tf.distribute.MirroredStrategy([f"{kind}:{index}" for index in range(replicas)])
+
+
+def _make_logical_cpus(replicas: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    except RuntimeError:  # TensorFlow has started its devices: fine if they are enough
+        if len(tf.config.list_logical_devices("CPU")) < replicas:
+            raise BadInput(
+                "num_replicas", replicas, "TensorFlow has started already in this process, with fewer logical CPU devices"
+            ) from None

@@ -1,0 +1,92 @@
+"""result.json: the outcome of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlth_tf import masking
+from dlth_tf.methods import Network, Phase
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.cost import PASSES
+from dlth_tf.runs.directory import versions
+
+
+def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
+    """The accuracies of one split, as fractions; best and last5 are over the final finetune."""
+    last = [row for row in rows if row["phase"] == rows[-1]["phase"]]
+    found = [row[f"{split}_accuracy"] for row in last]
+    return {
+        "accuracy_last": found[-1],
+        "accuracy_best": max(found),
+        "accuracy_last5_mean": float(np.mean(found[-5:])),
+        "accuracy_before_removal": network.before_removal.get(f"{split}_accuracy"),
+        "accuracy_after_removal": network.after_removal.get(f"{split}_accuracy"),
+        "loss_last": last[-1][f"{split}_loss"],
+    }
+
+
+def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
+    """Sparsity as it really is: fractions of exact zeros in the masks, per tensor and over all."""
+    kept = {name: entry.kept() for name, entry in masking.prunable_weights(network.model).items()}
+    kernels = [variable for name, variable in masking.named_weights(network.model).items() if name not in kept and len(variable.shape) > 1]
+    prunable = masking.prunable_of_ticket(network.model, config.dense_layers)
+    removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
+    total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
+    return {
+        "target": config.sparsity,
+        "global": sum(removed.values()) / total,
+        "prunable": sum(removed[name] for name in prunable) / sum(kept[name].size for name in prunable),
+        "per_tensor": {name: removed[name] / mask.size for name, mask in kept.items()},
+    }
+
+
+def parameters(config: RunConfig, network: Network) -> dict[str, int]:
+    """Trainable parameters: all, those that the method may prune, and those that are not zero."""
+    model = network.model
+    weights = {id(variable): variable.numpy() for variable in model.trainable_variables}.values()
+    return {
+        "total": sum(weight.size for weight in weights),
+        "prunable": sum(int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, config.dense_layers).values()),
+        "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
+    }
+
+
+def cost(phases: list[dict[str, Any]], macs: list[tuple[int, int]], seconds: float) -> dict[str, Any]:
+    """What the training took: images, multiply-adds if nothing were sparse, and if every removed weight cost nothing."""
+    images = [phase["images"] for phase in phases]
+    return {
+        "images_seen": sum(images),
+        "training_macs_dense": sum(PASSES * dense * count for (dense, _), count in zip(macs, images, strict=True)),
+        "training_macs_theoretical": sum(PASSES * sparse * count for (_, sparse), count in zip(macs, images, strict=True)),
+        "wall_seconds": seconds,
+    }
+
+
+def phase_row(phase: Phase, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """One entry of result.json's list of phases."""
+    return {"name": phase.name, "steps": phase.steps, "epochs": len(rows), "images": phase.steps * phase.batch_size, "seconds": seconds}
+
+
+def make_result(
+    config: RunConfig,
+    network: Network,
+    rows: list[dict[str, Any]],
+    phases: list[dict[str, Any]],
+    macs: list[tuple[int, int]],
+    seconds: float,
+    digest: str,
+) -> dict[str, Any]:
+    """The whole of result.json."""
+    return {
+        **{name: getattr(config, name) for name in ("method", "dataset", "model", "seed")},
+        "sparsity": sparsities(config, network),
+        "test": accuracies("test", rows, network),
+        "val": accuracies("val", rows, network),
+        "phases": phases,
+        "cost": cost(phases, macs, seconds),
+        "parameters": parameters(config, network),
+        "weights_sha256": digest,
+        "versions": versions(),
+    }

@@ -1,0 +1,66 @@
+"""`python -m dlth_tf.train`: one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command
+from dlth_tf.runs.config import RunConfig
+
+USAGE = """Trains one network by one method, from data to result.json.
+
+  python -m dlth_tf.train --flagfile=flags/digits/rst.flags [--any_flag=...]"""
+DRY_RUN = ("dry_run", "print the phases with their steps and images, and the table of layers; train and write nothing", False)
+
+
+def page() -> str:
+    """The --help page."""
+    groups = field_groups(dataclasses.fields(RunConfig))
+    groups["Output"].append(DRY_RUN)
+    return help_text(USAGE, groups)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses flags, runs, says where the result is."""
+    values = flags.FlagValues()
+    define_fields(values, dataclasses.fields(RunConfig))
+    define(values, DRY_RUN[0], False, DRY_RUN[1], "bool")
+    parse(values, argv, page)
+    config = RunConfig(**{field.name: values[field.name].value for field in dataclasses.fields(RunConfig)})
+    return show_plan(config) if values.dry_run else train(config)
+
+
+def show_plan(config: RunConfig) -> int:
+    """Prints what would be run."""
+    import pandas as pd
+
+    from dlth_tf.runs.runner import dry_run
+
+    phases, table = dry_run(config)
+    print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}\n")
+    print(pd.DataFrame(phases).to_string(index=False), table.to_string(index=False), sep="\n\n")
+    return DONE
+
+
+def train(config: RunConfig) -> int:
+    """Runs, and prints the outcome in one line."""
+    from pathlib import Path
+
+    from dlth_tf.runs.directory import RunDirectory
+    from dlth_tf.runs.runner import run
+
+    complete = RunDirectory(Path(config.run_dir)).result.exists()
+    result = run(config)
+    if complete:
+        print(f"{config.run_dir} is complete already, with this configuration: nothing to do")
+    sparsity = f"{result['sparsity']['prunable']:.2%} of the prunable weights removed"
+    print(f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, {config.run_dir}/result.json")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("dlth_tf.train", main))
