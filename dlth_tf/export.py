@@ -12,6 +12,7 @@ from absl import flags
 
 from dlth_tf.commands import DONE, define, help_text, parse, run_command
 from dlth_tf.errors import BadInput
+from dlth_tf.quiet import start_tensorflow
 
 USAGE = """Writes the network of a finished run as a SavedModel that any TensorFlow loads, and checks it.
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
     parse(values, argv, lambda: help_text(USAGE, {"Flags": [(name, text, default) for name, text, default, _ in FLAGS]}))
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "give either a run directory or --sweep_dir")
+    start_tensorflow()
     from dlth_tf.deploy import best_run, export_run
 
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)

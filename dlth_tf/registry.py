@@ -55,14 +55,14 @@ def import_path(path: str, kind: str) -> Any:
       BadInput: the module or the attribute does not exist. An exception inside the module itself is passed on.
     """
     module_name, _, attribute = path.partition(":")
+    if not module_name or module_name.startswith(".") or not attribute:
+        raise BadInput(kind, path, "must have the form package.module:function")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise BadInput(kind, path, f"there is no module {error.name}") from None
         raise
-    except (ValueError, TypeError):
-        raise BadInput(kind, path, "must have the form package.module:function") from None
     if not hasattr(module, attribute):
         raise BadInput(kind, path, unknown(f"name in {module_name}", attribute, [n for n in dir(module) if not n.startswith("_")]))
     return getattr(module, attribute)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command
+from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
 
 USAGE = """Trains one network by one method, from data to result.json.
@@ -38,6 +39,7 @@ def show_plan(config: RunConfig) -> int:
     """Prints what would be run."""
     import pandas as pd
 
+    start_tensorflow()
     from dlth_tf.runs.runner import dry_run
 
     phases, table = dry_run(config)
@@ -51,9 +53,11 @@ def train(config: RunConfig) -> int:
     from pathlib import Path
 
     from dlth_tf.runs.directory import RunDirectory
-    from dlth_tf.runs.runner import run
 
     complete = RunDirectory(Path(config.run_dir)).result.exists()
+    start_tensorflow()
+    from dlth_tf.runs.runner import run
+
     result = run(config)
     if complete:
         print(f"{config.run_dir} is complete already, with this configuration: nothing to do")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 
 import matplotlib
@@ -15,9 +16,9 @@ from dlth_tf.analysis.results import setting
 from dlth_tf.analysis.tables import percent, summary
 from dlth_tf.files import write_atomic
 
-# Okabe and Ito's palette for colour-blind readers, without its yellow (too pale on white). Seven colours and nine markers have
-# no common divisor, so the first 63 methods all look different.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette for colour-blind readers, without its yellow (too pale on white); black comes first, for the reference
+# line. Seven colours and nine markers have no common divisor, so the first 63 methods all look different.
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _STYLE = {
     "text.parse_math": False,  # a name may hold a dollar sign
@@ -34,8 +35,8 @@ _STYLE = {
 def accuracy_vs_sparsity(results: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Draws test accuracy against sparsity as a PNG: one line per method, the spread over seeds, every seed as a faint dot.
 
-    Sparsities are spaced by the logarithm of what is kept, so that 90, 95, 98 and 99 % stand well apart. What was trained
-    without removing anything is a dashed horizontal line.
+    Sparsities are spaced by the logarithm of what is kept, so that 90, 95, 98 and 99 % stand well apart. A method that never
+    removes anything is a dashed horizontal line.
 
     Args:
       results: what `read_results` gives.
@@ -45,7 +46,8 @@ def accuracy_vs_sparsity(results: pd.DataFrame, path: str | os.PathLike[str]) ->
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, results)
-        axes.set_title("{}, {}, {}".format(*setting(results)))
+        bars = "" if results.groupby(["method", "sparsity"]).size().max() == 1 else " (bars: ± one standard deviation)"
+        axes.set_title(", ".join(setting(results)) + bars, wrap=True)
         axes.set_xlabel("weights removed")
         axes.set_ylabel("test accuracy after the last epoch, %")
         axes.grid(axis="y", color="0.92")
@@ -57,32 +59,28 @@ def accuracy_vs_sparsity(results: pd.DataFrame, path: str | os.PathLike[str]) ->
 
 def _draw(axes: Axes, results: pd.DataFrame) -> None:
     cells = summary(results)
-    sparse = cells.loc[cells["sparsity"] > 0]
-    methods = list(cells["method"].unique())
-    sparsities = np.unique(sparse["sparsity"])
+    lines = list(cells.loc[cells["sparsity"] > 0, "method"].unique())
+    on_line = cells["method"].isin(lines)
+    colours = itertools.cycle(_COLOURS)
+    for reference in cells.loc[~on_line].itertuples():
+        axes.axhline(100 * reference.test_mean, label=reference.method, color=next(colours), linestyle=(0, (5, 3)), linewidth=1.2)
+    sparsities = np.unique(cells.loc[on_line, "sparsity"])
     gap = np.diff(_position(sparsities)).min(initial=0.3)
-    drawn = list(sparse["method"].unique())
-    for method in methods:
-        look = {"color": _COLOURS[methods.index(method) % len(_COLOURS)]}
-        for accuracy in cells.loc[(cells["method"] == method) & (cells["sparsity"] == 0), "test_mean"]:
-            axes.axhline(100 * accuracy, linestyle=(0, (5, 3)), linewidth=1.2, label=None if method in drawn else method, zorder=1, **look)
-        if method in drawn:
-            # Error bars of different methods at one sparsity are set beside each other: on top of each other none can be read.
-            shift = 0.45 * gap * ((drawn.index(method) + 0.5) / len(drawn) - 0.5)
-            marker = _MARKERS[methods.index(method) % len(_MARKERS)]
-            _draw_line(axes, results.loc[results["method"] == method], shift, look | {"marker": marker})
+    for place, (method, marker) in enumerate(zip(lines, itertools.cycle(_MARKERS), strict=False)):
+        # Error bars of different methods at one sparsity stand beside each other: on top of each other none can be read.
+        shift = 0.35 * gap * ((place + 0.5) / len(lines) - 0.5)
+        _draw_line(axes, results.loc[results["method"] == method], shift, {"color": next(colours), "marker": marker})
     _label_sparsities(axes, sparsities)
     axes.margins(x=0.06)
 
 
 def _draw_line(axes: Axes, runs: pd.DataFrame, shift: float, look: dict[str, str]) -> None:
-    runs = runs.loc[runs["sparsity"] > 0]
     cells = summary(runs)
     x, y = _position(cells["sparsity"]) + shift, 100 * cells["test_mean"]
-    axes.errorbar(x, y, 100 * cells["test_std"].fillna(0), label=runs["method"].iloc[0], linewidth=1.4, markersize=5, capsize=2, **look)
-    axes.scatter(
-        _position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"], s=12, alpha=0.3, linewidths=0, color=look["color"], zorder=3
-    )
+    axes.plot(x, y, label=runs["method"].iloc[0], linewidth=1.4, markersize=5.5, **look)
+    axes.errorbar(x, y, 100 * cells["test_std"].fillna(0), fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=2)
+    seeds = {"s": 12, "alpha": 0.35, "linewidths": 0, "zorder": 3}
+    axes.scatter(_position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"], color=look["color"], **seeds)
 
 
 def _label_sparsities(axes: Axes, sparsities: np.ndarray) -> None:

@@ -77,10 +77,12 @@ def console_table(results: pd.DataFrame) -> Table:
     """The content of `markdown_table` for the console."""
     grid = _grid(results)
     table = Table(title=Text(grid.title), caption=Text(grid.notes), caption_justify="left", box=box.SIMPLE_HEAD)
-    for position, name in enumerate(grid.header):
-        table.add_column(name, justify="right" if position else "left", no_wrap=True)
+    table.add_column(grid.header[0], no_wrap=True)
+    for name in grid.header[1:]:
+        table.add_column(Text(name, justify="right"), justify="right")
     for method, cells in grid.rows:
-        table.add_row(Text(method), *(Text(text, style="bold green" if best else "") for text, best in cells))
+        # A count of seeds goes on a line of its own, so that a usual table fits into 80 columns.
+        table.add_row(Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells))
     return table
 
 

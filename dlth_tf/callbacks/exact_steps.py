@@ -15,6 +15,9 @@ class ExactSteps(tf.keras.callbacks.Callback):
 
     Args:
       steps: optimizer steps, counted from a fresh optimizer.
+
+    Raises:
+      BadInput: at the start of `fit`, when the optimizer has made them already: Keras always makes one step more.
     """
 
     _supports_tf_logs = True  # no copy of the metrics to the host at every step
@@ -40,7 +43,7 @@ class ExactSteps(tf.keras.callbacks.Callback):
         self._execution, self._done = self.steps_per_execution(), self.iterations()
         self._last_batch = -1
         if self._done >= self.steps:
-            self.model.stop_training = True
+            raise BadInput("optimizer", f"{self._done} steps old", f"has made all {self.steps} steps already: there is nothing to fit")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Batch numbers start anew."""

@@ -30,11 +30,13 @@ class RSTPenalty(ExactSteps):
       remove_at_end: whether the weights are removed at the end (False between cycles that do not delete).
       shorten_last_execution: with `steps_per_execution` above 1, end by a shorter last execution instead of refusing
         a number of steps that does not divide.
-      resume: whether this `fit` goes on with an interrupted transformation, so that the optimizer's steps count.
+      resume: whether this `fit` goes on with an interrupted transformation, so that the optimizer's steps count; the
+        ticket is in the model already then, so leave RandomMask out.
 
     Raises:
       BadInput: at construction for a value out of range; at the start of `fit`, before anything changes, when the model
-        is not wrapped or compiled, has no ticket, or the epochs are too few for the schedule.
+        is not wrapped or compiled, has no ticket, or the epochs are too few for the schedule; before the first step, when
+        a callback after this one in the list chose another ticket or took the penalty off.
       RuntimeError: at the end of `fit`, if something else ended it early: nothing is removed then.
     """
 
@@ -76,29 +78,34 @@ class RSTPenalty(ExactSteps):
             raise BadInput(
                 "optimizer", f"{done} steps old", "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on"
             )
-        self._check_length(done)
-        masking.install(self.model, self.staircase, block_loss_grad=self.block_loss_grad)
         super().on_train_begin(logs)
+        self._check_length(done)
+        self._hook = masking.install(self.model, self.staircase, block_loss_grad=self.block_loss_grad)
+        self._ticket = masking.chosen_ticket(self.model)
 
     def _check_length(self, done: int) -> None:
         per_epoch, epochs = self.params.get("steps"), self.params.get("epochs")
         if per_epoch is None:
             return  # a data set of unknown length: on_train_end checks
-        if epochs * per_epoch < self.steps:
-            raise BadInput(
-                "epochs",
-                epochs,
-                f"are too few: {self.steps} steps of transformation need {self.epochs(per_epoch)} epochs of {per_epoch} steps",
-            )
-        execution = self.steps_per_execution()
-        rest = (self.steps - done) % per_epoch % execution
-        if rest and not self.shorten_last_execution:
-            fits = largest_divisor((self.steps - done) % per_epoch, execution)
+        left = self.steps - done
+        if epochs * per_epoch < left:
+            needed = math.ceil(left / per_epoch)
+            raise BadInput("epochs", epochs, f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps")
+        last, execution = left % per_epoch, self.steps_per_execution()
+        if last % execution and not self.shorten_last_execution:
             raise BadInput(
                 "steps_per_execution",
                 execution,
-                f"does not divide the last epoch's {(self.steps - done) % per_epoch} of {self.steps} steps: use {fits}, or shorten_last_execution=True",
+                f"does not divide the {last} of {self.steps} steps that fall into the last epoch: "
+                f"use {largest_divisor(last, execution)}, or shorten_last_execution=True",
             )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Refuses to go on when a later callback chose another ticket or took the penalty off."""
+        super().on_epoch_begin(epoch, logs)
+        if masking.installed(self.model) is not self._hook or masking.chosen_ticket(self.model) != self._ticket:
+            masking.uninstall(self.model)
+            raise BadInput("callbacks", "RSTPenalty", "must come after RandomMask and KeepMask in the list")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports lambda of the last step as `penalty`."""

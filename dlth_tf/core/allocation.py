@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from dlth_tf.errors import BadInput
+
+# Fraction would read 1e-999999999 too, digit by digit.
+_NUMBER = re.compile(r"\s*[-+]?[\d./]{1,40}(e[-+]?\d{1,3})?\s*", re.IGNORECASE)
 
 
 def exact(sparsity: float | str | Fraction) -> Fraction:
@@ -15,8 +19,9 @@ def exact(sparsity: float | str | Fraction) -> Fraction:
     Raises:
       BadInput: not a number, negative, or 1 and more.
     """
+    text = str(sparsity)
     try:
-        value = sparsity if isinstance(sparsity, Fraction) else Fraction(str(sparsity))
+        value = sparsity if isinstance(sparsity, Fraction) else Fraction(text if _NUMBER.fullmatch(text) else "")
     except (ValueError, ZeroDivisionError):
         raise BadInput("sparsity", sparsity, "must be a number, at least 0 and below 1") from None
     if not 0 <= value < 1:

@@ -18,6 +18,7 @@ from dlth_tf.errors import BadInput
 
 FORMAT = "dlth_tf ticket 1"
 MOST_SIDECAR_BYTES = 16 * 2**20
+MOST_NAME_LETTERS = 1000
 Plain = str | int | float | bool | None
 
 
@@ -42,7 +43,7 @@ class Ticket(Mapping[str, np.ndarray]):
         object.__setattr__(self, "masks", types.MappingProxyType({n: _checked(n, m) for n, m in self.masks.items()}))
         for key, value in self.provenance.items():
             if not isinstance(key, str) or not isinstance(value, Plain) or (isinstance(value, float) and not math.isfinite(value)):
-                raise BadInput("provenance", f"{key}: {value!r}", "must map names to text, numbers, booleans or None")
+                raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
         object.__setattr__(self, "provenance", types.MappingProxyType(dict(self.provenance)))
 
     @classmethod
@@ -71,6 +72,9 @@ class Ticket(Mapping[str, np.ndarray]):
 
     def __hash__(self) -> int:
         return hash(files.arrays_sha256(self.masks))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self.masks), dict(self.provenance))
 
     def __repr__(self) -> str:
         return f"Ticket({len(self)} tensors, {self.removed:,} of {self.size:,} weights removed, {dict(self.provenance)})"
@@ -136,9 +140,13 @@ def _npz_path(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME_LETTERS or name != name.strip() or not name.isprintable():
+        raise BadInput("ticket", repr(name)[:80], 'every mask needs a name such as "conv1/kernel"')
+
+
 def _checked(name: str, mask: Any) -> np.ndarray:
-    if not isinstance(name, str) or not name or name != name.strip():
-        raise BadInput("ticket", repr(name), 'every mask needs a name such as "conv1/kernel"')
+    _check_name(name)
     array = np.asarray(mask)
     if array.dtype != bool and (array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all()):
         raise BadInput("ticket", name, f"its mask must be boolean, or hold only 0 and 1, but is {array.dtype}")
@@ -172,11 +180,12 @@ def _parse(text: bytes, data: bytes) -> Ticket:
 
 
 def _shape(name: str, entry: Any, most: int) -> tuple[int, ...]:
+    _check_name(name)
     shape = entry.get("shape") if isinstance(entry, dict) else None
     if (
         not isinstance(shape, list)
         or len(shape) > 32
-        or not all(type(n) is int and 0 <= n <= most for n in shape)
+        or not all(type(n) is int and 0 <= n < 2**31 for n in shape)
         or math.prod(shape) > most
     ):
         raise ValueError(f"the shape of {name} in its .json is not one that the .npz could hold")

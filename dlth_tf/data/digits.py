@@ -103,8 +103,7 @@ def load(data_dir: str | None = None) -> DataSet:
     """The digits, prepared in `data_dir` if they are not there yet.
 
     Args:
-      data_dir: where to keep the prepared files: a directory, or a new one inside a directory that exists. When not given,
-        they are kept where tensorflow_datasets keeps its own, and nowhere if that place cannot be written.
+      data_dir: where to keep the prepared files: a directory that exists. When not given, they are kept where tensorflow_datasets keeps its own, and nowhere if that place cannot be written.
 
     Raises:
       BadInput: `data_dir` was given and cannot be used.
@@ -120,9 +119,9 @@ def load(data_dir: str | None = None) -> DataSet:
 def _checked(data_dir: str) -> str:
     path = Path(data_dir).expanduser()
     try:
-        path.mkdir(exist_ok=True)
+        next(path.iterdir(), None)
     except OSError as error:
-        raise BadInput("data_dir", data_dir, f"must be a directory, or a new one in one that exists ({error.strerror})") from None
+        raise BadInput("data_dir", data_dir, f"must be a directory that exists and can be read ({error.strerror})") from None
     return str(path)
 
 

@@ -59,7 +59,12 @@ def _from_path(name: str, data_dir: str | None) -> DataSet:
         inspect.signature(function).bind(data_dir)
     except TypeError:
         raise BadInput("dataset", name, "must be a function of one argument, data_dir") from None
-    dataset = function(data_dir)
+    try:
+        dataset = function(data_dir)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput("dataset", name, f"failed with {type(error).__name__}: {error}") from error
     if not isinstance(dataset, DataSet):
         raise BadInput("dataset", name, f"must return a dlth_tf.data.DataSet, and returned a {type(dataset).__name__}")
     return dataset

@@ -82,7 +82,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
 
 def _unusable(name: str, error: Exception) -> str:
     base, _, variant = name.partition("/")
-    builders = tfds.list_builders()
+    builders = tfds.list_builders(with_community_datasets=False)
     if base not in builders:
         others = "known are digits, the image sets that tfds.list_builders() names, and package.module:function"
         return _nearest("dataset", name.lower(), dict.fromkeys((*DATASETS.names(), *builders)), others)

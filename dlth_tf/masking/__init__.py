@@ -1,5 +1,6 @@
 """The tf-mot side: the wrapper, wrap and strip, tickets on a model, the hook in the optimizer step, the optimizer as published."""
 
+from dlth_tf.masking import optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.hook import StepHook, inner_optimizer, install, installed, uninstall
 from dlth_tf.masking.layer import FixedMask, MaskedLayer
 from dlth_tf.masking.table import layer_table
@@ -21,6 +22,7 @@ __all__ = [
     "layer_table",
     "magnitude_ticket",
     "named_weights",
+    "optimizers",
     "prunable_of_ticket",
     "prunable_weights",
     "random_ticket",

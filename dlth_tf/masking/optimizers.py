@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import tensorflow as tf
@@ -21,7 +22,8 @@ class SGD(tf.keras.optimizers.Optimizer):
     batch-norm gamma and beta too, as in the official code. tests/golden pins the update against it.
 
     Args:
-      learning_rate: a number above 0, a `LearningRateSchedule`, or a callable.
+      learning_rate: a number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it (as a
+        tensor, if it is to change within `fit`).
       momentum: mu, at least 0 and below 1.
       nesterov: Nesterov's form; needs momentum.
       weight_decay: at least 0.
@@ -40,6 +42,8 @@ class SGD(tf.keras.optimizers.Optimizer):
         name: str = "SGD",
         **kwargs: Any,
     ) -> None:
+        if isinstance(learning_rate, Real) and not 0 <= learning_rate < float("inf"):
+            raise BadInput("learning_rate", learning_rate, "must be a finite number, at least 0")
         if not 0 <= momentum < 1:
             raise BadInput("momentum", momentum, "must be at least 0 and below 1")
         if nesterov and not momentum:
@@ -48,7 +52,9 @@ class SGD(tf.keras.optimizers.Optimizer):
             raise BadInput("weight_decay", weight_decay, "must be a finite number, at least 0")
         # Never handed to the base class, whose weight decay is the decoupled one.
         super().__init__(name=name, weight_decay=None, **kwargs)
-        self._learning_rate = self._build_learning_rate(learning_rate)
+        # Keras would call a plain callable once, as a variable's initial value.
+        plain = callable(learning_rate) and not isinstance(learning_rate, tf.keras.optimizers.schedules.LearningRateSchedule)
+        self._learning_rate = learning_rate if plain else self._build_learning_rate(learning_rate)
         self.momentum, self.nesterov, self.l2 = float(momentum), bool(nesterov), float(weight_decay)
 
     def build(self, var_list: list[tf.Variable]) -> None:
@@ -63,7 +69,8 @@ class SGD(tf.keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: tf.Variable) -> None:
         """One update of one variable."""
-        rate = tf.cast(self.learning_rate, variable.dtype)
+        rate = self.learning_rate
+        rate = tf.cast(rate() if callable(rate) else rate, variable.dtype)
         gradient = tf.convert_to_tensor(gradient)  # an embedding's sparse gradient too: weight decay reaches every row
         if self.l2:
             gradient += tf.constant(self.l2, variable.dtype.base_dtype) * variable

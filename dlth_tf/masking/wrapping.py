@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
 
@@ -34,7 +33,8 @@ def wrap(model: tf.keras.Model, *, skip: str | Sequence[str] = (), only: str | S
       The wrapped model (for a subclassed model, `model` itself).
 
     Raises:
-      BadInput: no Keras 2 model; nothing in it can be pruned; a pattern that matches no layer; stock tf-mot wrappers.
+      BadInput: no Keras 2 model; nothing in it can be pruned; a pattern that matches no layer; stock tf-mot wrappers; an
+        attention layer that was never called.
     """
     if not isinstance(model, tf.keras.Model):
         raise BadInput("model", type(model).__name__, "must be a tf.keras.Model of Keras 2 (tf_keras), which is what dlth_tf works with")
@@ -43,6 +43,10 @@ def wrap(model: tf.keras.Model, *, skip: str | Sequence[str] = (), only: str | S
     for layer in layers:
         if isinstance(layer, PruneLowMagnitude) and not isinstance(layer, MaskedLayer):
             raise BadInput("model", model.name, f"holds tf-mot's own wrapper {layer.name}: call tfmot.sparsity.keras.strip_pruning first")
+        if isinstance(layer, tf.keras.layers.MultiHeadAttention) and not layer.built:
+            raise BadInput(
+                "model", model.name, f"is not built yet ({layer.name} makes its weights in its first call): call it once on a batch"
+            )
     names = [_plain_name(layer) for layer in layers]
     for kind, patterns in (("skip", skip), ("only", only)):
         for pattern in patterns:
@@ -69,11 +73,12 @@ def strip(model: tf.keras.Model) -> tf.keras.Model:
     """
     for name, entry in prunable_weights(model).items():
         kept, chosen = entry.kept(), entry.chosen()
-        if kept.all() and not chosen.all():
+        if np.any(kept & ~chosen):
             raise BadInput(
                 "model",
                 model.name,
-                f"has a ticket for {name} but its weights are not removed yet: let RSTPenalty finish, or apply_ticket(model, ticket, remove=True)",
+                f"has a ticket for {name} but its weights are not removed yet: "
+                "let RSTPenalty finish, or apply_ticket(model, ticket, remove=True)",
             )
         if np.any(entry.weight.numpy()[~kept]):
             raise BadInput(
@@ -81,9 +86,7 @@ def strip(model: tf.keras.Model) -> tf.keras.Model:
                 model.name,
                 f"has removed weights in {name} that are not zero: it was trained without callbacks.KeepMask() or RandomMask(remove=True)",
             )
-    if _is_subclassed(model):
-        return _rebuild(model, lambda layer: layer.layer if isinstance(layer, MaskedLayer) else layer)
-    return tfmot.sparsity.keras.strip_pruning(model)
+    return _rebuild(model, lambda layer: layer.layer if isinstance(layer, MaskedLayer) else layer)
 
 
 def why_dense(layer: Layer) -> str | None:
@@ -117,7 +120,7 @@ def _matches(layer: Layer, patterns: tuple[str, ...]) -> bool:
 def _wrap_layer(layer: Layer) -> MaskedLayer:
     wrapper = MaskedLayer(layer)
     if layer.built:
-        with tf.name_scope(wrapper.name):  # mask variables carry the wrapper's name, as tf-mot's summaries expect
+        with tf.name_scope(wrapper.name):  # mask variables carry the layer's name, as tf-mot's summaries expect
             wrapper.build(None)
     return wrapper
 
@@ -136,28 +139,49 @@ def _rebuild(model: tf.keras.Model, change: Callable[[Layer], Layer]) -> tf.kera
         return done[id(layer)]
 
     def rebuild(inner: tf.keras.Model) -> tf.keras.Model:
-        if not _is_subclassed(inner):
-            return tf.keras.models.clone_model(inner, clone_function=once)
-        for attribute, value in list(vars(inner).items()):
-            if attribute.startswith("_"):
-                continue
-            replaced = _replace_layers(value, once)
-            if replaced is not value:
-                setattr(inner, attribute, replaced)
-        inner.train_function = inner.test_function = inner.predict_function = None
-        return inner
+        return _exchange_in_place(inner, once) if _is_subclassed(inner) else _clone(inner, once)
 
     return rebuild(model)
 
 
+def _clone(model: tf.keras.Model, once: Callable[[Layer], Layer]) -> tf.keras.Model:
+    """A graph network around other layers, with the class and the attributes that its user gave it."""
+    clone = tf.keras.models.clone_model(model, clone_function=once)
+    object.__setattr__(clone, "__class__", type(model))  # clone_model drops a class with its own constructor, and so its train_step
+    for attribute in [name for name in vars(model) if name not in vars(clone)]:
+        setattr(clone, attribute, _replace_layers(vars(model)[attribute], once))
+    return clone
+
+
+def _exchange_in_place(model: tf.keras.Model, once: Callable[[Layer], Layer]) -> tf.keras.Model:
+    """A subclassed model with the layers in its attributes replaced."""
+    held = {name: value for name, value in vars(model).items() if not name.startswith("_self_") and _holds_layers(value)}
+    for attribute, value in held.items():
+        delattr(model, attribute)  # so that every one is tracked anew: model.layers keeps its order, and with it "first" and "last"
+        setattr(model, attribute, _replace_layers(value, once))
+    model.train_function = model.test_function = model.predict_function = None
+    return model
+
+
+def _is_layer(value: object) -> bool:
+    return isinstance(value, Layer) and not isinstance(value, tf.keras.metrics.Metric)  # which Keras derives from Layer
+
+
+def _holds_layers(value: object) -> bool:
+    if isinstance(value, list | tuple | dict):
+        return any(_holds_layers(item) for item in (value.values() if isinstance(value, dict) else value))
+    return _is_layer(value)
+
+
 def _replace_layers(value: object, once: Callable[[Layer], Layer]) -> object:
-    """`value` with the layers in it replaced; the same object if there are none to replace."""
-    if isinstance(value, Layer):
-        return once(value)
+    """`value` with the layers in it replaced; the same object if there are none."""
+    if not _holds_layers(value):
+        return value
+    if isinstance(value, dict):
+        return {key: _replace_layers(item, once) for key, item in value.items()}
     if isinstance(value, list | tuple):
         new = [_replace_layers(item, once) for item in value]
-        return (tuple(new) if isinstance(value, tuple) else new) if any(a is not b for a, b in zip(new, value, strict=True)) else value
-    if isinstance(value, dict):
-        replaced = {key: _replace_layers(item, once) for key, item in value.items()}
-        return replaced if any(replaced[key] is not value[key] for key in value) else value
-    return value
+        if isinstance(value, list):
+            return new
+        return value._make(new) if hasattr(value, "_make") else tuple(new)  # a named tuple stays one
+    return once(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dlth_tf.core import SCHEDULES, Staircase, staircase
 from dlth_tf.core.allocation import ALLOCATIONS, exact
+from dlth_tf.data import AUGMENTS, NORMALIZATIONS
 from dlth_tf.data import check_name as check_dataset
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
@@ -76,7 +77,7 @@ class RunConfig:
     transform_lr: float = option(1e-3, "Transformation", "learning rate of the transformation, constant", "float")
     transform_batch_size: int = option(64, "Transformation", "images per step of the transformation", "int")
 
-    augment: str = option("none", "Data", "none or crop_flip (pad 4, crop, flip)")
+    augment: str | None = option(None, "Data", "none or crop_flip (pad 4, crop, flip); default: the data set's own")
     normalization: str | None = option(None, "Data", "unit (0 to 1), standard (mean 0, deviation 1) or none; default: the data set's own")
 
     precision: str = option("float32", "Machine", f"one of {', '.join(PRECISIONS)}")
@@ -129,8 +130,8 @@ class RunConfig:
             ("granularity", ("weight",)),
             ("ticket_pick", tuple(PICKS)),
             ("penalty_schedule", tuple(SCHEDULES)),
-            ("augment", ("none", "crop_flip")),
-            ("normalization", (None, "unit", "standard", "none")),
+            ("augment", (None, *AUGMENTS.names())),
+            ("normalization", (None, *NORMALIZATIONS.names())),
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
             ("resume", ("auto", "never")),

@@ -17,6 +17,7 @@ from dlth_tf import files
 from dlth_tf.core.allocation import exact
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
+from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory
 
@@ -156,7 +157,7 @@ def _start_worker(threads: int) -> None:
     """Before TensorFlow is imported: this worker's share of the cores, and no start-up noise."""
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(threads))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    start_tensorflow()
 
 
 def run_one(config: RunConfig) -> Outcome:

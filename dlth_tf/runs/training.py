@@ -47,7 +47,7 @@ def train_phase(
         seed=config.seed,
         stream=phase.name,
         normalization=normalization,
-        augment=config.augment,
+        augment=config.augment or data.augment,
         steps=phase.steps,
         dtype=config.weight_dtype,
     )

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlth_tf.data.splits import stratified
+from dlth_tf.randomness import generator
+
+LABELS = np.repeat([0, 1, 2], [50, 31, 19])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 33, 99, 100])
+def test_every_class_keeps_its_share_and_the_shares_add_up(count: int) -> None:
+    picked, others = stratified(LABELS, count, generator(0, "test"))
+    assert len(picked) == count
+    assert sorted([*picked, *others]) == list(range(100))
+    taken = np.bincount(LABELS[picked], minlength=3)
+    assert (np.abs(taken - np.array([50, 31, 19]) * count / 100) < 1).all()
+
+
+def test_the_draw_depends_on_the_generator_and_on_nothing_else() -> None:
+    first, again, other = (stratified(LABELS, 20, generator(seed, "test"))[0].tolist() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_the_draw_stays_what_it_was() -> None:
+    assert stratified(LABELS, 6, generator(0, "test"))[0].tolist() == [1, 16, 43, 58, 68, 81]

@@ -1,0 +1,14 @@
+"""What every test of masking and callbacks leaves as it found it."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+
+@pytest.fixture(autouse=True)
+def keras_is_left_as_it_was():
+    yield
+    tf.keras.mixed_precision.set_global_policy("float32")
+    tf.keras.backend.set_floatx("float32")
+    tf.keras.backend.clear_session()
