@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 Run = tuple[str, float, int, float]  # method, sparsity, seed, test accuracy after the last epoch
+WriteSweep = Callable[..., Path]
 
 
-def result(method: str, sparsity: float, seed: int, accuracy: float) -> dict[str, Any]:
+def make_result(method: str, sparsity: float, seed: int, accuracy: float) -> dict[str, Any]:
     return {
         "method": method,
         "dataset": "digits",
@@ -29,7 +30,7 @@ def result(method: str, sparsity: float, seed: int, accuracy: float) -> dict[str
         },
         "val": {"accuracy_last": accuracy / 2},
         "phases": [{"name": "finetune", "steps": 100, "epochs": 10, "images": 6400, "seconds": 2.5}],
-        "cost": {"images_seen": 6400, "training_macs_dense": 1.5e12, "training_macs_theoretical": 3e10, "wall_seconds": 2.5},
+        "cost": {"images_seen": 6400, "training_macs_dense": 1_500_000, "training_macs_theoretical": 30_000, "wall_seconds": 2.5},
         "parameters": {"total": 1000, "prunable": 900, "nonzero": 118},
         "weights_sha256": "ab" * 32,
         "versions": {},
@@ -37,23 +38,29 @@ def result(method: str, sparsity: float, seed: int, accuracy: float) -> dict[str
 
 
 def run_name(method: str, sparsity: float, seed: int) -> str:
-    return f"digits-mlp-{method}-{sparsity}-s{seed}"
+    return f"{method}-{sparsity:g}-s{seed}"
+
+
+def seeds(method: str, sparsity: float, *accuracies: float) -> list[Run]:
+    """A run per accuracy, with the seeds 0, 1, 2, ..."""
+    return [(method, sparsity, seed, accuracy) for seed, accuracy in enumerate(accuracies)]
 
 
 @pytest.fixture
-def write_sweep(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run directory per run, and a plan if one is given as (methods, runs without an accuracy)."""
+def write_sweep(tmp_path: Path) -> WriteSweep:
+    """Writes a directory per run; and a plan of these and of the runs in `missing`, if its order of methods is given."""
 
-    def write(runs: Iterable[Run], plan: tuple[list[str], list[tuple[str, float, int]]] | None = None) -> Path:
+    def write(runs: Iterable[Run], methods: Sequence[str] | None = None, missing: Iterable[tuple[str, float, int]] = ()) -> Path:
         root = tmp_path / "sweep"
         root.mkdir()
-        for method, sparsity, seed, accuracy in runs:
-            run_dir = root / run_name(method, sparsity, seed)
-            run_dir.mkdir()
-            (run_dir / "result.json").write_text(json.dumps(result(method, sparsity, seed, accuracy)))
-        if plan is not None:
-            planned = [{"run_dir": run_name(*run), "method": run[0], "sparsity": run[1], "seed": run[2]} for run in plan[1]]
-            (root / "plan.json").write_text(json.dumps({"methods": plan[0], "sparsities": [], "seeds": [], "runs": planned}))
+        runs = list(runs)
+        for run in runs:
+            (root / run_name(*run[:3])).mkdir()
+            (root / run_name(*run[:3]) / "result.json").write_text(json.dumps(make_result(*run)))
+        if methods is not None:
+            planned = [run[:3] for run in runs] + list(missing)
+            entries = [{"run_dir": run_name(*run), **dict(zip(("method", "sparsity", "seed"), run, strict=True))} for run in planned]
+            (root / "plan.json").write_text(json.dumps({"methods": methods, "sparsities": [], "seeds": [], "runs": entries}))
         return root
 
     return write
