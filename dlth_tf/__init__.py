@@ -33,6 +33,7 @@ _PUBLIC = {
     "apply_ticket": "dlth_tf.masking:apply_ticket",
     "callbacks": "dlth_tf.callbacks",
     "export": "dlth_tf.export",
+    "load_dataset": "dlth_tf.data:load",
     "layer_table": "dlth_tf.masking:layer_table",
     "magnitude_ticket": "dlth_tf.masking:magnitude_ticket",
     "optimizers": "dlth_tf.masking.optimizers",

@@ -28,6 +28,7 @@ PUBLIC = [
     "callbacks",
     "export",
     "layer_table",
+    "load_dataset",
     "magnitude_ticket",
     "optimizers",
     "random_ticket",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -69,18 +70,20 @@ def _draw(axes: Axes, results: pd.DataFrame) -> None:
     for place, (method, marker) in enumerate(zip(lines, itertools.cycle(_MARKERS), strict=False)):
         # Error bars of different methods at one sparsity stand beside each other: on top of each other none can be read.
         shift = 0.35 * gap * ((place + 0.5) / len(lines) - 0.5)
-        _draw_line(axes, results.loc[results["method"] == method], shift, {"color": next(colours), "marker": marker})
+        _draw_line(axes, results.loc[results["method"] == method], shift, next(colours), marker)
     _label_sparsities(axes, sparsities)
     axes.margins(x=0.06)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -2), min(top, 102))  # a wide error bar reaches beyond what an accuracy can be
 
 
-def _draw_line(axes: Axes, runs: pd.DataFrame, shift: float, look: dict[str, str]) -> None:
+def _draw_line(axes: Axes, runs: pd.DataFrame, shift: float, colour: str, marker: str) -> None:
     cells = summary(runs)
     x, y = _position(cells["sparsity"]) + shift, 100 * cells["test_mean"]
-    axes.plot(x, y, label=runs["method"].iloc[0], linewidth=1.4, markersize=5.5, **look)
-    axes.errorbar(x, y, 100 * cells["test_std"].fillna(0), fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=2)
-    seeds = {"s": 12, "alpha": 0.35, "linewidths": 0, "zorder": 3}
-    axes.scatter(_position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"], color=look["color"], **seeds)
+    axes.plot(x, y, label=runs["method"].iloc[0], color=colour, marker=marker, linewidth=1.4, markersize=5.5)
+    axes.errorbar(x, y, 100 * cells["test_std"].fillna(0), fmt="none", ecolor=colour, elinewidth=1.2, capsize=2)
+    seeds = _position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"]
+    axes.scatter(*seeds, color=colour, s=12, alpha=0.35, linewidths=0, zorder=3)
 
 
 def _label_sparsities(axes: Axes, sparsities: np.ndarray) -> None:
@@ -100,7 +103,7 @@ def _legend(axes: Axes, results: pd.DataFrame) -> tuple[list, list[str]]:
     """Handles and labels from top to bottom as the lines end at the right, which is where the eye compares them."""
     ends = summary(results).sort_values("sparsity").groupby("method")["test_mean"].last()
     pairs = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda pair: -ends[pair[1]])
-    return [handle for handle, _ in pairs], [label for _, label in pairs]
+    return [handle for handle, _ in pairs], [textwrap.fill(label, 24) for _, label in pairs]
 
 
 def _position(sparsity: np.ndarray | pd.Series) -> np.ndarray | pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -77,9 +78,9 @@ def console_table(results: pd.DataFrame) -> Table:
     """The content of `markdown_table` for the console."""
     grid = _grid(results)
     table = Table(title=Text(grid.title), caption=Text(grid.notes), caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(grid.header[0], no_wrap=True)
+    table.add_column(grid.header[0], overflow="fold")  # a narrow console breaks what does not fit, and cuts nothing off
     for name in grid.header[1:]:
-        table.add_column(Text(name, justify="right"), justify="right")
+        table.add_column(Text(name, justify="right"), justify="right", overflow="fold")
     for method, cells in grid.rows:
         # A count of seeds goes on a line of its own, so that a usual table fits into 80 columns.
         table.add_row(Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells))
@@ -109,7 +110,7 @@ def _grid(results: pd.DataFrame) -> _Grid:
     )
 
 
-def _cell_text(cell: tuple, most: int) -> str:
+def _cell_text(cell: Any, most: int) -> str:
     spread = "" if math.isnan(cell.test_std) else f" ± {100 * cell.test_std:.1f}"
     return f"{100 * cell.test_mean:.1f}{spread}" + ("" if cell.n == most else f" (n={cell.n})")
 

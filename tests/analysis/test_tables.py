@@ -120,7 +120,14 @@ def test_a_usual_table_fits_into_80_columns_uncut(results) -> None:
     sparsities = (0.9, 0.95, 0.98, 0.99)
     frame = results(DENSE, *(seeds("scratch", s, 0.9, 0.91, 0.9) for s in sparsities), *(seeds("rst", s, 0.9, 0.91) for s in sparsities))
     assert "…" not in on_console(frame) and on_console(frame).count("90.3 ± 0.6") == 4
-    assert "…" in on_console(frame, width=20), "a table that is cut shows it"
+    assert on_console(frame, width=50).count("90.3 ± 0.6") == 0, "in 50 columns it does not fit"
+
+
+def test_a_narrow_console_breaks_the_table_and_cuts_nothing_off(results) -> None:
+    shown = on_console(
+        results(DENSE, *(seeds("lth_iterative", sparsity, 0.9, 0.91, 0.9) for sparsity in (0.9, 0.95, 0.98, 0.99))), width=50
+    )
+    assert "…" not in shown and shown.count("90.3") == 4 and "lth_iterative" not in shown and "90.3 ± 0.6" not in shown
 
 
 @pytest.mark.parametrize("name", ["a|b", "[bold]a[/]", "$a$", "package.module:make"])

@@ -78,8 +78,11 @@ def test_another_update_would_be_seen(setting, twist):
 
 
 def test_keras_own_sgd_is_another_optimizer():
-    assert distance(by_optimizer(tf.keras.optimizers.SGD(0.5, momentum=0.9), RATES), by_hand(momentum=0.9)) > 1e-2
-    assert distance(by_optimizer(tf.keras.optimizers.SGD(0.5, weight_decay=0.0078125), RATES), by_hand(weight_decay=0.0078125)) > 1e-3
+    keras = tf.keras.optimizers.SGD
+    assert distance(by_optimizer(keras(0.5, momentum=0.9), RATES), by_hand(momentum=0.9)) > 1e-2
+    decay = {"momentum": 0.9, "weight_decay": 0.0078125}
+    assert distance(by_optimizer(keras(0.5, **decay), RATES), by_hand(momentum=0.9, inside=True)) > 1e-3
+    assert distance(by_optimizer(keras(0.5, **decay), RATES), by_hand(**decay, inside=True)) > 1e-3, "its weight decay is decoupled"
 
 
 def test_a_callable_is_asked_at_every_step():

@@ -1,0 +1,61 @@
+"""What README.md tells a reader to type works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
+
+
+def test_the_keras_snippet_runs_and_gives_a_sparse_saved_model(tmp_path, monkeypatch):
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(snippet, "README.md", "exec"), names)
+    kernels = {variable.name: variable.numpy() for variable in names["plain"].weights if "kernel" in variable.name}
+    assert [round(float((kernel == 0).mean()), 3) for kernel in kernels.values()] == [0.98, 0.98, 0.0]
+    assert names["plain"](names["x"][:256]).numpy().argmax(-1).tolist().count(0) < 128
+    accuracy = (names["plain"](names["x"]).numpy().argmax(-1) == names["y"]).mean()
+    assert accuracy > 0.9
+    assert (tmp_path / "saved_models/mine/plain/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_is_accepted(command, monkeypatch, capsys):
+    from dlth_tf import commands, export, report, sweep, train
+
+    words = shlex.split(command)
+    monkeypatch.chdir(ROOT)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
+        return
+    assert words[:2] == ["python", "-m"]
+    main = {"train": train, "sweep": sweep, "report": report, "export": export}[words[2].removeprefix("dlth_tf.")].main
+    if main in (train.main, sweep.main):
+        assert commands.run_command(words[2], main, [*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
+    with pytest.raises(SystemExit) as done:
+        main([*words[3:], "--help"])
+    assert done.value.code == 0 and all(f"--{word[2:].split('=')[0]}" in capsys.readouterr().out + "--flagfile" for word in words[3:4])
+
+
+def test_a_command_with_a_flag_that_does_not_exist_is_not_accepted():
+    from dlth_tf import commands, train
+
+    assert commands.run_command("dlth_tf.train", train.main, ["--flagfile=flags/digits/rst.flags", "--no_such_flag=1"]) == 2
+
+
+def test_links_and_files_that_the_readme_names_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+    for path in re.findall(r"(?:flags|docs)/[\w./]+\w", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_picture_is_that_of_the_demo():
+    assert (ROOT / "docs/demo.png").stat().st_size < 200_000
