@@ -13,8 +13,10 @@ from typing import Any
 from absl import flags
 
 from dlth_tf.errors import BadInput
+from dlth_tf.registry import is_path
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # files whose lines are not their code
 
 
 class _Parser(flags.ArgumentParser):
@@ -35,7 +37,7 @@ class _Parser(flags.ArgumentParser):
         }[self.kind]
         try:
             return convert(argument)
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             raise ValueError(allowed) from None
 
     def flag_type(self) -> str:
@@ -45,15 +47,14 @@ class _Parser(flags.ArgumentParser):
 
 def _boolean(text: Any) -> bool:
     words = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
-    if isinstance(text, bool):
-        return text
-    return words.get(str(text).lower()) if str(text).lower() in words else int("not a boolean")
+    return words[str(text).lower()]
 
 
 def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: str = "text") -> None:
     """Adds one flag; booleans can be given as --name and --noname too."""
     if kind == "bool":
         flags.DEFINE_boolean(name, default, text, flag_values=values)
+        values[name].parser = _Parser(kind)
     else:
         flags.DEFINE(_Parser(kind), name, default, text, flag_values=values)
 
@@ -88,16 +89,22 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
 
     Raises:
       SystemExit: 0 after --help.
-      BadInput: words that are no flags.
-      absl.flags.Error: unknown, unreadable or unparsable flags.
+      BadInput: a flag file that cannot be read.
+      absl.flags.Error: unknown or unparsable flags, and words that are no flags.
     """
     flags.DEFINE_boolean("help", False, "show this page", short_name="h", flag_values=values, allow_override=True)
-    rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *argv])[1:]
+    try:
+        rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *argv])[1:]
+    except flags.CantOpenFlagFileError as error:
+        cause = error.__context__
+        raise BadInput("flagfile", cause.filename, f"cannot be read ({cause.strerror})") from None
+    except ValueError as error:  # what absl lets through: --noflag=value, a flag file that is no text
+        raise flags.Error(str(error)) from None
     if values.help:
         print(page())
         raise SystemExit(DONE)
     if rest:
-        raise BadInput("flags", " ".join(rest), "only flags are allowed, in the form --name=value")
+        raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
     return values
 
 
@@ -110,11 +117,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
     except BadInput as error:
-        if error.__cause__ is not None:  # raised inside the user's own code: their traceback, not ours
-            cause = error.__cause__
-            frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if os.sep + "dlth_tf" + os.sep not in frame.filename]
-            print("".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(cause)).rstrip(), file=sys.stderr)
-        print(f"{name}: --{error}", file=sys.stderr)
+        if error.__cause__ is not None and is_path(str(error.value)):  # raised inside the user's own code
+            print(_users_traceback(error.__cause__), end="", file=sys.stderr)
+        print(f"{name}: --{_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except flags.Error as error:
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
@@ -126,6 +131,13 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         traceback.print_exc()
         print(f"{name}: failed with {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
         return FAILED
+
+
+def _users_traceback(error: BaseException) -> str:
+    """What Python would have printed, without our own lines."""
+    shown = traceback.TracebackException.from_exception(error)
+    shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if not frame.filename.startswith(NOT_THE_USERS)])
+    return "".join(shown.format())
 
 
 def _one_line(error: BaseException) -> str:

@@ -59,10 +59,14 @@ def train(config: RunConfig) -> int:
     from dlth_tf.runs.runner import run
 
     result = run(config)
+    if config.verbosity == 0:
+        return DONE
     if complete:
         print(f"{config.run_dir} is complete already, with this configuration: nothing to do")
     sparsity = f"{result['sparsity']['prunable']:.2%} of the prunable weights removed"
     print(f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, {config.run_dir}/result.json")
+    if config.export_dir:
+        print(f"exported to {config.export_dir}")
     return DONE
 
 

@@ -47,15 +47,16 @@ class ExactSteps(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Batch numbers start anew."""
-        self._last_batch = -1
+        self._last_batch, self._before = -1, self.iterations()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Shortens the execution that would go beyond the last step."""
-        if self.steps - self._done < self._execution:
-            self.model._steps_per_execution.assign(max(1, self.steps - self._done))
+        left = self.steps - self._done
+        if left < self._execution and left < self.steps_per_execution():  # Keras itself may have shortened it more
+            self.model._steps_per_execution.assign(max(1, left))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts on the host; the optimizer is asked only near the end (it skips steps whose gradients overflow)."""
+        """Counts on the host; near the end the optimizer is asked (`batch` is too large where data or steps ended an execution)."""
         if self.steps - self._done <= self._execution:
             self._done = self.iterations()
         else:
@@ -63,6 +64,13 @@ class ExactSteps(tf.keras.callbacks.Callback):
         self._last_batch = batch
         if self._done >= self.steps:
             self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Takes back the step that Keras counts, without an update, when it finds the end of data of unknown length."""
+        too_many = self.iterations() - self._before - (self._last_batch + 1)
+        if self.params.get("steps") is None and too_many > 0:
+            masking.inner_optimizer(self.model).iterations.assign_sub(too_many)
+            self._done = self.iterations()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Gives the model its own steps_per_execution back."""

@@ -55,13 +55,12 @@ class RandomMask(tf.keras.callbacks.Callback):
         self.options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
         self.ticket: Ticket | None = None
 
-    def draw(self, model: tf.keras.Model) -> Ticket:
-        """The ticket for this model, without writing it anywhere."""
+    def draw(self, model: tf.keras.Model, **cycle: Any) -> Ticket:
+        """The ticket for this model, without writing it anywhere; `cycle` and `within` as in `dlth_tf.random_ticket`."""
         if self.pick == "random":
-            return masking.random_ticket(model, self.sparsity, self.seed, **self.options)
-        return masking.magnitude_ticket(
-            model, self.sparsity, remove="smallest" if self.pick == "magnitude_min" else "largest", **self.options
-        )
+            return masking.random_ticket(model, self.sparsity, self.seed, **self.options, **cycle)
+        remove = "smallest" if self.pick == "magnitude_min" else "largest"
+        return masking.magnitude_ticket(model, self.sparsity, remove=remove, **self.options, **cycle)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the ticket and writes it into the model."""

@@ -109,6 +109,7 @@ class RSTPenalty(ExactSteps):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports lambda of the last step as `penalty`."""
+        super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["penalty"] = float(self.staircase.at(max(0, int(self.iterations()) - 1)))
 

@@ -1,58 +1,52 @@
-"""Allocation: one sparsity for the network -> an exact number of kept weights for each tensor."""
+"""Allocation: one sparsity for the network -> an exact number of kept groups for each tensor."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 
+import numpy as np
+
+from dlth_tf.core.counting import Sparsity, exact, removed_count
+from dlth_tf.core.erk import erk
+from dlth_tf.core.globally import globally
+from dlth_tf.core.groups import Tensors, as_groups
+from dlth_tf.core.patterns import EXAMPLE, PatternMap
 from dlth_tf.errors import BadInput
 
-# Fraction would read 1e-999999999 too, digit by digit.
-_NUMBER = re.compile(r"\s*[-+]?[\d./]{1,40}(e[-+]?\d{1,3})?\s*", re.IGNORECASE)
+__all__ = ["ALLOCATIONS", "Allocation", "PatternMap", "erk", "exact", "globally", "parse_allocation", "removed_count", "uniform"]
 
 
-def exact(sparsity: float | str | Fraction) -> Fraction:
-    """The sparsity as the decimal that was typed: .1 is one tenth, not the float nearest to it.
-
-    Raises:
-      BadInput: not a number, negative, or 1 and more.
-    """
-    text = str(sparsity)
-    try:
-        value = sparsity if isinstance(sparsity, Fraction) else Fraction(text if _NUMBER.fullmatch(text) else "")
-    except (ValueError, ZeroDivisionError):
-        raise BadInput("sparsity", sparsity, "must be a number, at least 0 and below 1") from None
-    if not 0 <= value < 1:
-        raise BadInput("sparsity", sparsity, "must be at least 0 and below 1 (it is the fraction of the weights that is removed)")
-    return value
-
-
-def removed_count(size: int, sparsity: float | str | Fraction) -> int:
-    """How many of `size` weights are removed: min(ceil(p * n), n - 1), with p * n in exact arithmetic.
-
-    At least one weight stays, as in the official code (Bai et al., ICLR 2022), whose float product drifts by one in places.
-
-    >>> removed_count(512, .5), removed_count(10, .98), removed_count(30, .1), removed_count(7, 0)
-    (256, 9, 3, 0)
-    """
-    return max(0, min(math.ceil(exact(sparsity) * size), size - 1))
-
-
-def uniform(shapes: Mapping[str, tuple[int, ...]], sparsity: float | str | Fraction) -> dict[str, int]:
+def uniform(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
     """The same sparsity in every tensor, as DLTH does it.
 
     Args:
-      shapes: name -> shape of every tensor that is pruned.
+      tensors: name -> shape of every tensor that is pruned, or its Groups.
       sparsity: fraction removed, in [0, 1).
+      scores: not looked at.
 
     Returns:
-      name -> the number of weights that are kept, at least 1.
+      name -> the number of groups (of weights, for a bare shape) that are kept, at least 1.
     """
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    return {name: size - removed_count(size, sparsity) for name, size in sizes.items()}
+    return {name: entry.count - removed_count(entry.count, sparsity) for name, entry in as_groups(tensors).items()}
 
 
-Allocation = Callable[[Mapping[str, tuple[int, ...]], "float | str | Fraction"], dict[str, int]]
-ALLOCATIONS: dict[str, Allocation] = {"uniform": uniform}
+Allocation = Callable[[Tensors, Sparsity, Mapping[str, np.ndarray] | None], dict[str, int]]
+ALLOCATIONS: dict[str, Allocation] = {"uniform": uniform, "erk": erk, "global": globally}
+
+
+def parse_allocation(given: str | Mapping[str, Sparsity] | Allocation) -> Allocation:
+    """The allocation that a flag or an argument means: a name, or a map of patterns as JSON text or as a mapping.
+
+    Raises:
+      BadInput: neither, with what is allowed.
+
+    >>> parse_allocation("erk")({"fc/kernel": (10, 10)}, .9), parse_allocation('{"fc*": 0.5}')({"fc/kernel": (10, 10)}, .9)
+    ({'fc/kernel': 10}, {'fc/kernel': 50})
+    """
+    if callable(given):
+        return given
+    if isinstance(given, Mapping) or str(given).lstrip().startswith(("{", "[")):
+        return PatternMap.parse(given)
+    if given not in ALLOCATIONS:
+        raise BadInput("allocation", given, f"must be one of {', '.join(ALLOCATIONS)}, or a map such as {EXAMPLE}")
+    return ALLOCATIONS[given]

@@ -1,28 +1,45 @@
-"""Granularity: how scores become masks."""
+"""Granularity: what is removed as one piece."""
 
 from __future__ import annotations
 
-import numpy as np
+import re
+
+from dlth_tf.core.highest import keep_highest
+from dlth_tf.core.n_of_m import NOfM
+from dlth_tf.core.tiles import Tiles, Weights
+from dlth_tf.errors import BadInput
+
+__all__ = ["GRANULARITIES", "Granularity", "keep_highest", "parse_granularity"]
+
+Granularity = Weights | Tiles | NOfM
+GRANULARITIES: dict[str, Granularity] = {
+    "weight": Weights(),
+    "filter": Tiles("filter", all_positions=True, inputs=None, outputs=1),
+    "channel": Tiles("channel", all_positions=True, inputs=1, outputs=None),
+}
 
 
-def keep_highest(scores: np.ndarray, kept: int) -> np.ndarray:
-    """Keeps exactly `kept` single weights: those with the highest scores.
+def parse_granularity(given: str | Granularity) -> Granularity:
+    """The granularity that a flag or an argument means.
 
-    Equal scores are decided by position: the weight with the smaller flat (C order) index is removed first, so the
-    count is exact whatever the scores are.
+    - weight: every weight by itself.
+    - filter: all weights of an output (of a depthwise kernel: of one channel's filter).
+    - channel: all weights of an input.
+    - block:RxC: R consecutive inputs by C consecutive outputs, at one position of a convolution kernel.
+    - n:m: n of every m consecutive inputs of an output, at one position of a convolution kernel.
 
-    Args:
-      scores: any shape, any real dtype, no NaN.
-      kept: how many to keep, 0 to scores.size.
+    Raises:
+      BadInput: none of these.
 
-    Returns:
-      A boolean mask of the shape of `scores`, True where the weight is kept.
-
-    >>> keep_highest(np.array([.3, .1, .3, .2]), 2).tolist()
-    [True, False, True, False]
+    >>> parse_granularity("block:4x1").divide((3, 3, 8, 16)).count, parse_granularity("2:4").sparsity
+    (288, Fraction(1, 2))
     """
-    if not 0 <= kept <= scores.size:
-        raise ValueError(f"kept={kept}: must be between 0 and {scores.size}")
-    mask = np.zeros(scores.size, bool)
-    mask[np.argsort(scores, axis=None, kind="stable")[scores.size - kept :]] = True
-    return mask.reshape(scores.shape)
+    if isinstance(given, Granularity):
+        return given
+    if given in GRANULARITIES:
+        return GRANULARITIES[given]
+    if block := re.fullmatch(r"block:([1-9]\d{0,5})x([1-9]\d{0,5})", str(given)):
+        return Tiles(str(given), all_positions=False, inputs=int(block[1]), outputs=int(block[2]))
+    if (run := re.fullmatch(r"([1-9]\d{0,2}):([1-9]\d{0,2})", str(given))) and int(run[1]) < int(run[2]):
+        return NOfM(int(run[1]), int(run[2]))
+    raise BadInput("granularity", given, f"must be one of {', '.join(GRANULARITIES)}, a block such as block:4x1, or n:m such as 2:4")

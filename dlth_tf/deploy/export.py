@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -58,8 +59,9 @@ def export(
     for form in formats or ("",):
         if form not in FORMATS:
             raise BadInput("formats", form or "(none)", f"must be of {', '.join(FORMATS)}")
-        if (Path(export_dir) / form).exists() and not overwrite:
-            raise BadInput("export_dir", export_dir, f"holds an export ({form}) already; overwrite replaces it")
+    if not overwrite:
+        refuse_existing(export_dir, formats)
+    made = not Path(export_dir).exists()
     try:
         Path(export_dir).mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=export_dir, prefix=".partial-"))
@@ -72,8 +74,18 @@ def export(
             os.replace(aside / form, Path(export_dir) / form)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it is empty only if nothing came of the export
+                Path(export_dir).rmdir()
     files.write_json(Path(export_dir) / "export.json", report)
     return report
+
+
+def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:
+    """Raises BadInput if there is an export of one of these forms already."""
+    for form in formats:
+        if (Path(export_dir) / form).exists():
+            raise BadInput("export_dir", export_dir, f"holds an export ({form}) already; overwrite replaces it")
 
 
 def _refuse_wrapped(model: tf.keras.Model) -> None:

@@ -29,7 +29,6 @@ def export_run(
     *,
     formats: Sequence[str] = ("plain",),
     overwrite: bool = False,
-    model: tf.keras.Model | None = None,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz and exports it; the data set is not needed.
 
@@ -38,14 +37,15 @@ def export_run(
       export_dir: see `deploy.export`.
       formats: see `deploy.export`.
       overwrite: see `deploy.export`.
-      model: the stripped network, where it is still at hand.
 
     Raises:
       BadInput: not a run directory, files that do not belong together, and what `deploy.export` refuses.
     """
     directory = RunDirectory(Path(run_dir))
-    if not directory.config.exists() or not directory.weights.exists():
-        raise BadInput("run_dir", run_dir, "is not the directory of a complete run (it lacks config.json or weights.npz)")
+    needed = (directory.config, directory.ticket, directory.weights, directory.result)
+    lacking = [path.name for path in needed if not path.exists()]
+    if lacking:
+        raise BadInput("run_dir", run_dir, f"is not the directory of a complete run (it lacks {', '.join(lacking)})")
     document = read_json(directory.config, "run_dir")
     try:
         config, data = RunConfig(**document["config"]), document["data"]
@@ -55,9 +55,8 @@ def export_run(
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     ticket = Ticket.load(directory.ticket)
     with machine(config):
-        if model is None:
-            model = models.build(config.model, shape, classes, config.seed, json.loads(config.model_args))
-            load_weights(model, directory)
+        model = models.build(config.model, shape, classes, config.seed, json.loads(config.model_args))
+        load_weights(model, directory)
         return export(model, export_dir, formats=formats, normalization=normalization, ticket=ticket, overwrite=overwrite)
 
 
@@ -73,7 +72,7 @@ def load_weights(model: tf.keras.Model, directory: RunDirectory) -> None:
         weights = files.parse_npz(directory.weights.read_bytes(), expected)
     except (OSError, ValueError) as error:
         raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
-    if directory.result.exists() and read_json(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
+    if read_json(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
         raise BadInput("run_dir", directory.path, "its weights.npz is not the one that its result.json was written with")
     for name, variable in variables.items():
         variable.assign(weights[name])

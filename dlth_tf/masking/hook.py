@@ -57,7 +57,8 @@ class StepHook:
             self._update_step(gradient, variable)
             return
         if self.block_loss_grad:
-            gradient = tf.zeros_like(variable)
+            with tf.control_dependencies([gradient]):  # no update without data: Keras runs the step once more to find their end
+                gradient = tf.zeros_like(variable)
         if target.squeeze is not None:
             gradient = tf.convert_to_tensor(gradient) + self.strength(variable.dtype) * target.squeeze * variable
         self._update_step(gradient, variable)

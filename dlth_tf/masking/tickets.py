@@ -3,82 +3,102 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from dlth_tf import scores
-from dlth_tf.core import ALLOCATIONS, Ticket, keep_highest
+from dlth_tf.core import Ticket, choose_masks, choose_random, parse_allocation
+from dlth_tf.core.counting import Sparsity
+from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.weights import PrunableWeight, prunable_weights
 
-GRANULARITIES = {"weight": keep_highest}
 REMOVE = {"smallest": 1, "largest": -1}
 
 
 def random_ticket(
     model: tf.keras.Model,
-    sparsity: float,
+    sparsity: Sparsity,
     seed: int = 0,
     *,
-    allocation: str = "uniform",
+    allocation: str | Mapping[str, Sparsity] = "uniform",
     granularity: str = "weight",
     dense_layers: str | Sequence[str] = "auto",
+    cycle: tuple[int, int] = (1, 1),
+    within: Mapping[str, np.ndarray] | None = None,
 ) -> Ticket:
     """A uniformly random ticket of a wrapped model: a pure function of seed, tensor names and shapes.
 
     Args:
       model: wrapped and built; its weights are not looked at.
-      sparsity: fraction removed of every pruned tensor, at least 0 and below 1.
+      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
       seed: any integer.
-      allocation: how the sparsity is spread over tensors ("uniform").
-      granularity: what is removed as one piece ("weight").
+      allocation: how the sparsity is spread over tensors: "uniform", "erk", "global", or a map of layer patterns to
+        sparsities, which then alone decides.
+      granularity: what is removed as one piece: "weight", "filter", "channel", "block:4x1" and the like, "2:4" and the like.
       dense_layers: layer names, patterns, "first", "last" or "none", as a list or separated by commas; "auto" is
         "first,last" for networks with convolutions, as in the paper's, and "last" for others.
+      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n, inside those of the cycles before.
+      within: masks of an earlier ticket: what it removed stays removed.
 
     Raises:
       BadInput: a value out of range, an unknown name, or nothing left to prune.
     """
-    shapes = {name: entry.shape for name, entry in prunable_of_ticket(model, dense_layers).items()}
-    drawn = scores.random(shapes, seed)
-    return _ticket(drawn, sparsity, allocation, granularity, pick="random", seed=seed)
+    entries = prunable_of_ticket(model, dense_layers)
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    draw = functools.partial(scores.random, seed=seed)
+    masks = choose_random(shapes, draw, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
+    return _ticket(masks, sparsity, allocation, granularity, pick="random", seed=seed)
 
 
 def magnitude_ticket(
     model: tf.keras.Model,
-    sparsity: float,
+    sparsity: Sparsity,
     *,
     remove: str = "smallest",
-    allocation: str = "uniform",
+    allocation: str | Mapping[str, Sparsity] = "uniform",
     granularity: str = "weight",
     dense_layers: str | Sequence[str] = "auto",
+    cycle: tuple[int, int] = (1, 1),
+    within: Mapping[str, np.ndarray] | None = None,
 ) -> Ticket:
     """The ticket that the weights' present magnitudes choose; see `random_ticket` for the other arguments.
 
     Args:
       model: wrapped and built.
-      sparsity: fraction removed of every pruned tensor, at least 0 and below 1.
+      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
       remove: "smallest" magnitudes, as in lottery tickets, or "largest".
       allocation: how the sparsity is spread over tensors.
-      granularity: what is removed as one piece.
+      granularity: what is removed as one piece; of a group the mean magnitude counts.
       dense_layers: what is kept whole.
+      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n.
+      within: masks of an earlier ticket: what it removed stays removed.
     """
     if remove not in REMOVE:
         raise BadInput("remove", remove, f"must be one of {', '.join(REMOVE)}")
-    weights = {name: entry.weight.numpy() for name, entry in prunable_of_ticket(model, dense_layers).items()}
-    signed = {name: REMOVE[remove] * score for name, score in scores.magnitude(weights).items()}
-    return _ticket(signed, sparsity, allocation, granularity, pick=f"magnitude_{'min' if remove == 'smallest' else 'max'}")
+    entries = prunable_of_ticket(model, dense_layers)
+    magnitudes = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
+    signed = {name: REMOVE[remove] * score for name, score in magnitudes.items()}
+    masks = choose_masks(signed, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
+    return _ticket(masks, sparsity, allocation, granularity, pick=f"magnitude_{'min' if remove == 'smallest' else 'max'}")
 
 
-def _ticket(scored: Mapping[str, np.ndarray], sparsity: float, allocation: str, granularity: str, **provenance: object) -> Ticket:
-    if allocation not in ALLOCATIONS:
-        raise BadInput("allocation", allocation, f"must be one of {', '.join(ALLOCATIONS)}")
-    if granularity not in GRANULARITIES:
-        raise BadInput("granularity", granularity, f"must be one of {', '.join(GRANULARITIES)}")
-    kept = ALLOCATIONS[allocation]({name: score.shape for name, score in scored.items()}, sparsity)
-    masks = {name: GRANULARITIES[granularity](score, kept[name]) for name, score in scored.items()}
-    return Ticket.from_masks(masks, sparsity=float(sparsity), allocation=allocation, granularity=granularity, **provenance)
+def _ticket(masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: object, granularity: str, **provenance: Plain) -> Ticket:
+    return Ticket.from_masks(
+        masks,
+        sparsity=float(sparsity),
+        allocation=str(parse_allocation(allocation)) if isinstance(allocation, Mapping) else allocation,
+        granularity=granularity,
+        **provenance,
+    )
+
+
+def _layouts(entries: Mapping[str, PrunableWeight]) -> dict[str, str]:
+    """What a kernel's name does not tell: transposed convolutions have outputs before inputs."""
+    return {name: "transposed" for name, entry in entries.items() if "Transpose" in type(entry.layer.layer).__name__}
 
 
 def prunable_of_ticket(model: tf.keras.Model, dense_layers: str | Sequence[str] = "auto") -> dict[str, PrunableWeight]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlth_tf.methods.phase import Network
+from dlth_tf.methods.phase import Action, Network
 
 
 def draw_ticket(network: Network) -> None:
@@ -14,12 +14,43 @@ def draw_ticket(network: Network) -> None:
     masking.apply_ticket(network.model, picker.draw(network.model))
 
 
-def draw_winning_ticket(network: Network) -> None:
-    """Chooses the weights of largest trained magnitude, layer by layer (Frankle and Carbin, ICLR 2019; layerwise as in DLTH)."""
-    from dlth_tf import masking
+def draw_ticket_of_cycle(cycle: int) -> Action:
+    """Chooses the recipe's ticket at the cumulative sparsity of `cycle`, inside the one before; what is removed stays removed."""
 
-    recipe = network.recipe
-    masking.apply_ticket(network.model, masking.magnitude_ticket(network.model, recipe.sparsity, **recipe.ticket_options))
+    def draw(network: Network) -> None:
+        from dlth_tf import callbacks, masking
+
+        recipe = network.recipe
+        picker = callbacks.RandomMask(recipe.sparsity, recipe.seed, pick=recipe.ticket_pick, **recipe.ticket_options)
+        within = masking.chosen_ticket(network.model)
+        ticket = picker.draw(network.model, cycle=(cycle, recipe.cycles), within=within)
+        if recipe.delete_between_cycles:
+            masking.choose(network.model, ticket)
+        else:
+            masking.apply_ticket(network.model, ticket)
+
+    return draw
+
+
+def draw_winning_ticket(network: Network) -> None:
+    """Chooses the weights of largest trained magnitude (Frankle and Carbin, ICLR 2019), layer by layer as in DLTH by default."""
+    draw_winning_ticket_of_round(1, of=1)(network)
+
+
+def draw_winning_ticket_of_round(number: int, of: int | None = None) -> Action:
+    """The same at the cumulative sparsity of one round of several: only weights that are still there can be removed."""
+
+    def draw(network: Network) -> None:
+        from dlth_tf import masking
+
+        recipe = network.recipe
+        cycle = (number, of or recipe.cycles)
+        ticket = masking.magnitude_ticket(
+            network.model, recipe.sparsity, cycle=cycle, within=masking.chosen_ticket(network.model), **recipe.ticket_options
+        )
+        masking.choose(network.model, ticket)
+
+    return draw
 
 
 def remove(network: Network) -> None:

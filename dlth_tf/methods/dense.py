@@ -5,7 +5,7 @@ from dlth_tf.methods.training import dense_training
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """train"""
+    """Train; nothing is removed."""
     return [dense_training(recipe)]
 
 

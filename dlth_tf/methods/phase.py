@@ -22,6 +22,14 @@ class LearningRate:
         """The learning rate of optimizer step `step` (0-based)."""
         return self.values[int(np.searchsorted(self.boundaries, step, side="right"))]
 
+    def stretched(self, factor: float) -> LearningRate:
+        """The same values, with every boundary at `factor` times its step."""
+        return LearningRate(self.values, tuple(round(boundary * factor) for boundary in self.boundaries))
+
+    def resumed_at(self, step: int) -> LearningRate:
+        """What is left of the schedule from `step` on, which becomes step 0."""
+        return LearningRate(self.values, tuple(max(0, boundary - step) for boundary in self.boundaries))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,6 +49,11 @@ class Recipe:
       transform_lr: of the transformation, constant.
       momentum: of every phase.
       weight_decay: of every phase, coupled.
+      cycles: of iterative methods.
+      round_steps: optimizer steps of one round of an iterative method.
+      rewind_step: the step of the first round that weights are rewound to.
+      delete_between_cycles: whether RST-Iter removes weights after every cycle.
+      finetune_between_cycles: whether RST-Iter finetunes after every cycle.
     """
 
     sparsity: float
@@ -56,6 +69,11 @@ class Recipe:
     transform_lr: float
     momentum: float
     weight_decay: float
+    cycles: int = 5
+    round_steps: int = 0
+    rewind_step: int = 0
+    delete_between_cycles: bool = False
+    finetune_between_cycles: bool = False
 
 
 @dataclass
@@ -65,7 +83,7 @@ class Network:
     Attributes:
       model: wrapped.
       recipe: of this run.
-      initial: the weights at the very start, by name.
+      initial: the weights that rewinding puts back, by name: those at the very start, or at `rewind_step`.
       evaluate: gives {"val_accuracy": ..., "test_accuracy": ...} of the model as it is.
       before_removal: what `evaluate` gave just before weights were removed last.
       after_removal: what it gave just after.
@@ -94,6 +112,8 @@ class Phase:
       callbacks: makes the phase's Keras callbacks.
       start: what happens before the first step, in order.
       end: what happens after the last step, in order.
+      first_step: the step of the full training that this phase starts at: its batches are those from there on.
+      watch: called with the network before training; gives callbacks that need to know it.
     """
 
     name: str
@@ -103,6 +123,8 @@ class Phase:
     callbacks: Callable[[], list[Any]] = list
     start: tuple[Action, ...] = ()
     end: tuple[Action, ...] = ()
+    first_step: int = 0
+    watch: Callable[[Network], list[Any]] = lambda network: []
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""The phase that every method shares: a full training by the recipe, with what is removed kept removed."""
+"""The phases that methods share: a full training, or one round of it, with what is removed kept removed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from dlth_tf import callbacks
 from dlth_tf.methods.phase import Action, Phase, Recipe
@@ -11,6 +13,23 @@ def dense_training(recipe: Recipe, end: tuple[Action, ...] = ()) -> Phase:
     return Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, end=end)
 
 
-def finetune(recipe: Recipe, start: tuple[Action, ...] = ()) -> Phase:
-    """A full training of the sparse network."""
-    return Phase("finetune", recipe.train_steps, recipe.batch_size, recipe.learning_rate, lambda: [callbacks.KeepMask()], start)
+def finetune(recipe: Recipe, start: tuple[Action, ...] = (), first_step: int = 0) -> Phase:
+    """A full training of the sparse network, or what is left of one from `first_step` on."""
+    return _sparse_training("finetune", recipe, recipe.train_steps, start, (), first_step)
+
+
+def round_of_training(
+    recipe: Recipe, name: str, start: tuple[Action, ...] = (), end: tuple[Action, ...] = (), first_step: int = 0
+) -> Phase:
+    """One round of an iterative method, on the sparse network."""
+    return _sparse_training(name, recipe, recipe.round_steps, start, end, first_step)
+
+
+def _sparse_training(name: str, recipe: Recipe, steps: int, start: tuple[Action, ...], end: tuple[Action, ...], first_step: int) -> Phase:
+    rate = recipe.learning_rate.stretched(steps / recipe.train_steps).resumed_at(first_step)
+    return Phase(name, steps - first_step, recipe.batch_size, rate, keep_mask, start, end, first_step)
+
+
+def keep_mask() -> list[Any]:
+    """What every training of a sparse network needs."""
+    return [callbacks.KeepMask()]

@@ -35,17 +35,25 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
     from dlth_tf.models.initialise import fresh_weights
     from dlth_tf.randomness import integer_seed
 
-    builder = import_path(name, "model") if is_path(name) else MODELS.load(name)
     # Only for what initialisers and layers draw by themselves (dropout, a user's own code); see fresh_weights for the rest.
     tf.keras.utils.set_random_seed(integer_seed(seed, "model"))
     try:
+        builder = import_path(name, "model") if is_path(name) else MODELS.load(name)
         model = builder(image_shape, classes, **(arguments or {}))
+        _check_outputs(name, model, image_shape, classes)
     except BadInput:
         raise
     except Exception as error:
         if not is_path(name) and isinstance(error, TypeError):
             raise BadInput("model_args", dict(arguments or {}), f"{name} does not take them: {error}") from None
         raise BadInput("model", name, f"failed with {type(error).__name__}: {error}") from error
+    fresh_weights(model, seed)
+    return model
+
+
+def _check_outputs(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
+    import tensorflow as tf
+
     if not isinstance(model, tf.keras.Model):
         raise BadInput(
             "model", name, f"must return a tf.keras.Model of Keras 2 (tf_keras), not {type(model).__module__}.{type(model).__name__}"
@@ -55,5 +63,3 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
     outputs = model.compute_output_shape((None, *image_shape))
     if tuple(outputs) != (None, classes):
         raise BadInput("model", name, f"must give {classes} logits per image, but its output has shape {outputs}")
-    fresh_weights(model, seed)
-    return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class RunConfig:
     )
     model: str = option(None, "What to run", "lenet_300_100, lenet5, or package.module:function; required")
     data_dir: str | None = option(None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory")
-    model_args: str | dict[str, Any] = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
+    model_args: str | Mapping[str, Any] = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
     seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
 
     sparsity: float | None = option(
@@ -178,11 +179,11 @@ class RunConfig:
 
     def _checked_arguments(self) -> str:
         try:
-            arguments = self.model_args if isinstance(self.model_args, dict) else json.loads(self.model_args)
+            arguments = dict(self.model_args) if isinstance(self.model_args, Mapping) else json.loads(self.model_args)
             if not isinstance(arguments, dict):
                 raise ValueError
             return json.dumps(arguments, sort_keys=True)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise BadInput("model_args", self.model_args, 'must be a JSON object such as {"width": 2}') from None
 
     def rates(self, steps_per_epoch: int) -> tuple[tuple[float, ...], tuple[int, ...]]:

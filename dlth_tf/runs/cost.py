@@ -23,7 +23,8 @@ def kernel_positions(model: tf.keras.Model, image_shape: tuple[int, ...]) -> dic
     call = tf.function(lambda images: model(images, training=False))
     graph = call.get_concrete_function(tf.TensorSpec((1, *image_shape), model.inputs[0].dtype if model.inputs else tf.float32)).graph
     handles = {id(inside): outside for outside, inside in graph.captures}
-    names = {id(weight.handle): name for name, weight in masking.named_weights(model).items()}
+    copies = model.distribute_strategy.experimental_local_results  # one per replica; the graph captures one of them
+    names = {id(copy.handle): name for name, weight in masking.named_weights(model).items() for copy in copies(weight)}
     positions: Counter[str] = Counter()
     for operation in graph.get_operations():
         if operation.type not in KERNEL_OPERATIONS:

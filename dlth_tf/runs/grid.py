@@ -41,7 +41,7 @@ def make_grid(methods: str | None, sparsities: str | None, seeds: str | None, sw
     for name in names:
         METHODS.check(name)
     sparse = any(METHODS.load(name).needs_sparsity for name in names)
-    levels = [float(exact(word)) for word in _words("sparsities", sparsities)] if sparse else []
+    levels = list(dict.fromkeys(float(exact(word)) for word in _words("sparsities", sparsities))) if sparse else []
     grid = []
     for name in names:
         for level in levels if METHODS.load(name).needs_sparsity else [None]:
@@ -62,9 +62,9 @@ def _words(name: str, text: str | None) -> list[str]:
 
 def _seeds(text: str | None) -> list[int]:
     words = _words("seeds", text)
-    if not all(word.isdigit() for word in words):
+    if not all(word.isdecimal() for word in words):
         raise BadInput("seeds", text, "must be whole numbers, at least 0, separated by commas")
-    return [int(word) for word in words]
+    return list(dict.fromkeys(map(int, words)))
 
 
 def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
@@ -123,10 +123,8 @@ class _Board:
             left = (time.perf_counter() - self.began) / self.done * (self.total - self.done)
             name = f"{config.method:<12} {config.sparsity:<5g} seed {config.seed}"
             ending = f", about {left:.0f} s left" if self.done < self.total else ""
-            print(
-                f"[{self.done:>{len(str(self.total))}}/{self.total}] {name}  {outcome[1] if outcome[0] == 'done' else 'FAILED'}  {seconds:.1f} s{ending}",
-                flush=True,
-            )
+            said = outcome[1] if outcome[0] == "done" else "FAILED"
+            print(f"[{self.done:>{len(str(self.total))}}/{self.total}] {name}  {said}  {seconds:.1f} s{ending}", flush=True)
 
 
 def _work(waiting: queue.SimpleQueue[RunConfig], board: _Board, parallel: int) -> None:
@@ -169,7 +167,7 @@ def run_one(config: RunConfig) -> Outcome:
         from dlth_tf.runs.runner import run
 
         result = run(dataclasses.replace(config, verbosity=0))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a model of the user's own may call sys.exit
         print(f"{config.run_dir}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
         return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "done", f"test {result['test']['accuracy_last']:.2%}"

@@ -7,6 +7,7 @@ import gc
 from collections.abc import Iterator
 
 import tensorflow as tf
+from tensorflow.python.framework import config as tf_config  # the one place that can turn determinism off again
 
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
@@ -14,8 +15,8 @@ from dlth_tf.runs.config import RunConfig
 
 @contextlib.contextmanager
 def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
-    """Sets up precision and determinism, and yields the strategy; dtypes are put back at the end."""
-    before = tf.keras.backend.floatx(), tf.keras.mixed_precision.global_policy()
+    """Sets up precision and determinism, and yields the strategy."""
+    before = tf.keras.backend.floatx(), tf.keras.mixed_precision.global_policy(), tf_config.is_op_determinism_enabled()
     tf.keras.backend.clear_session()
     tf.keras.backend.set_floatx(config.weight_dtype)
     tf.keras.mixed_precision.set_global_policy(config.precision)
@@ -26,6 +27,8 @@ def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
     finally:
         tf.keras.backend.set_floatx(before[0])
         tf.keras.mixed_precision.set_global_policy(before[1])
+        if not before[2]:
+            tf_config.disable_op_determinism()
         # The graphs of a finished run are one large cycle. Left to Python, several runs' are collected at once, in the middle
         # of a later run, which took 25 to 40 seconds where this takes half a second.
         gc.collect()

@@ -53,7 +53,8 @@ class ProgressLine(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Says what the epoch gave."""
-        note = f"epoch {epoch + 1}/{self.epochs}  loss {float(logs['loss']):.4f}  val {logs['val_accuracy']:.2%}  test {logs['test_accuracy']:.2%}"
+        note = f"epoch {epoch + 1}/{self.epochs}  loss {float(logs['loss']):.4f}"
+        note += f"  val {logs['val_accuracy']:.2%}  test {logs['test_accuracy']:.2%}"
         note += f"  penalty {logs['penalty']:.3g}" if logs["penalty"] else ""
         if self.lines:
             self.console.print(f"{self.phase.name}: {note}  {logs['seconds']:.1f} s", soft_wrap=True)

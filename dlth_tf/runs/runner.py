@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf import data as data_room
-from dlth_tf import files, masking, models
+from dlth_tf import deploy, files, masking, models
 from dlth_tf.data import DataSet, Normalization, evaluation_batches
 from dlth_tf.methods import Network, Phase, Recipe
 from dlth_tf.runs.config import RunConfig
@@ -27,7 +27,8 @@ from dlth_tf.runs.training import train_phase
 def run(config: RunConfig) -> dict[str, Any]:
     """Runs a method from its first phase to result.json.
 
-    A run directory that is complete with the same configuration is not touched: its result is returned.
+    A run directory that is complete with the same configuration is not touched: its result is returned. What is missing
+    of its export (`export_dir`) is made up for.
 
     Returns:
       What result.json holds.
@@ -41,6 +42,8 @@ def run(config: RunConfig) -> dict[str, Any]:
     if result is None:
         with machine(config) as strategy, strategy.scope():
             result = _run(config, directory)
+    if config.export_dir and not Path(config.export_dir, "export.json").exists():
+        deploy.export_run(directory.path, config.export_dir)
     return result
 
 
@@ -52,6 +55,8 @@ def prepare(config: RunConfig) -> tuple[DataSet, Normalization, Recipe, Any]:
     model = masking.wrap(models.build(config.model, data.image_shape, data.num_classes, config.seed, json.loads(config.model_args)))
     masking.named_weights(model)
     masking.prunable_of_ticket(model, config.dense_layers)
+    if config.export_dir:
+        deploy.refuse_existing(config.export_dir)
     return data, normalization, recipe, model
 
 
@@ -68,10 +73,6 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         rows, phases, macs = _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory)
         digest = save_network(network, config, directory)
         result = make_result(config, network, rows, phases, macs, time.perf_counter() - began, digest)
-        if config.export_dir:
-            from dlth_tf.deploy import export_run
-
-            export_run(directory.path, config.export_dir, model=masking.strip(model))
         files.write_json(directory.result, result)
     return result
 

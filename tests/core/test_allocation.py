@@ -1,87 +1,27 @@
-"""How many weights a sparsity removes: min(ceil(p * n), n - 1), to the last weight."""
+"""How one sparsity is spread over tensors: whatever the rule, counts are whole, possible and, where promised, exact in total."""
 
 from __future__ import annotations
 
 import math
-import time
-from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import ALLOCATIONS, removed_count, uniform
+from dlth_tf.core import ALLOCATIONS, PatternMap, erk, globally, parse_allocation, removed_count, uniform
 from dlth_tf.errors import BadInput
 
-# What the published protocol prunes of ResNet-56: two convolutions in each of nine blocks in three stages.
-WIDTHS = {"stage1": (16, 16), "stage2": (16, 32), "stage3": (32, 64)}
-RESNET56 = {
-    f"{stage}/conv{i}": (3, 3, inputs if i == 0 else outputs, outputs) for stage, (inputs, outputs) in WIDTHS.items() for i in range(18)
-}
-HUNDREDTHS = [f"0.{i:02d}" for i in range(100)]
+from .networks import RESNET56, drawn
+
+SIDES = st.tuples(st.integers(1, 12), st.integers(1, 12)) | st.tuples(st.just(3), st.integers(1, 6), st.integers(1, 6))
+SHAPES = st.lists(SIDES, min_size=1, max_size=6).map(lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)})
+SPARSITIES = st.integers(0, 999).map(lambda thousandths: Fraction(thousandths, 1000))
 
 
-@st.composite
-def typed_decimals(draw) -> tuple[str, int, int]:
-    """A sparsity as text, with its numerator and denominator."""
-    digits = draw(st.integers(1, 15))
-    numerator = draw(st.integers(0, 10**digits - 1))
-    return f"0.{numerator:0{digits}d}", numerator, 10**digits
-
-
-def wrong_counts(rule) -> list[tuple[str, int]]:
-    """Where `rule` is not the least whole number of weights that is at least the sparsity's share, with one weight left."""
-    cases = ((text, size) for text in HUNDREDTHS for size in range(1, 301))
-    return [(text, size) for text, size in cases if rule(size, float(text)) != min(-(-int(text[2:]) * size // 100), size - 1)]
-
-
-@settings(max_examples=300, deadline=None)
-@given(typed=typed_decimals(), size=st.integers(1, 10**9))
-def test_the_count_is_exact_for_any_size_and_any_typed_decimal(typed, size):
-    text, numerator, denominator = typed
-    expected = min(-(-numerator * size // denominator), size - 1)
-    assert removed_count(size, text) == removed_count(size, Fraction(numerator, denominator)) == expected
-    assert removed_count(size, float(text)) == expected
-    assert expected == min(math.ceil(Decimal(text) * size), size - 1)
-
-
-def test_no_count_of_two_typed_digits_is_wrong():
-    assert wrong_counts(removed_count) == []
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        lambda size, p: min(math.ceil(p * size), size - 1),
-        lambda size, p: min(math.ceil(Fraction(p) * size), size - 1),
-        lambda size, p: min(round(p * size), size - 1),
-        lambda size, p: min(int(p * size), size - 1),
-        lambda size, p: math.ceil(Fraction(str(p)) * size),
-    ],
-    ids=["float product", "exact value of the float", "rounded", "floor", "all may go"],
-)
-def test_another_rule_would_be_seen(rule):
-    assert wrong_counts(rule)
-
-
-@pytest.mark.parametrize(
-    ("size", "sparsity", "removed"),
-    [(512, 0.5, 256), (30, 0.1, 3), (100, 0.07, 7), (100, 0.29, 29), (10, 0.98, 9), (7, 0, 0), (7, "0.", 0), (1, 0.5, 0), (0, 0.5, 0)],
-)
-def test_counts_that_a_hand_can_check(size, sparsity, removed):
-    assert removed_count(size, sparsity) == removed
-
-
-def test_half_is_half_however_many_cycles_led_there():
-    assert removed_count(512, Fraction(1) - Fraction(1, 2)) == removed_count(512, ".5") == removed_count(512, "1/2") == 256
-
-
-@settings(max_examples=100, deadline=None)
-@given(sizes=st.integers(1, 10**6), few=st.fractions(0, Fraction(999, 1000)), more=st.fractions(0, Fraction(999, 1000)))
-def test_a_higher_sparsity_never_removes_fewer(sizes, few, more):
-    low, high = sorted((few, more))
-    assert removed_count(sizes, low) <= removed_count(sizes, high) < sizes
+def size(shapes: dict[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 @pytest.mark.parametrize(
@@ -89,7 +29,7 @@ def test_a_higher_sparsity_never_removes_fewer(sizes, few, more):
 )
 def test_resnet_56_loses_the_published_number_of_weights(sparsity, removed):
     kept = uniform(RESNET56, sparsity)
-    assert sum(math.prod(shape) for shape in RESNET56.values()) == 847_872
+    assert size(RESNET56) == 847_872
     assert kept.keys() == RESNET56.keys()
     assert 847_872 - sum(kept.values()) == removed
 
@@ -99,26 +39,65 @@ def test_uniform_treats_every_tensor_by_itself():
     assert uniform({}, 0.5) == {}
 
 
-@pytest.mark.parametrize("allocation", ALLOCATIONS.values(), ids=ALLOCATIONS.keys())
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
 @pytest.mark.parametrize("sparsity", [0, 0.3, "0.98", Fraction(1, 3)])
 def test_every_allocation_keeps_at_least_one_weight_and_at_most_all(allocation, sparsity):
-    kept = allocation(RESNET56, sparsity)
-    assert all(1 <= kept[name] <= math.prod(shape) for name, shape in RESNET56.items())
+    kept = ALLOCATIONS[allocation](RESNET56, sparsity, drawn(RESNET56, 0))
+    assert kept.keys() == RESNET56.keys()
+    assert all(1 <= kept[name] <= math.prod(shape) and type(kept[name]) is int for name, shape in RESNET56.items())
 
 
-@pytest.mark.parametrize(
-    "sparsity", [1.0, 1, -0.1, -1e-12, "abc", "", "1/0", float("nan"), float("inf"), -float("inf"), None, True, "1e400", Fraction(1)]
-)
-def test_an_impossible_sparsity_is_refused_in_one_sentence_that_names_it(sparsity):
+@settings(max_examples=150, deadline=None)
+@given(allocation=st.sampled_from([erk, globally]), shapes=SHAPES, sparsity=SPARSITIES, seed=st.integers(0, 99), levels=st.integers(0, 3))
+def test_the_total_is_exact_and_no_tensor_is_overfull_or_empty(allocation, shapes, sparsity, seed, levels):
+    total = size(shapes)
+    if total - removed_count(total, sparsity) < len(shapes):
+        with pytest.raises(BadInput, match=f"sparsity={float(sparsity):g}: leaves .* fewer than one group of each of layer0/kernel"):
+            allocation(shapes, sparsity, drawn(shapes, seed, levels))
+        return
+    kept = allocation(shapes, sparsity, drawn(shapes, seed, levels))
+    assert total - sum(kept.values()) == removed_count(total, sparsity)
+    assert all(1 <= kept[name] <= math.prod(shape) for name, shape in shapes.items())
+
+
+def test_the_total_of_uniform_is_not_that_of_the_network():
+    shapes = {"a/kernel": (3, 1), "b/kernel": (3, 1)}
+    assert sum(uniform(shapes, 0.5).values()) == 2 != sum(erk(shapes, 0.5).values()) == 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(shapes=SHAPES, few=SPARSITIES, more=SPARSITIES, seed=st.integers(0, 99))
+def test_a_higher_global_sparsity_never_keeps_more_of_any_tensor(shapes, few, more, seed):
+    scores, (few, more) = drawn(shapes, seed, 3), sorted((few, more))
+    try:
+        fewer = globally(shapes, more, scores)
+    except BadInput:
+        return
+    assert all(fewer[name] <= count for name, count in globally(shapes, few, scores).items())
+
+
+def test_a_name_or_a_map_means_an_allocation():
+    assert [parse_allocation(name) for name in ALLOCATIONS] == [uniform, erk, globally]
+    assert parse_allocation(erk) is erk
+    assert parse_allocation(' {"*": 0.5}') == parse_allocation({"*": 0.5}) == PatternMap((("*", Fraction(1, 2)),))
+
+
+@pytest.mark.parametrize("given", ["fair", "", "Uniform", None, 3, "uniform,erk"])
+def test_another_name_is_refused_with_those_there_are(given):
     with pytest.raises(BadInput) as refused:
-        removed_count(10, sparsity)
-    assert str(refused.value).startswith(f"sparsity={sparsity}: must be ")
-    assert "at least 0 and below 1" in str(refused.value)
+        parse_allocation(given)
+    assert str(refused.value) == (
+        f"allocation={given}: must be one of uniform, erk, global, or a map such as " + '{"stage1*": 0.5, "*": 0.98}'
+    )
 
 
-@pytest.mark.parametrize("sparsity", ["1e-999999999", "1e999999999", "0." + "1" * 10_000])
-def test_a_number_too_long_to_be_meant_is_refused_at_once(sparsity):
-    start = time.perf_counter()
-    with pytest.raises(BadInput):
-        removed_count(10, sparsity)
-    assert time.perf_counter() - start < 1
+def test_global_without_scores_is_refused():
+    with pytest.raises(BadInput, match="allocation=global: needs a score for every weight"):
+        globally(RESNET56, 0.5)
+
+
+def test_scores_are_only_read():
+    scores = {"a": np.array([3.0, 1.0, 2.0])}
+    for allocation in ALLOCATIONS.values():
+        allocation({"a": (3,)}, 0.5, scores)
+    assert scores["a"].tolist() == [3.0, 1.0, 2.0]

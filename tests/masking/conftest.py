@@ -9,6 +9,6 @@ import tensorflow as tf
 @pytest.fixture(autouse=True)
 def keras_is_left_as_it_was():
     yield
-    tf.keras.mixed_precision.set_global_policy("float32")
+    tf.keras.mixed_precision.set_global_policy(None)  # and so whatever floatx says
     tf.keras.backend.set_floatx("float32")
     tf.keras.backend.clear_session()

@@ -127,7 +127,7 @@ def test_a_cloned_model_takes_the_weights_masks_and_tickets():
 
 
 @pytest.mark.parametrize("name", ["weights/tf", "weights.h5", "w.weights.h5"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["embedding, lstm", "attention", "nested, shared", "subclassed inside functional"])
 def test_saved_weights_bring_masks_and_tickets_back(kind, name, tmp_path):
     model, other = marked(KINDS[kind].model()), dlth.wrap(KINDS[kind].model())
     model.save_weights(tmp_path / name)

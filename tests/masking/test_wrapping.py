@@ -49,8 +49,13 @@ def removed(model: tf.keras.Model, sparsity: float = 0.5) -> tf.keras.Model:
 # every kind of network ---------------------------------------------------------------------------------------------
 
 
-def test_wrap_finds_the_prunable_weights_in_model_order(kind):
-    assert tuple(masking.prunable_weights(dlth.wrap(kind.model()))) == kind.prunable
+def test_wrap_finds_the_prunable_weights_in_model_order_and_shares_all_weights(kind):
+    model = kind.model()
+    before = masking.named_weights(model)
+    model = dlth.wrap(model)
+    assert tuple(masking.prunable_weights(model)) == kind.prunable
+    after = masking.named_weights(model)
+    assert before.keys() == after.keys() and all(after[name] is variable for name, variable in before.items())
 
 
 def test_wrap_and_strip_change_no_output(kind):
@@ -64,15 +69,11 @@ def test_wrap_and_strip_change_no_output(kind):
     assert difference(dlth.strip(model)(inputs), sparse) == 0.0
 
 
-def test_wrap_shares_the_weights(kind):
-    model = kind.model()
-    before = masking.named_weights(model)
-    after = masking.named_weights(dlth.wrap(model))
-    assert before.keys() == after.keys()
-    assert all(after[name] is variable for name, variable in before.items())
-
-
-def test_a_wrapped_network_trains_like_the_plain_one_to_the_last_bit(kind):
+@pytest.mark.parametrize(
+    "name", ["conv2d, batch norm, dropout", "embedding, lstm", "attention", "operations, many inputs and outputs", "subclassed"]
+)
+def test_a_wrapped_network_trains_like_the_plain_one_to_the_last_bit(name):
+    kind = KINDS[name]
     plain, model = kind.model(), dlth.wrap(kind.model())
     first, logs = weights(model), []
     for network in (plain, model):

@@ -1,0 +1,71 @@
+"""ERK: Erdos-Renyi-Kernel allocation, denser where a tensor is small (Evci et al., RigL, ICML 2020, arXiv:1911.11134)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from dlth_tf.core.counting import Sparsity
+from dlth_tf.core.groups import Groups, Tensors, as_groups, weight_budget
+
+
+def erk(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
+    """Density of tensor l proportional to (sum of its dimensions) / (product of its dimensions), at most 1.
+
+    Largest remainders make the total exact: n - removed_count(n, p) weights stay, or, where groups hold several weights,
+    less than one group fewer. At least one group of every tensor stays.
+
+    Args:
+      tensors: name -> shape of every tensor that is pruned, or its Groups.
+      sparsity: fraction removed of all weights together, in [0, 1).
+      scores: not looked at.
+
+    Returns:
+      name -> the number of groups that are kept.
+
+    Raises:
+      BadInput: the sparsity leaves less than one group of every tensor.
+
+    >>> erk({"small": (10, 10), "large": (100, 100)}, .9)
+    {'small': 92, 'large': 918}
+    """
+    groups = as_groups(tensors)
+    budget = weight_budget(groups, sparsity)
+    return _whole_groups(groups, _shares(groups, budget), budget)
+
+
+def _shares(groups: Mapping[str, Groups], budget: int) -> dict[str, Fraction]:
+    """The weights that each tensor keeps, before rounding.
+
+    A density of eps * (sum of dims) / (product of dims) keeps eps * (sum of dims) weights, so eps is what the budget
+    leaves to the tensors that are not full, over the sum of all their dimensions. One that would keep more weights than it
+    has is full; that leaves the others more, and may fill some of them in turn (the loop of rigl/sparse_utils.py).
+    """
+    dims = {name: sum(entry.shape) or 1 for name, entry in groups.items()}
+    full: set[str] = set()
+    while True:
+        open_dims = sum(dims[name] for name in groups if name not in full)
+        eps = Fraction(budget - sum(groups[name].room for name in full), open_dims or 1)
+        overfull = {name for name in groups if name not in full and eps * dims[name] > groups[name].room}
+        if not overfull:
+            return {name: Fraction(entry.room) if name in full else eps * dims[name] for name, entry in groups.items()}
+        full |= overfull
+
+
+def _whole_groups(groups: Mapping[str, Groups], shares: Mapping[str, Fraction], budget: int) -> dict[str, int]:
+    """Rounds weights to groups by largest remainders: never above the budget, and exactly it where a group is one weight."""
+    wanted = {name: shares[name] / max(entry.weights, 1) for name, entry in groups.items()}
+    kept = {name: max(math.floor(wanted[name]), min(1, entry.free)) for name, entry in groups.items()}
+    left = budget - sum(kept[name] * entry.weights for name, entry in groups.items())
+    while left < 0:  # the tensors that were given their one group took it from the others
+        name = min((name for name in groups if kept[name] > 1), key=lambda name: wanted[name] - kept[name])
+        kept[name] -= 1
+        left += groups[name].weights
+    while fits := [name for name, entry in groups.items() if kept[name] < wanted[name] and entry.weights <= left]:
+        name = max(fits, key=lambda name: wanted[name] - kept[name])
+        kept[name] += 1
+        left -= groups[name].weights
+    return kept

@@ -1,0 +1,72 @@
+"""Groups: what a granularity makes of a tensor, and all that an allocation needs to know of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlth_tf.core.counting import Sparsity, exact, removed_count
+from dlth_tf.errors import BadInput
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One tensor, divided into groups of equally many weights that stay or go as one piece.
+
+    Attributes:
+      shape: of the tensor.
+      count: how many groups it has.
+      weights: how many weights each group has.
+      free: how many groups may be kept: all, or what an earlier cycle has left.
+      scored: shape of the array that holds a score for every group.
+    """
+
+    shape: Shape
+    count: int
+    weights: int
+    free: int
+    scored: Shape
+
+    @classmethod
+    def single(cls, shape: Shape) -> Groups:
+        """Every weight is a group of its own."""
+        size = math.prod(shape)
+        return cls(tuple(shape), size, 1, size, tuple(shape))
+
+    @property
+    def room(self) -> int:
+        """How many weights may be kept."""
+        return self.free * self.weights
+
+
+Tensors = Mapping[str, Shape | Groups]
+
+
+def as_groups(tensors: Tensors) -> dict[str, Groups]:
+    """The groups of every tensor; a bare shape stands for single weights."""
+    return {name: entry if isinstance(entry, Groups) else Groups.single(entry) for name, entry in tensors.items()}
+
+
+def weight_budget(groups: Mapping[str, Groups], sparsity: Sparsity) -> int:
+    """How many weights the whole network keeps: n - removed_count(n, p), never above what is free.
+
+    Raises:
+      BadInput: fewer than one group of every tensor, or more than an earlier cycle has left.
+    """
+    shown = f"{float(exact(sparsity)):.6g}"  # of a cycle's ratio there would be 40 digits
+    total = sum(entry.count * entry.weights for entry in groups.values())
+    budget = total - removed_count(total, sparsity)
+    least = sum(entry.weights for entry in groups.values() if entry.count)
+    if budget < least:
+        most = f"{(total - least) / total:.4g}"
+        names = ", ".join([*groups][:3]) + (", ..." if len(groups) > 3 else "")
+        raise BadInput(
+            "sparsity", shown, f"leaves {budget} of {total} weights, fewer than one group of each of {names} ({least}): at most {most}"
+        )
+    room = sum(entry.room for entry in groups.values())
+    if budget - room >= max((entry.weights for entry in groups.values()), default=1):
+        raise BadInput("sparsity", shown, f"leaves {budget} of {total} weights, but only {room} of them are not removed yet")
+    return min(budget, room)
