@@ -357,6 +357,24 @@ def test_a_fit_in_two_parts_equals_one_fit_to_the_last_bit(after):
         np.testing.assert_array_equal(ours, theirs)
 
 
+class Breaks(StopAfter):
+    """Ctrl-C, or anything else that leaves fit without its end."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) >= self.steps:
+            raise KeyboardInterrupt
+
+
+def test_a_fit_that_broke_off_can_be_resumed():
+    whole, broken = compiled(chosen()), compiled(chosen())
+    transform(whole, penalty(), per_epoch=17)
+    with pytest.raises(KeyboardInterrupt):
+        transform(broken, penalty(), per_epoch=17, extra=[Breaks(7)])
+    assert kept_whole(broken)
+    broken.fit(batches(17).skip(7), verbose=0, callbacks=[penalty(resume=True)])
+    assert same(weights(broken), weights(whole)) and masking.installed(broken) is None
+
+
 def test_resuming_with_a_fresh_optimizer_is_something_else():
     whole, parts = compiled(chosen()), compiled(interrupted(compiled(chosen()), after=7))
     transform(whole, penalty(), per_epoch=17)

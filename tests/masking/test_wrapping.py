@@ -201,6 +201,30 @@ def test_a_sequential_subclass_keeps_its_class():
     assert isinstance(model, OwnStepSequential) and isinstance(dlth.strip(removed(model)), OwnStepSequential)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model"])
+def test_wrapping_a_compiled_model_gives_one_that_is_not(name, tmp_path):
+    original = compiled(mlp())
+    train(original, [])
+    model = dlth.wrap(original)
+    assert original.optimizer is not None and model.optimizer is None
+    with pytest.raises(RuntimeError, match="must compile your model"):
+        train(model, [])
+    model.save(tmp_path / name)
+    assert tf.keras.models.load_model(tmp_path / name).optimizer is None
+
+
+def test_a_subclassed_model_stays_as_it_was_compiled():
+    kind = KINDS["subclassed"]
+    model = kind.model()
+    fit_kind(kind, model, [], run_eagerly=True)
+    optimizer = model.optimizer
+    removed(model)
+    targets = model(kind.inputs()) + 1
+    model.fit(kind.inputs(), targets, verbose=0, callbacks=[dlth.callbacks.KeepMask()])
+    assert model.optimizer is optimizer and int(optimizer.iterations) == 4
+    dlth.strip(model)
+
+
 def test_regularizer_losses_are_those_of_the_plain_network():
     def build():
         layers = [L.Dense(5, activity_regularizer="l2", kernel_regularizer="l1", name="a"), L.Dense(2, bias_regularizer="l2", name="b")]

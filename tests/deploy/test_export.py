@@ -1,0 +1,182 @@
+"""export: what it refuses, and that nothing appears under its name before it is verified."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dlth_tf
+from dlth_tf.core import Ticket
+from dlth_tf.data import Normalization
+from dlth_tf.deploy import plain
+from dlth_tf.errors import BadInput
+from tests.runs.tiny import listing
+
+layers = tf.keras.layers
+MASK = np.arange(16 * 6).reshape(16, 6) % 4 == 0
+TICKET = Ticket.from_masks({"body/kernel": MASK})
+
+
+def network() -> tf.keras.Model:
+    """A small network with the ticket's zeros inside."""
+    model = tf.keras.Sequential(
+        [tf.keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(6, "relu", name="body"), layers.Dense(3, name="head")], name="mine"
+    )
+    kernel = model.get_layer("body").kernel
+    kernel.assign(np.where(MASK, kernel.numpy(), 0))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> tf.keras.Model:
+    return network()
+
+
+def signature(folder) -> tuple:
+    loaded = tf.saved_model.load(os.fspath(folder))
+    return loaded, loaded.signatures["serving_default"]
+
+
+def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(model, tmp_path):
+    report = dlth_tf.export(model, tmp_path / "out", ticket=TICKET)
+    assert sorted(os.listdir(tmp_path / "out")) == ["export.json", "plain"]
+    assert json.loads((tmp_path / "out" / "export.json").read_text()) == report
+    assert report["parameters"] == {"total": 96 + 6 + 18 + 3, "nonzero": 24 + 18}  # the biases are zero still
+    files = [path for path in (tmp_path / "out" / "plain").rglob("*") if path.is_file()]
+    assert report["forms"]["plain"]["bytes"] == sum(path.stat().st_size for path in files)
+    images = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    loaded, serve = signature(tmp_path / "out" / "plain")
+    assert serve.structured_input_signature[1]["images"].dtype == tf.float32
+    found, expected = serve(images=tf.constant(images)), model(images).numpy()
+    assert set(found) == {"logits", "probabilities", "class"}
+    assert np.allclose(found["logits"], expected, atol=1e-6)
+    assert np.allclose(found["probabilities"], np.exp(expected) / np.exp(expected).sum(1, keepdims=True), atol=1e-6)
+    assert found["class"].numpy().tolist() == expected.argmax(1).tolist()
+    assert len(loaded.network_variables) == 4
+
+
+def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
+    normalization = Normalization(1 / 255, (0.5,), (0.25,))
+    dlth_tf.export(model, tmp_path, normalization=normalization)
+    raw = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
+    _, serve = signature(tmp_path / "plain")
+    assert serve.structured_input_signature[1]["images"] == tf.TensorSpec((None, 4, 4, 1), tf.uint8, "images")
+    expected = model(((raw / 255 - 0.5) / 0.25).astype(np.float32)).numpy()
+    assert np.allclose(serve(images=tf.constant(raw))["logits"], expected, atol=1e-5)
+    assert not np.allclose(serve(images=tf.constant(raw))["logits"], model(raw.astype(np.float32)), atol=1e-2)
+
+
+class Own(tf.keras.Model):
+    def __init__(self) -> None:
+        super().__init__(name="own")
+        self.flat, self.head = layers.Flatten(), layers.Dense(3, name="head")
+
+    def call(self, images):
+        return self.head(self.flat(images))
+
+
+def test_a_subclassed_model_is_exported_too(tmp_path):
+    model = Own()
+    model.build((None, 4, 4, 1))
+    dlth_tf.export(model, tmp_path)
+    images = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+    assert np.allclose(signature(tmp_path / "plain")[1](images=tf.constant(images))["logits"], model(images), atol=1e-6)
+
+
+def test_batch_normalisation_is_served_as_in_inference(tmp_path):
+    model = tf.keras.Sequential([tf.keras.Input((4,)), layers.BatchNormalization(name="norm"), layers.Dense(3, name="head")])
+    model.get_layer("norm").moving_mean.assign([1.0, 2.0, 3.0, 4.0])
+    report = dlth_tf.export(model, tmp_path)
+    assert report["parameters"]["total"] == 16 + 15
+    inputs = np.random.default_rng(0).random((2, 4), np.float32)
+    found = signature(tmp_path / "plain")[1](images=tf.constant(inputs))["logits"]
+    assert np.allclose(found, model(inputs, training=False), atol=1e-6) and not np.allclose(found, model(inputs, training=True), atol=1e-2)
+
+
+def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
+    wrapped = dlth_tf.wrap(network())
+    with pytest.raises(BadInput, match=r"model=mine: is wrapped \(layer body\).*dlth_tf.strip"):
+        dlth_tf.export(wrapped, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out")
+
+
+@pytest.mark.parametrize("formats", [["onnx"], ["plain", "onnx"], [], [""]], ids=str)
+def test_an_unknown_form_is_refused(model, formats, tmp_path):
+    with pytest.raises(BadInput, match=r"formats=.*: must be of plain"):
+        dlth_tf.export(model, tmp_path / "out", formats=formats)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_is_replaced_only_when_asked(model, tmp_path):
+    dlth_tf.export(model, tmp_path)
+    before = listing(tmp_path)
+    with pytest.raises(BadInput, match=r"export_dir=.*: holds an export \(plain\) already; overwrite replaces it"):
+        dlth_tf.export(model, tmp_path)
+    assert listing(tmp_path) == before
+    (tmp_path / "plain" / "stale").write_text("of the earlier export")
+    dlth_tf.export(model, tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["export.json", "plain"] and not (tmp_path / "plain" / "stale").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(model, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadInput, match=r"export_dir=.*: cannot be written to"):
+        dlth_tf.export(model, tmp_path / "file" / "out")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("ticket", "message"),
+    [
+        ({"body/kernel": ~MASK}, "weights in body/kernel that the ticket removes and that are not zero"),
+        ({"body/kernel": MASK, "tail/kernel": [True]}, "no weight tail/kernel of the ticket's shape"),
+        ({"body/kernel": MASK.T}, "no weight body/kernel of the ticket's shape"),
+    ],
+)
+def test_a_ticket_that_is_not_the_networks_leaves_nothing(model, ticket, message, tmp_path):
+    with pytest.raises(RuntimeError, match=message):
+        dlth_tf.export(model, tmp_path / "out", ticket=Ticket.from_masks(ticket))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_verification_leaves_nothing_and_an_earlier_export_as_it_was(model, tmp_path, monkeypatch):
+    dlth_tf.export(model, tmp_path / "earlier")
+    before = listing(tmp_path)
+    monkeypatch.setattr(plain, "TOLERANCE", -1)
+    for folder in ("earlier", "new"):
+        with pytest.raises(RuntimeError, match="the export's logits differ from the model's by"):
+            dlth_tf.export(model, tmp_path / folder, overwrite=True)
+        assert {name: content for name, (_, content) in listing(tmp_path).items()} == {
+            name: content for name, (_, content) in before.items()
+        }
+
+
+def test_what_was_damaged_on_its_way_to_the_disk_is_found(model, tmp_path, monkeypatch):
+    def damaged(model, path, normalization):
+        other = tf.keras.models.clone_model(model)
+        other.set_weights([weight * 1.001 for weight in model.get_weights()])
+        save_plain(other, path, normalization)
+
+    save_plain = plain.save_plain
+    monkeypatch.setattr(importlib.import_module("dlth_tf.deploy.export"), "save_plain", damaged)
+    with pytest.raises(RuntimeError, match="differ from the model's"):
+        dlth_tf.export(model, tmp_path / "out", ticket=TICKET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_of_the_users_own_stays_when_the_export_fails(model, tmp_path):
+    with pytest.raises(RuntimeError):
+        dlth_tf.export(model, tmp_path, ticket=Ticket.from_masks({"body/kernel": ~MASK}))
+    assert tmp_path.is_dir() and not os.listdir(tmp_path)
+
+
+def test_dlth_tf_export_is_the_command_and_the_function():
+    import dlth_tf.export as command
+
+    assert command is dlth_tf.export and callable(dlth_tf.export) and callable(dlth_tf.export.main)

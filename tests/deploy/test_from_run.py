@@ -1,0 +1,203 @@
+"""From a run directory to a SavedModel that TensorFlow alone can serve."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlth_tf import files
+from dlth_tf.core import Ticket
+from dlth_tf.deploy import best_run, export_run
+from dlth_tf.errors import BadInput
+from tests.runs.tiny import environment, finished
+
+BATCHES = (1, 7, 64)
+# A process that has TensorFlow and nothing of ours or of Keras 2: importing any of them fails.
+ALONE = """
+import sys
+
+class Blocked:
+    names = ("dlth_tf", "tf_keras", "tensorflow_model_optimization", "tensorflow_datasets", "keras_cv")
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ImportError(name + " is not there")
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import dlth_tf
+except ImportError:
+    pass
+else:
+    sys.exit("the blocker does not block")
+import numpy as np, tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+images = dict(np.load(sys.argv[2]))
+found = {f"variable{index}": variable.numpy() for index, variable in enumerate(loaded.network_variables)}
+for batch, given in images.items():
+    for name, value in loaded.signatures["serving_default"](images=tf.constant(given)).items():
+        found[f"{batch}/{name}"] = value.numpy()
+np.savez(sys.argv[3], **found)
+print(sorted(set(sys.modules) & set(Blocked.names)))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("exported")
+    return folder, export_run(finished("rst").config.run_dir, folder / "out")
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return {str(batch): draw.integers(0, 17, (batch, 8, 8, 1), dtype=np.uint8) for batch in BATCHES}
+
+
+@pytest.fixture(scope="module")
+def alone(exported, images) -> dict[str, np.ndarray]:
+    folder, _ = exported
+    np.savez(folder / "images.npz", **images)
+    arguments = [str(folder / "out" / "plain"), str(folder / "images.npz"), str(folder / "outputs.npz")]
+    without = {name: value for name, value in environment().items() if name not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")}
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, *arguments], env=without, cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
+    return dict(np.load(folder / "outputs.npz"))
+
+
+def by_hand(images: np.ndarray) -> np.ndarray:
+    """The logits of the trained network in NumPy, from weights.npz alone."""
+    weights = finished("rst").weights
+    x = images.reshape(len(images), -1).astype(np.float32) / 16
+    for name in ("fc1", "fc2"):
+        x = np.maximum(x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"], 0)
+    return x @ weights["fc3/kernel"] + weights["fc3/bias"]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_tensorflow_alone_gives_the_same_outputs(alone, images, exported, batch):
+    here = tf.saved_model.load(str(exported[0] / "out" / "plain")).signatures["serving_default"](images=tf.constant(images[str(batch)]))
+    logits = by_hand(images[str(batch)])
+    for name in ("logits", "probabilities"):
+        assert np.allclose(alone[f"{batch}/{name}"], here[name], rtol=0, atol=1e-6)
+    assert np.allclose(alone[f"{batch}/logits"], logits, rtol=0, atol=1e-5)
+    assert np.allclose(alone[f"{batch}/probabilities"].sum(1), 1, atol=1e-6)
+    assert alone[f"{batch}/class"].tolist() == logits.argmax(1).tolist()
+    assert not np.allclose(alone[f"{batch}/logits"], by_hand(images[str(batch)] // 2), rtol=0, atol=1e-3)
+
+
+def test_zeros_in_the_loaded_variables_are_the_tickets(alone):
+    done = finished("rst")
+    variables = [value for name, value in alone.items() if name.startswith("variable")]
+    assert files.arrays_sha256(dict(zip(done.weights, variables, strict=True))) == done.result["weights_sha256"]
+    ticket = Ticket.load(done.directory.ticket)
+    assert [int((~mask).sum()) for mask in ticket.values()] == [int((variables[index] == 0).sum()) for index in (0, 2)] == [1728, 270]
+
+
+def test_the_report_counts_what_the_run_counted(exported):
+    folder, report = exported
+    assert report["parameters"] == {name: finished("rst").result["parameters"][name] for name in ("total", "nonzero")}
+    assert json.loads((folder / "out" / "export.json").read_text()) == report
+    assert 0 <= report["forms"]["plain"]["max_difference"] < 1e-5
+
+
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished("rst").config.run_dir, tmp_path / "run"))
+
+
+def refusal(run_dir: Path) -> str:
+    with pytest.raises(BadInput) as refused:
+        export_run(run_dir, run_dir.parent / "out")
+    assert not (run_dir.parent / "out").exists() and "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.npz", "ticket.npz", "result.json"])
+def test_an_incomplete_run_is_refused(name, tmp_path):
+    run_dir = copied(tmp_path)
+    (run_dir / name).unlink()
+    assert f"is not the directory of a complete run (it lacks {name})" in refusal(run_dir)
+
+
+def test_a_directory_that_does_not_exist_is_refused(tmp_path):
+    assert "is not the directory of a complete run" in refusal(tmp_path / "nowhere")
+
+
+def test_a_config_that_is_not_a_runs_is_refused(tmp_path):
+    run_dir = copied(tmp_path)
+    (run_dir / "config.json").write_text('{"config": {"depth": 3}}')
+    assert "its config.json is not that of a run" in refusal(run_dir)
+
+
+def test_tampered_weights_are_refused(tmp_path):
+    run_dir, weights = copied(tmp_path), finished("rst").weights
+    weights["fc3/bias"] = weights["fc3/bias"] + 1
+    (run_dir / "weights.npz").write_bytes(files.npz_bytes(weights))
+    assert "its weights.npz is not the one that its result.json was written with" in refusal(run_dir)
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "shape", "dtype"])
+def test_weights_of_another_form_are_refused(damage, tmp_path):
+    run_dir, weights = copied(tmp_path), finished("rst").weights
+    if damage == "missing":
+        del weights["fc3/bias"]
+    if damage == "shape":
+        weights["fc1/kernel"] = weights["fc1/kernel"].T
+    if damage == "dtype":
+        weights["fc1/kernel"] = weights["fc1/kernel"].astype(np.float64)
+    data = files.npz_bytes(weights)
+    (run_dir / "weights.npz").write_bytes(data[: len(data) // 2] if damage == "cut" else data)
+    assert "its weights.npz cannot be used" in refusal(run_dir)
+
+
+def test_the_ticket_of_another_run_is_refused_by_its_zeros(tmp_path):
+    run_dir = copied(tmp_path)
+    for name in ("ticket.npz", "ticket.json"):
+        (run_dir / name).write_bytes((finished("lth").directory.path / name).read_bytes())
+    with pytest.raises(RuntimeError, match="that the ticket removes and that are not zero"):
+        export_run(run_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_forged_ticket_is_refused(tmp_path):
+    run_dir = copied(tmp_path)
+    (run_dir / "ticket.npz").write_bytes((run_dir / "ticket.npz").read_bytes()[::-1])
+    assert "is not a ticket that can be used" in refusal(run_dir)
+
+
+def sweep(folder: Path, *runs: tuple[str, float, int, float]) -> Path:
+    """Run directories of which only result.json matters: (method, sparsity, seed, validation accuracy)."""
+    for method, sparsity, seed, accuracy in runs:
+        result = finished("rst").result
+        result |= {"method": method, "seed": seed, "sparsity": {**result["sparsity"], "target": sparsity}}
+        result["val"]["accuracy_last"], result["test"]["accuracy_last"] = accuracy, 1 - accuracy
+        run_dir = folder / f"{method}-{sparsity:g}-s{seed}"
+        run_dir.mkdir()
+        files.write_json(run_dir / "result.json", result)
+    return folder
+
+
+def test_best_run_goes_by_validation_and_never_by_test_accuracy(tmp_path):
+    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.5), ("rst", 0.9, 1, 0.8), ("rst", 0.95, 0, 0.7), ("lth", 0.9, 0, 0.9))
+    assert best_run(folder, "rst") == folder / "rst-0.9-s1"
+    assert best_run(folder, "lth") == folder / "lth-0.9-s0"
+
+
+def test_among_equals_the_sparsest_then_the_first_seed_is_best(tmp_path):
+    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.8), ("rst", 0.95, 2, 0.8), ("rst", 0.95, 1, 0.8))
+    assert best_run(folder, "rst") == folder / "rst-0.95-s1"
+
+
+def test_a_method_without_a_run_is_refused(tmp_path):
+    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.5))
+    with pytest.raises(BadInput, match=r"method=lth: has no complete run in .*; there are rst"):
+        best_run(folder, "lth")

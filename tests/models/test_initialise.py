@@ -1,0 +1,88 @@
+"""Fresh weights are a pure function of (seed, layer name, weight)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlth_tf.masking import named_weights
+from dlth_tf.models.initialise import fresh_weights
+
+layers = tf.keras.layers
+
+
+def network(names: str, before: int = 0) -> tf.keras.Model:
+    """Two dense layers in parallel, made in the order of `names`, after some others were made."""
+    for _ in range(before):
+        layers.Dense(3).build((None, 3))
+    inputs = tf.keras.Input((5,))
+    branches = {name: layers.Dense(4, name=name)(inputs) for name in names}
+    return tf.keras.Model(inputs, layers.Add()([branches[name] for name in sorted(branches)]))
+
+
+def drawn(model: tf.keras.Model, seed: int) -> dict[str, np.ndarray]:
+    fresh_weights(model, seed)
+    return {name: variable.numpy() for name, variable in named_weights(model).items()}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_order_and_history_make_no_difference_and_the_seed_does():
+    first = drawn(network("ab"), 0)
+    tf.random.set_seed(1234)
+    assert same(first, drawn(network("ba", before=3), 0))
+    assert not same(first, drawn(network("ab"), 1))
+
+
+def test_each_layer_has_a_draw_of_its_own():
+    weights = drawn(network("ab"), 0)
+    assert not np.array_equal(weights["a/kernel"], weights["b/kernel"])
+
+
+def test_drawing_again_gives_the_same_whatever_was_trained_since():
+    model = network("ab")
+    first = drawn(model, 0)
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    assert same(first, drawn(model, 0))
+
+
+def test_the_layers_own_initialisers_are_kept():
+    inputs = tf.keras.Input((50,))
+    x = layers.Dense(40, kernel_initializer="he_normal", bias_initializer=tf.keras.initializers.Constant(0.25), name="he")(inputs)
+    x = layers.BatchNormalization(gamma_initializer="ones", name="norm")(x)
+    x = layers.Dense(40, kernel_initializer=tf.keras.initializers.RandomUniform(2, 3, seed=7), name="uniform")(x)
+    weights = drawn(tf.keras.Model(inputs, x), 0)
+    assert weights["he/kernel"].std() == pytest.approx(np.sqrt(2 / 50), rel=0.1)
+    assert (weights["he/bias"] == 0.25).all() and (weights["norm/gamma"] == 1).all() and (weights["norm/moving_variance"] == 1).all()
+    assert weights["uniform/kernel"].min() >= 2 and weights["uniform/kernel"].max() <= 3
+
+
+def test_a_seed_in_the_builder_does_not_override_the_runs():
+    def model(seed: int) -> tf.keras.Model:
+        initializer = tf.keras.initializers.GlorotNormal(seed=seed)
+        return tf.keras.Sequential([tf.keras.Input((5,)), layers.Dense(4, kernel_initializer=initializer, name="a")])
+
+    assert same(drawn(model(1), 0), drawn(model(2), 0))
+    assert not same(drawn(model(1), 0), drawn(model(1), 1))
+
+
+def test_models_inside_models_are_drawn_too():
+    inner = tf.keras.Sequential([tf.keras.Input((5,)), layers.Dense(4, name="inside")])
+    outer = tf.keras.Sequential([tf.keras.Input((5,)), inner, layers.Dense(2, name="outside")])
+    first, other = drawn(outer, 0), drawn(outer, 1)
+    assert not any(np.array_equal(first[name], other[name]) for name in ("inside/kernel", "outside/kernel"))
+
+
+def test_weights_without_an_initialiser_of_their_own_stay():
+    class Scale(layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight("scale", shape[-1:], initializer=tf.keras.initializers.Constant(3))
+
+        def call(self, x):
+            return x * self.scale
+
+    model = tf.keras.Sequential([tf.keras.Input((5,)), Scale(name="mine"), layers.Dense(2, name="out")])
+    assert (drawn(model, 0)["mine/scale"] == 3).all()

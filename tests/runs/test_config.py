@@ -1,0 +1,256 @@
+"""RunConfig: the contract's defaults, one sentence for every value that is refused, and one form for what means the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dlth_tf.errors import BadInput
+from dlth_tf.runs.config import WHERE_ONLY, RunConfig
+
+RUN = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity": 0.98}
+DEFAULTS = {
+    "data_dir": None,
+    "model_args": "{}",
+    "seed": 0,
+    "allocation": "uniform",
+    "granularity": "weight",
+    "dense_layers": "auto",
+    "ticket_pick": "random",
+    "epochs": "200ep",
+    "batch_size": 128,
+    "lr": 0.1,
+    "lr_values": "0.1,0.01,0.001",
+    "lr_boundaries": None,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "penalty_schedule": "x",
+    "penalty_step": 1e-4,
+    "penalty_every": 5,
+    "penalty_limit": 1.0,
+    "hold_steps": "40000it",
+    "transform_lr": 0.001,
+    "transform_batch_size": 64,
+    "augment": None,
+    "normalization": None,
+    "precision": "float32",
+    "jit_compile": False,
+    "steps_per_execution": 20,
+    "strategy": "auto",
+    "num_replicas": None,
+    "deterministic": False,
+    "run_dir": "runs/digits-lenet_300_100-rst-0.98-s0",
+    "resume": "auto",
+    "tensorboard": False,
+    "verbosity": 1,
+    "export_dir": None,
+}
+NAN, INFINITY = float("nan"), float("inf")
+AT_LEAST_1 = "must be a whole number, at least 1"
+REFUSED = [
+    ("sparsity", 1.0, "must be at least 0 and below 1"),
+    ("sparsity", -0.1, "must be at least 0 and below 1"),
+    ("sparsity", 98, "must be at least 0 and below 1"),
+    ("sparsity", NAN, "must be a number"),
+    ("sparsity", "abc", "must be a number"),
+    ("penalty_step", 0, "must be a finite number above 0"),
+    ("penalty_step", 0.0, "must be a finite number above 0"),
+    ("penalty_step", -1e-4, "must be a finite number above 0"),
+    ("penalty_step", NAN, "must be a finite number above 0"),
+    ("penalty_step", 1e-12, "is too small"),
+    ("penalty_limit", 0, "must be a finite number above 0"),
+    ("penalty_limit", INFINITY, "must be a finite number above 0"),
+    ("penalty_every", 0, AT_LEAST_1),
+    ("penalty_schedule", "x^4", "must be one of x, x^2, x^3"),
+    ("hold_steps", -1, "must be a whole number of epochs (160ep) or steps (500it)"),
+    ("epochs", 0, "must be a positive whole number of epochs (160ep) or steps (500it)"),
+    ("epochs", "0it", "must be a positive whole number"),
+    ("epochs", "-3", "must be a positive whole number"),
+    ("epochs", 1.5, "must be a positive whole number"),
+    ("epochs", "many", "must be a positive whole number"),
+    ("batch_size", 0, AT_LEAST_1),
+    ("batch_size", 64.0, AT_LEAST_1),
+    ("transform_batch_size", -64, AT_LEAST_1),
+    ("steps_per_execution", 0, AT_LEAST_1),
+    ("lr", 0, "must be a finite number above 0"),
+    ("lr", -0.1, "must be a finite number above 0"),
+    ("lr", NAN, "must be a finite number above 0"),
+    ("transform_lr", INFINITY, "must be a finite number above 0"),
+    ("lr_values", ".1,0", "must be numbers above 0, separated by commas"),
+    ("lr_values", ".1,fast", "must be numbers above 0, separated by commas"),
+    ("lr_boundaries", "50", "1 boundaries do not fit 3 learning rates: give 2"),
+    ("lr_boundaries", "50,75,90", "3 boundaries do not fit 3 learning rates: give 2"),
+    ("lr_boundaries", "later", "must be a positive whole number of epochs (160ep) or steps (500it)"),
+    ("momentum", 1, "must be at least 0 and below 1"),
+    ("momentum", -0.5, "must be at least 0 and below 1"),
+    ("weight_decay", -1e-4, "must be a finite number, at least 0"),
+    ("seed", -1, "must be a whole number, at least 0"),
+    ("seed", 1.0, "must be a whole number, at least 0"),
+    ("model_args", "{", 'must be a JSON object such as {"width": 2}'),
+    ("model_args", "[1]", 'must be a JSON object such as {"width": 2}'),
+    ("model_args", "[" * 100_000, 'must be a JSON object such as {"width": 2}'),
+    ("allocation", "even", "must be one of uniform"),
+    ("granularity", "row", "must be one of weight"),
+    ("ticket_pick", "best", "must be one of random, magnitude, magnitude_min, magnitude_max"),
+    ("augment", "mixup", "must be one of none, crop_flip"),
+    ("normalization", "imagenet", "must be one of unit, standard, none"),
+    ("precision", "float16", "must be one of float32, float64, mixed_float16, mixed_bfloat16"),
+    ("strategy", "tpu", "must be one of auto, one_device, mirrored"),
+    ("num_replicas", 2, "needs --strategy=mirrored"),
+    ("resume", "always", "must be one of auto, never"),
+    ("verbosity", 3, "must be one of 0, 1, 2"),
+]
+
+
+def config(**changes) -> RunConfig:
+    return RunConfig(**{**RUN, **changes})
+
+
+def refusal(**changes) -> BadInput:
+    with pytest.raises(BadInput) as refused:
+        config(**changes)
+    return refused.value
+
+
+def test_defaults_are_those_of_the_contract():
+    assert config().to_json() == {**RUN, **DEFAULTS}
+
+
+@pytest.mark.parametrize(("flag", "value", "allowed"), REFUSED, ids=lambda value: str(value)[:20])
+def test_a_value_out_of_range_is_refused_in_one_sentence(flag, value, allowed):
+    sentence = str(refusal(**{flag: value}))
+    assert sentence.startswith(f"{flag}={value}: ") and allowed in sentence and "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("sparsity", 0),
+        ("sparsity", 0.999999),
+        ("epochs", "1it"),
+        ("hold_steps", 0),
+        ("momentum", 0),
+        ("weight_decay", 0),
+        ("penalty_step", 2.0),
+        ("lr_values", "0.5"),
+    ],
+)
+def test_the_ends_of_the_ranges_are_allowed(flag, value):
+    assert config(**{flag: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "rts"}, "method=rts: no such method; did you mean rst?"),
+        ({"model": "lenet_300"}, "model=lenet_300: no such model; did you mean lenet_300_100"),
+        ({"model": "vgg"}, "model=vgg: no such model; known are lenet_300_100, lenet5"),
+        ({"dataset": "a:b:c"}, "dataset=a:b:c: must have the form package.module:function"),
+        ({"method": None}, "method=(missing): is required"),
+        ({"dataset": ""}, "dataset=(missing): is required"),
+        ({"model": None}, "model=(missing): is required"),
+        ({"sparsity": None}, "sparsity=(missing): is required by rst"),
+    ],
+)
+def test_names_are_checked_with_the_nearest_ones(changes, message):
+    assert message in str(refusal(**changes))
+
+
+def test_names_are_checked_before_values():
+    bad = {"sparsity": 7, "epochs": 0, "lr": -1}
+    assert refusal(**bad, method="rts", dataset="a:b:c", model="lenet").thing == "method"
+    assert refusal(**bad, dataset="a:b:c", model="lenet").thing == "dataset"
+    assert refusal(**bad, model="lenet").thing == "model"
+    assert refusal(**bad).thing == "sparsity"
+
+
+def test_dense_needs_no_sparsity_and_takes_none():
+    assert config(method="dense", sparsity=None).sparsity == config(method="dense", sparsity=0.5).sparsity == 0.0
+    assert config(method="dense").run_dir == "runs/digits-lenet_300_100-dense-0-s0"
+
+
+def test_replicas_must_divide_the_batches():
+    assert config(strategy="mirrored", num_replicas=2)
+    assert str(refusal(strategy="mirrored", num_replicas=3)) == "batch_size=128: must be a multiple of the 3 replicas"
+    assert refusal(strategy="mirrored", num_replicas=2, transform_batch_size=33).thing == "transform_batch_size"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"epochs": 3}, {"epochs": "3ep"}),
+        ({"epochs": "3"}, {"epochs": "3 ep"}),
+        ({"hold_steps": 500}, {"hold_steps": "500it"}),
+        ({"lr": 0.5}, {"lr": 0.5, "lr_values": "0.5,.05,5e-3"}),
+        ({"lr_boundaries": "100,150"}, {"lr_boundaries": [100, "150ep"]}),
+        ({"model_args": '{"a": 1, "width": 2}'}, {"model_args": {"width": 2, "a": 1}}),
+        ({"sparsity": ".98"}, {"sparsity": 0.98}),
+    ],
+)
+def test_what_means_the_same_is_the_same_configuration(one, other):
+    assert config(**one) == config(**other)
+    assert config(**one) != config(**one, seed=1)
+
+
+def test_epochs_and_steps_are_not_the_same():
+    assert config(epochs="3ep") != config(epochs="3it")
+
+
+def test_rates_fall_at_half_and_three_quarters_by_default():
+    assert config(epochs=10).rates(8) == ((0.1, 0.01, 0.001), (40, 60))
+    assert config(epochs="7it").rates(8) == ((0.1, 0.01, 0.001), (3, 5))
+
+
+def test_lr_scales_the_default_values_and_lr_values_wins():
+    assert config(lr=0.4).rates(8)[0] == (0.4, 0.04, 0.004)
+    assert config(lr=0.4, lr_values="1,.5", lr_boundaries="3").rates(8) == ((1.0, 0.5), (24,))
+
+
+def test_boundaries_are_durations_and_may_lie_beyond_the_end():
+    assert config(epochs=2, lr_boundaries="1,100").rates(8) == ((0.1, 0.01, 0.001), (8, 800))
+    assert config(epochs=2, lr_boundaries="5it,1ep").rates(8)[1] == (5, 8)
+
+
+def test_boundaries_that_go_back_in_time_are_refused_as_soon_as_the_epoch_has_a_length():
+    with pytest.raises(BadInput, match="lr_boundaries=1ep,5it: must not go back in time"):
+        config(lr_boundaries="1ep,5it").rates(8)
+    assert config(lr_boundaries="1ep,5it").rates(4)[1] == (4, 5)
+
+
+def test_a_single_rate_needs_no_boundaries_and_two_need_one():
+    assert config(lr_values="0.5").rates(8) == ((0.5,), ())
+    assert "no boundaries do not fit 2 learning rates: give 1" in str(refusal(lr_values=".5,.1"))
+
+
+def test_json_gives_the_same_configuration_back():
+    mine = config(epochs=3, lr_boundaries=[1, "9it"], model_args={"width": 0.5}, jit_compile=True, run_dir="here")
+    assert RunConfig(**json.loads(json.dumps(mine.to_json()))) == mine
+    assert RunConfig(**{**mine.to_json(), "seed": 1}) != mine
+
+
+def test_differences_are_of_what_comes_out_and_not_of_where():
+    mine = config()
+    elsewhere = dataclasses.replace(mine, data_dir="d", run_dir="r", resume="never", tensorboard=True, verbosity=0, export_dir="e")
+    assert set(WHERE_ONLY) == {"data_dir", "run_dir", "resume", "tensorboard", "verbosity", "export_dir"}
+    assert mine.differences(elsewhere.to_json()) == []
+    assert mine.differences(config(seed=3, epochs=2).to_json()) == ["seed is 3 there and 0 here", "epochs is 2ep there and 200ep here"]
+    assert mine.differences({}) and len(mine.differences({})) > 20
+
+
+def test_float64_weights_take_one_more_stair_as_in_the_official_code():
+    assert config().staircase(1).steps == 89_996  # the published 10,000 growths of 5 steps, then 40,000
+    assert config(precision="float64").staircase(1).steps == 90_001
+    assert config(precision="mixed_bfloat16").weight_dtype == "float32"
+
+
+def test_flags_are_checked_without_tensorflow():
+    code = (
+        "import sys, dlth_tf.train, dlth_tf.sweep, dlth_tf.export, dlth_tf.runs.config as config\n"
+        "config.RunConfig(method='rst', sparsity=.5, dataset='digits', model='lenet5')\n"
+        "print([name for name in ('tensorflow', 'tf_keras', 'tensorflow_datasets', 'pandas') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,195 @@
+"""The contract that every registered method keeps: what a run leaves behind, and that the same command gives the same weights."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlth_tf import files
+from dlth_tf.core import Ticket
+from dlth_tf.core.allocation import removed_count
+from dlth_tf.methods import METHODS
+from dlth_tf.runs.history import COLUMNS
+from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.runner import run
+from tests.runs import tiny
+from tests.runs.tiny import EXAMPLES, FILES, Finished, finished, listing, train
+
+pytestmark = pytest.mark.parametrize("method", METHODS.names())
+SHAPES = {"fc1/kernel": (64, 30), "fc2/kernel": (30, 10), "fc3/kernel": (10, 10)}
+PRUNED = ("fc1/kernel", "fc2/kernel")
+KEYS: dict[str, Any] = {
+    "method": str,
+    "dataset": str,
+    "model": str,
+    "seed": int,
+    "sparsity": {"target": float, "global": float, "prunable": float, "per_tensor": dict},
+    "test": dict.fromkeys(
+        (
+            "accuracy_last",
+            "accuracy_best",
+            "accuracy_last5_mean",
+            "accuracy_before_removal",
+            "accuracy_after_removal",
+            "loss_last",
+        ),
+        float,
+    ),
+    "phases": list,
+    "cost": {"images_seen": int, "training_macs_dense": int, "training_macs_theoretical": int, "wall_seconds": float},
+    "parameters": {"total": int, "prunable": int, "nonzero": int},
+    "weights_sha256": str,
+    "versions": dict,
+}
+KEYS["val"] = KEYS["test"]
+
+
+def has_form(value: Any, form: Any, removes: bool) -> bool:
+    """Whether a JSON value has exactly the keys and kinds of `form`; only a method that removes nothing may leave out removal."""
+    if not isinstance(form, dict):
+        return type(value) is form
+    return value.keys() == form.keys() and all(
+        has_form(value[key], form[key], removes) or (key.endswith("_removal") and not removes and value[key] is None) for key in form
+    )
+
+
+def planned(done: Finished) -> list[Any]:
+    return make_phases(done.config, make_recipe(done.config, EXAMPLES["train"]))
+
+
+def removed_in(done: Finished) -> dict[str, int]:
+    """How many weights of each tensor this method is to remove."""
+    sparsity = 0.9 if METHODS.load(done.config.method).needs_sparsity else 0.0
+    return {name: removed_count(int(np.prod(shape)), sparsity) if name in PRUNED else 0 for name, shape in SHAPES.items()}
+
+
+def test_a_run_leaves_exactly_the_files_of_the_contract(method):
+    found = {path.name for path in finished(method).directory.path.iterdir()} - {".lock"}
+    assert found == FILES
+
+
+def test_result_has_exactly_the_keys_of_the_contract(method):
+    done = finished(method)
+    assert has_form(done.result, KEYS, removes=METHODS.load(method).needs_sparsity)
+    assert not has_form({**done.result, "more": 1}, KEYS, removes=False)
+    assert {name: done.result[name] for name in ("method", "dataset", "model", "seed")} == {
+        "method": method,
+        "dataset": "digits",
+        "model": "lenet_300_100",
+        "seed": 0,
+    }
+
+
+def test_run_returns_what_result_json_holds(method):
+    assert finished(method).returned == finished(method).result
+
+
+def test_nothing_is_said_at_verbosity_0(method):
+    assert finished(method).said == ""
+
+
+def test_phases_are_as_planned(method):
+    done = finished(method)
+    expected = [(phase.name, phase.steps, phase.steps * phase.batch_size) for phase in planned(done)]
+    assert [(phase["name"], phase["steps"], phase["images"]) for phase in done.result["phases"]] == expected
+    assert done.result["cost"]["images_seen"] == sum(images for _, _, images in expected)
+    assert {name: len(batches) for name, batches in done.watched.batches.items()} == {name: steps for name, steps, _ in expected}
+
+
+def test_history_has_one_row_per_epoch_with_every_column(method):
+    done = finished(method)
+    history = done.history
+    assert tuple(history.columns) == COLUMNS and not history.isna().any().any()
+    for phase in planned(done):
+        rows = history[history["phase"] == phase.name]
+        per_epoch = EXAMPLES["train"] // phase.batch_size
+        assert rows["step"].tolist() == [min(phase.steps, per_epoch * epoch) for epoch in rows["epoch"]]
+        assert rows["step"].iloc[-1] == phase.steps
+        assert np.allclose(rows["lr"], [phase.learning_rate.at(step - 1) for step in rows["step"]])
+    assert len(history) == sum(phase["epochs"] for phase in done.result["phases"])
+
+
+def test_accuracies_are_fractions_and_those_of_the_final_phase(method):
+    done = finished(method)
+    last = done.history[done.history["phase"] == planned(done)[-1].name]
+    for split, count in (("test", EXAMPLES["test"]), ("val", EXAMPLES["validation"])):
+        found, column = done.result[split], last[f"{split}_accuracy"]
+        given = [found[name] for name in found if name.startswith("accuracy") and found[name] is not None]
+        assert all(0 <= value <= 1 for value in given)
+        assert np.allclose(column * count, (column * count).round())  # every example counts once
+        assert found["accuracy_last"] == column.iloc[-1]
+        assert found["accuracy_best"] == column.max()
+        assert found["accuracy_last5_mean"] == pytest.approx(column.tail(5).mean())
+        assert found["loss_last"] == last[f"{split}_loss"].iloc[-1]
+
+
+def test_sparsity_is_exact_in_every_tensor(method):
+    done = finished(method)
+    removed = removed_in(done)
+    size = {name: int(np.prod(shape)) for name, shape in SHAPES.items()}
+    found = done.result["sparsity"]
+    assert found["target"] == (0.9 if METHODS.load(method).needs_sparsity else 0.0)
+    assert found["per_tensor"] == {name: removed[name] / size[name] for name in SHAPES}
+    assert found["prunable"] == sum(removed[name] for name in PRUNED) / sum(size[name] for name in PRUNED)
+    assert found["global"] == sum(removed.values()) / sum(size.values())
+    assert {name: int((done.weights[name] == 0).sum()) for name in SHAPES} == removed
+    assert done.result["parameters"]["total"] == sum(weight.size for weight in done.weights.values())
+    assert done.result["parameters"]["nonzero"] == sum(np.count_nonzero(weight) for weight in done.weights.values())
+    assert done.result["parameters"]["prunable"] == sum(size[name] for name in PRUNED)
+
+
+def test_zeros_in_the_weights_are_the_tickets(method):
+    done = finished(method)
+    ticket = Ticket.load(done.directory.ticket)
+    assert set(ticket) == (set(PRUNED) if METHODS.load(method).needs_sparsity else set())
+    for name, mask in ticket.items():
+        assert np.array_equal(done.weights[name] != 0, mask)
+        assert not np.array_equal(done.weights[name] != 0, np.roll(mask, 1))
+    assert (ticket.provenance["method"], ticket.provenance["seed"]) == (method, 0)
+
+
+def test_digest_is_that_of_the_weights_file(method):
+    done = finished(method)
+    weights = done.weights
+    assert done.result["weights_sha256"] == files.arrays_sha256(weights)
+    weights["fc2/bias"] = np.nextafter(weights["fc2/bias"], np.float32(1))
+    assert done.result["weights_sha256"] != files.arrays_sha256(weights)
+
+
+def test_cost_counts_only_kept_weights_once_they_are_removed(method):
+    done, dense = finished(method), 64 * 30 + 30 * 10 + 10 * 10
+    kept = dense - sum(removed_in(done).values())
+    finetuned = [phase["images"] for phase in done.result["phases"] if phase["name"] == "finetune"]
+    before = done.result["cost"]["images_seen"] - sum(finetuned)
+    assert done.result["cost"]["training_macs_dense"] == 3 * dense * (before + sum(finetuned))
+    assert done.result["cost"]["training_macs_theoretical"] == 3 * (dense * before + kept * sum(finetuned))
+
+
+def test_config_json_says_what_was_run_and_with_what(method):
+    document = json.loads(finished(method).directory.config.read_text())
+    assert document["config"] == finished(method).config.to_json()
+    assert document["data"]["examples"] == EXAMPLES and document["data"]["image_shape"] == [8, 8, 1]
+    assert document["versions"].keys() >= {"dlth_tf", "python", "tensorflow", "tf-keras", "numpy"}
+    assert document.keys() == {"config", "data", "versions", "git_commit", "command"}
+
+
+def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path):
+    first, again = finished(method), train(tiny.tiny(method, tmp_path / "again"))
+    other = train(tiny.tiny(method, tmp_path / "other", seed=1))
+    assert again.result["weights_sha256"] == first.result["weights_sha256"]
+    assert again.directory.ticket.read_bytes() == first.directory.ticket.read_bytes()
+    assert again.history.drop(columns="seconds").equals(first.history.drop(columns="seconds"))
+    assert other.result["weights_sha256"] != first.result["weights_sha256"]
+    assert not set(other.watched.batches["finetune" if method != "dense" else "train"]) & set(
+        first.watched.batches["finetune" if method != "dense" else "train"]
+    )
+
+
+def test_a_complete_directory_is_not_touched(method):
+    done = finished(method)
+    before = listing(done.directory.path)
+    assert run(done.config) == done.result
+    assert listing(done.directory.path) == before

@@ -1,0 +1,103 @@
+"""From flags to phases: whole steps, the learning rate of each, and what no run could do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS, LearningRate, Phase
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.plan import describe, epochs_of, make_phases, make_recipe
+from dlth_tf.runs.training import keras_schedule
+
+EXAMPLES = 1097
+FINETUNE = ("finetune", 16, 128)
+PHASES = {  # method -> (name, steps, batch size) of two epochs and a transformation of 6 stairs and 3 steps more
+    "dense": [("train", 16, 128)],
+    "scratch": [FINETUNE],
+    "lth": [("train", 16, 128), FINETUNE],
+    "rst": [("transform", 9, 64), FINETUNE],
+}
+
+
+def config(**changes) -> RunConfig:
+    run = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity": 0.9, "epochs": 2}
+    return RunConfig(**{**run, "penalty_step": 0.2, "penalty_every": 1, "hold_steps": 3, **changes})
+
+
+def phases(**changes) -> list[Phase]:
+    mine = config(**changes)
+    return make_phases(mine, make_recipe(mine, EXAMPLES))
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_phases_of_every_method(method):
+    found = [(phase.name, phase.steps, phase.batch_size) for phase in phases(method=method)]
+    assert found == PHASES[method]
+    images = [steps * size for _, steps, size in found]
+    assert [row["images"] for row in describe(phases(method=method), EXAMPLES)] == images
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "epochs", "steps"),
+    [(128, 2, 16), (128, "17it", 17), (1097, 3, 3), (549, 3, 3), (548, 3, 6), (1, 1, 1097), (1000, "2ep", 2)],
+)
+def test_an_epoch_is_as_many_whole_batches_as_there_are(batch_size, epochs, steps):
+    assert phases(batch_size=batch_size, epochs=epochs)[-1].steps == steps
+
+
+def test_hold_in_epochs_counts_the_transformations_own_batches():
+    assert phases(hold_steps="2ep")[0].steps == 6 + 2 * 17  # 1097 // 64
+    assert phases(hold_steps="2ep", transform_batch_size=1000)[0].steps == 6 + 2
+
+
+def test_a_phase_that_ends_within_an_epoch_touches_it():
+    whole, part = phases(epochs="16it")[-1], phases(epochs="17it")[-1]
+    assert (epochs_of(whole, EXAMPLES), epochs_of(part, EXAMPLES)) == (2, 3)
+
+
+def test_the_transformation_has_its_own_batch_size_and_one_rate():
+    transform, finetune = phases(transform_batch_size=32, transform_lr=0.003, lr=0.5)
+    assert (transform.batch_size, transform.learning_rate) == (32, LearningRate((0.003,)))
+    assert (finetune.batch_size, finetune.learning_rate) == (128, LearningRate((0.5, 0.05, 0.005), (8, 12)))
+
+
+@pytest.mark.parametrize("name", ["batch_size", "transform_batch_size"])
+def test_a_batch_larger_than_the_data_is_refused(name):
+    with pytest.raises(BadInput, match=f"^{name}=1098: must be at most 1097, the number of training images of digits$"):
+        phases(**{name: 1098})
+    assert phases(**{name: 1097})
+
+
+def test_a_rate_changes_at_its_boundary_and_not_before():
+    rate = LearningRate((0.1, 0.01, 0.001), (8, 12))
+    assert [rate.at(step) for step in (0, 7, 8, 11, 12, 10**9)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert LearningRate((0.3,)).at(0) == LearningRate((0.3,)).at(10**9) == 0.3
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        LearningRate((0.3,)),
+        LearningRate((0.1, 0.01, 0.001), (8, 12)),
+        LearningRate((0.1, 0.01, 0.001), (0, 0)),  # of a training of one step
+        LearningRate((0.1, 0.01, 0.001), (1, 1)),
+        LearningRate((0.1, 0.01, 0.001), (1, 2)),
+        LearningRate((0.1, 0.01), (100,)),  # beyond the end
+    ],
+    ids=str,
+)
+def test_keras_follows_the_same_rates_at_every_step(rate):
+    schedule = keras_schedule(rate)
+    at = schedule if callable(schedule) else lambda step: schedule
+    steps = range(16)
+    found = [np.float32(at(tf.constant(step, tf.int64))) for step in steps]
+    assert found == [np.float32(rate.at(step)) for step in steps]
+
+
+def test_a_schedule_one_step_off_would_be_seen():
+    rate = LearningRate((0.1, 0.01), (8,))
+    naive = tf.keras.optimizers.schedules.PiecewiseConstantDecay(list(rate.boundaries), list(rate.values))
+    assert np.float32(naive(tf.constant(8, tf.int64))) != np.float32(rate.at(8))

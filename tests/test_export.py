@@ -1,0 +1,85 @@
+"""`python -m dlth_tf.export`: from a run or a sweep to a verified SavedModel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import dlth_tf.export as command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
+from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
+from tests.runs.tiny import as_flags, finished, listing
+
+
+def ended(**values: object) -> int:
+    return run_command("dlth_tf.export", command.main, as_flags(**values))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_exported_and_described(here, capsys):
+    assert ended(run_dir=finished("rst").config.run_dir, export_dir="out") == DONE
+    said = capsys.readouterr()
+    parameters = finished("rst").result["parameters"]
+    assert said.err == "" and said.out.splitlines()[0].startswith("out/plain: ")
+    assert said.out.splitlines()[0].endswith(f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are not zero")
+    assert said.out.splitlines()[1].startswith("checked: loaded again, logits differ from the Keras model's by at most ")
+    loaded = tf.saved_model.load(str(here / "out" / "plain"))
+    assert loaded.signatures["serving_default"].structured_input_signature[1]["images"] == tf.TensorSpec(
+        (None, 8, 8, 1), tf.uint8, "images"
+    )
+    before = listing(here)
+    assert ended(run_dir=finished("rst").config.run_dir, export_dir="out") == BAD_INPUT
+    assert "--export_dir=out: holds an export (plain) already; overwrite replaces it" in capsys.readouterr().err
+    assert listing(here) == before
+    assert (
+        run_command("dlth_tf.export", command.main, ["--overwrite", *as_flags(run_dir=finished("rst").config.run_dir, export_dir="out")])
+        == DONE
+    )
+    assert listing(here) != before
+
+
+def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys):
+    shutil.copytree(finished("rst").config.run_dir, here / "sweep" / "rst-0.9-s0")
+    assert ended(sweep_dir="sweep") == DONE
+    assert os.listdir(here / "saved_models") == ["rst-0.9-s0"]
+    assert capsys.readouterr().out.startswith("saved_models/rst-0.9-s0/plain: ")
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({}, "--run_dir=(missing): give either a run directory or --sweep_dir"),
+        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: give either a run directory or --sweep_dir"),
+        ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
+        ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: holds no complete run"),
+        ({"run_dir": "complete", "formats": "onnx"}, "--formats=onnx: must be of plain"),
+        ({"run_dir": "complete", "export_dir": "file/out"}, "--export_dir=file/out: cannot be written to"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_nothing_is_written(values, line, here, capsys):
+    shutil.copytree(finished("rst").config.run_dir, here / "complete")
+    (here / "file").write_text("mine")
+    before = listing(here)
+    assert ended(**values) == BAD_INPUT
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"dlth_tf.export: {line}") and said.err.count("\n") == 1
+    assert listing(here) == before
+
+
+def test_a_failed_verification_is_exit_code_1_and_leaves_nothing(here, capsys):
+    shutil.copytree(finished("rst").config.run_dir, here / "run")
+    for name in ("ticket.npz", "ticket.json"):
+        shutil.copy(finished("lth").directory.path / name, here / "run" / name)
+    assert ended(run_dir="run", export_dir="out") == FAILED
+    assert capsys.readouterr().err.splitlines()[-1].endswith("that the ticket removes and that are not zero")
+    assert os.listdir(here) == ["run"]

@@ -1,0 +1,258 @@
+"""`python -m dlth_tf.sweep`: the grid, and real worker processes of which some fail or are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dlth_tf import sweep
+from dlth_tf.analysis.plan import missing_runs, read_plan
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
+from dlth_tf.errors import BadInput
+from dlth_tf.runs import grid
+from dlth_tf.runs.grid import make_grid, run_grid, run_one, write_plan
+from tests.runs import tiny
+from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
+from tests.runs.tiny import TINY, as_flags, finished, listing
+
+# Builds the network of the tiny runs, notes which process does, and kills it if told to.
+MODEL = """
+import os, pathlib, signal
+
+from dlth_tf.models.lenet import lenet_300_100
+
+HERE = pathlib.Path(__file__).parent
+
+def killed():
+    try:
+        (HERE / "kill").unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+def net(image_shape, classes):
+    with open(HERE / "builders", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    if killed():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lenet_300_100(image_shape, classes, width=.1)
+"""
+SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
+GRID = {"methods": "dense,scratch,rst", "sparsities": ".9,.5", "seeds": "0,1"}
+RUNS = {"dense-s0", "dense-s1", *(f"{method}-{level}-s{seed}" for method in ("scratch", "rst") for level in (0.5, 0.9) for seed in (0, 1))}
+
+
+def ended(*argv: str) -> int:
+    return run_command("dlth_tf.sweep", sweep.main, argv)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of the command did."""
+
+    code: int
+    out: list[str]
+    err: list[str]
+    complete: set[str]
+    builders: list[str]
+
+
+class Sweep:
+    """A sweep of a model that can be told to kill its process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.dir = folder, folder / "sweep"
+        (folder / "their_net.py").write_text(MODEL)
+        model = {**SHARED, "model": "their_net:net", "model_args": "{}", "data_dir": tiny.data_dir()}
+        self.argv = as_flags(**model, methods="dense,rst", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2)
+
+    def complete(self) -> set[str]:
+        return {path.parent.name for path in self.dir.glob("*/result.json")}
+
+    def builders(self) -> list[str]:
+        path = self.folder / "builders"
+        return path.read_text().split() if path.exists() else []
+
+    def run(self, capfd: pytest.CaptureFixture[str]) -> Outcome:
+        before = len(self.builders())
+        code = ended(*self.argv)
+        said = capfd.readouterr()
+        return Outcome(code, said.out.splitlines(), said.err.splitlines(), self.complete(), self.builders()[before:])
+
+
+@pytest.fixture
+def swept(tmp_path, monkeypatch) -> Sweep:
+    monkeypatch.syspath_prepend(tmp_path)
+    return Sweep(tmp_path)
+
+
+def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd):
+    runs = {"dense-s0", "rst-0.9-s0"}
+    (swept.folder / "kill").touch()
+    first = swept.run(capfd)
+    (failed,) = runs - first.complete
+    assert first.code == FAILED and len(first.builders) == len(set(first.builders)) == 2 and str(os.getpid()) not in first.builders
+    assert first.out[-1] == f"1 of 2 runs complete in {swept.dir}"
+    assert sum("FAILED" in line for line in first.out) == sum("test " in line for line in first.out) == 1
+    assert first.err == [f"failed: {swept.dir / failed}: its process died (killed, or out of memory)"]
+    assert {run.run_dir for run in read_plan(swept.dir).runs} == runs
+    assert [run.run_dir for run in missing_runs(swept.dir)] == [failed]
+
+    (complete,) = first.complete
+    before = listing(swept.dir / complete)
+    second = swept.run(capfd)
+    assert (second.code, second.complete, second.err, len(second.builders)) == (DONE, runs, [], 1)
+    assert second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+    assert listing(swept.dir / complete) == before
+
+    third = swept.run(capfd)
+    assert (third.code, third.builders) == (DONE, [])
+    assert third.out == ["2 of 2 runs are complete already", f"2 of 2 runs complete in {swept.dir}"]
+
+    for name, method in (("dense-s0", "dense"), ("rst-0.9-s0", "rst")):  # in a worker comes out what comes out here
+        result = json.loads((swept.dir / name / "result.json").read_text())
+        assert result["weights_sha256"] == finished(method).result["weights_sha256"]
+
+
+@dataclass
+class Worker:
+    """Stands in for a worker process: notes its runs, and fails or dies at the given ones."""
+
+    fails: set[str]
+    dies: set[str]
+    runs: list[str] = field(default_factory=list)
+
+    def submit(self, function, config) -> Future:
+        assert function is run_one
+        name, future = Path(config.run_dir).name, Future()
+        self.runs.append(name)
+        if name in self.dies:
+            future.set_exception(BrokenProcessPool())
+        else:
+            future.set_result(("failed", "RuntimeError: mine") if name in self.fails else ("done", "test 50.00%"))
+        return future
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(tmp_path, monkeypatch, capsys):
+    workers: list[Worker] = []
+    fails, dies = {"dense-s1", "rst-0.5-s0"}, {"scratch-0.9-s1", "rst-0.9-s1"}
+    monkeypatch.setattr(grid, "_new_worker", lambda parallel: workers.append(Worker(fails, dies)) or workers[-1])
+    failed = run_grid(made(sweep_dir=str(tmp_path)), parallel=2)
+    assert {Path(run_dir).name: reason for run_dir, reason in failed} == {
+        **dict.fromkeys(fails, "RuntimeError: mine"),
+        **dict.fromkeys(dies, "its process died (killed, or out of memory)"),
+    }
+    assert sorted(name for worker in workers for name in worker.runs) == sorted(RUNS)
+    assert len(workers) == 2 + len(dies)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("]")[0] for line in lines] == [f"[{number:>2}/10" for number in range(1, 11)]
+    assert sum("FAILED" in line for line in lines) == 4 and "s left" not in lines[-1]
+
+
+def made(**changes) -> list:
+    given = {**GRID, "sweep_dir": "sweep", "shared": SHARED, **changes}
+    return make_grid(given["methods"], given["sparsities"], given["seeds"], given["sweep_dir"], given["shared"])
+
+
+def test_dense_runs_once_per_seed_and_every_other_method_once_per_sparsity_and_seed():
+    found = made()
+    assert {Path(config.run_dir).name for config in found} == RUNS and len(found) == len(RUNS)
+    assert {config.sparsity for config in found if config.method == "dense"} == {0.0}
+    assert all(Path(config.run_dir).parent == Path("sweep") for config in found)
+
+
+def test_what_is_listed_twice_runs_once():
+    assert len(made(methods="rst, rst", sparsities=".5,0.5,0.50", seeds="1,01,1")) == 1
+
+
+def test_a_sweep_of_dense_needs_no_sparsities():
+    assert len(made(methods="dense", sparsities=None)) == 2
+    with pytest.raises(BadInput, match=r"sparsities=\(missing\): must be a comma list with at least one entry"):
+        made(sparsities=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"methods": "dense,rts"}, "--method=rts: no such method; did you mean rst?"),
+        ({"methods": ""}, "--methods=(missing): must be a comma list with at least one entry"),
+        ({"sparsities": ".5,1"}, "--sparsity=1: must be at least 0 and below 1"),
+        ({"sparsities": "half"}, "--sparsity=half: must be a number"),
+        ({"seeds": "0,-1"}, "--seeds=0,-1: must be whole numbers, at least 0, separated by commas"),
+        ({"seeds": "²"}, "--seeds=²: must be whole numbers, at least 0, separated by commas"),
+        ({"seeds": ","}, "--seeds=,: must be a comma list with at least one entry"),
+        ({"epochs": "0"}, "--epochs=0: must be a positive whole number"),
+        ({"model": "lenet"}, "--model=lenet: no such model; did you mean lenet5"),
+        ({"parallel": "0"}, "--parallel=0: must be at least 1"),
+        ({"backend": "cloud"}, "--backend=cloud: must be local"),
+        ({"method": "rst"}, "Unknown command line flag 'method'"),
+        ({"sweep_dir": "file/sweep"}, "--sweep_dir=file/sweep: cannot be written to (Not a directory)"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_nothing_is_written(changes, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    assert ended(*as_flags(**{**SHARED, **GRID, "sweep_dir": "sweep", **changes})) == BAD_INPUT
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"dlth_tf.sweep: {line}") and said.err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_anything_runs(tmp_path, capsys):
+    (tmp_path / "rst-0.9-s0").mkdir()
+    (tmp_path / "rst-0.9-s0" / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+    before = listing(tmp_path)
+    assert ended(*as_flags(**SHARED, **GRID, sweep_dir=tmp_path)) == BAD_INPUT
+    assert "holds a run of another configuration: method is scratch there and rst here" in capsys.readouterr().err
+    assert listing(tmp_path) == before
+
+
+def test_dry_run_lists_the_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert ended(*as_flags(**SHARED, **GRID, sweep_dir="sweep"), "--dry_run") == DONE
+    out = capsys.readouterr().out.splitlines()
+    assert {Path(line).name for line in out[:-1]} == RUNS and out[-1] == "10 runs"
+    assert not os.listdir(tmp_path)
+
+
+def test_the_plan_is_what_the_report_reads(tmp_path):
+    write_plan(made(sweep_dir=str(tmp_path)), str(tmp_path))
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert (plan["methods"], plan["sparsities"], plan["seeds"]) == (["dense", "scratch", "rst"], [0.5, 0.9], [0, 1])
+    assert {run["run_dir"]: run["sparsity"] for run in plan["runs"]} == {
+        name: 0.0 if name.startswith("dense") else float(name.split("-")[1]) for name in RUNS
+    }
+    assert {run.run_dir for run in missing_runs(tmp_path)} == RUNS
+    assert read_plan(tmp_path).methods == ("dense", "scratch", "rst")
+
+
+def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch):
+    done = finished("rst")
+    assert run_one(done.config) == ("done", f"test {done.result['test']['accuracy_last']:.2%}")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
+    kind, reason = run_one(done.config)
+    assert kind == "failed" and reason.startswith("ModuleNotFoundError: ")
+    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config: sys.exit(3)))
+    assert run_one(done.config) == ("failed", "SystemExit: 3")
+
+
+def test_no_more_workers_are_started_than_there_are_runs(monkeypatch):
+    started = []
+    monkeypatch.setattr(grid, "_work", lambda *arguments: started.append(arguments))
+    run_grid([tiny.tiny("rst", "nowhere")], parallel=8)
+    assert len(started) == 1
+    run_grid([finished("rst").config], parallel=8)
+    assert len(started) == 1
