@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "give either a run directory or --sweep_dir")
     start_tensorflow()
-    from dlth_tf.deploy import best_run, export_run
+    from dlth_tf.runs.export_run import best_run, export_run
 
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")

@@ -38,3 +38,5 @@ def start_tensorflow() -> None:
         import tensorflow_model_optimization  # noqa: F401 (loaded here for its native libraries)
 
         tensorflow.config.list_physical_devices()
+        # Every phase traces a train function of its own, so that advice does not apply.
+        tensorflow.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())

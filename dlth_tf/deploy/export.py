@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def export(
     formats: Sequence[str] = ("plain",),
     normalization: Normalization | None = None,
     ticket: Ticket | None = None,
+    origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
@@ -46,10 +47,11 @@ def export(
       formats: of ("plain",): an ordinary SavedModel with zeros inside.
       normalization: put in front of the network, so that a client sends raw uint8 images; None: the model's own inputs.
       ticket: what must be zero; None: nothing is checked against a ticket.
+      origin: where the model came from, as plain values: noted in export.json.
       overwrite: whether an earlier export of the same form is replaced.
 
     Returns:
-      What export.json holds: per form bytes and largest difference; parameters and non-zeros.
+      What export.json holds: the origin; parameters and non-zeros; per form bytes and largest difference.
 
     Raises:
       BadInput: a wrapped model; an unknown form; a form that exists already; a directory that cannot be written.
@@ -68,7 +70,11 @@ def export(
     except OSError as error:
         raise BadInput("export_dir", export_dir, f"cannot be written to ({error.strerror})") from None
     try:
-        report = {"parameters": _parameters(model), "forms": {form: _one(model, aside / form, normalization, ticket) for form in formats}}
+        report = {
+            "origin": dict(origin or {}),
+            "parameters": _parameters(model),
+            "forms": {form: _one(model, aside / form, normalization, ticket) for form in formats},
+        }
         for form in formats:
             shutil.rmtree(Path(export_dir) / form, ignore_errors=True)
             os.replace(aside / form, Path(export_dir) / form)

@@ -22,7 +22,7 @@ def wrap(model: tf.keras.Model, *, skip: str | Sequence[str] = (), only: str | S
 
     Sequential and Functional models, models inside models and shared layers are rebuilt around the same layers, so the
     weights are those of `model`; a subclassed model gets its layers replaced in place. What tf-mot does not know stays
-    dense: `layer_table` says which and why. The returned model is not compiled.
+    dense: `layer_table` says which and why. A model that was rebuilt is not compiled.
 
     Args:
       model: a Keras 2 model.

@@ -40,7 +40,7 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
     try:
         builder = import_path(name, "model") if is_path(name) else MODELS.load(name)
         model = builder(image_shape, classes, **(arguments or {}))
-        _check_outputs(name, model, image_shape, classes)
+        _check_shapes(name, model, image_shape, classes)
     except BadInput:
         raise
     except Exception as error:
@@ -51,7 +51,7 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
     return model
 
 
-def _check_outputs(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
+def _check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
     import tensorflow as tf
 
     if not isinstance(model, tf.keras.Model):
@@ -60,6 +60,9 @@ def _check_outputs(name: str, model: Any, image_shape: tuple[int, ...], classes:
         )
     if not model.built:
         model.build((None, *image_shape))
+    inputs = [tensor.shape for tensor in model.inputs or ()]  # a subclassed model has none, and takes what it was built for
+    if inputs and not (len(inputs) == 1 and inputs[0].is_compatible_with((None, *image_shape))):
+        raise BadInput("model", name, f"must take images of shape {list(image_shape)}, but takes {', '.join(map(str, inputs))}")
     outputs = model.compute_output_shape((None, *image_shape))
     if tuple(outputs) != (None, classes):
         raise BadInput("model", name, f"must give {classes} logits per image, but its output has shape {outputs}")

@@ -26,7 +26,8 @@ def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
         yield strategy(config)
     finally:
         tf.keras.backend.set_floatx(before[0])
-        tf.keras.mixed_precision.set_global_policy(before[1])
+        # None: no policy of its own, so that whoever sets floatx later is heard.
+        tf.keras.mixed_precision.set_global_policy(None if before[1].name == before[0] else before[1])
         if not before[2]:
             tf_config.disable_op_determinism()
         # The graphs of a finished run are one large cycle. Left to Python, several runs' are collected at once, in the middle

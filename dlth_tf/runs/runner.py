@@ -17,6 +17,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.cost import forward_macs, kernel_positions
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluate import Evaluator
+from dlth_tf.runs.export_run import export_run
 from dlth_tf.runs.history import write_history
 from dlth_tf.runs.machine import machine
 from dlth_tf.runs.plan import make_phases, make_recipe
@@ -43,7 +44,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         with machine(config) as strategy, strategy.scope():
             result = _run(config, directory)
     if config.export_dir and not Path(config.export_dir, "export.json").exists():
-        deploy.export_run(directory.path, config.export_dir)
+        export_run(directory.path, config.export_dir)
     return result
 
 

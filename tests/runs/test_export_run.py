@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from dlth_tf import files
 from dlth_tf.core import Ticket
-from dlth_tf.deploy import best_run, export_run
 from dlth_tf.errors import BadInput
+from dlth_tf.runs.export_run import best_run, export_run
 from tests.runs.tiny import environment, finished
 
 BATCHES = (1, 7, 64)

@@ -57,7 +57,10 @@ def export_run(
     with machine(config):
         model = models.build(config.model, shape, classes, config.seed, json.loads(config.model_args))
         load_weights(model, directory)
-        return export(model, export_dir, formats=formats, normalization=normalization, ticket=ticket, overwrite=overwrite)
+        result = read_json(directory.result, "run_dir")
+        origin = {"run_dir": str(run_dir), **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}}
+        origin["sparsity"] = config.sparsity
+        return export(model, export_dir, formats=formats, normalization=normalization, ticket=ticket, origin=origin, overwrite=overwrite)
 
 
 def load_weights(model: tf.keras.Model, directory: RunDirectory) -> None:
