@@ -103,7 +103,8 @@ def load(data_dir: str | None = None) -> DataSet:
     """The digits, prepared in `data_dir` if they are not there yet.
 
     Args:
-      data_dir: where to keep the prepared files: a directory that exists. When not given, they are kept where tensorflow_datasets keeps its own, and nowhere if that place cannot be written.
+      data_dir: where to keep the prepared files: a directory that exists. When not given, they are kept where
+        tensorflow_datasets keeps its own, and nowhere if that place cannot be written.
 
     Raises:
       BadInput: `data_dir` was given and cannot be used.

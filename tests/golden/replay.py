@@ -48,7 +48,7 @@ class TableRate(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Recorder(tf.keras.callbacks.Callback):
-    """The state after every step, the loss of every batch, and the velocities; stands before RSTPenalty, so it sees the end before the removal."""
+    """State after every step, loss of every batch, velocities; stands before RSTPenalty, so it sees the end before the removal."""
 
     def __init__(self, replay):
         super().__init__()

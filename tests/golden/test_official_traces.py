@@ -66,7 +66,7 @@ class RateInsideVelocity(tf.keras.optimizers.SGD):
 
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 def test_the_learning_rate_inside_the_velocity_does_not_agree(dtype):
-    with pytest.raises(AssertionError, match="loss|snap"):
+    with pytest.raises(AssertionError, match=r"loss|snap"):
         Replay(own(f"o1_rst_x_mlp.{dtype}"), optimizer=RateInsideVelocity).run()
 
 
