@@ -66,6 +66,7 @@ def test_help_of_train_has_every_field_of_the_configuration_once_and_in_its_grou
         "Ticket",
         "Training",
         "Transformation",
+        "Iterative methods",
         "Data",
         "Machine",
         "Output",
@@ -237,7 +238,7 @@ def test_two_commands_do_not_share_their_flags():
 
 
 @pytest.mark.parametrize("path", FLAG_FILES, ids=str)
-def test_a_flag_file_starts_with_its_own_command_and_is_valid(path, trained, monkeypatch, capsys):
+def test_a_flag_file_starts_with_its_own_command_and_is_valid(path, trained, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(ROOT)
     first = path.read_text().splitlines()[0]
     if path.name == "base.flags":
@@ -249,7 +250,7 @@ def test_a_flag_file_starts_with_its_own_command_and_is_valid(path, trained, mon
         assert ended(train, match[2]) == DONE and trained[0].dataset == path.parent.name
         assert trained[0].method == path.stem.split("_")[0] or path.stem.startswith(trained[0].method)
     else:
-        assert ended(sweep, match[2], "--dry_run") == DONE
+        assert ended(sweep, match[2], "--dry_run", f"--sweep_dir={tmp_path}") == DONE
         assert int(capsys.readouterr().out.splitlines()[-1].removesuffix(" runs")) > 1
 
 

@@ -10,6 +10,11 @@ METHODS = Registry(
         "scratch": "dlth_tf.methods.scratch:METHOD",
         "lth": "dlth_tf.methods.lth:METHOD",
         "rst": "dlth_tf.methods.rst:METHOD",
+        "rst_iter": "dlth_tf.methods.rst_iter:METHOD",
+        "lth_iter": "dlth_tf.methods.lth_iter:METHOD",
+        "l1": "dlth_tf.methods.l1:METHOD",
+        "l1_iter": "dlth_tf.methods.l1_iter:METHOD",
+        "scratch_long": "dlth_tf.methods.scratch_long:METHOD",
     },
 )
 

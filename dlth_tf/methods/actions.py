@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dlth_tf.methods.phase import Action, Network
 
 
@@ -53,6 +55,17 @@ def draw_winning_ticket_of_round(number: int, of: int | None = None) -> Action:
     return draw
 
 
+def snapshot_for_rewinding(network: Network) -> list[Any]:
+    """A callback that makes the weights of the recipe's rewind step those that `rewind` puts back (step 0: the initial ones)."""
+    from dlth_tf import masking
+    from dlth_tf.callbacks.snapshot_at import SnapshotAt
+
+    def take() -> None:
+        network.initial = {name: variable.numpy() for name, variable in masking.named_weights(network.model).items()}
+
+    return [SnapshotAt(network.recipe.rewind_step, take)] if network.recipe.rewind_step else []
+
+
 def remove(network: Network) -> None:
     """Removes what the ticket does not keep, and notes the accuracy before and after."""
     from dlth_tf import masking
@@ -63,7 +76,7 @@ def remove(network: Network) -> None:
 
 
 def rewind(network: Network) -> None:
-    """Puts every weight and running statistic back to its initial value; removed weights stay removed."""
+    """Puts every weight and running statistic back to its initial value, or that of the rewind step; what is removed stays so."""
     from dlth_tf import masking
 
     for name, variable in masking.named_weights(network.model).items():

@@ -98,6 +98,12 @@ class Network:
 
 
 Action = Callable[[Network], None]
+Watch = Callable[[Network], list[Any]]
+
+
+def no_watch(network: Network) -> list[Any]:
+    """No callbacks that need the network."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class Phase:
     start: tuple[Action, ...] = ()
     end: tuple[Action, ...] = ()
     first_step: int = 0
-    watch: Callable[[Network], list[Any]] = lambda network: []
+    watch: Watch = no_watch
 
 
 @dataclass(frozen=True)

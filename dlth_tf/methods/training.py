@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from dlth_tf import callbacks
-from dlth_tf.methods.phase import Action, Phase, Recipe
+from dlth_tf.methods.phase import Action, Phase, Recipe, Watch
 
 
 def dense_training(recipe: Recipe, end: tuple[Action, ...] = ()) -> Phase:
     """A full training of the whole network."""
     return Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, end=end)
+
+
+def dense_round(recipe: Recipe, name: str, end: tuple[Action, ...], watch: Watch) -> Phase:
+    """The first round of an iterative method, on the whole network."""
+    rate = recipe.learning_rate.stretched(recipe.round_steps / recipe.train_steps)
+    return Phase(name, recipe.round_steps, recipe.batch_size, rate, end=end, watch=watch)
 
 
 def finetune(recipe: Recipe, start: tuple[Action, ...] = (), first_step: int = 0) -> Phase:

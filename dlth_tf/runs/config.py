@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlth_tf.core import SCHEDULES, Staircase, staircase
-from dlth_tf.core.allocation import ALLOCATIONS, exact
+from dlth_tf.core import SCHEDULES, Staircase, check_choice, staircase
 from dlth_tf.data import AUGMENTS, NORMALIZATIONS
 from dlth_tf.data import check_name as check_dataset
 from dlth_tf.errors import BadInput
@@ -37,7 +36,7 @@ class RunConfig:
       BadInput: an unknown name (checked first) or a value out of range, with what is allowed.
     """
 
-    method: str = option(None, "What to run", "dense, scratch, lth or rst; required")
+    method: str = option(None, "What to run", f"one of {', '.join(METHODS.names())}; required")
     dataset: str = option(
         None, "What to run", "digits (comes with the package), any prepared tfds name, or package.module:function; required"
     )
@@ -47,10 +46,16 @@ class RunConfig:
     seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
 
     sparsity: float | None = option(
-        None, "Ticket", "fraction removed of every pruned tensor, at least 0 and below 1; required by every method but dense", "float"
+        None, "Ticket", "fraction removed of the pruned tensors, at least 0 and below 1; required by every method but dense", "float"
     )
-    allocation: str = option("uniform", "Ticket", "how the sparsity is spread over tensors: uniform")
-    granularity: str = option("weight", "Ticket", "what is removed as one piece: weight")
+    allocation: str = option(
+        "uniform",
+        "Ticket",
+        'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which alone decides',
+    )
+    granularity: str = option(
+        "weight", "Ticket", "what is removed as one piece: weight, filter, channel, block:4x1 and the like, 2:4 and the like"
+    )
     dense_layers: str = option(
         "auto", "Ticket", "layers kept whole: names, patterns, first, last or none; auto: first,last with convolutions, else last"
     )
@@ -77,6 +82,18 @@ class RunConfig:
     hold_steps: str | int = option("40000it", "Transformation", "how long the reached penalty is held (ep, it; plain: steps)")
     transform_lr: float = option(1e-3, "Transformation", "learning rate of the transformation, constant", "float")
     transform_batch_size: int = option(64, "Transformation", "images per step of the transformation", "int")
+
+    cycles: int = option(5, "Iterative methods", "rounds of rst_iter, lth_iter and l1_iter", "int")
+    round_epochs: str | int | None = option(
+        None, "Iterative methods", "length of a round of training (ep, it; plain: epochs); default: epochs"
+    )
+    rewind_step: str | int = option("0it", "Iterative methods", "step of the first round that lth_iter rewinds to (ep, it; plain: steps)")
+    delete_between_cycles: bool = option(
+        False, "Iterative methods", "rst_iter removes weights after every cycle, not only at the end", "bool"
+    )
+    finetune_between_cycles: bool = option(
+        False, "Iterative methods", "rst_iter finetunes for round_epochs after every cycle but the last", "bool"
+    )
 
     augment: str | None = option(None, "Data", "none or crop_flip (pad 4, crop, flip); default: the data set's own")
     normalization: str | None = option(None, "Data", "unit (0 to 1), standard (mean 0, deviation 1) or none; default: the data set's own")
@@ -106,6 +123,9 @@ class RunConfig:
         self._check_numbers()
         self._set(epochs=str(Duration.parse(self.epochs, "ep", name="epochs", least=1)))
         self._set(hold_steps=str(Duration.parse(self.hold_steps, "it", name="hold_steps")))
+        self._set(rewind_step=str(Duration.parse(self.rewind_step, "it", name="rewind_step")))
+        if self.round_epochs is not None:
+            self._set(round_epochs=str(Duration.parse(self.round_epochs, "ep", name="round_epochs", least=1)))
         values, boundaries = self._checked_rates()
         self._set(lr_values=values, lr_boundaries=boundaries, model_args=self._checked_arguments())
         self.penalty(steps_per_epoch=1)
@@ -122,13 +142,11 @@ class RunConfig:
             return 0.0
         if self.sparsity is None:
             raise BadInput("sparsity", "(missing)", f"is required by {self.method}: at least 0 and below 1")
-        exact(self.sparsity)
+        check_choice(self.sparsity, self.allocation, self.granularity)
         return float(self.sparsity)
 
     def _check_choices(self) -> None:
         for name, allowed in (
-            ("allocation", tuple(ALLOCATIONS)),
-            ("granularity", ("weight",)),
             ("ticket_pick", tuple(PICKS)),
             ("penalty_schedule", tuple(SCHEDULES)),
             ("augment", (None, *AUGMENTS.names())),
@@ -144,7 +162,7 @@ class RunConfig:
             raise BadInput("num_replicas", self.num_replicas, "needs --strategy=mirrored")
 
     def _check_numbers(self) -> None:
-        for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution"):
+        for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):
             _at_least(name, getattr(self, name), 1)
         if self.num_replicas is not None:
             _at_least("num_replicas", self.num_replicas, 1)
@@ -225,10 +243,13 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """What would come out differently, as "name is A there and B here", for each such field."""
+        """What would come out differently, as "name is A there and B here", for each such field.
+
+        A field that the other does not have yet is taken to have its default, which is what an older version did.
+        """
         mine = self.to_json()
-        names = [name for name in mine if name not in WHERE_ONLY]
-        return [f"{name} is {other.get(name)} there and {mine[name]} here" for name in names if other.get(name) != mine[name]]
+        theirs = {item.name: other.get(item.name, item.default) for item in dataclasses.fields(self) if item.name not in WHERE_ONLY}
+        return [f"{name} is {value} there and {mine[name]} here" for name, value in theirs.items() if value != mine[name]]
 
 
 def _words(text: object) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -39,10 +40,15 @@ def kernel_positions(model: tf.keras.Model, image_shape: tuple[int, ...]) -> dic
     return dict(positions)
 
 
-def forward_macs(model: tf.keras.Model, positions: dict[str, int]) -> tuple[int, int]:
-    """Multiply-adds of one image's forward pass: (dense, counting only the weights that the masks keep)."""
+def densities(model: tf.keras.Model) -> dict[str, float]:
+    """The fraction of each prunable tensor that the masks keep now."""
+    return {name: float(entry.kept().mean()) for name, entry in masking.prunable_weights(model).items()}
+
+
+def forward_macs(model: tf.keras.Model, positions: dict[str, int], density: Mapping[str, float] | None = None) -> tuple[int, int]:
+    """Multiply-adds of one image's forward pass: (dense, counting only the weights that are kept, by default now)."""
     weights = masking.named_weights(model)
-    masks = {name: entry.kept() for name, entry in masking.prunable_weights(model).items()}
+    kept = densities(model) if density is None else density
     dense = {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}
-    sparse = {name: round(float(masks[name].mean()) * macs) if name in masks else macs for name, macs in dense.items()}
+    sparse = {name: round(kept.get(name, 1.0) * macs) for name, macs in dense.items()}
     return sum(dense.values()), sum(sparse.values())

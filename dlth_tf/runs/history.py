@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from dlth_tf import files, masking
 from dlth_tf.methods import Phase
+from dlth_tf.runs.cost import densities
 from dlth_tf.runs.evaluate import Evaluator
 
 COLUMNS = (
@@ -45,6 +46,7 @@ class History(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the phase's clock; sparsity is that of the whole phase, since masks change only between phases."""
+        self.densities = densities(self.model)
         kept = [entry.kept() for entry in masking.prunable_weights(self.model).values()]
         self._sparsity = 1 - sum(int(mask.sum()) for mask in kept) / sum(mask.size for mask in kept)
         self._began = time.perf_counter()

@@ -23,13 +23,20 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
     for name in ("batch_size", "transform_batch_size"):
         if getattr(config, name) > examples:
             raise BadInput(name, getattr(config, name), f"must be at most {examples}, the number of training images of {config.dataset}")
+    steps_of = {
+        name: Duration.parse(getattr(config, name) or config.epochs).steps(examples // config.batch_size)
+        for name in ("epochs", "round_epochs")
+    }
+    rewind_step = Duration.parse(config.rewind_step, "it").steps(examples // config.batch_size)
+    if rewind_step >= min(steps_of.values()):
+        raise BadInput("rewind_step", config.rewind_step, f"must be below {min(steps_of.values())}, the number of steps of a round")
     per_epoch, transform_per_epoch = examples // config.batch_size, examples // config.transform_batch_size
     return Recipe(
         sparsity=config.sparsity,
         seed=config.seed,
         ticket_pick=PICKS[config.ticket_pick],
         ticket_options={"allocation": config.allocation, "granularity": config.granularity, "dense_layers": config.dense_layers},
-        train_steps=Duration.parse(config.epochs).steps(per_epoch),
+        train_steps=steps_of["epochs"],
         batch_size=config.batch_size,
         learning_rate=LearningRate(*config.rates(per_epoch)),
         penalty=config.penalty(transform_per_epoch),
@@ -38,6 +45,11 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
         transform_lr=config.transform_lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
+        cycles=config.cycles,
+        round_steps=steps_of["round_epochs"],
+        rewind_step=rewind_step,
+        delete_between_cycles=config.delete_between_cycles,
+        finetune_between_cycles=config.finetune_between_cycles,
     )
 
 

@@ -93,13 +93,11 @@ def _train(
     finished, macs = [], []
     for phase in phases:
         began = time.perf_counter()
-        new = train_phase(network, phase, config, data, normalization, evaluator)
-        rows += new
+        history = train_phase(network, phase, config, data, normalization, evaluator)
+        rows += history.rows
         write_history(directory.history, rows)
-        finished.append(phase_row(phase, new, time.perf_counter() - began))
-        # Masks change at a phase's start or end; the dense phases of lth and rst end by removing, so ask what the rows saw.
-        dense, sparse = forward_macs(network.model, positions)
-        macs.append((dense, sparse if new[-1]["sparsity"] else dense))
+        finished.append(phase_row(phase, history.rows, time.perf_counter() - began))
+        macs.append(forward_macs(network.model, positions, history.densities))
     return rows, finished, macs
 
 

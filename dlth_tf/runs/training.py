@@ -27,8 +27,8 @@ def keras_schedule(rate: LearningRate) -> Any:
 
 def train_phase(
     network: Network, phase: Phase, config: RunConfig, data: DataSet, normalization: Normalization, evaluator: Evaluator
-) -> list[dict[str, Any]]:
-    """Runs a phase's start, its steps and its end; returns its rows of the history."""
+) -> History:
+    """Runs a phase's start, its steps and its end; returns its history."""
     for action in phase.start:
         action(network)
     model, examples = network.model, len(data.train.labels)
@@ -48,11 +48,12 @@ def train_phase(
         stream=phase.name,
         normalization=normalization,
         augment=config.augment or data.augment,
+        start=phase.first_step,
         steps=phase.steps,
         dtype=config.weight_dtype,
     )
     history, progress = History(phase, evaluator), ProgressLine(phase, epochs, config.verbosity)
-    callbacks = [*phase.callbacks(), history, progress, ExactSteps(phase.steps)]
+    callbacks = [*phase.callbacks(), *phase.watch(network), history, progress, ExactSteps(phase.steps)]
     if config.tensorboard:
         callbacks.append(SparsityMonitor(f"{config.run_dir}/tensorboard/{phase.name}", histograms=True))
         callbacks.append(tf.keras.callbacks.TensorBoard(f"{config.run_dir}/tensorboard/{phase.name}", write_graph=False))
@@ -62,4 +63,4 @@ def train_phase(
         progress.close()
     for action in phase.end:
         action(network)
-    return history.rows
+    return history

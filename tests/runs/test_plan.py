@@ -19,6 +19,11 @@ PHASES = {  # method -> (name, steps, batch size) of two epochs and a transforma
     "scratch": [FINETUNE],
     "lth": [("train", 16, 128), FINETUNE],
     "rst": [("transform", 9, 64), FINETUNE],
+    "rst_iter": [*((f"transform_{cycle}", 9, 64) for cycle in range(1, 6)), FINETUNE],
+    "lth_iter": [*((f"round_{number}", 16, 128) for number in range(1, 6)), FINETUNE],
+    "l1": [("train", 16, 128), FINETUNE],
+    "l1_iter": [("train", 16, 128), *((f"finetune_{cycle}", 16, 128) for cycle in range(1, 5)), FINETUNE],
+    "scratch_long": [("finetune", 21, 128)],  # 16 x 128 + 9 x 64 images
 }
 
 

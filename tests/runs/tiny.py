@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
     "penalty_step": 0.2,
     "penalty_every": 1,
     "hold_steps": 3,
+    "cycles": 2,
     "deterministic": True,
     "verbosity": 0,
 }

@@ -1,0 +1,19 @@
+"""scratch_long: a random ticket trained directly for as many images as rst sees in all."""
+
+import dataclasses
+import math
+
+from dlth_tf.methods.actions import draw_ticket, remove
+from dlth_tf.methods.phase import Method, Phase, Recipe
+from dlth_tf.methods.training import finetune
+
+
+def phases(recipe: Recipe) -> list[Phase]:
+    """The control that tells transformation from mere extra training: scratch, with the learning rates stretched in proportion."""
+    images = recipe.train_steps * recipe.batch_size + recipe.staircase.steps * recipe.transform_batch_size
+    steps = math.ceil(images / recipe.batch_size)
+    rate = recipe.learning_rate.stretched(steps / recipe.train_steps)
+    return [finetune(dataclasses.replace(recipe, train_steps=steps, learning_rate=rate), start=(draw_ticket, remove))]
+
+
+METHOD = Method("scratch_long", "control of this package for Bai et al., ICLR 2022, arXiv:2203.04248", phases)

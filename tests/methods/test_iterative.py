@@ -1,0 +1,142 @@
+"""What the iterative methods do from cycle to cycle: nesting, deletion, rewinding to a step."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dlth_tf.core import cumulative, removed_count
+from dlth_tf.errors import BadInput
+from tests.methods.test_methods import PRUNED, initial, same, ticket
+from tests.runs.tiny import finished, tiny, train
+
+
+def zeros(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: weights[name] == 0 for name in PRUNED}
+
+
+def test_rst_iter_without_deletion_removes_only_at_the_end():
+    watched = finished("rst_iter").watched
+    assert not any(zero.any() for zero in zeros(watched.before["transform_2"]).values())
+    found = zeros(watched.before["finetune"])
+    assert all(np.array_equal(found[name], ~ticket(finished("rst_iter"))[name]) for name in PRUNED)
+
+
+def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_removed(tmp_path):
+    watched = train(tiny("rst_iter", tmp_path / "run", delete_between_cycles=True, cycles=3)).watched
+    stages = [zeros(watched.before[name]) for name in ("transform_2", "transform_3", "finetune")]
+    for name in PRUNED:
+        counts = [int(stage[name].sum()) for stage in stages]
+        assert counts == [removed_count(stages[0][name].size, cumulative(0.9, cycle, 3)) for cycle in (1, 2, 3)]
+        assert all((later[name] | ~earlier[name]).all() for earlier, later in itertools.pairwise(stages))
+        assert np.array_equal(zeros(watched.after["transform_2"])[name], stages[0][name])
+
+
+def test_rst_iter_ends_with_the_very_ticket_of_rst():
+    assert ticket(finished("rst_iter")) == ticket(finished("rst")) != ticket(finished("lth_iter"))
+
+
+def test_rst_iter_can_finetune_between_cycles(tmp_path):
+    done = train(tiny("rst_iter", tmp_path / "run", finetune_between_cycles=True, round_epochs="3it"))
+    assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [
+        ("transform_1", 9),
+        ("finetune_1", 3),
+        ("transform_2", 9),
+        ("finetune", 16),
+    ]
+    assert all(zero.any() for zero in zeros(done.watched.after["finetune_1"]).values())
+    # Not deleted: they grow again, but for those that no gradient reaches (pixels that are always 0).
+    removed, left = zeros(done.watched.after["finetune_1"]), zeros(done.watched.after["transform_2"])
+    assert all(left[name].sum() < 0.5 * removed[name].sum() for name in PRUNED)
+
+
+def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds():
+    done, start = finished("lth_iter"), initial()
+    second, last = done.watched.before["round_2"], done.watched.before["finetune"]
+    for name in PRUNED:
+        once, twice = second[name] == 0, last[name] == 0
+        assert int(once.sum()) == removed_count(once.size, cumulative(0.9, 1, 2)) and (twice | ~once).all()
+        trained = np.abs(done.watched.after["round_2"][name])
+        assert trained[~twice].min() >= trained[twice].max()
+        assert np.array_equal(last[name][~twice], start[name][~twice])
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 8])
+def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_execution):
+    five = train(tiny("lth_iter", tmp_path / "five", epochs="5it", lr_values="0.1", cycles=1)).watched.after["round_1"]
+    changes = {"rewind_step": 5, "lr_values": "0.1", "steps_per_execution": steps_per_execution}
+    done = train(tiny("lth_iter", tmp_path / "run", **changes))
+    assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [("round_1", 16), ("round_2", 11), ("finetune", 11)]
+    for phase in ("round_2", "finetune"):
+        rewound = done.watched.before[phase]
+        for name, weight in five.items():
+            kept = rewound[name] != 0 if name in PRUNED else np.ones(weight.shape, bool)
+            assert np.array_equal(rewound[name][kept], weight[kept])
+    assert not same(five, initial())
+
+
+def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
+    runs = [train(tiny("lth_iter", tmp_path / str(n), rewind_step=5, cycles=1, steps_per_execution=n)) for n in (1, 3, 20)]
+    assert len({run.result["weights_sha256"] for run in runs}) == 1
+
+
+def test_batches_after_rewinding_are_those_from_the_step_on(tmp_path):
+    whole = finished("lth_iter").watched.batches["finetune"]
+    rewound = train(tiny("lth_iter", tmp_path / "run", rewind_step=5)).watched.batches["finetune"]
+    assert rewound == whole[5:]
+
+
+def test_a_rewind_step_beyond_the_round_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(BadInput, match=r"rewind_step=16it: must be below 16, the number of steps of a round"):
+        train(tiny("lth_iter", tmp_path / "run", rewind_step=16))
+    assert not (tmp_path / "run").exists()
+
+
+def test_l1_does_not_rewind():
+    watched = finished("l1").watched
+    mask = ticket(finished("l1"))["fc1/kernel"]
+    assert np.array_equal(watched.before["finetune"]["fc1/kernel"][mask], watched.after["train"]["fc1/kernel"][mask])
+
+
+def test_l1_iter_prunes_in_cycles_from_the_trained_weights():
+    watched = finished("l1_iter").watched
+    first, last = zeros(watched.before["finetune_1"]), zeros(watched.before["finetune"])
+    for name in PRUNED:
+        assert int(first[name].sum()) == removed_count(first[name].size, cumulative(0.9, 1, 2))
+        assert (last[name] | ~first[name]).all()
+        kept = ~last[name]
+        assert np.array_equal(watched.before["finetune"][name][kept], watched.after["finetune_1"][name][kept])
+
+
+def test_scratch_long_sees_as_many_images_as_rst():
+    long, rst = (finished(method).result["cost"]["images_seen"] for method in ("scratch_long", "rst"))
+    assert 0 <= long - rst < 128
+    assert ticket(finished("scratch_long")) == ticket(finished("scratch"))
+
+
+@pytest.mark.parametrize(
+    ("allocation", "granularity", "sparsity"),
+    [
+        ("erk", "weight", 0.9),
+        ("global", "weight", 0.9),
+        ('{"fc1": 0.5, "fc2": 0.8}', "weight", 0.5),
+        ("uniform", "filter", 0.5),
+        ("uniform", "2:4", 0.5),
+    ],
+)
+@pytest.mark.parametrize("method", ["rst", "lth_iter"])
+def test_any_allocation_and_granularity_goes_with_a_method(method, allocation, granularity, sparsity, tmp_path):
+    width = {"model_args": '{"width": 0.12}'}  # 36 and 12 units: multiples of 4
+    done = train(tiny(method, tmp_path / "run", allocation=allocation, granularity=granularity, sparsity=sparsity, epochs="2it", **width))
+    kept = ticket(done)
+    if granularity == "filter":
+        assert all((mask.all(0) | ~mask.any(0)).all() for mask in kept.values())
+    if granularity == "2:4":
+        assert all((mask.reshape(-1, 4, mask.shape[1]).sum(1) == 2).all() for mask in kept.values())
+    if allocation.startswith("{"):
+        assert [round(1 - float(kept[name].mean()), 2) for name in PRUNED] == [0.5, 0.8]
+    if allocation in ("erk", "global"):
+        assert kept.removed == removed_count(kept.size, sparsity)
+    assert all(np.array_equal(done.weights[name] != 0, mask) for name, mask in kept.items())
