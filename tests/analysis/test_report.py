@@ -71,7 +71,7 @@ def test_the_command_prints_the_table_what_is_missing_and_where_the_files_are(wr
     [
         ([], "dlth_tf.report: --sweep_dir=: must name the directory that a sweep wrote"),
         (["--sweep_dir=nowhere"], "dlth_tf.report: --sweep_dir=nowhere: holds no complete run (a directory with a result.json)"),
-        (["nowhere"], "dlth_tf.report: --flags=nowhere: only flags are allowed, in the form --name=value"),
+        (["nowhere"], "dlth_tf.report: nowhere: only flags are allowed, in the form --name=value"),
         (["--sweepdir=x"], "dlth_tf.report: Unknown command line flag 'sweepdir'"),
     ],
 )

@@ -68,6 +68,7 @@ def test_a_dotted_path_that_gives_no_data_set_is_refused(name: str, message: str
         load(name)
 
 
-def test_an_exception_inside_the_users_own_function_is_passed_on() -> None:
-    with pytest.raises(KeyError, match="the user's own mistake"):
+def test_an_exception_inside_the_users_own_function_is_the_cause_of_one_sentence() -> None:
+    with pytest.raises(BadInput, match=r"^dataset=.*:fails: failed with KeyError: .*the user's own mistake") as caught:
         load(f"{HERE}:fails")
+    assert isinstance(caught.value.__cause__, KeyError)

@@ -86,7 +86,7 @@ class Replay:
     def why_not_offered(self) -> str | None:
         """The option of this trace that the package does not offer, if there is one."""
         if self.args["wg"] != "weight":
-            return f"wg={self.args['wg']}: structured tickets are not offered"
+            return f"wg={self.args['wg']}: a penalty whose structured tickets end in physically smaller tensors is not offered"
         if self.args["base_pr_model"] is not None:
             return f"base_pr_model={self.args['base_pr_model']}: tickets inherited from a file of the official code are not offered"
         return None
