@@ -30,8 +30,7 @@ def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
         tf.keras.mixed_precision.set_global_policy(None if before[1].name == before[0] else before[1])
         if not before[2]:
             tf_config.disable_op_determinism()
-        # The graphs of a finished run are one large cycle. Left to Python, several runs' are collected at once, in the middle
-        # of a later run, which took 25 to 40 seconds where this takes half a second.
+        # The graphs of a finished run are one large cycle, which Python would collect in the middle of a later run.
         gc.collect()
 
 
