@@ -56,6 +56,8 @@ def prepare(config: RunConfig) -> tuple[DataSet, Normalization, Recipe, Any]:
     model = masking.wrap(models.build(config.model, data.image_shape, data.num_classes, config.seed, json.loads(config.model_args)))
     masking.named_weights(model)
     masking.prunable_of_ticket(model, config.dense_layers)
+    if config.sparsity:  # refuses an allocation or a granularity that does not fit these tensors
+        masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
     if config.export_dir:
         deploy.refuse_existing(config.export_dir)
     return data, normalization, recipe, model

@@ -116,6 +116,13 @@ def test_scratch_long_sees_as_many_images_as_rst():
     assert ticket(finished("scratch_long")) == ticket(finished("scratch"))
 
 
+@pytest.mark.parametrize("option", [{"granularity": "block:7x1"}, {"allocation": '{"fc9": 0.5}'}], ids=str)
+def test_a_ticket_that_does_not_fit_the_network_is_refused_and_nothing_written(option, tmp_path):
+    with pytest.raises(BadInput):
+        train(tiny("rst", tmp_path / "run", **option))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("allocation", "granularity", "sparsity"),
     [
