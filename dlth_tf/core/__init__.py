@@ -6,7 +6,7 @@ from dlth_tf.core.counting import exact, removed_count
 from dlth_tf.core.early_bird import has_settled, mask_distance
 from dlth_tf.core.granularity import GRANULARITIES, parse_granularity
 from dlth_tf.core.highest import keep_highest
-from dlth_tf.core.masks import choose_masks, choose_random
+from dlth_tf.core.masks import choose_masks, choose_random, kept_groups
 from dlth_tf.core.penalty import SCHEDULES, Staircase, staircase
 from dlth_tf.core.ratios import cumulative, gradual, kept_by_level, levels_to
 from dlth_tf.core.regrowth import drop_and_grow, drop_fraction
@@ -32,6 +32,7 @@ __all__ = [
     "has_settled",
     "keep_highest",
     "kept_by_level",
+    "kept_groups",
     "levels_to",
     "mask_distance",
     "parse_allocation",

@@ -87,6 +87,31 @@ def choose_random(
     return _masks(plan, _Lazy(shapes, lambda name: draw({name: plan.groups[name].scored})[name]), within)
 
 
+def kept_groups(
+    shapes: Mapping[str, Shape],
+    sparsity: Sparsity,
+    allocation: str | Mapping[str, Sparsity] | Allocation = "uniform",
+    granularity: str | Granularity = "weight",
+    *,
+    share: Sparsity | Fraction = 1,
+    layouts: Mapping[str, str] | None = None,
+) -> dict[str, int]:
+    """How many groups of each tensor stay, where that is known without scores (not for "global").
+
+    Args:
+      shapes: name -> shape of every tensor that is pruned.
+      sparsity: as in `choose_masks`, and so are allocation, granularity and layouts.
+      share: the part of the sparsity that is reached, 0 to 1: of gradual pruning, on its way.
+
+    >>> kept_groups({"fc/kernel": (10, 10)}, .9), kept_groups({"fc/kernel": (10, 10)}, .9, share=.5)
+    ({'fc/kernel': 10}, {'fc/kernel': 55})
+    """
+    plan = _plan(shapes, sparsity, allocation, granularity, (1, 1), layouts)
+    part = Fraction(share)
+    rule = plan.allocation.scaled(part) if isinstance(plan.allocation, PatternMap) else plan.allocation
+    return rule(plan.groups, plan.sparsity * part, None)
+
+
 @dataclass(frozen=True)
 class _Plan:
     """How many groups are to stay, and what they are, whatever their scores."""

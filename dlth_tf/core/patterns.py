@@ -77,6 +77,10 @@ class PatternMap:
         """The same map with the cumulative sparsities after cycle c of n."""
         return dataclasses.replace(self, sparsities=tuple((name, cumulative(value, cycle, cycles)) for name, value in self.sparsities))
 
+    def scaled(self, share: Fraction) -> PatternMap:
+        """The same map with every sparsity times `share`."""
+        return dataclasses.replace(self, sparsities=tuple((name, value * share) for name, value in self.sparsities))
+
 
 def _json_pairs(text: str) -> list[tuple[str, Any]]:
     """Pairs as they stand there, twins and all, and numbers as they were typed."""

@@ -8,6 +8,7 @@ So the update is exactly the published one (before momentum), independent of the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from dlth_tf.core import Staircase
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.changing import Change, DropAndGrow
 from dlth_tf.masking.weights import PrunableWeight, prunable_weights
 
 
@@ -34,10 +36,23 @@ class StepHook:
       optimizer: its `update_step` is replaced on the instance.
       penalty: lambda over the steps of this optimizer (`optimizer.iterations`, from 0), or None.
       block_loss_grad: the official option: the loss does not reach prunable weights, only penalty and weight decay do.
+      changes: what happens to some variables instead (`masking.changing`). At a step where a `DropAndGrow` changes a mask,
+        nothing else is updated either, as in RigL.
+      always_mask: whether masks act that are still whole, because they will change between two steps.
     """
 
-    def __init__(self, entries: list[PrunableWeight], optimizer: Any, penalty: Staircase | None, block_loss_grad: bool) -> None:
-        self.optimizer, self.penalty, self.block_loss_grad = optimizer, penalty, block_loss_grad
+    def __init__(
+        self,
+        entries: list[PrunableWeight],
+        optimizer: Any,
+        penalty: Staircase | None = None,
+        block_loss_grad: bool = False,
+        changes: Iterable[Change] = (),
+        always_mask: bool = False,
+    ) -> None:
+        self.optimizer, self.penalty, self.block_loss_grad, self.always_mask = optimizer, penalty, block_loss_grad, always_mask
+        self.changes = {optimizer._var_key(change.variable): change for change in changes}
+        self._pause = next((change for change in self.changes.values() if isinstance(change, DropAndGrow)), None)
         self.targets = {optimizer._var_key(entry.weight): self._target(entry) for entry in entries}
         self._update_step, self._jit_compile = optimizer.update_step, optimizer.jit_compile
         optimizer.update_step = self.update_step
@@ -48,14 +63,23 @@ class StepHook:
         chosen, kept = entry.chosen(), entry.kept()
         # A copy per phase rather than `1 - ticket` per step: one pass over the weight less in every update.
         squeeze = tf.Variable(~chosen, dtype=entry.ticket.dtype, trainable=False) if self.penalty and not chosen.all() else None
-        return _Target(squeeze, None if kept.all() else entry.mask)
+        return _Target(squeeze, entry.mask if self.always_mask or not kept.all() else None)
 
     def update_step(self, gradient: Any, variable: tf.Variable) -> None:
         """One update of one variable: penalty, the optimizer's own step, mask."""
-        target = self.targets.get(self.optimizer._var_key(variable))
+        key = self.optimizer._var_key(variable)
+        if key in self.changes:
+            self.changes[key].update(self._update_step, gradient, self.optimizer, variable)
+        elif self._pause is not None:
+            tf.cond(self._pause.due(self.optimizer)[0], lambda: False, lambda: self._masked_step(gradient, variable, self.targets.get(key)))
+        else:
+            self._masked_step(gradient, variable, self.targets.get(key))
+
+    def _masked_step(self, gradient: Any, variable: tf.Variable, target: _Target | None) -> bool:
+        """Returns True, since both branches of a condition must return something."""
         if target is None:
             self._update_step(gradient, variable)
-            return
+            return True
         if self.block_loss_grad:
             with tf.control_dependencies([gradient]):  # no update without data: Keras runs the step once more to find their end
                 gradient = tf.zeros_like(variable)
@@ -64,6 +88,7 @@ class StepHook:
         self._update_step(gradient, variable)
         if target.mask is not None:
             variable.assign(variable * target.mask)
+        return True
 
     def strength(self, dtype: Any, step: Any = None) -> tf.Tensor:
         """lambda at `step`, by default the optimizer's present one, as a scalar of `dtype`, in the graph."""
@@ -104,16 +129,17 @@ def installed(model: tf.keras.Model) -> StepHook | None:
     return hook if isinstance(hook, StepHook) else None
 
 
-def install(model: tf.keras.Model, penalty: Staircase | None = None, *, block_loss_grad: bool = False) -> StepHook:
+def install(model: tf.keras.Model, penalty: Staircase | None = None, *, block_loss_grad: bool = False, **changing: Any) -> StepHook:
     """Puts the hook on the model's optimizer (in place of one that is there) and has the train function traced anew.
 
-    Masks and tickets are read now: install again after either changes.
+    Masks and tickets are read now: install again after either changes, unless `changes` or `always_mask` of `StepHook`
+    are given and only masks change.
     """
     optimizer = inner_optimizer(model)
     entries = list(prunable_weights(model).values())
     uninstall(model)
     with model.distribute_strategy.scope():
-        hook = StepHook(entries, optimizer, penalty, block_loss_grad)
+        hook = StepHook(entries, optimizer, penalty, block_loss_grad, **changing)
     model.make_train_function(force=True)
     return hook
 

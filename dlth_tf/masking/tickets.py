@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ from dlth_tf.core import Ticket, choose_masks, choose_random, parse_allocation
 from dlth_tf.core.counting import Sparsity
 from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.dense_layers import prunable_of_ticket
 from dlth_tf.masking.weights import PrunableWeight, prunable_weights
 
 REMOVE = {"smallest": 1, "largest": -1}
@@ -40,14 +40,15 @@ def random_ticket(
         sparsities, which then alone decides.
       granularity: what is removed as one piece: "weight", "filter", "channel", "block:4x1" and the like, "2:4" and the like.
       dense_layers: layer names, patterns, "first", "last" or "none", as a list or separated by commas; "auto" is
-        "first,last" for networks with convolutions, as in the paper's, and "last" for others.
+        "first,last" for networks with convolutions, as in the paper's, and "last" for others; with filters or channels
+        also the layers that residual connections tie to others, so that all but the inner ones of a block stay whole.
       cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n, inside those of the cycles before.
       within: masks of an earlier ticket: what it removed stays removed.
 
     Raises:
       BadInput: a value out of range, an unknown name, or nothing left to prune.
     """
-    entries = prunable_of_ticket(model, dense_layers)
+    entries = prunable_of_ticket(model, dense_layers, granularity)
     shapes = {name: entry.shape for name, entry in entries.items()}
     draw = functools.partial(scores.random, seed=seed)
     masks = choose_random(shapes, draw, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
@@ -79,11 +80,44 @@ def magnitude_ticket(
     """
     if remove not in REMOVE:
         raise BadInput("remove", remove, f"must be one of {', '.join(REMOVE)}")
-    entries = prunable_of_ticket(model, dense_layers)
-    magnitudes = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
-    signed = {name: REMOVE[remove] * score for name, score in magnitudes.items()}
-    masks = choose_masks(signed, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
-    return _ticket(masks, sparsity, allocation, granularity, pick=f"magnitude_{'min' if remove == 'smallest' else 'max'}")
+    def score(entries: Mapping[str, PrunableWeight]) -> dict[str, np.ndarray]:
+        found = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
+        return {name: REMOVE[remove] * value for name, value in found.items()}
+
+    options = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
+    return score_ticket(
+        model, sparsity, score, f"magnitude_{'min' if remove == 'smallest' else 'max'}", cycle=cycle, within=within, **options
+    )
+
+
+def score_ticket(
+    model: tf.keras.Model,
+    sparsity: Sparsity,
+    score: Callable[[Mapping[str, PrunableWeight]], Mapping[str, np.ndarray]],
+    pick: str,
+    *,
+    allocation: str | Mapping[str, Sparsity] = "uniform",
+    granularity: str = "weight",
+    dense_layers: str | Sequence[str] = "auto",
+    cycle: tuple[int, int] = (1, 1),
+    within: Mapping[str, np.ndarray] | None = None,
+) -> Ticket:
+    """The ticket that any scores choose; see `random_ticket` for the other arguments.
+
+    Args:
+      model: wrapped and built.
+      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
+      score: from the weights that may be pruned to a score for each of them, by name; the highest are kept.
+      pick: what the ticket's provenance calls the scores.
+      allocation: how the sparsity is spread over tensors.
+      granularity: what is removed as one piece; of a group the mean score counts.
+      dense_layers: what is kept whole.
+      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n.
+      within: masks of an earlier ticket: what it removed stays removed.
+    """
+    entries = prunable_of_ticket(model, dense_layers, granularity)
+    masks = choose_masks(score(entries), sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
+    return _ticket(masks, sparsity, allocation, granularity, pick=pick)
 
 
 def _ticket(masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: object, granularity: str, **provenance: Plain) -> Ticket:
@@ -97,49 +131,7 @@ def _ticket(masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: obj
 
 
 def _layouts(entries: Mapping[str, PrunableWeight]) -> dict[str, str]:
-    """What a kernel's name does not tell: transposed convolutions have outputs before inputs."""
-    return {name: "transposed" for name, entry in entries.items() if "Transpose" in type(entry.layer.layer).__name__}
-
-
-def prunable_of_ticket(model: tf.keras.Model, dense_layers: str | Sequence[str] = "auto") -> dict[str, PrunableWeight]:
-    """The weights that a ticket may prune: all of the wrapped ones but those of the dense layers."""
-    entries = prunable_weights(model)
-    names = list(dict.fromkeys(entry.layer.layer.name for entry in entries.values()))
-    dense = dense_layer_names(names, _words(dense_layers), any(_is_convolution(entry) for entry in entries.values()))
-    pruned = {name: entry for name, entry in entries.items() if entry.layer.layer.name not in dense}
-    if not pruned:
-        raise BadInput("dense_layers", dense_layers, f"leaves nothing to prune; the prunable layers are {', '.join(names)}")
-    return pruned
-
-
-def dense_layer_names(names: Sequence[str], words: Sequence[str], convolutional: bool) -> set[str]:
-    """The layers among `names` (in model order) that the words of --dense_layers mean."""
-    dense: set[str] = set()
-    for word in words:
-        if word == "auto":
-            dense |= dense_layer_names(names, ["first", "last"] if convolutional else ["last"], convolutional)
-        elif word in ("first", "last"):
-            dense.add(names[0 if word == "first" else -1])
-        elif word != "none":
-            matching = fnmatch.filter(names, word)
-            if not matching:
-                raise BadInput(
-                    "dense_layers", word, f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}"
-                )
-            dense |= set(matching)
-    return dense
-
-
-def _words(dense_layers: str | Sequence[str]) -> list[str]:
-    words = dense_layers.split(",") if isinstance(dense_layers, str) else list(dense_layers)
-    words = [word.strip() for word in words if word.strip()]
-    if "none" in words and len(words) > 1:
-        raise BadInput("dense_layers", dense_layers, "none cannot stand beside other names")
-    return words or ["none"]
-
-
-def _is_convolution(entry: PrunableWeight) -> bool:
-    return "Conv" in type(entry.layer.layer).__name__
+    return {name: entry.layout for name, entry in entries.items()}
 
 
 def apply_ticket(model: tf.keras.Model, ticket: Ticket, *, remove: bool = False) -> None:
@@ -171,6 +163,12 @@ def choose(model: tf.keras.Model, ticket: Ticket) -> None:
             raise BadInput("ticket", name, f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}")
     for name, entry in entries.items():
         entry.ticket.assign(ticket[name] if name in ticket else np.ones(entry.shape))
+
+
+def choose_what_is_kept(model: tf.keras.Model) -> None:
+    """The ticket becomes what the masks keep now (after they changed inside the graph)."""
+    for entry in prunable_weights(model).values():
+        entry.ticket.assign(entry.mask)
 
 
 def remove(model: tf.keras.Model) -> None:

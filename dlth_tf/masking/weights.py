@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from dlth_tf.core.layout import layout_of
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.layer import MaskedLayer
 
@@ -27,6 +28,13 @@ class PrunableWeight:
     def shape(self) -> tuple[int, ...]:
         """Shape of the weight, and so of mask and ticket."""
         return tuple(self.weight.shape)
+
+    @property
+    def layout(self) -> str:
+        """How the tensor's axes are to be read (`core.layout`); transposed convolutions have outputs before inputs."""
+        if "Transpose" in type(self.layer.layer).__name__:
+            return "transposed"
+        return layout_of(self.name, self.shape)
 
     def chosen(self) -> np.ndarray:
         """The ticket as booleans, True = kept."""
@@ -81,6 +89,17 @@ def prunable_weights(model: tf.keras.Model) -> dict[str, PrunableWeight]:
         for name, (weight, mask, _), ticket in zip(_names(weights), wrapper.pruning_vars, wrapper.tickets, strict=True):
             found[f"{wrapper.layer.name}/{name}"] = PrunableWeight(f"{wrapper.layer.name}/{name}", wrapper, weight, mask, ticket)
     return found
+
+
+def check_removed(model: tf.keras.Model) -> None:
+    """Sees that every weight that the masks remove is zero.
+
+    Raises:
+      RuntimeError: one is not; the tensor is named.
+    """
+    for name, entry in prunable_weights(model).items():
+        if np.any(entry.weight.numpy()[~entry.kept()]):
+            raise RuntimeError(f"{name} has removed weights that are not zero: something outside the optimizer's step changed them")
 
 
 def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:

@@ -22,7 +22,7 @@ DOCUMENTED = {
     "dlth_tf.core.groups": 0,
     "dlth_tf.core.highest": 2,
     "dlth_tf.core.layout": 2,
-    "dlth_tf.core.masks": 2,
+    "dlth_tf.core.masks": 3,
     "dlth_tf.core.n_of_m": 0,
     "dlth_tf.core.patterns": 1,
     "dlth_tf.core.penalty": 2,

@@ -1,0 +1,52 @@
+"""What callbacks have in common whose mask changes inside `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from dlth_tf import masking
+from dlth_tf.errors import BadInput
+from dlth_tf.masking.changing import Change
+
+
+class ChangingMask(tf.keras.callbacks.Callback):
+    """Puts changes on the optimizer's step for one `fit`; at every epoch's end the ticket is what the masks keep.
+
+    Subclasses say which changes. Their schedules are functions of `optimizer.iterations`, so compile the model anew
+    before each `fit`, unless it goes on with an interrupted one.
+    """
+
+    def changes(self) -> Sequence[Change]:
+        """One change for every weight whose mask will change; called in the model's strategy scope."""
+        raise NotImplementedError
+
+    def total_steps(self) -> int | None:
+        """The steps of this `fit`, if the length of the data is known."""
+        steps = self.params.get("steps")
+        return None if steps is None else steps * self.params["epochs"]
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Makes the changes and installs them."""
+        with self.model.distribute_strategy.scope():
+            changes = self.changes()
+        masking.install(self.model, changes=changes)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """The ticket is what is kept now."""
+        masking.choose_what_is_kept(self.model)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Takes the hook off and checks that every removed weight is zero."""
+        masking.uninstall(self.model)
+        masking.choose_what_is_kept(self.model)
+        masking.check_removed(self.model)
+
+
+def positive(name: str, value: Any) -> int:
+    """`value` if it is a whole number above 0; BadInput otherwise."""
+    if type(value) is not int or value < 1:
+        raise BadInput(name, value, "must be a whole number above 0")
+    return value
