@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import sys
 import textwrap
@@ -106,6 +107,14 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     if rest:
         raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
     return values
+
+
+def show_log() -> None:
+    """Prints what the package logs, each entry a line."""
+    logger = logging.getLogger("dlth_tf")
+    logger.setLevel(logging.INFO)
+    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
+    logger.propagate = False  # absl's handler on the root would print it again
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

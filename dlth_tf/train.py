@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command
+from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command, show_log
 from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
 
@@ -39,6 +39,7 @@ def show_plan(config: RunConfig) -> int:
     """Prints what would be run."""
     import pandas as pd
 
+    show_log()
     start_tensorflow()
     from dlth_tf.runs.runner import dry_run
 
@@ -54,6 +55,8 @@ def train(config: RunConfig) -> int:
 
     from dlth_tf.runs.directory import RunDirectory
 
+    if config.verbosity:
+        show_log()
     complete = RunDirectory(Path(config.run_dir)).result.exists()
     start_tensorflow()
     from dlth_tf.runs.runner import run

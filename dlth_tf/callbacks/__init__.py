@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_PUBLIC = {"KeepMask": "keep_mask", "RSTPenalty": "rst_penalty", "RandomMask": "random_mask", "SparsityMonitor": "sparsity_monitor"}
+_PUBLIC = {
+    "DynamicSparsity": "dynamic_sparsity",
+    "EarlyBird": "early_bird",
+    "GradualMagnitude": "gradual_magnitude",
+    "IMP": "imp",
+    "KeepMask": "keep_mask",
+    "RSTPenalty": "rst_penalty",
+    "RandomMask": "random_mask",
+    "SparsityMonitor": "sparsity_monitor",
+    "StraightThrough": "straight_through",
+}
 __all__ = sorted(_PUBLIC)
 
 

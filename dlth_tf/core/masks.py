@@ -100,8 +100,11 @@ def kept_groups(
 
     Args:
       shapes: name -> shape of every tensor that is pruned.
-      sparsity: as in `choose_masks`, and so are allocation, granularity and layouts.
+      sparsity: as in `choose_masks`.
+      allocation: see there; not "global".
+      granularity: see there.
       share: the part of the sparsity that is reached, 0 to 1: of gradual pruning, on its way.
+      layouts: see there.
 
     >>> kept_groups({"fc/kernel": (10, 10)}, .9), kept_groups({"fc/kernel": (10, 10)}, .9, share=.5)
     ({'fc/kernel': 10}, {'fc/kernel': 55})

@@ -3,7 +3,9 @@
 from dlth_tf.masking import optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.dense_layers import prunable_of_ticket, why_whole
 from dlth_tf.masking.hook import StepHook, inner_optimizer, install, installed, uninstall
+from dlth_tf.masking.joins import scale_after
 from dlth_tf.masking.layer import FixedMask, MaskedLayer
+from dlth_tf.masking.rewinding import FreshOptimizer, rewind
 from dlth_tf.masking.table import layer_table
 from dlth_tf.masking.tickets import (
     apply_ticket,
@@ -20,6 +22,7 @@ from dlth_tf.masking.wrapping import strip, wrap
 
 __all__ = [
     "FixedMask",
+    "FreshOptimizer",
     "MaskedLayer",
     "PrunableWeight",
     "StepHook",
@@ -39,6 +42,8 @@ __all__ = [
     "prunable_weights",
     "random_ticket",
     "remove",
+    "rewind",
+    "scale_after",
     "score_ticket",
     "strip",
     "uninstall",

@@ -25,7 +25,9 @@ class Grouped:
     def __init__(self, entry: PrunableWeight, granularity: str = "weight") -> None:
         grain = parse_granularity(granularity)
         if isinstance(grain, NOfM):
-            raise BadInput("granularity", granularity, "does not go with masks that change while the network trains: say weight, filter, ...")
+            raise BadInput(
+                "granularity", granularity, "does not go with masks that change while the network trains: say weight, filter, ..."
+            )
         groups = grain.divide(entry.shape, entry.name, entry.layout)
         self.text, self.shape, self.count, self.weights = str(granularity), groups.shape, groups.count, groups.weights
         numbers = np.arange(groups.count, dtype=np.int32).reshape(groups.scored)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from dlth_tf.masking.layer import MaskedLayer
-from dlth_tf.masking.weights import leaf_layers
+from dlth_tf.masking.weights import PrunableWeight, leaf_layers
 
 layers = tf.keras.layers
 # What leaves every channel where it is, so that a removed one can be followed through it.
@@ -55,6 +55,12 @@ def _meets_a_join(layer: layers.Layer, follow: Callable[[layers.Layer], Iterable
         if isinstance(found.layer if isinstance(found, MaskedLayer) else found, CHANNELWISE):
             open_ends += follow(found)
     return False
+
+
+def scale_after(entry: PrunableWeight) -> tf.Variable | None:
+    """gamma of the batch norm that takes a kernel's outputs directly, one number per output; None if there is none."""
+    norms = [norm for norm in _consumers(entry.layer) if isinstance(norm, layers.BatchNormalization)]
+    return norms[0].gamma if len(norms) == 1 and norms[0].scale and entry.layout == "kernel" else None
 
 
 def _adds(layer: layers.Layer) -> bool:

@@ -43,7 +43,9 @@ def _weight_row(entry: PrunableWeight, whole: str | None) -> tuple:
     chosen, size = entry.chosen(), int(np.prod(entry.shape))
     kept = int(chosen.sum())
     status, why = (
-        ("pruned", f"{1 - kept / size:.2%} by the ticket") if kept < size else ("dense", whole or "kept whole by the ticket, or no ticket yet")
+        ("pruned", f"{1 - kept / size:.2%} by the ticket")
+        if kept < size
+        else ("dense", whole or "kept whole by the ticket, or no ticket yet")
     )
     layer = entry.layer.layer
     weight = entry.name.removeprefix(layer.name + "/")

@@ -80,6 +80,7 @@ def magnitude_ticket(
     """
     if remove not in REMOVE:
         raise BadInput("remove", remove, f"must be one of {', '.join(REMOVE)}")
+
     def score(entries: Mapping[str, PrunableWeight]) -> dict[str, np.ndarray]:
         found = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
         return {name: REMOVE[remove] * value for name, value in found.items()}

@@ -15,6 +15,15 @@ METHODS = Registry(
         "l1": "dlth_tf.methods.l1:METHOD",
         "l1_iter": "dlth_tf.methods.l1_iter:METHOD",
         "scratch_long": "dlth_tf.methods.scratch_long:METHOD",
+        "small_dense": "dlth_tf.methods.small_dense:METHOD",
+        "early_bird": "dlth_tf.methods.early_bird:METHOD",
+        "snip": "dlth_tf.methods.snip:METHOD",
+        "grasp": "dlth_tf.methods.grasp:METHOD",
+        "synflow": "dlth_tf.methods.synflow:METHOD",
+        "gmp": "dlth_tf.methods.gmp:METHOD",
+        "set": "dlth_tf.methods.set:METHOD",
+        "rigl": "dlth_tf.methods.rigl:METHOD",
+        "ste": "dlth_tf.methods.ste:METHOD",
     },
 )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dlth_tf.methods.phase import Action, Network
+
+SYNFLOW_ROUNDS = 100  # Tanaka et al., NeurIPS 2020
 
 
 def draw_ticket(network: Network) -> None:
@@ -79,6 +82,54 @@ def rewind(network: Network) -> None:
     """Puts every weight and running statistic back to its initial value, or that of the rewind step; what is removed stays so."""
     from dlth_tf import masking
 
-    for name, variable in masking.named_weights(network.model).items():
-        variable.assign(network.initial[name])
-    masking.remove(network.model)
+    masking.rewind(network.model, network.initial)
+
+
+def draw_by_snip(network: Network) -> None:
+    """Chooses the ticket by SNIP's scores of one batch."""
+    from dlth_tf import scores
+
+    images, labels = network.samples.batch("snip", network.recipe.batch_size)
+    _draw_by(network, "snip", lambda weights: scores.snip(network.model, weights, images, labels))
+
+
+def draw_by_grasp(network: Network) -> None:
+    """Chooses the ticket by GraSP's scores of a balanced sample: 10 images of every class, in all at most 1,000."""
+    from dlth_tf import scores
+
+    classes = network.samples.data.num_classes
+    batches = network.samples.balanced("grasp", max(1, min(10, 1000 // classes)), network.recipe.batch_size)
+    _draw_by(network, "grasp", lambda weights: scores.grasp(network.model, weights, batches))
+
+
+def _draw_by(network: Network, pick: str, score: Callable[[dict[str, Any]], Any]) -> None:
+    from dlth_tf import masking
+
+    recipe = network.recipe
+    ticket = masking.score_ticket(network.model, recipe.sparsity, lambda entries: score(_variables(entries)), pick, **recipe.ticket_options)
+    masking.choose(network.model, ticket)
+
+
+def draw_by_synflow(network: Network) -> None:
+    """Chooses the ticket by SynFlow's scores, in 100 rounds that each keep the same share of what they find."""
+    from dlth_tf import masking, scores
+
+    recipe, shape = network.recipe, network.samples.data.image_shape
+    entries = masking.prunable_of_ticket(network.model, recipe.ticket_options["dense_layers"], recipe.ticket_options["granularity"])
+    flow, ticket = scores.SynapticFlow(network.model, _variables(entries), shape), None
+    for number in range(1, SYNFLOW_ROUNDS + 1):
+        found = flow.score(ticket or {})
+        ticket = masking.score_ticket(
+            network.model,
+            recipe.sparsity,
+            lambda _, found=found: found,
+            "synflow",
+            cycle=(number, SYNFLOW_ROUNDS),
+            within=ticket,
+            **recipe.ticket_options,
+        )
+    masking.choose(network.model, ticket)
+
+
+def _variables(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entry.weight for name, entry in entries.items()}

@@ -7,7 +7,13 @@ from dlth_tf.methods.training import dense_training, finetune
 
 def phases(recipe: Recipe) -> list[Phase]:
     """Train; keep the largest magnitudes of every layer; finetune from there."""
-    return [dense_training(recipe, end=(draw_winning_ticket, remove)), finetune(recipe)]
+    found = [] if recipe.trained else [dense_training(recipe)]
+    return [*found, finetune(recipe, start=(draw_winning_ticket, remove))]
 
 
-METHOD = Method("l1", "Han et al., NeurIPS 2015, arXiv:1506.02626; layer by layer as in Li et al., ICLR 2017 and in DLTH", phases)
+METHOD = Method(
+    "l1",
+    "Han et al., NeurIPS 2015, arXiv:1506.02626; layer by layer as in Li et al., ICLR 2017 and in DLTH",
+    phases,
+    takes_weights=True,
+)

@@ -54,6 +54,8 @@ class Recipe:
       rewind_step: the step of the first round that weights are rewound to.
       delete_between_cycles: whether RST-Iter removes weights after every cycle.
       finetune_between_cycles: whether RST-Iter finetunes after every cycle.
+      steps_per_epoch: of full trainings.
+      trained: whether the weights at the start are trained ones of the user's, so that no dense training comes first.
     """
 
     sparsity: float
@@ -74,6 +76,8 @@ class Recipe:
     rewind_step: int = 0
     delete_between_cycles: bool = False
     finetune_between_cycles: bool = False
+    steps_per_epoch: int = 1
+    trained: bool = False
 
 
 @dataclass
@@ -84,6 +88,7 @@ class Network:
       model: wrapped.
       recipe: of this run.
       initial: the weights that rewinding puts back, by name: those at the very start, or at `rewind_step`.
+      samples: training images for scores (`runs.samples.Samples`).
       evaluate: gives {"val_accuracy": ..., "test_accuracy": ...} of the model as it is.
       before_removal: what `evaluate` gave just before weights were removed last.
       after_removal: what it gave just after.
@@ -92,6 +97,7 @@ class Network:
     model: Any
     recipe: Recipe
     initial: Mapping[str, np.ndarray]
+    samples: Any
     evaluate: Callable[[], dict[str, float]]
     before_removal: dict[str, float] = field(default_factory=dict)
     after_removal: dict[str, float] = field(default_factory=dict)
@@ -141,10 +147,18 @@ class Method:
       name: as in --method.
       reference: the paper it is from.
       phases: lays out a recipe as phases.
-      needs_sparsity: whether it removes anything.
+      needs_sparsity: whether a sparsity is to be given.
+      allocation: the default of --allocation.
+      fixed_counts: whether it must know beforehand how many weights of each tensor stay.
+      takes_weights: whether it can start from a user's own trained weights.
+      narrows: whether its network is a narrower one of as many parameters as the others leave non-zero.
     """
 
     name: str
     reference: str
     phases: Callable[[Recipe], list[Phase]]
     needs_sparsity: bool = True
+    allocation: str = "uniform"
+    fixed_counts: bool = False
+    takes_weights: bool = False
+    narrows: bool = False

@@ -33,4 +33,6 @@ def phases(recipe: Recipe) -> list[Phase]:
     return [*found, finetune(recipe)]
 
 
-METHOD = Method("rst_iter", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (RST-Iter)", phases)
+METHOD = Method(
+    "rst_iter", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (RST-Iter)", phases, takes_weights=True
+)

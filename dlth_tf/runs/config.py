@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlth_tf.core import SCHEDULES, Staircase, check_choice, staircase
+from dlth_tf.core import SCHEDULES, Staircase, check_choice, parse_granularity, staircase
+from dlth_tf.core.n_of_m import NOfM
 from dlth_tf.data import AUGMENTS, NORMALIZATIONS
 from dlth_tf.data import check_name as check_dataset
 from dlth_tf.errors import BadInput
@@ -42,16 +43,22 @@ class RunConfig:
     )
     model: str = option(None, "What to run", "lenet_300_100, lenet5, or package.module:function; required")
     data_dir: str | None = option(None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory")
+    init_weights: str | None = option(
+        None,
+        "What to run",
+        "trained weights to start from, for l1, l1_iter, rst and rst_iter: weights.npz of a run, or a tf_keras weights file",
+    )
     model_args: str | Mapping[str, Any] = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
     seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
 
     sparsity: float | None = option(
         None, "Ticket", "fraction removed of the pruned tensors, at least 0 and below 1; required by every method but dense", "float"
     )
-    allocation: str = option(
-        "uniform",
+    allocation: str | None = option(
+        None,
         "Ticket",
-        'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which alone decides',
+        'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which alone decides; '
+        "default: global for snip, grasp and synflow, else uniform",
     )
     granularity: str = option(
         "weight", "Ticket", "what is removed as one piece: weight, filter, channel, block:4x1 and the like, 2:4 and the like"
@@ -118,7 +125,9 @@ class RunConfig:
             if not getattr(self, name):
                 raise BadInput(name, "(missing)", "is required")
             check(getattr(self, name))
+        self._set(allocation=self._allocation())
         self._set(sparsity=self._checked_sparsity())
+        self._check_method()
         self._check_choices()
         self._check_numbers()
         self._set(epochs=str(Duration.parse(self.epochs, "ep", name="epochs", least=1)))
@@ -136,6 +145,26 @@ class RunConfig:
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _allocation(self) -> Any:
+        if self.allocation is not None:
+            return json.dumps(self.allocation) if isinstance(self.allocation, Mapping) else self.allocation
+        return "uniform" if is_n_of_m(self.granularity) else METHODS.load(self.method).allocation
+
+    def _check_method(self) -> None:
+        method = METHODS.load(self.method)
+        if method.fixed_counts and self.allocation == "global":
+            allowed = (
+                f"does not go with {self.method}, which needs the number of weights of each tensor beforehand: say uniform, erk or a map"
+            )
+            raise BadInput("allocation", self.allocation, allowed)
+        if method.fixed_counts and is_n_of_m(self.granularity):
+            raise BadInput("granularity", self.granularity, f"does not go with {self.method}, whose masks change while it trains")
+        if self.init_weights is not None and not method.takes_weights:
+            able = ", ".join(name for name in METHODS.names() if METHODS.load(name).takes_weights)
+            raise BadInput(
+                "init_weights", self.init_weights, f"does not go with {self.method}, which starts afresh; only {able} take weights"
+            )
 
     def _checked_sparsity(self) -> float:
         if not METHODS.load(self.method).needs_sparsity:
@@ -250,6 +279,11 @@ class RunConfig:
         mine = self.to_json()
         theirs = {item.name: other.get(item.name, item.default) for item in dataclasses.fields(self) if item.name not in WHERE_ONLY}
         return [f"{name} is {value} there and {mine[name]} here" for name, value in theirs.items() if value != mine[name]]
+
+
+def is_n_of_m(granularity: str) -> bool:
+    """Whether the text means n of every m weights."""
+    return isinstance(parse_granularity(granularity), NOfM)
 
 
 def _words(text: object) -> list[Any]:

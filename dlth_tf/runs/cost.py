@@ -40,15 +40,42 @@ def kernel_positions(model: tf.keras.Model, image_shape: tuple[int, ...]) -> dic
     return dict(positions)
 
 
-def densities(model: tf.keras.Model) -> dict[str, float]:
-    """The fraction of each prunable tensor that the masks keep now."""
-    return {name: float(entry.kept().mean()) for name, entry in masking.prunable_weights(model).items()}
+Densities = Mapping[str, tuple[float, float]]
 
 
-def forward_macs(model: tf.keras.Model, positions: dict[str, int], density: Mapping[str, float] | None = None) -> tuple[int, int]:
+def densities(model: tf.keras.Model, first: int = 0, last: int = 1) -> dict[str, tuple[float, float]]:
+    """Of each prunable tensor, the mean over the steps first <= t < last: (fraction kept, fraction of its gradient that is needed).
+
+    Masks that change inside the training step say so themselves (`masking.changing`); of all others it is what they keep now.
+    """
+    hook = masking.installed(model)
+    changes = {id(change.variable): change for change in hook.changes.values()} if hook else {}
+    found = {}
+    for name, entry in masking.prunable_weights(model).items():
+        now = float(entry.kept().mean())
+        change = changes.get(id(entry.weight))
+        found[name] = (now, now) if change is None else change.densities(first, last)
+    return found
+
+
+def forward_macs(model: tf.keras.Model, positions: Mapping[str, int], density: Mapping[str, float] | None = None) -> tuple[int, int]:
     """Multiply-adds of one image's forward pass: (dense, counting only the weights that are kept, by default now)."""
+    kept = {name: now for name, (now, _) in densities(model).items()} if density is None else density
+    dense = _dense_macs(model, positions)
+    return sum(dense.values()), sum(round(kept.get(name, 1.0) * macs) for name, macs in dense.items())
+
+
+def training_macs(model: tf.keras.Model, positions: Mapping[str, int], density: Densities) -> tuple[int, float]:
+    """Multiply-adds of training on one image: (dense, counting only what is needed).
+
+    Forward pass and gradient by the inputs take the weights that are kept; the gradient by the weights takes those whose
+    gradient is needed: all of them where the method looks at it (RigL at its exchanges, straight-through always).
+    """
+    dense = _dense_macs(model, positions)
+    needed = {name: density.get(name, (1.0, 1.0)) for name in dense}
+    return PASSES * sum(dense.values()), sum((2 * needed[name][0] + needed[name][1]) * macs for name, macs in dense.items())
+
+
+def _dense_macs(model: tf.keras.Model, positions: Mapping[str, int]) -> dict[str, int]:
     weights = masking.named_weights(model)
-    kept = densities(model) if density is None else density
-    dense = {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}
-    sparse = {name: round(kept.get(name, 1.0) * macs) for name, macs in dense.items()}
-    return sum(dense.values()), sum(sparse.values())
+    return {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}

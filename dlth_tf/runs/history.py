@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -28,6 +29,8 @@ COLUMNS = (
     "lr",
     "penalty",
     "sparsity",
+    "magnitude_kept",
+    "magnitude_removed",
     "seconds",
 )
 
@@ -45,23 +48,51 @@ class History(tf.keras.callbacks.Callback):
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Starts the phase's clock; sparsity is that of the whole phase, since masks change only between phases."""
-        self.densities = densities(self.model)
-        kept = [entry.kept() for entry in masking.prunable_weights(self.model).values()]
-        self._sparsity = 1 - sum(int(mask.sum()) for mask in kept) / sum(mask.size for mask in kept)
+        """Starts the phase's clock."""
+        self._step, self._sums = self._steps_made(), {}
         self._began = time.perf_counter()
+
+    def _steps_made(self) -> int:
+        return int(masking.inner_optimizer(self.model).iterations.numpy())
+
+    def densities(self) -> dict[str, tuple[float, float]]:
+        """The mean of `cost.densities` over the phase's steps so far."""
+        return {name: (float(sums[0] / sums[2]), float(sums[1] / sums[2])) for name, sums in self._sums.items()}
+
+    def _add_densities(self, step: int) -> None:
+        for name, found in densities(self.model, self._step, step).items():
+            steps = step - self._step
+            self._sums[name] = self._sums.get(name, np.zeros(3)) + steps * np.array([*found, 1.0])
+        self._step = step
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the epoch's row, and puts what was measured into `logs`."""
-        step = int(masking.inner_optimizer(self.model).iterations.numpy())
+        step = self._steps_made()
         if not math.isfinite(logs["loss"]):
             raise RuntimeError(
                 f"the loss is {logs['loss']} in phase {self.phase.name}, at or before step {step}: a smaller learning rate may help"
             )
+        self._add_densities(step)
         logs.update(self.evaluator())
-        logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), sparsity=self._sparsity, seconds=time.perf_counter() - self._began)
+        logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=time.perf_counter() - self._began)
+        logs.update(_weights_now(self.model))
         logs.setdefault("penalty", 0.0)
         self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}})
+
+
+def _weights_now(model: tf.keras.Model) -> dict[str, float]:
+    """Sparsity over all prunable tensors, and mean |w| of what the ticket keeps and of what it does not, over those it prunes."""
+    removed = total = 0
+    sums, counts = np.zeros(2), np.zeros(2)
+    for entry in masking.prunable_weights(model).values():
+        kept, chosen = entry.kept(), entry.chosen()
+        removed, total = removed + kept.size - int(np.count_nonzero(kept)), total + kept.size
+        if not chosen.all():
+            size = np.abs(entry.weight.numpy())
+            sums += size.sum(where=chosen, dtype=np.float64), size.sum(where=~chosen, dtype=np.float64)
+            counts += np.count_nonzero(chosen), np.count_nonzero(~chosen)
+    kept_size, removed_size = (sums / np.maximum(counts, 1)).tolist()
+    return {"sparsity": removed / total, "magnitude_kept": kept_size, "magnitude_removed": removed_size}
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

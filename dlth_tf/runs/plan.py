@@ -50,6 +50,8 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
         rewind_step=rewind_step,
         delete_between_cycles=config.delete_between_cycles,
         finetune_between_cycles=config.finetune_between_cycles,
+        steps_per_epoch=per_epoch,
+        trained=config.init_weights is not None,
     )
 
 

@@ -9,13 +9,12 @@ import numpy as np
 from dlth_tf import masking
 from dlth_tf.methods import Network, Phase
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.cost import PASSES
 from dlth_tf.runs.directory import versions
 
 
 def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
-    """The accuracies of one split, as fractions; best and last5 are over the final finetune."""
-    last = [row for row in rows if row["phase"] == rows[-1]["phase"]]
+    """The accuracies of one split, as fractions; best and last5 are over the final finetune, from when it is as sparse as at its end."""
+    last = [row for row in rows if row["phase"] == rows[-1]["phase"] and row["sparsity"] == rows[-1]["sparsity"]]
     found = [row[f"{split}_accuracy"] for row in last]
     return {
         "accuracy_last": found[-1],
@@ -31,7 +30,7 @@ def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
     """Sparsity as it really is: fractions of exact zeros in the masks, per tensor and over all."""
     kept = {name: entry.kept() for name, entry in masking.prunable_weights(network.model).items()}
     kernels = [variable for name, variable in masking.named_weights(network.model).items() if name not in kept and len(variable.shape) > 1]
-    prunable = masking.prunable_of_ticket(network.model, config.dense_layers)
+    prunable = masking.prunable_of_ticket(network.model, config.dense_layers, config.granularity)
     removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
     total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
     return {
@@ -48,18 +47,26 @@ def parameters(config: RunConfig, network: Network) -> dict[str, int]:
     weights = {id(variable): variable.numpy() for variable in model.trainable_variables}.values()
     return {
         "total": sum(weight.size for weight in weights),
-        "prunable": sum(int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, config.dense_layers).values()),
+        "prunable": sum(
+            int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, config.dense_layers, config.granularity).values()
+        ),
         "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
     }
 
 
-def cost(phases: list[dict[str, Any]], macs: list[tuple[int, int]], seconds: float) -> dict[str, Any]:
-    """What the training took: images, multiply-adds if nothing were sparse, and if every removed weight cost nothing."""
+def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: float) -> dict[str, Any]:
+    """What the training took: images, multiply-adds if nothing were sparse, and if every removed weight cost nothing.
+
+    Args:
+      phases: rows of result.json.
+      macs: (dense, sparse) multiply-adds of training on one image, per phase.
+      seconds: of the whole run.
+    """
     images = [phase["images"] for phase in phases]
     return {
         "images_seen": sum(images),
-        "training_macs_dense": sum(PASSES * dense * count for (dense, _), count in zip(macs, images, strict=True)),
-        "training_macs_theoretical": sum(PASSES * sparse * count for (_, sparse), count in zip(macs, images, strict=True)),
+        "training_macs_dense": sum(dense * count for (dense, _), count in zip(macs, images, strict=True)),
+        "training_macs_theoretical": sum(round(sparse * count) for (_, sparse), count in zip(macs, images, strict=True)),
         "wall_seconds": seconds,
     }
 

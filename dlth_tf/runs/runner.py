@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ import numpy as np
 from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking, models
 from dlth_tf.data import DataSet, Normalization, evaluation_batches
-from dlth_tf.methods import Network, Phase, Recipe
+from dlth_tf.methods import METHODS, Network, Phase, Recipe
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.cost import forward_macs, kernel_positions
+from dlth_tf.runs.cost import kernel_positions, training_macs
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluate import Evaluator
 from dlth_tf.runs.export_run import export_run
 from dlth_tf.runs.history import write_history
+from dlth_tf.runs.initial_weights import load_weights
 from dlth_tf.runs.machine import machine
+from dlth_tf.runs.narrow import narrowed_arguments
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.result import make_result, phase_row
+from dlth_tf.runs.samples import Samples
 from dlth_tf.runs.training import train_phase
 
 
@@ -53,14 +57,31 @@ def prepare(config: RunConfig) -> tuple[DataSet, Normalization, Recipe, Any]:
     data = data_room.load(config.dataset, config.data_dir)
     normalization = data_room.normalization(data, config.normalization)
     recipe = make_recipe(config, len(data.train.labels))
-    model = masking.wrap(models.build(config.model, data.image_shape, data.num_classes, config.seed, json.loads(config.model_args)))
+    model = build_model(config, data)
     masking.named_weights(model)
-    masking.prunable_of_ticket(model, config.dense_layers)
-    if config.sparsity:  # refuses an allocation or a granularity that does not fit these tensors
+    masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
+    if (
+        config.sparsity and not METHODS.load(config.method).narrows
+    ):  # refuses an allocation or a granularity that does not fit these tensors
         masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
     if config.export_dir:
         deploy.refuse_existing(config.export_dir)
     return data, normalization, recipe, model
+
+
+def build_model(config: RunConfig, data: DataSet) -> Any:
+    """The wrapped network as the method starts with it."""
+
+    def build(arguments: Mapping[str, Any]) -> Any:
+        return models.build(config.model, data.image_shape, data.num_classes, config.seed, arguments)
+
+    arguments = json.loads(config.model_args)
+    if METHODS.load(config.method).narrows:
+        arguments = narrowed_arguments(config, arguments, build)
+    model = build(arguments)
+    if config.init_weights:
+        load_weights(model, config.init_weights)
+    return masking.wrap(model)
 
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
@@ -71,7 +92,8 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         model, {n: evaluation_batches(s, normalization=normalization, dtype=config.weight_dtype) for n, s in batches.items()}
     )
     initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
-    network = Network(model, recipe, initial, evaluator)
+    samples = Samples(data, normalization, config.seed, config.weight_dtype)
+    network = Network(model, recipe, initial, samples, evaluator)
     with directory.open(config, describe_data(data, normalization)):
         rows, phases, macs = _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory)
         digest = save_network(network, config, directory)
@@ -88,8 +110,8 @@ def _train(
     normalization: Normalization,
     evaluator: Evaluator,
     directory: RunDirectory,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[int, int]]]:
-    """All phases in order: (rows of the history, rows of result.json, multiply-adds per image and phase)."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[int, float]]]:
+    """All phases in order: (rows of the history, rows of result.json, multiply-adds of training on an image, per phase)."""
     positions = kernel_positions(network.model, data.image_shape)
     rows: list[dict[str, Any]] = []
     finished, macs = [], []
@@ -99,7 +121,7 @@ def _train(
         rows += history.rows
         write_history(directory.history, rows)
         finished.append(phase_row(phase, history.rows, time.perf_counter() - began))
-        macs.append(forward_macs(network.model, positions, history.densities))
+        macs.append(training_macs(network.model, positions, history.densities()))
     return rows, finished, macs
 
 
@@ -136,6 +158,7 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any]:
 
     with machine(config) as strategy, strategy.scope():
         data, _, recipe, model = prepare(config)
-        if config.sparsity:
+        if config.sparsity and not METHODS.load(config.method).narrows:
             masking.apply_ticket(model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options))
-        return describe(make_phases(config, recipe), len(data.train.labels)), masking.layer_table(model)
+        whole = masking.why_whole(model, config.dense_layers, config.granularity)
+        return describe(make_phases(config, recipe), len(data.train.labels)), masking.layer_table(model, whole)

@@ -1,0 +1,66 @@
+"""GraSP: keep the gradient flow (Wang et al., Picking Winning Tickets Before Training, ICLR 2020, arXiv:2002.07376, equation 8)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+TEMPERATURE = 200.0  # the official code's: logits are divided by it
+
+
+def grasp(
+    model: tf.keras.Model,
+    weights: Mapping[str, tf.Variable],
+    batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
+    temperature: float = TEMPERATURE,
+) -> dict[str, np.ndarray]:
+    """w * Hg, the negative of the published score S = -w * Hg, of which the largest are removed.
+
+    g is the sum over the batches of the gradient of their mean loss with logits / T, and Hg the gradient of
+    <stop(g), g>, batch by batch; batch norm is in training mode, as in the official code, and its running statistics are
+    put back. The official code re-draws the last layer on a copy before scoring; here the weights are scored as they will
+    be trained.
+
+    Args:
+      model: gives logits.
+      weights: the tensors to score, by name.
+      batches: of images [B, ...] and labels int64 [B]: together a sample with equally many images of every class.
+      temperature: T.
+
+    Returns:
+      name -> array of the tensor's shape and dtype; higher is kept.
+    """
+    import tensorflow as tf
+
+    variables = list(weights.values())
+
+    def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = tf.cast(model(images, training=True), variables[0].dtype) / temperature
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        return tape.gradient(loss, variables, unconnected_gradients="zero")
+
+    @tf.function
+    def product(images: tf.Tensor, labels: tf.Tensor, direction: list[tf.Tensor]) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            found = gradients(images, labels)
+            flow = tf.add_n([tf.reduce_sum(along * gradient) for along, gradient in zip(direction, found, strict=True)])
+        return tape.gradient(flow, variables, unconnected_gradients="zero")
+
+    before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    first = tf.function(gradients)
+    direction = _sum(first(*batch) for batch in batches)
+    products = _sum(product(*batch, direction) for batch in batches)
+    for variable, value in before:
+        variable.assign(value)
+    return {name: weight.numpy() * along.numpy() for (name, weight), along in zip(weights.items(), products, strict=True)}
+
+
+def _sum(found: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
+    return functools.reduce(lambda one, other: [a + b for a, b in zip(one, other, strict=True)], found)

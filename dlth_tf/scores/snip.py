@@ -1,0 +1,37 @@
+"""SNIP: connection sensitivity at initialisation (Lee et al., SNIP, ICLR 2019, arXiv:1810.02340, equation 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def snip(model: tf.keras.Model, weights: Mapping[str, tf.Variable], images: tf.Tensor, labels: tf.Tensor) -> dict[str, np.ndarray]:
+    """|dL/dm| at m = 1, which is |w * dL/dw|, on one batch, batch norm in inference mode.
+
+    The published scores are divided by their sum, which changes no order and is left out.
+
+    Args:
+      model: gives logits.
+      weights: the tensors to score, by name.
+      images: [B, ...], as the model takes them.
+      labels: int64 [B].
+
+    Returns:
+      name -> array of the tensor's shape and dtype; higher is kept.
+    """
+    import tensorflow as tf
+
+    @tf.function
+    def gradients() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = tf.cast(model(images, training=False), next(iter(weights.values())).dtype)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        return tape.gradient(loss, list(weights.values()), unconnected_gradients="zero")
+
+    return {name: np.abs(weight.numpy() * gradient.numpy()) for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)}

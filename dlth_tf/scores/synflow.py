@@ -1,0 +1,82 @@
+"""SynFlow: synaptic flow without data (Tanaka et al., Pruning Neural Networks Without Any Data, NeurIPS 2020, arXiv:2006.05467)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class SynapticFlow:
+    """Scores |w * dR/dw| of the network with every parameter and buffer replaced by its absolute value.
+
+    R is the sum of the outputs for one image of ones, batch norm in inference mode. The network is copied in float64,
+    since R is a product over layers and leaves float32's range in deep networks. A subclassed model, which cannot be copied
+    so, lends itself to each scoring and gets its weights back.
+
+    Args:
+      model: gives logits; wrapped or not.
+      weights: the tensors to score, by name: variables of `model`.
+      image_shape: of the inputs, without the batch.
+
+    Raises:
+      FloatingPointError: from `score`, when the flow is not finite or vanished.
+    """
+
+    def __init__(self, model: tf.keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
+        import tensorflow as tf
+
+        copied = isinstance(model, tf.keras.Sequential) or model._is_graph_network
+        self.network = in_float64(model) if copied else model
+        place = {id(variable): index for index, variable in enumerate(model.weights)}
+        self.variables = list(self.network.weights)
+        self.full = [np.abs(variable.numpy()) for variable in model.weights]
+        self.places = {name: place[id(weight)] for name, weight in weights.items()}
+        ones = tf.ones((1, *image_shape), "float64" if copied else model.compute_dtype)
+
+        @tf.function
+        def gradients() -> list[tf.Tensor]:
+            scored = [self.variables[index] for index in self.places.values()]
+            with tf.GradientTape() as tape:
+                flow = tf.reduce_sum(self.network(ones, training=False))
+            return tape.gradient(flow, scored, unconnected_gradients="zero")
+
+        self._gradients = gradients
+
+    def score(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The scores with `masks` applied (True = kept; tensors that they do not name are whole); removed weights score 0."""
+        before = [variable.numpy() for variable in self.variables]
+        for variable, value in zip(self.variables, self.full, strict=True):
+            variable.assign(value)
+        for name, mask in masks.items():
+            self.variables[self.places[name]].assign(self.full[self.places[name]] * mask)
+        flows = {name: gradient.numpy() for name, gradient in zip(self.places, self._gradients(), strict=True)}
+        scores = {name: np.abs(self.variables[place].numpy() * flows[name]) for name, place in self.places.items()}
+        for variable, value in zip(self.variables, before, strict=True):
+            variable.assign(value)
+        if not all(np.isfinite(score).all() for score in scores.values()):
+            raise FloatingPointError("the synaptic flow leaves the range of floating-point numbers in this network")
+        if not any(score.any() for score in scores.values()):
+            raise FloatingPointError("no synaptic flow is left: a layer has lost every connection")
+        return scores
+
+
+def in_float64(model: tf.keras.Model) -> tf.keras.Model:
+    """A copy of a Sequential or Functional model, wrapped or not, that computes in float64, with weights of its own."""
+    import tensorflow as tf
+
+    def float64(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        if isinstance(layer, tf.keras.Model):
+            return tf.keras.models.clone_model(layer, clone_function=float64)
+        config = layer.get_config()
+        inner = config.get("layer")
+        if isinstance(inner, dict) and "config" in inner:  # a wrapper's
+            config = {**config, "layer": {**inner, "config": {**inner["config"], "dtype": "float64"}}}
+        return type(layer).from_config({**config, "dtype": "float64"} if "dtype" in config else config)
+
+    inputs = [tf.keras.Input(tensor.shape[1:], dtype="float64") for tensor in model.inputs]
+    return tf.keras.models.clone_model(model, inputs[0] if len(inputs) == 1 else inputs, clone_function=float64)
