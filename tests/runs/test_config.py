@@ -16,6 +16,7 @@ RUN = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity
 DEFAULTS = {
     "data_dir": None,
     "model_args": "{}",
+    "init_weights": None,
     "seed": 0,
     "allocation": "uniform",
     "granularity": "weight",
@@ -124,6 +125,36 @@ def refusal(**changes) -> BadInput:
     return refused.value
 
 
+@pytest.mark.parametrize(
+    ("method", "granularity", "allocation"),
+    [(name, "weight", "global") for name in ("snip", "grasp", "synflow")]
+    + [("snip", "filter", "global"), ("snip", "2:4", "uniform"), ("rigl", "weight", "uniform"), ("lth", "2:4", "uniform")],
+)
+def test_the_default_allocation_is_the_methods_own(method, granularity, allocation):
+    changes = {"method": method, "granularity": granularity, "sparsity": 0.5}
+    assert config(**changes).allocation == allocation
+    assert granularity == "2:4" or config(**changes, allocation="erk").allocation == "erk"
+
+
+@pytest.mark.parametrize("method", ["gmp", "ste", "set", "rigl"])
+def test_what_cannot_be_counted_beforehand_is_refused_where_masks_change_in_training(method):
+    assert str(refusal(method=method, allocation="global")).startswith(
+        f"allocation=global: does not go with {method}, which needs the number of weights of each tensor beforehand: say uniform"
+    )
+    assert str(refusal(method=method, granularity="2:4", sparsity=0.5)) == (
+        f"granularity=2:4: does not go with {method}, whose masks change while it trains"
+    )
+    assert config(method=method, granularity="filter", allocation="erk").allocation == "erk"
+
+
+def test_only_methods_that_begin_with_a_trained_network_take_weights():
+    for method in ("l1", "l1_iter", "rst", "rst_iter"):
+        assert config(method=method, init_weights="weights.npz").init_weights == "weights.npz"
+    assert str(refusal(method="lth", init_weights="weights.npz")) == (
+        "init_weights=weights.npz: does not go with lth, which starts afresh; only rst, rst_iter, l1, l1_iter take weights"
+    )
+
+
 def test_defaults_are_those_of_the_contract():
     assert config().to_json() == {**RUN, **DEFAULTS}
 
@@ -154,9 +185,9 @@ def test_the_ends_of_the_ranges_are_allowed(flag, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "rts"}, "method=rts: no such method; did you mean rst?"),
+        ({"method": "rts"}, "method=rts: no such method; did you mean rst or grasp?"),
         ({"model": "lenet_300"}, "model=lenet_300: no such model; did you mean lenet_300_100"),
-        ({"model": "vgg"}, "model=vgg: no such model; known are lenet_300_100, lenet5"),
+        ({"model": "xyz"}, "model=xyz: no such model; known are "),
         ({"dataset": "a:b:c"}, "dataset=a:b:c: must have the form package.module:function"),
         ({"method": None}, "method=(missing): is required"),
         ({"dataset": ""}, "dataset=(missing): is required"),

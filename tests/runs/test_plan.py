@@ -23,6 +23,8 @@ PHASES = {  # method -> (name, steps, batch size) of two epochs and a transforma
     "lth_iter": [*((f"round_{number}", 16, 128) for number in range(1, 6)), FINETUNE],
     "l1": [("train", 16, 128), FINETUNE],
     "l1_iter": [("train", 16, 128), *((f"finetune_{cycle}", 16, 128) for cycle in range(1, 5)), FINETUNE],
+    **{name: [("train", 16, 128)] for name in ("small_dense", "early_bird", "gmp", "ste")},
+    **{name: [FINETUNE] for name in ("snip", "grasp", "synflow", "set", "rigl")},
     "scratch_long": [("finetune", 21, 128)],  # 16 x 128 + 9 x 64 images
 }
 
