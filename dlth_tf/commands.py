@@ -15,6 +15,7 @@ from absl import flags
 
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import is_path
+from dlth_tf.stopping import STOPPED, Stopped
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # files whose lines are not their code
@@ -121,7 +122,7 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     """Runs a command and turns what it raises into one line on stderr and an exit code.
 
     Returns:
-      0 done; 1 the run failed; 2 bad flags or bad input.
+      0 done; 1 the run failed; 2 bad flags or bad input; 75 stopped by a signal, the same command goes on.
     """
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
@@ -133,6 +134,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     except flags.Error as error:
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
+    except Stopped as stopped:
+        print(f"{name}: {stopped}: run the same command again to go on", file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return FAILED

@@ -11,6 +11,7 @@ from absl import flags
 from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command, show_log
 from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.stopping import stop_on_signals
 
 USAGE = """Trains one network by one method, from data to result.json.
 
@@ -32,7 +33,10 @@ def main(argv: Sequence[str]) -> int:
     define(values, DRY_RUN[0], False, DRY_RUN[1], "bool")
     parse(values, argv, page)
     config = RunConfig(**{field.name: values[field.name].value for field in dataclasses.fields(RunConfig)})
-    return show_plan(config) if values.dry_run else train(config)
+    if values.dry_run:
+        return show_plan(config)
+    with stop_on_signals():
+        return train(config)
 
 
 def show_plan(config: RunConfig) -> int:

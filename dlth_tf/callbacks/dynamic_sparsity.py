@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from dlth_tf import masking
@@ -22,12 +24,12 @@ class DynamicSparsity(ChangingMask):
     Every `every` steps up to `stop`, in each tensor, k = int(f(t) * active) groups of smallest |w| are dropped and k of
     those that are not kept grow, with f(t) = fraction / 2 * (1 + cos(pi t / stop)). `grow="gradient"` takes the largest
     |gradient| (RigL, Evci et al., ICML 2020, arXiv:1911.11134), `grow="random"` any (SET, Mocanu et al., Nature
-    Communications 2018). Grown weights start at zero with zero optimizer slots; a step that exchanges updates nothing else.
-    The number of weights of every tensor never changes. `core.drop_and_grow` is the same in NumPy.
+    Communications 2018). Grown weights start at zero with zero optimizer slots; a step that exchanges updates nothing else
+    (but Keras' decoupled weight decay, of AdamW for one, acts before every step). The number of weights of every tensor never changes. `core.drop_and_grow` is the same in NumPy.
 
     Args:
       grow: "gradient" or "random".
-      seed: of random growth.
+      seed: of random growth; with `jit_compile` XLA draws other numbers from it.
       fraction: of the active weights, exchanged at the first time; above 0, at most 1.
       every: optimizer steps from one exchange to the next.
       stop: exchanges end before this optimizer step; None: after three quarters of this `fit`.
@@ -66,6 +68,10 @@ class DynamicSparsity(ChangingMask):
         if not entries:
             raise BadInput(
                 "model", self.model.name, "has nothing removed that could be exchanged: put RandomMask(remove=True) before DynamicSparsity"
+            )
+        if self.every >= stop:
+            logging.getLogger("dlth_tf").warning(
+                "no weight is exchanged: the first time would be step %d, and they end at %d", self.every, stop
             )
         fractions = [drop_fraction(step, stop, self.fraction) for step in range(self.every, stop, self.every)]
         return [self._change(entry, fractions) for entry in entries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -84,7 +85,7 @@ class EarlyBird(tf.keras.callbacks.Callback):
         without = [name for name in entries if by_filter and self._gammas[name] is None]
         if without:
             logging.getLogger("dlth_tf").info("early_bird: no batch norm follows %s, so weight magnitude counts there", ", ".join(without))
-        self.ticket = self.drawn_at = None
+        self.ticket = self.drawn_at = self._compared = None
         self._masks.clear()
         self._draw()  # refuses what does not fit these tensors
         self._last = self.last_epoch or self.params["epochs"] // 2 + 1
@@ -100,8 +101,9 @@ class EarlyBird(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares masks, and draws the ticket when they have settled."""
-        if self.ticket is not None:
+        if self.ticket is not None or epoch == self._compared:  # again, where an interrupted epoch goes on
             return
+        self._compared = epoch
         ticket = self._draw()
         self._masks.append(ticket)
         if has_settled(list(self._masks), self.threshold, self.window) or epoch + 1 >= self._last:
@@ -120,6 +122,23 @@ class EarlyBird(tf.keras.callbacks.Callback):
             if gamma is not None:
                 found[name] = np.broadcast_to(np.abs(gamma.numpy()), found[name].shape)
         return found
+
+    def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The masks that are compared, and when the ticket was drawn (which is in the model then)."""
+        arrays = {f"{place}/{name}": np.packbits(mask) for place, masks in enumerate(self._masks) for name, mask in masks.items()}
+        return {"drawn_at": self.drawn_at, "masks": len(self._masks), "compared": self._compared}, arrays
+
+    def restore_state(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Goes on as it was when `saved_state` was called."""
+        self._compared = meta["compared"]
+        shapes = {name: mask.shape for name, mask in self._draw().items()}
+        self._masks.clear()
+        for place in range(meta["masks"]):
+            bits = {name: np.unpackbits(arrays[f"{place}/{name}"], count=math.prod(shape)) for name, shape in shapes.items()}
+            self._masks.append({name: bits[name].astype(bool).reshape(shape) for name, shape in shapes.items()})
+        if meta["drawn_at"] is not None:
+            self.ticket, self.drawn_at = masking.chosen_ticket(self.model), meta["drawn_at"]
+            self._install()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Takes the hook off and checks that every removed weight is zero."""

@@ -48,6 +48,7 @@ class ExactSteps(tf.keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Batch numbers start anew."""
         self._last_batch, self._before = -1, self.iterations()
+        self._done = self._before
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Shortens the execution that would go beyond the last step."""

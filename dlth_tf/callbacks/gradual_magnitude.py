@@ -20,12 +20,12 @@ class GradualMagnitude(ChangingMask):
 
     The sparsity at a step is what tf-mot's `PolynomialDecay` says, from 0 at `begin` to `sparsity` at `end` with power 3;
     which weights go, and how many exactly, is as in every other ticket here. As in tf-mot a step that is due sees the
-    smaller mask already.
+    smaller mask already. The whole sparsity is there from the first pruning at or after `end`, which must be within this `fit`.
 
     Args:
       sparsity: fraction removed at the end, at least 0 and below 1.
       begin: first optimizer step that prunes, at least 1; None: at a quarter of this `fit`.
-      end: optimizer step from which the whole sparsity holds; None: at three quarters of this `fit`.
+      end: optimizer step at which the schedule has reached the whole sparsity; None: three quarters of this `fit`.
       every: optimizer steps from one pruning to the next.
       allocation: as in `dlth_tf.random_ticket`, but "global".
       granularity: as in `dlth_tf.random_ticket`, but n:m.
@@ -53,7 +53,7 @@ class GradualMagnitude(ChangingMask):
         self.allocation, self.granularity, self.dense_layers = allocation, granularity, dense_layers
 
     def steps(self) -> tuple[int, int]:
-        """The first step that prunes and the one from which the whole sparsity holds."""
+        """The first step that prunes and the one at which the schedule ends."""
         if self.begin is not None and self.end is not None:
             begin, end = self.begin, self.end
         elif (total := self.total_steps()) is None:
@@ -68,6 +68,7 @@ class GradualMagnitude(ChangingMask):
         """See ChangingMask."""
         begin, end = self.steps()
         events = [*range(begin, end, self.every)]
+        self._check_length(end, begin + len(events) * self.every)
         shares = [*(self.share(step, begin, end) for step in events), 1.0]
         entries = masking.prunable_of_ticket(self.model, self.dense_layers, self.granularity)
         shapes = {name: entry.shape for name, entry in entries.items()}
@@ -77,6 +78,11 @@ class GradualMagnitude(ChangingMask):
             GradualMask(entry, Grouped(entry, self.granularity), begin, self.every, np.array([counts[name] for counts in kept]))
             for name, entry in entries.items()
         ]
+
+    def _check_length(self, end: int, last: int) -> None:
+        total = self.total_steps()
+        if total is not None and last > total:
+            raise BadInput("end", end, f"is too late: the last pruning is at step {last}, and this fit ends after {total}")
 
     def share(self, step: int, begin: int, end: int) -> float:
         """The part of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""

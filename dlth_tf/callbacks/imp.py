@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from dlth_tf import masking
-from dlth_tf.callbacks.changing_mask import positive
+from dlth_tf.callbacks.changing_mask import CountedSteps, positive
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 
 
-class IMP(tf.keras.callbacks.Callback):
+class IMP(CountedSteps):
     """Finds a winning ticket in rounds (Frankle and Carbin, ICLR 2019; rewinding: Frankle et al., ICML 2020).
 
     `rounds` times: train for `epochs_per_round` epochs, remove the smallest magnitudes up to the sparsity
@@ -40,8 +38,6 @@ class IMP(tf.keras.callbacks.Callback):
       model.fit(data, epochs=imp.epochs(finetune=10), callbacks=[imp])
     """
 
-    _supports_tf_logs = True  # no copy of the metrics to the host at every step
-
     def __init__(
         self,
         sparsity: float,
@@ -60,7 +56,7 @@ class IMP(tf.keras.callbacks.Callback):
         self.rounds, self.epochs_per_round = positive("rounds", rounds), positive("epochs_per_round", epochs_per_round)
         self.options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
         self.tickets: list[Ticket] = []
-        self._snapshot = SnapshotAt(rewind_step, self._take) if rewind_step else None
+        self._snapshot: SnapshotAt | None = None
 
     def epochs(self, finetune: int | None = None) -> int:
         """The `epochs` that `fit` needs: all rounds, and then `finetune` (by default as long as a round) for the ticket."""
@@ -69,6 +65,7 @@ class IMP(tf.keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that all rounds fit, and keeps the initial weights."""
         masking.random_ticket(self.model, self.sparsity, **self.options)  # refuses what does not fit these tensors
+        self._draw(1)  # or what an earlier ticket has left of them
         epochs, per_epoch = self.params["epochs"], self.params.get("steps")
         if epochs < self.epochs(finetune=1):
             raise BadInput(
@@ -84,30 +81,37 @@ class IMP(tf.keras.callbacks.Callback):
         self._take()
         self._optimizer = masking.FreshOptimizer(self.model)
         masking.install(self.model, always_mask=True)
+        self._snapshot = SnapshotAt(self.rewind_step, self._take) if self.rewind_step else None
         if self._snapshot:
             self._snapshot.set_model(self.model)
             self._snapshot.on_train_begin(logs)
+
+    def _draw(self, cycle: int) -> Ticket:
+        within = masking.chosen_ticket(self.model)
+        return masking.magnitude_ticket(self.model, self.sparsity, cycle=(cycle, self.rounds), within=within, **self.options)
 
     def _take(self) -> None:
         self._rewound_to = {name: variable.numpy() for name, variable in masking.named_weights(self.model).items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Aims at the rewind step."""
+        super().on_epoch_begin(epoch, logs)
         if self._snapshot and not self.tickets:
             self._snapshot.on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Keeps the weights of the rewind step when it has come."""
+        super().on_train_batch_end(batch, logs)
         if self._snapshot and not self.tickets:
             self._snapshot.on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends a round: removes, rewinds, and starts the optimizer anew."""
+        super().on_epoch_end(epoch, logs)
         done, more = divmod(epoch + 1, self.epochs_per_round)
         if more or done > self.rounds:
             return
-        cycle, within = (done, self.rounds), masking.chosen_ticket(self.model)
-        self.tickets.append(masking.magnitude_ticket(self.model, self.sparsity, cycle=cycle, within=within, **self.options))
+        self.tickets.append(self._draw(done))
         masking.choose(self.model, self.tickets[-1])
         masking.rewind(self.model, self._rewound_to)
         self._optimizer.restore(self.rewind_step)

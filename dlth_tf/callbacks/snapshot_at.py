@@ -32,6 +32,14 @@ class SnapshotAt(tf.keras.callbacks.Callback):
         counter = self.model._steps_per_execution
         self._execution = 1 if counter is None else int(counter.numpy())
 
+    def saved_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Whether the snapshot was taken; the snapshot itself is its taker's."""
+        return {"taken": self._taken}, {}
+
+    def restore_state(self, meta: dict[str, Any], arrays: dict[str, Any]) -> None:
+        """Goes on as it was when `saved_state` was called."""
+        self._taken = bool(meta["taken"])
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Aims at the step."""
         self._aim()

@@ -17,7 +17,7 @@ from dlth_tf.masking.tickets import (
     remove,
     score_ticket,
 )
-from dlth_tf.masking.weights import PrunableWeight, check_removed, named_weights, prunable_weights
+from dlth_tf.masking.weights import PrunableWeight, check_removed, leaf_layers, named_weights, prunable_weights
 from dlth_tf.masking.wrapping import strip, wrap
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "install",
     "installed",
     "layer_table",
+    "leaf_layers",
     "magnitude_ticket",
     "named_weights",
     "optimizers",

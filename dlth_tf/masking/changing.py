@@ -33,7 +33,7 @@ class Change(Protocol):
 class GradualMask:
     """Gradual pruning: after a step that is due, only the largest |w| are kept, up to the count of the step to come.
 
-    Removed weights come back only if they are among the largest, and they stay zero, so they do not.
+    A mask that keeps fewer already is left alone, so what is removed never comes back.
 
     Args:
       entry: the weight.
@@ -51,11 +51,12 @@ class GradualMask:
         """The optimizer's step, a change of the mask if one is due, and the mask."""
         step(gradient, variable)
         since, mask = optimizer.iterations + 1 - self.begin, self.entry.mask
-        event = since // self.every
-        due = (since >= 0) & (since % self.every == 0) & (event < len(self.kept))
+        kept = tf.gather(tf.constant(self.kept), tf.clip_by_value(since // self.every, 0, len(self.kept) - 1))
+        # Asked by count, not by step: a step that a loss scale skips may be one that was due.
+        more = tf.math.count_nonzero(mask) > tf.cast(kept, tf.int64) * self.groups.weights
+        due = (since >= 0) & more
 
         def change() -> tf.Tensor:
-            kept = tf.gather(tf.constant(self.kept), event)
             return tf.cast(self.groups.spread(highest(self.groups.pool(tf.abs(variable)), kept)), mask.dtype)
 
         mask.assign(tf.cond(due, change, lambda: tf.convert_to_tensor(mask)))
@@ -82,7 +83,7 @@ class DropAndGrow:
       groups: of it.
       every: steps from one change to the next; the first is step `every`.
       dropped: int [events]: how many groups each change drops.
-      seed: two int32 numbers for random growth; None grows by gradient.
+      seed: two int32 numbers for random growth; None grows by gradient. XLA makes other numbers of them than TensorFlow.
     """
 
     def __init__(
@@ -157,10 +158,22 @@ class TopK:
 
     def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """The optimizer's step on the whole weight, then its k largest values."""
-        variable.assign(self.whole)
+        with tf.control_dependencies(tf.nest.flatten(gradient, expand_composites=True)):  # no change without data: see StepHook
+            variable.assign(self._decayed(optimizer, variable))
         step(gradient, variable)
         self.whole.assign(variable)
         self._apply(variable)
+
+    def state(self) -> list[tf.Variable]:
+        """What is not in the network: a checkpoint needs it too."""
+        return [self.whole]
+
+    def _decayed(self, optimizer: Any, variable: tf.Variable) -> tf.Tensor:
+        """The whole weight, less Keras' decoupled weight decay, which Keras itself has given to the sparse one only."""
+        whole = tf.convert_to_tensor(self.whole)
+        if optimizer.weight_decay is None or not optimizer._use_weight_decay(variable):
+            return whole
+        return whole * (1 - tf.cast(optimizer.learning_rate, whole.dtype) * tf.cast(optimizer.weight_decay, whole.dtype))
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
         """See Change; all of the gradient is needed, always."""

@@ -65,6 +65,7 @@ def snapshot_for_rewinding(network: Network) -> list[Any]:
 
     def take() -> None:
         network.initial = {name: variable.numpy() for name, variable in masking.named_weights(network.model).items()}
+        network.initial_changed = True
 
     return [SnapshotAt(network.recipe.rewind_step, take)] if network.recipe.rewind_step else []
 

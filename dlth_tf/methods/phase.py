@@ -26,6 +26,10 @@ class LearningRate:
         """The same values, with every boundary at `factor` times its step."""
         return LearningRate(self.values, tuple(round(boundary * factor) for boundary in self.boundaries))
 
+    def scaled(self, factor: float) -> LearningRate:
+        """The same boundaries, with every value times `factor`."""
+        return LearningRate(tuple(value * factor for value in self.values), self.boundaries)
+
     def resumed_at(self, step: int) -> LearningRate:
         """What is left of the schedule from `step` on, which becomes step 0."""
         return LearningRate(self.values, tuple(max(0, boundary - step) for boundary in self.boundaries))
@@ -90,6 +94,7 @@ class Network:
       initial: the weights that rewinding puts back, by name: those at the very start, or at `rewind_step`.
       samples: training images for scores (`runs.samples.Samples`).
       evaluate: gives {"val_accuracy": ..., "test_accuracy": ...} of the model as it is.
+      initial_changed: whether `initial` is not that of the very start any more.
       before_removal: what `evaluate` gave just before weights were removed last.
       after_removal: what it gave just after.
     """
@@ -99,6 +104,7 @@ class Network:
     initial: Mapping[str, np.ndarray]
     samples: Any
     evaluate: Callable[[], dict[str, float]]
+    initial_changed: bool = False
     before_removal: dict[str, float] = field(default_factory=dict)
     after_removal: dict[str, float] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,8 @@ from dlth_tf.runs.duration import Duration
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("auto", "one_device", "mirrored")
 PICKS = {"random": "random", "magnitude": "magnitude_min", "magnitude_min": "magnitude_min", "magnitude_max": "magnitude_max"}
-WHERE_ONLY = ("data_dir", "run_dir", "resume", "tensorboard", "verbosity", "export_dir")  # do not change what comes out
+# Do not change what comes out:
+WHERE_ONLY = ("data_dir", "run_dir", "resume", "checkpoint_every", "on_nan", "tensorboard", "verbosity", "export_dir")
 
 
 def option(default: Any, group: str, text: str, kind: str = "text") -> Any:
@@ -116,6 +118,14 @@ class RunConfig:
 
     run_dir: str | None = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
     resume: str = option("auto", "Output", "auto: finish an incomplete run directory; never: refuse one that holds a run")
+    checkpoint_every: str = option(
+        "5min", "Output", "time from one checkpoint to the next: steps (500it), epochs (1ep) or minutes (5min) of the phase"
+    )
+    on_nan: str = option(
+        "stop",
+        "Output",
+        "when the loss or a weight is no finite number: stop, or rollback: once to the last checkpoint, with half the learning rate",
+    )
     tensorboard: bool = option(False, "Output", "write TensorBoard scalars and histograms to the run directory", "bool")
     verbosity: int = option(1, "Output", "0 silent, 1 progress, 2 a line per epoch", "int")
     export_dir: str | None = option(None, "Output", "also export the trained network there")
@@ -135,6 +145,7 @@ class RunConfig:
         self._set(rewind_step=str(Duration.parse(self.rewind_step, "it", name="rewind_step")))
         if self.round_epochs is not None:
             self._set(round_epochs=str(Duration.parse(self.round_epochs, "ep", name="round_epochs", least=1)))
+        self.checkpoint_interval()
         values, boundaries = self._checked_rates()
         self._set(lr_values=values, lr_boundaries=boundaries, model_args=self._checked_arguments())
         self.penalty(steps_per_epoch=1)
@@ -183,6 +194,7 @@ class RunConfig:
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
             ("resume", ("auto", "never")),
+            ("on_nan", ("stop", "rollback")),
             ("verbosity", (0, 1, 2)),
         ):
             if getattr(self, name) not in allowed:
@@ -261,6 +273,13 @@ class RunConfig:
     def staircase(self, steps_per_epoch: int) -> Staircase:
         """The penalty of the transformation in the weights' dtype."""
         return staircase(**self.penalty(steps_per_epoch), dtype=self.weight_dtype)
+
+    def checkpoint_interval(self) -> tuple[int, str]:
+        """(count, unit) of --checkpoint_every; the unit is "it", "ep" or "min"."""
+        match = re.fullmatch(r"\s*([1-9]\d{0,8})\s*(it|ep|min)\s*", str(self.checkpoint_every))
+        if match is None:
+            raise BadInput("checkpoint_every", self.checkpoint_every, "must be a number of steps (500it), epochs (1ep) or minutes (5min)")
+        return int(match[1]), match[2]
 
     @property
     def weight_dtype(self) -> str:

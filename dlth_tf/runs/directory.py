@@ -32,6 +32,7 @@ class RunDirectory:
             "weights": "weights.npz",
             "history": "history.csv",
             "result": "result.json",
+            "checkpoints": "checkpoints",
         }
         if name not in paths:
             raise AttributeError(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,7 @@ COLUMNS = (
 
 
 class History(tf.keras.callbacks.Callback):
-    """Evaluates at every epoch's end and keeps the rows of one phase.
-
-    Raises:
-      RuntimeError: the loss is not a finite number any more.
-    """
+    """Evaluates at every epoch's end and keeps the rows of one phase."""
 
     def __init__(self, phase: Phase, evaluator: Evaluator) -> None:
         super().__init__()
@@ -52,12 +47,27 @@ class History(tf.keras.callbacks.Callback):
         self._step, self._sums = self._steps_made(), {}
         self._began = time.perf_counter()
 
+    def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The rows so far, and what the next one needs."""
+        sums = {name: found.tolist() for name, found in self._sums.items()}
+        return {"rows": self.rows, "step": self._step, "sums": sums, "seconds": self.seconds()}, {}
+
+    def restore_state(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Goes on as it was when `saved_state` was called."""
+        self.rows, self._step = list(meta["rows"]), meta["step"]
+        self._sums = {name: np.array(found) for name, found in meta["sums"].items()}
+        self._began = time.perf_counter() - meta["seconds"]
+
     def _steps_made(self) -> int:
         return int(masking.inner_optimizer(self.model).iterations.numpy())
 
     def densities(self) -> dict[str, tuple[float, float]]:
         """The mean of `cost.densities` over the phase's steps so far."""
         return {name: (float(sums[0] / sums[2]), float(sums[1] / sums[2])) for name, sums in self._sums.items()}
+
+    def seconds(self) -> float:
+        """Since the phase began, without the time between two processes of the run."""
+        return time.perf_counter() - self._began
 
     def _add_densities(self, step: int) -> None:
         for name, found in densities(self.model, self._step, step).items():
@@ -68,13 +78,9 @@ class History(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the epoch's row, and puts what was measured into `logs`."""
         step = self._steps_made()
-        if not math.isfinite(logs["loss"]):
-            raise RuntimeError(
-                f"the loss is {logs['loss']} in phase {self.phase.name}, at or before step {step}: a smaller learning rate may help"
-            )
         self._add_densities(step)
         logs.update(self.evaluator())
-        logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=time.perf_counter() - self._began)
+        logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=self.seconds())
         logs.update(_weights_now(self.model))
         logs.setdefault("penalty", 0.0)
         self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}})

@@ -8,6 +8,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dlth_tf import masking
 from dlth_tf.methods import Phase
 
 
@@ -46,6 +47,10 @@ class ProgressLine(tf.keras.callbacks.Callback):
             self._before = 0
             self.bar.start()
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Batch numbers start anew, perhaps in the middle of an epoch of a run that goes on."""
+        self._before = int(masking.inner_optimizer(self.model).iterations.numpy())
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Moves the bar (once per execution, and only on a terminal)."""
         if self.bar:
@@ -59,7 +64,7 @@ class ProgressLine(tf.keras.callbacks.Callback):
         if self.lines:
             self.console.print(f"{self.phase.name}: {note}  {logs['seconds']:.1f} s", soft_wrap=True)
         if self.bar:
-            self._before = min(self.phase.steps, self._before + self.params["steps"])
+            self._before = min(self.phase.steps, (epoch + 1) * self.params["steps"])
             self.bar.update(self._task, completed=self._before, note=note)
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -10,6 +10,7 @@ from dlth_tf import masking
 from dlth_tf.methods import Network, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import versions
+from dlth_tf.runs.keeper import RunState
 
 
 def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
@@ -71,29 +72,23 @@ def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: f
     }
 
 
-def phase_row(phase: Phase, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One entry of result.json's list of phases."""
-    return {"name": phase.name, "steps": phase.steps, "epochs": len(rows), "images": phase.steps * phase.batch_size, "seconds": seconds}
+    images, seconds = phase.steps * phase.batch_size, rows[-1]["seconds"]
+    return {"name": phase.name, "steps": phase.steps, "epochs": len(rows), "images": images, "seconds": seconds}
 
 
-def make_result(
-    config: RunConfig,
-    network: Network,
-    rows: list[dict[str, Any]],
-    phases: list[dict[str, Any]],
-    macs: list[tuple[int, int]],
-    seconds: float,
-    digest: str,
-) -> dict[str, Any]:
-    """The whole of result.json."""
+def make_result(config: RunConfig, network: Network, state: RunState, seconds: float, digest: str) -> dict[str, Any]:
+    """The whole of result.json; `rollback` is there if the run went back to a checkpoint once (--on_nan)."""
     return {
         **{name: getattr(config, name) for name in ("method", "dataset", "model", "seed")},
         "sparsity": sparsities(config, network),
-        "test": accuracies("test", rows, network),
-        "val": accuracies("val", rows, network),
-        "phases": phases,
-        "cost": cost(phases, macs, seconds),
+        "test": accuracies("test", state.rows, network),
+        "val": accuracies("val", state.rows, network),
+        "phases": state.phases,
+        "cost": cost(state.phases, state.macs, seconds),
         "parameters": parameters(config, network),
         "weights_sha256": digest,
         "versions": versions(),
+        **({"rollback": state.rollback} if state.rollback else {}),
     }

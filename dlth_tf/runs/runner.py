@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import time
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking, models
 from dlth_tf.data import DataSet, Normalization, evaluation_batches
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
+from dlth_tf.runs.checkpoints import Checkpoints, Saved
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.cost import kernel_positions, training_macs
 from dlth_tf.runs.directory import RunDirectory
@@ -21,11 +23,13 @@ from dlth_tf.runs.evaluate import Evaluator
 from dlth_tf.runs.export_run import export_run
 from dlth_tf.runs.history import write_history
 from dlth_tf.runs.initial_weights import load_weights
+from dlth_tf.runs.keeper import Keeper
 from dlth_tf.runs.machine import machine
 from dlth_tf.runs.narrow import narrowed_arguments
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.samples import Samples
+from dlth_tf.runs.saver import Clock, NotFinite
 from dlth_tf.runs.training import train_phase
 
 
@@ -85,7 +89,6 @@ def build_model(config: RunConfig, data: DataSet) -> Any:
 
 
 def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
-    began = time.perf_counter()
     data, normalization, recipe, model = prepare(config)
     batches = {"val": data.validation, "test": data.test}
     evaluator = Evaluator(
@@ -95,10 +98,12 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     samples = Samples(data, normalization, config.seed, config.weight_dtype)
     network = Network(model, recipe, initial, samples, evaluator)
     with directory.open(config, describe_data(data, normalization)):
-        rows, phases, macs = _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory)
+        keeper = Keeper(network, Checkpoints(directory.checkpoints), Clock(*config.checkpoint_interval()))
+        _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory, keeper)
         digest = save_network(network, config, directory)
-        result = make_result(config, network, rows, phases, macs, time.perf_counter() - began, digest)
+        result = make_result(config, network, keeper.state, keeper.seconds(), digest)
         files.write_json(directory.result, result)
+        keeper.checkpoints.clear()
     return result
 
 
@@ -110,19 +115,53 @@ def _train(
     normalization: Normalization,
     evaluator: Evaluator,
     directory: RunDirectory,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[int, float]]]:
-    """All phases in order: (rows of the history, rows of result.json, multiply-adds of training on an image, per phase)."""
+    keeper: Keeper,
+) -> None:
+    """All phases in order, from the newest checkpoint on; what they leave behind is in the keeper's state."""
     positions = kernel_positions(network.model, data.image_shape)
-    rows: list[dict[str, Any]] = []
-    finished, macs = [], []
-    for phase in phases:
-        began = time.perf_counter()
-        history = train_phase(network, phase, config, data, normalization, evaluator)
-        rows += history.rows
-        write_history(directory.history, rows)
-        finished.append(phase_row(phase, history.rows, time.perf_counter() - began))
-        macs.append(training_macs(network.model, positions, history.densities()))
-    return rows, finished, macs
+    saved = _go_on(keeper, phases)
+    if saved is None and config.on_nan == "rollback":
+        keeper.save()
+    while keeper.state.phase < len(phases):
+        state = keeper.state
+        phase = phases[state.phase]
+        phase = dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(state.rate_scale))
+        inside = saved if saved is not None and saved.meta["inside"] else None
+        try:
+            history = train_phase(network, phase, config, data, normalization, evaluator, keeper, inside)
+        except NotFinite as error:
+            saved = _roll_back(keeper, config, phase, error)
+            continue
+        saved = None
+        state.rows += history.rows
+        write_history(directory.history, state.rows)
+        state.phases.append(phase_row(phase, history.rows))
+        state.macs.append(training_macs(network.model, positions, history.densities()))
+        state.phase += 1
+        if state.phase < len(phases) and (config.on_nan == "rollback" or keeper.clock.due_between_phases()):
+            keeper.save()
+
+
+def _go_on(keeper: Keeper, phases: list[Phase]) -> Saved | None:
+    """The newest checkpoint, if there is one; the network is as it was there."""
+    saved = keeper.load()
+    if saved is not None and keeper.state.phase < len(phases):
+        step, name = saved.meta.get("step", 0), phases[keeper.state.phase].name
+        logging.getLogger("dlth_tf").info("going on from a checkpoint: phase %s, step %d", name, step)
+    return saved
+
+
+def _roll_back(keeper: Keeper, config: RunConfig, phase: Phase, error: NotFinite) -> Saved:
+    """Back to the last checkpoint with half the learning rate, once; raises `error` otherwise."""
+    if config.on_nan != "rollback" or keeper.state.rollback:
+        raise error
+    saved = keeper.load()
+    if saved is None:
+        raise error
+    keeper.state.rate_scale /= 2
+    keeper.state.rollback = {"phase": phase.name, "reason": str(error).split(":")[0], "rate_scale": keeper.state.rate_scale}
+    logging.getLogger("dlth_tf").warning("%s; going back to the last checkpoint with half the learning rate", error)
+    return saved
 
 
 def describe_data(data: DataSet, normalization: Normalization) -> dict[str, Any]:

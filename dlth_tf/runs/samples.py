@@ -36,8 +36,7 @@ class Samples:
     def balanced(self, purpose: str, per_class: int, size: int) -> list[Batch]:
         """`per_class` random images of every class (all there are, if fewer), in batches of at most `size`."""
         found: dict[int, list[np.ndarray]] = {label: [] for label in range(self.data.num_classes)}
-        steps = len(self.data.train.labels) // size
-        for images, labels in self._batches(purpose, size, steps):
+        for images, labels in self._batches(purpose, 1, steps=len(self.data.train)):  # one by one, or the last few would never come
             for image, label in zip(images.numpy(), labels.numpy(), strict=True):
                 if len(found[label]) < per_class:
                     found[label].append(image)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlth_tf.scores.snip import first_replica
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -38,20 +40,20 @@ def grasp(
     """
     import tensorflow as tf
 
-    variables = list(weights.values())
+    variables = first_replica(weights.values())
 
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = tf.cast(model(images, training=True), variables[0].dtype) / temperature
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return tape.gradient(loss, variables, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables, unconnected_gradients="zero")]
 
     @tf.function
     def product(images: tf.Tensor, labels: tf.Tensor, direction: list[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             found = gradients(images, labels)
             flow = tf.add_n([tf.reduce_sum(along * gradient) for along, gradient in zip(direction, found, strict=True)])
-        return tape.gradient(flow, variables, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(found) for found in tape.gradient(flow, variables, unconnected_gradients="zero")]
 
     before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     first = tf.function(gradients)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +27,20 @@ def snip(model: tf.keras.Model, weights: Mapping[str, tf.Variable], images: tf.T
     """
     import tensorflow as tf
 
+    variables = first_replica(weights.values())
+
     @tf.function
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(images, training=False), next(iter(weights.values())).dtype)
+            logits = tf.cast(model(images, training=False), variables[0].dtype)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return tape.gradient(loss, list(weights.values()), unconnected_gradients="zero")
+        return [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables, unconnected_gradients="zero")]
 
     return {name: np.abs(weight.numpy() * gradient.numpy()) for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)}
+
+
+def first_replica(weights: Iterable[tf.Variable]) -> list[tf.Variable]:
+    """The variables themselves, or under a strategy of several replicas those of the first one, of which gradients can be taken."""
+    import tensorflow as tf
+
+    return [tf.distribute.get_strategy().experimental_local_results(weight)[0] for weight in weights]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlth_tf.scores.snip import first_replica
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -15,8 +17,8 @@ class SynapticFlow:
     """Scores |w * dR/dw| of the network with every parameter and buffer replaced by its absolute value.
 
     R is the sum of the outputs for one image of ones, batch norm in inference mode. The network is copied in float64,
-    since R is a product over layers and leaves float32's range in deep networks. A subclassed model, which cannot be copied
-    so, lends itself to each scoring and gets its weights back.
+    since R is a product over layers and leaves float32's range in deep networks. A subclassed model, or one with such a
+    model inside, cannot be copied so: it lends itself to each scoring and gets its weights back.
 
     Args:
       model: gives logits; wrapped or not.
@@ -30,20 +32,20 @@ class SynapticFlow:
     def __init__(self, model: tf.keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
         import tensorflow as tf
 
-        copied = isinstance(model, tf.keras.Sequential) or model._is_graph_network
-        self.network = in_float64(model) if copied else model
+        copied = can_be_copied(model)
+        self.network, twins = in_float64(model) if copied else (model, {})
         place = {id(variable): index for index, variable in enumerate(model.weights)}
-        self.variables = list(self.network.weights)
+        self.variables = [twins.get(id(variable), variable) for variable in model.weights]
         self.full = [np.abs(variable.numpy()) for variable in model.weights]
         self.places = {name: place[id(weight)] for name, weight in weights.items()}
         ones = tf.ones((1, *image_shape), "float64" if copied else model.compute_dtype)
 
         @tf.function
         def gradients() -> list[tf.Tensor]:
-            scored = [self.variables[index] for index in self.places.values()]
+            scored = first_replica(self.variables[index] for index in self.places.values())
             with tf.GradientTape() as tape:
                 flow = tf.reduce_sum(self.network(ones, training=False))
-            return tape.gradient(flow, scored, unconnected_gradients="zero")
+            return [tf.convert_to_tensor(found) for found in tape.gradient(flow, scored, unconnected_gradients="zero")]
 
         self._gradients = gradients
 
@@ -65,18 +67,41 @@ class SynapticFlow:
         return scores
 
 
-def in_float64(model: tf.keras.Model) -> tf.keras.Model:
-    """A copy of a Sequential or Functional model, wrapped or not, that computes in float64, with weights of its own."""
+def can_be_copied(model: tf.keras.Model) -> bool:
+    """Whether the graph of a model, and of every model inside it, is known."""
     import tensorflow as tf
 
-    def float64(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        if isinstance(layer, tf.keras.Model):
-            return tf.keras.models.clone_model(layer, clone_function=float64)
-        config = layer.get_config()
-        inner = config.get("layer")
-        if isinstance(inner, dict) and "config" in inner:  # a wrapper's
-            config = {**config, "layer": {**inner, "config": {**inner["config"], "dtype": "float64"}}}
-        return type(layer).from_config({**config, "dtype": "float64"} if "dtype" in config else config)
+    known = isinstance(model, tf.keras.Sequential) or model._is_graph_network
+    return known and all(can_be_copied(layer) for layer in model.layers if isinstance(layer, tf.keras.Model))
 
-    inputs = [tf.keras.Input(tensor.shape[1:], dtype="float64") for tensor in model.inputs]
-    return tf.keras.models.clone_model(model, inputs[0] if len(inputs) == 1 else inputs, clone_function=float64)
+
+def in_float64(model: tf.keras.Model) -> tuple[tf.keras.Model, dict[int, tf.Variable]]:
+    """A copy of a Sequential or Functional model, wrapped or not, that computes in float64, with weights of its own.
+
+    Returns:
+      The copy, and for the id of every variable of `model` its twin in the copy.
+    """
+    import tensorflow as tf
+
+    copies: dict[int, tuple[tf.keras.layers.Layer, tf.keras.layers.Layer]] = {}  # one per layer, wherever it is shared
+
+    def once(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        if id(layer) not in copies:
+            copies[id(layer)] = layer, rebuilt(layer) if isinstance(layer, tf.keras.Model) else _float64_layer(layer)
+        return copies[id(layer)][1]
+
+    def rebuilt(inner: tf.keras.Model) -> tf.keras.Model:
+        inputs = [tf.keras.Input(tensor.shape[1:], dtype="float64") for tensor in inner.inputs]
+        return tf.keras.models.clone_model(inner, inputs[0] if len(inputs) == 1 else inputs, clone_function=once)
+
+    network = rebuilt(model)
+    leaves = [pair for pair in copies.values() if not isinstance(pair[0], tf.keras.Model)]
+    return network, {id(old): new for layer, copy in leaves for old, new in zip(layer.weights, copy.weights, strict=True)}
+
+
+def _float64_layer(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+    config = layer.get_config()
+    inner = config.get("layer")
+    if isinstance(inner, dict) and "config" in inner:  # a wrapper's
+        config = {**config, "layer": {**inner, "config": {**inner["config"], "dtype": "float64"}}}
+    return type(layer).from_config({**config, "dtype": "float64"} if "dtype" in config else config)
