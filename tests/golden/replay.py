@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import dlth_tf as dlth
 from dlth_tf import masking, scores
-from dlth_tf.core import keep_highest
+from dlth_tf.core import parse_granularity
 
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
 REGULARISE, MINI_FINETUNE, FINETUNE = 0, 1, 2
@@ -85,8 +85,16 @@ class Replay:
 
     def why_not_offered(self) -> str | None:
         """The option of this trace that the package does not offer, if there is one."""
-        if self.args["wg"] != "weight":
-            return f"wg={self.args['wg']}: a penalty whose structured tickets end in physically smaller tensors is not offered"
+        group, method = self.args["wg"], "LTH" if self.args["LTH_Iter"] else self.args["method"]
+        if group not in ("weight", "filter", "channel"):
+            return f"wg={group}: this granularity of the official code is not offered"
+        if group != "weight" and method in ("LTH", "L1_Iter") and self.args["num_cycles"] > 1:
+            return f"wg={group} with method={method}: {group}s that are cut out of the tensors between cycles are not offered"
+        if group != "weight" and self.meta["final_ft"]:
+            return f"wg={group} with final_ft: a finetune in which removed filters have lost their biases too is not offered"
+        ratios = self.z.get("steps/hist_mag_ratio")
+        if ratios is not None and np.nanmax(ratios, initial=0.0) >= self.args["mag_ratio_limit"]:
+            return f"mag_ratio_limit={self.args['mag_ratio_limit']}: the stop at a ratio of magnitudes is not offered"
         if self.args["base_pr_model"] is not None:
             return f"base_pr_model={self.args['base_pr_model']}: tickets inherited from a file of the official code are not offered"
         return None
@@ -149,16 +157,30 @@ class Replay:
 
     # tickets -----------------------------------------------------------------------------------------------------
 
+    def recorded_mask(self, cycle: int, layer: str) -> np.ndarray:
+        """The cycle's mask of a layer, True = kept, in PyTorch's layout; traces of filters and channels may have their numbers alone."""
+        if f"cycle{cycle}/mask/{layer}" in self.z and self.args["wg"] == "weight":
+            return self.z[f"cycle{cycle}/mask/{layer}"].astype(bool)
+        mask = np.ones(self.z[f"init/{layer}.weight"].shape, bool)
+        index = self.z[f"cycle{cycle}/pruned_idx/{layer}"].astype(int)
+        if self.args["wg"] == "weight":
+            mask.ravel()[index] = False
+        else:
+            np.moveaxis(mask, int(self.args["wg"] == "channel"), 0)[index] = False
+        return mask
+
     def pick(self, cycle: int) -> dlth.Ticket:
         """The cycle's ticket: fed for random picks; derived from the present weights, and compared, for min and max."""
-        recorded = {f"{n}/kernel": to_keras(self.z[f"cycle{cycle}/mask/{n}"]).astype(bool) for n in self.meta["layers"]}
+        recorded = {f"{n}/kernel": to_keras(self.recorded_mask(cycle, n)) for n in self.meta["layers"]}
         pruned = {name: mask for name, mask in recorded.items() if not mask.all()}
         how = "min" if self.args["LTH_Iter"] else self.args["pick_pruned"]
         self.compare(f"cycle{cycle}/pick_w", self.state())
         if how in ("min", "max"):
             magnitudes = scores.magnitude({n: e.weight.numpy() for n, e in masking.prunable_weights(self.model).items() if n in pruned})
-            derived = {n: keep_highest(m if how == "min" else -m, int(pruned[n].sum())) for n, m in magnitudes.items()}
-            for name, mask in derived.items():
+            grain = parse_granularity(self.args["wg"])
+            for name, magnitude in magnitudes.items():
+                score = grain.pool(magnitude if how == "min" else -magnitude)
+                mask = grain.expand(grain.keep(score, int(grain.free(pruned[name])[1])), magnitude.shape)
                 np.testing.assert_array_equal(mask, pruned[name], err_msg=f"cycle {cycle} picks other weights of {name}")
         return dlth.Ticket.from_masks(pruned)
 
@@ -225,15 +247,44 @@ class Replay:
         return recorder
 
     def finish(self, ticket: dlth.Ticket) -> None:
-        self.compare("final_after", self.state())
+        if self.args["wg"] == "weight":
+            self.compare("final_after", self.state())
+        else:
+            self.compare_cut_out()
         for layer in self.meta["layers"]:
             kept = masking.prunable_weights(self.model)[f"{layer}/kernel"].kept()
-            np.testing.assert_array_equal(to_torch(kept), self.z[f"mask/{layer}"].astype(bool))
+            recorded = ticket[f"{layer}/kernel"] if f"{layer}/kernel" in ticket else np.ones(kept.shape, bool)
+            np.testing.assert_array_equal(kept, recorded)
+            if self.args["wg"] == "weight":
+                np.testing.assert_array_equal(to_torch(kept), self.z[f"mask/{layer}"].astype(bool))
         if self.meta["final_ft"]:
             self.fit(self.segment(FINETUNE, 0), [dlth.callbacks.KeepMask()])
             self.compare("final_ft", self.state())
         assert self.done == self.meta["n_steps"], "the trace has steps that were not replayed"
         dlth.strip(self.model)
+
+    def compare_cut_out(self) -> None:
+        """The official tensors have lost what was removed: theirs must be what is left of ours, whose removed groups are zero.
+
+        A layer that loses filters makes the inputs of the next layer fewer, and one that loses channels the filters of the one
+        before; how far a tensor was really cut is read off its recorded shape.
+        """
+        layers, axis = self.meta["layers"], int(self.args["wg"] == "channel")
+        gone = {layer: self.z.get(f"pruned_idx/{layer}", self.z.get(f"cycle1/pruned_idx/{layer}")).astype(int) for layer in layers}
+        state, owner = self.state(), ""
+        for name in self.meta["params"]:
+            layer = name.split(".")[0]
+            owner = layer if layer in layers else owner  # batch norm belongs to the convolution before it
+            place = layers.index(owner)
+            outputs = owner if axis == 0 else layers[place + 1] if place + 1 < len(layers) else None
+            inputs = (layers[place - 1] if place else None) if axis == 0 else owner
+            cut = state[name]
+            for dimension, source in ((0, outputs), (1, inputs)):
+                if dimension < cut.ndim and source and cut.shape[dimension] != self.z[f"final_after/{name}"].shape[dimension]:
+                    cut = np.delete(cut, gone[source], dimension)
+            np.testing.assert_allclose(cut, self.z[f"final_after/{name}"], rtol=0, atol=self.tolerance, err_msg=f"final_after/{name}")
+            if name == f"{owner}.weight":
+                assert not np.take(state[name], gone[owner], axis).any(), f"removed {self.args['wg']}s of {name} are not zero"
 
     # the official methods ----------------------------------------------------------------------------------------
 

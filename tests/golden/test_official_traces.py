@@ -15,6 +15,7 @@ import dlth_tf as dlth
 from dlth_tf.masking import StepHook
 
 from .replay import Replay
+from .structured import write_trace
 
 FOLDER = Path(os.environ.get("DLTH_TRACES") or Path(__file__).parent / "traces")
 TRACES = sorted(FOLDER.glob("*.npz"))
@@ -36,6 +37,28 @@ def test_agrees_with_the_official_code_at_every_recorded_step(path):
     if replay.why_not_offered():
         pytest.skip(replay.why_not_offered())
     replay.run()
+
+
+@pytest.mark.parametrize("group", ["filter", "channel"])
+@pytest.mark.parametrize("pick", ["rand", "min", "max"])
+def test_filters_and_channels_agree_with_an_independent_computation(group, pick, tmp_path):
+    replay = Replay(write_trace(tmp_path / "trace.npz", group, pick))
+    assert replay.why_not_offered() is None
+    replay.run()
+
+
+@pytest.mark.parametrize("group", ["filter", "channel"])
+def test_a_doubled_penalty_on_groups_does_not_agree(group, tmp_path):
+    with pytest.raises(AssertionError):
+        Replay(write_trace(tmp_path / "trace.npz", group, doubled=True)).run()
+
+
+def test_an_option_that_is_not_offered_is_named(tmp_path):
+    replay = Replay(write_trace(tmp_path / "trace.npz", "filter"))
+    replay.args["mag_ratio_limit"] = 1.2
+    assert replay.why_not_offered() == "mag_ratio_limit=1.2: the stop at a ratio of magnitudes is not offered"
+    replay.args["wg"] = "block"
+    assert replay.why_not_offered() == "wg=block: this granularity of the official code is not offered"
 
 
 def own(name: str) -> Path:
