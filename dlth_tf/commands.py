@@ -137,6 +137,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     except Stopped as stopped:
         print(f"{name}: {stopped}: run the same command again to go on", file=sys.stderr)
         return STOPPED
+    except BrokenPipeError:  # the reader has what it wanted (| head); nothing more can be printed, at the interpreter's end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return FAILED

@@ -47,8 +47,9 @@ def show_plan(config: RunConfig) -> int:
     start_tensorflow()
     from dlth_tf.runs.runner import dry_run
 
-    phases, table = dry_run(config)
-    print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}\n")
+    phases, table, known_from = dry_run(config)
+    print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")
+    print(f"Numbers of images are from {known_from}\n")
     print(pd.DataFrame(phases).to_string(index=False), table.to_string(index=False), sep="\n\n")
     return DONE
 

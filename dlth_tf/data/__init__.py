@@ -5,22 +5,31 @@ Importing this package does not import TensorFlow: what a flag names can be chec
 
 from __future__ import annotations
 
-from dlth_tf.data.augment import AUGMENTS
+from dlth_tf.data.augment import AUGMENTS, Augmentation, augmentation, check_augment
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.load import DATASETS, check_name, load
+from dlth_tf.data.outline import Outline, of_data, outline
 from dlth_tf.data.pipeline import evaluation_batches, train_batches
 from dlth_tf.data.preprocess import NORMALIZATIONS, Normalization, normalization
+from dlth_tf.data.stream import Stream
 
 __all__ = [
     "AUGMENTS",
     "DATASETS",
     "NORMALIZATIONS",
+    "Augmentation",
     "DataSet",
     "Normalization",
+    "Outline",
     "Split",
+    "Stream",
+    "augmentation",
+    "check_augment",
     "check_name",
     "evaluation_batches",
     "load",
     "normalization",
+    "of_data",
+    "outline",
     "train_batches",
 ]

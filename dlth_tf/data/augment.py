@@ -1,46 +1,122 @@
-"""Random changes to training images, as stateless functions of whole uint8 batches."""
+"""Random changes to training images: their names, how they join, and what they do to the labels.
+
+Importing this module does not import TensorFlow: what a flag names can be checked first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dlth_tf.errors import BadInput
+from dlth_tf.randomness import stateless_seed
 from dlth_tf.registry import Registry
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PAD = 4  # pixels on every side: the recipe of the residual network paper (He et al., CVPR 2016, section 4.2) for CIFAR
+# In the order in which they are applied. An image part is a function (images uint8 or float32 [B, H, W, C] with values from 0 to
+# value_range, seed int64 [2], value_range) -> images; a mixing part is (images, labels float32 [B, classes], seed) -> (images, labels).
+_WHERE = {
+    "none": "dlth_tf.data.crops",
+    "crop_flip": "dlth_tf.data.crops",
+    "resized_crop": "dlth_tf.data.crops",
+    "randaugment": "dlth_tf.data.rand_augment",
+    "cutout": "dlth_tf.data.mixing",
+    "cutmix": "dlth_tf.data.mixing",
+    "mixup": "dlth_tf.data.mixing",
+}
+AUGMENTS = Registry("augment", {name: f"{module}:{name}" for name, module in _WHERE.items()})
+RIVALS = (("crop_flip", "resized_crop"), ("cutmix", "mixup"))  # each pair does the same thing in two ways
+MIXING = ("cutmix", "mixup")
 
-AUGMENTS = Registry("augment", {name: f"{__name__}:{name}" for name in ("none", "crop_flip")})
+Change = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tuple[tf.Tensor, tf.Tensor]"]
 
 
-def none(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """The images as they are."""
-    del seed
-    return images
+@dataclass(frozen=True)
+class Augmentation:
+    """Parts that are applied one after the other; `augmentation` makes one from its text.
 
-
-def crop_flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Pads with zeros, cuts the old size out at a random place, and mirrors half of the images left to right.
-
-    Every image draws its own place and side. Cut and mirror are two gathers of rows and columns for the whole batch at
-    once, several times as fast as one image after the other.
+    Every part draws from (seed, stream, its own name, step) alone, so a run that is resumed sees the images that it would have
+    seen, and a part does the same whatever stands beside it.
 
     Args:
-      images: uint8 [B, H, W, C] with H, W known while the graph is built.
-      seed: int64 [2]; the same seed gives the same batch on every device.
+      parts: names in AUGMENTS, each once, in the order of application; empty for none.
+    """
+
+    parts: tuple[str, ...]
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether the labels of a batch come as float32 [B, classes], each row adding up to 1, instead of int64 [B]."""
+        return any(part in MIXING for part in self.parts)
+
+    def __str__(self) -> str:
+        return "+".join(self.parts) or "none"
+
+    def without(self, name: str) -> Augmentation:
+        """The same without one part."""
+        return Augmentation(tuple(part for part in self.parts if part != name))
+
+    def build(self, *, seed: int, stream: str, num_classes: int | None, value_range: int) -> Change:
+        """The function (images, labels int64 [B], step int64) -> (images, labels) for a graph."""
+        import tensorflow as tf
+
+        functions = [(AUGMENTS.load(part), part in MIXING, augment_key(seed, stream, part)) for part in self.parts]
+
+        def change(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if self.soft_labels:
+                labels = tf.one_hot(labels, num_classes)
+            for function, mixes, key in functions:
+                words = tf.stack([key, step])
+                if mixes:
+                    images, labels = function(images, labels, words)
+                else:
+                    images = function(images, words, value_range)
+            return images, labels
+
+        return change
+
+
+def augment_key(seed: int, stream: str, part: str) -> int:
+    """The first word of the seeds that one part of an augmentation draws with; the second is the step or the example."""
+    high, low = stateless_seed(seed, f"augment/{stream}", part)
+    return high << 31 | low
+
+
+def augmentation(text: str) -> Augmentation:
+    """The augmentation that names joined by "+" describe, such as "crop_flip+cutmix".
+
+    The parts are applied in the order of AUGMENTS, whatever their order in the text: crops first, then what changes an image, then
+    what mixes two.
+
+    Raises:
+      BadInput: an unknown or repeated name, "none" beside others, or two names that do the same thing in two ways.
+    """
+    names = [name.strip() for name in str(text).split("+")]
+    for name in names:
+        AUGMENTS.check(name)
+        if names.count(name) > 1:
+            raise BadInput("augment", text, f"names {name} twice")
+    if "none" in names and len(names) > 1:
+        raise BadInput("augment", text, "none cannot be joined with others")
+    for pair in RIVALS:
+        if set(pair) <= set(names):
+            raise BadInput("augment", text, f"{pair[0]} and {pair[1]} exclude each other: name one of them")
+    return Augmentation(tuple(name for name in AUGMENTS.names() if name in names and name != "none"))
+
+
+def check_augment(text: str) -> str:
+    """Checks an augmentation's text without importing TensorFlow.
 
     Returns:
-      uint8 [B, H, W, C].
-    """
-    import tensorflow as tf
+      The text in its one canonical form, with the parts in the order in which they are applied.
 
-    height, width = images.shape[1:3]
-    places = 2 * PAD + 1
-    # One draw per image decides all three: there are 2 x 9 x 9 outcomes, each as likely as the others.
-    draw = tf.random.stateless_uniform([tf.shape(images)[0], 1], seed, 0, 2 * places * places, tf.int32, alg="philox")
-    mirrored, top, left = draw % 2 == 1, draw // 2 % places, draw // (2 * places)
-    rows = top + tf.range(height)
-    columns = left + tf.where(mirrored, tf.range(width - 1, -1, -1), tf.range(width))
-    padded = tf.pad(images, [[0, 0], [PAD, PAD], [PAD, PAD], [0, 0]])
-    return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    Raises:
+      BadInput: as `augmentation` does.
+
+    >>> check_augment("cutmix + crop_flip")
+    'crop_flip+cutmix'
+    """
+    return str(augmentation(text))

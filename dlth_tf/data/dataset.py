@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the package: three splits of uint8 images in memory, and how to read them."""
+"""What a data set is to the rest of the package: three splits of uint8 images, in memory or on disk, and how to read them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlth_tf.data.augment import AUGMENTS
+from dlth_tf.data.augment import check_augment
 from dlth_tf.data.preprocess import NORMALIZATIONS
+from dlth_tf.data.stream import Stream
 from dlth_tf.errors import BadInput
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels.
+    """Images and their labels, in memory. The pipeline may use the array itself and no copy: leave it as it is.
 
     Args:
       images: uint8 [N, H, W, C], as they come from the file: neither scaled nor augmented.
@@ -35,10 +36,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set for image classification, all of it in memory.
+    """A data set for image classification: small ones in memory (Split), large ones and those of many sizes on disk (Stream).
 
     Args:
       name: what `--dataset` calls it.
@@ -55,9 +62,9 @@ class DataSet:
     """
 
     name: str
-    train: Split
-    validation: Split
-    test: Split
+    train: Split | Stream
+    validation: Split | Stream
+    test: Split | Stream
     label_names: tuple[str, ...]
     normalization: str = "standard"
     value_range: int = 255
@@ -66,20 +73,20 @@ class DataSet:
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
-            if not isinstance(split, Split):
-                raise BadInput("dataset", self.name, f"its {part} part must be a Split, and is a {type(split).__name__}")
+            if not isinstance(split, Split | Stream):
+                raise BadInput("dataset", self.name, f"its {part} part must be a Split or a Stream, and is a {type(split).__name__}")
             self._check(part, split)
         NORMALIZATIONS.check(self.normalization)
-        AUGMENTS.check(self.augment)
+        check_augment(self.augment)
 
-    def _check(self, part: str, split: Split) -> None:
-        if split.images.shape[1:] != self.image_shape:
-            shapes = f"{list(split.images.shape[1:])} and {list(self.image_shape)}"
+    def _check(self, part: str, split: Split | Stream) -> None:
+        if split.image_shape != self.image_shape:
+            shapes = f"{list(split.image_shape)} and {list(self.image_shape)}"
             raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
         if not 0 <= split.labels.min() <= split.labels.max() < self.num_classes:
             found = f"from {split.labels.min()} to {split.labels.max()}"
             raise BadInput("dataset", self.name, f"its {part} labels go {found}, and must go from 0 to {self.num_classes - 1}")
-        if split.images.max() > self.value_range:
+        if isinstance(split, Split) and split.images.max() > self.value_range:
             raise BadInput("dataset", self.name, f"a {part} pixel is {split.images.max()}, and value_range says at most {self.value_range}")
 
     @property
@@ -90,8 +97,7 @@ class DataSet:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of every image."""
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+        return self.train.image_shape
 
 
 def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dlth_tf import files
 from dlth_tf.data.dataset import DataSet
+from dlth_tf.data.local_builder import LocalBuilder, prepare
 from dlth_tf.data.prepared import quiet, read
 from dlth_tf.data.splits import stratified
 from dlth_tf.errors import BadInput
@@ -59,8 +57,8 @@ def division() -> dict[str, np.ndarray]:
     return {"train": rest[train], "validation": rest[validation], "test": test}
 
 
-class Digits(tfds.core.GeneratorBasedBuilder):
-    """Builder of `digits`. Several processes may prepare it at the same moment: one does, the others wait for it."""
+class Digits(LocalBuilder):
+    """Builder of `digits`, from the package's own file."""
 
     name = "digits"
     VERSION = tfds.core.Version("1.0.0")
@@ -87,16 +85,6 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         images, labels = source()
         for index in indices.tolist():
             yield index, {"image": images[index], "label": int(labels[index])}
-
-    def download_and_prepare(self, *, download_config: tfds.download.DownloadConfig | None = None, **options: Any) -> None:
-        """Prepares the data set from the package's own file, unless it is there; needs no network."""
-        home = Path(self.data_dir).parent
-        home.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(home / ".lock"):
-            for left_over in home.glob("incomplete.*"):  # by a process that was killed: none is at work while the lock is ours
-                shutil.rmtree(left_over)
-            super().download_and_prepare(download_config=download_config or tfds.download.DownloadConfig(try_download_gcs=False), **options)
-            self.info.read_from_directory(self.data_dir)  # another process may have prepared it since this object was made
 
 
 def load(data_dir: str | None = None) -> DataSet:
@@ -129,10 +117,6 @@ def _checked(data_dir: str) -> str:
 def _load(data_dir: str | None) -> DataSet:
     with quiet():
         builder = Digits(data_dir=data_dir)
-        if not builder.is_prepared():
-            try:
-                builder.download_and_prepare()
-            except (OSError, tf.errors.OpError) as error:
-                raise BadInput("data_dir", builder.data_dir, f"digits cannot be prepared there ({error})") from error
+    prepare(builder)
     train, validation, test = (read(builder, split) for split in ("train", "validation", "test"))
     return DataSet("digits", train, validation, test, tuple("0123456789"), normalization="unit", value_range=VALUE_RANGE)

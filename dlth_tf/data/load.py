@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import Registry, import_path, is_path
 
-DATASETS = Registry("dataset", {"digits": "dlth_tf.data.digits:load"})
+SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
+SIZED = ("imagenet2012", "imagenet200")  # registered, with images of many sizes
+DATASETS = Registry(
+    "dataset",
+    {
+        "digits": "dlth_tf.data.digits:load",
+        **{name: f"dlth_tf.data.small_sets:{name}" for name in SMALL},
+        "tiny_imagenet": "dlth_tf.data.tiny_imagenet:load",
+        **{name: f"dlth_tf.data.imagenet:{name}" for name in SIZED},
+    },
+)
+FOLDER = "folder:"
+SIDES = (8, 1024)  # pixels that "@SIDE" may ask for
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -22,35 +35,66 @@ def check_name(name: str) -> str:
       `name`.
 
     Raises:
-      BadInput: the name is empty, or has a colon and is not of the form package.module:function.
+      BadInput: the name is empty, or has a colon and is neither folder:PATH nor of the form package.module:function, or asks with
+        "@SIDE" for a size that is not allowed.
     """
-    if not name.strip():
+    base, side = divide_name(name)
+    if not base.strip():
         known = ", ".join(DATASETS.names())
-        raise BadInput("dataset", repr(name), f"must be {known}, a name of tensorflow_datasets, or package.module:function")
-    if is_path(name) and not _PATH.fullmatch(name):
+        raise BadInput("dataset", repr(name), f"must be {known}, a name of tensorflow_datasets, folder:PATH, or package.module:function")
+    if base == FOLDER:
+        raise BadInput("dataset", name, "must name a folder, as in folder:PATH")
+    if is_path(base) and not _PATH.fullmatch(name):
         raise BadInput("dataset", name, "must have the form package.module:function")
+    if side is not None:
+        if not SIDES[0] <= side <= SIDES[1]:
+            raise BadInput("dataset", name, f"must ask for images of {SIDES[0]} to {SIDES[1]} pixels after the @")
+        if base in DATASETS.names() and base not in SIZED:
+            raise BadInput("dataset", name, f"its images all have one size; leave @{side} out")
     return name
 
 
+def divide_name(name: str) -> tuple[str, int | None]:
+    """What stands before and after "@SIDE" in a data set's name.
+
+    >>> divide_name("imagenet200@64"), divide_name("cifar10")
+    (('imagenet200', 64), ('cifar10', None))
+    """
+    match = re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
+    return (match[1], int(match[2])) if match else (name, None)
+
+
 def load(name: str, data_dir: str | None = None) -> DataSet:
-    """Loads a data set into memory.
+    """Loads a data set: small ones into memory; of large ones, and of images of many sizes, only where each image is.
 
     Args:
-      name: "digits"; a name of tensorflow_datasets, of which prepared files are read and nothing is downloaded; or
-        "package.module:function", a function that takes `data_dir` and returns a DataSet.
+      name: one of DATASETS; a name of tensorflow_datasets, of which prepared files are read and nothing is downloaded;
+        "folder:PATH", a folder of images; or "package.module:function", a function that takes `data_dir` and returns a DataSet.
+        Where the images are of many sizes, "@SIDE" after the name says how many pixels the square has that is cut out of each, as in
+        "imagenet200@64"; 224 when not given.
       data_dir: where prepared data sets lie; tensorflow_datasets' own default when not given.
 
     Raises:
-      BadInput: there is no such data set, it is not prepared, or it does not consist of labelled images of one size.
+      BadInput: there is no such data set, it is not prepared, or it does not consist of labelled images.
     """
-    check_name(name)
-    if is_path(name):
+    base, side = divide_name(check_name(name))
+    if is_path(base):
         return _from_path(name, data_dir)
-    if name in DATASETS.names():
-        return DATASETS.load(name)(data_dir)
+    if base in SIZED:
+        return _named(DATASETS.load(base)(data_dir, side), name)
+    if base in DATASETS.names():
+        return DATASETS.load(base)(data_dir)
+    if base.startswith(FOLDER):
+        from dlth_tf.data import folder
+
+        return folder.load(base.removeprefix(FOLDER), side)
     from dlth_tf.data import tfds_sets
 
-    return tfds_sets.load(name, data_dir)
+    return _named(tfds_sets.load(base, data_dir, side), name)
+
+
+def _named(dataset: DataSet, name: str) -> DataSet:
+    return dataset if dataset.name == name else replace(dataset, name=name)
 
 
 def _from_path(name: str, data_dir: str | None) -> DataSet:

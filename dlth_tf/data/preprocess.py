@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlth_tf.data.stream import Stream
 from dlth_tf.errors import BadInput
+from dlth_tf.randomness import generator
 from dlth_tf.registry import Registry
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from dlth_tf.data.dataset import DataSet
+    from dlth_tf.data.dataset import DataSet, Split
 
 CHUNK = 4096  # images counted at a time, so that the counting needs little memory beside the images
+SAMPLE = 2048  # images that are decoded to measure a training split on disk
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels from 0 to 1, as everyone uses them
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,10 @@ def unit(dataset: DataSet) -> Normalization:
 
 
 def standard(dataset: DataSet) -> Normalization:
-    """`unit`, then mean 0 and standard deviation 1 per channel over the training split."""
-    images, channels, scale = dataset.train.images, dataset.image_shape[-1], 1.0 / dataset.value_range
+    """`unit`, then mean 0 and standard deviation 1 per channel over the training split; of one on disk, over 2,048 of its images."""
+    channels, scale = dataset.image_shape[-1], 1.0 / dataset.value_range
     counts = np.zeros((channels, 256), np.int64)  # of every pixel value: sums over counts are exact, whatever the order
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK]
+    for chunk in _chunks(dataset.train):
         for channel in range(channels):
             counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
     values = np.arange(256, dtype=np.float64) * scale
@@ -89,6 +92,29 @@ def standard(dataset: DataSet) -> Normalization:
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
     std[std == 0] = 1.0  # a channel that is the same everywhere says nothing, at any scale
     return Normalization(scale, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def _chunks(split: Split | Stream) -> Iterator[np.ndarray]:
+    """uint8 [?, H, W, C], the images of a split in memory, or a sample of one on disk that is always the same."""
+    if not isinstance(split, Stream):
+        yield from (split.images[start : start + CHUNK] for start in range(0, len(split), CHUNK))
+        return
+    import tensorflow as tf
+
+    order = np.argsort(generator(0, "normalization sample").bit_generator.random_raw(len(split)), kind="stable")
+    places = tf.data.Dataset.from_tensor_slices(np.sort(order[:SAMPLE]))
+    yield from places.map(split.image, num_parallel_calls=tf.data.AUTOTUNE).batch(64).as_numpy_iterator()
+
+
+def imagenet(dataset: DataSet) -> Normalization:
+    """`unit`, then the mean and deviation of ImageNet, whatever the data set.
+
+    Raises:
+      BadInput: the images do not have three channels.
+    """
+    if dataset.image_shape[-1] != 3:
+        raise BadInput("normalization", "imagenet", f"is for images with 3 channels, and these have {dataset.image_shape[-1]}")
+    return Normalization(1.0 / dataset.value_range, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def none(dataset: DataSet) -> Normalization:
@@ -101,7 +127,7 @@ def _plain(scale: float, dataset: DataSet) -> Normalization:
     return Normalization(scale, (0.0,) * channels, (1.0,) * channels)
 
 
-NORMALIZATIONS = Registry("normalization", {name: f"{__name__}:{name}" for name in ("unit", "standard", "none")})
+NORMALIZATIONS = Registry("normalization", {name: f"{__name__}:{name}" for name in ("unit", "standard", "imagenet", "none")})
 
 
 def normalization(dataset: DataSet, name: str | None = None) -> Normalization:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlth_tf.data.dataset import Split
+from dlth_tf.data.stream import Stream
+
+CHUNK = 1024  # images moved at a time
+
 
 def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Picks `count` examples at random so that every class keeps its share, up to rounding.
@@ -30,3 +35,19 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     order = np.argsort(generator.bit_generator.random_raw(len(labels)), kind="stable")
     picked = np.concatenate([order[labels[order] == label][:most] for label, most in zip(classes, take, strict=True)])
     return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)
+
+
+def divided(train: Split | Stream, count: int, generator: np.random.Generator) -> tuple[Split | Stream, Split | Stream]:
+    """(training, validation): `count` examples of `train` validate, class by class, and the others train.
+
+    The images of a split in memory are not copied but moved up within their array, which must not be used afterwards: a large set is
+    never held twice.
+    """
+    picked, others = stratified(train.labels, count, generator)
+    if isinstance(train, Stream):
+        return train.subset(others), train.subset(picked)
+    validation = Split(train.images[picked], train.labels[picked])
+    for start in range(0, len(others), CHUNK):
+        chosen = others[start : start + CHUNK]  # ascending, and never before the place that it moves to
+        train.images[start : start + len(chosen)] = train.images[chosen]
+    return Split(train.images[: len(others)], train.labels[others]), validation

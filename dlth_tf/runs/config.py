@@ -12,10 +12,11 @@ from typing import Any
 
 from dlth_tf.core import SCHEDULES, Staircase, check_choice, parse_granularity, staircase
 from dlth_tf.core.n_of_m import NOfM
-from dlth_tf.data import AUGMENTS, NORMALIZATIONS
+from dlth_tf.data import AUGMENTS, NORMALIZATIONS, check_augment
 from dlth_tf.data import check_name as check_dataset
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
+from dlth_tf.models import MODELS
 from dlth_tf.models import check_name as check_model
 from dlth_tf.runs.duration import Duration
 
@@ -41,9 +42,16 @@ class RunConfig:
 
     method: str = option(None, "What to run", f"one of {', '.join(METHODS.names())}; required")
     dataset: str = option(
-        None, "What to run", "digits (comes with the package), any prepared tfds name, or package.module:function; required"
+        None,
+        "What to run",
+        "digits (comes with the package); cifar10, imagenet200 or any other prepared tfds name (@SIDE after it: size of the images, "
+        "where they have many); folder:PATH; or package.module:function; required",
     )
-    model: str = option(None, "What to run", "lenet_300_100, lenet5, or package.module:function; required")
+    model: str = option(
+        None,
+        "What to run",
+        f"one of {', '.join(MODELS.names())}; keras_cv:NAME, a backbone of keras-cv; or package.module:function; required",
+    )
     data_dir: str | None = option(None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory")
     init_weights: str | None = option(
         None,
@@ -104,8 +112,16 @@ class RunConfig:
         False, "Iterative methods", "rst_iter finetunes for round_epochs after every cycle but the last", "bool"
     )
 
-    augment: str | None = option(None, "Data", "none or crop_flip (pad 4, crop, flip); default: the data set's own")
-    normalization: str | None = option(None, "Data", "unit (0 to 1), standard (mean 0, deviation 1) or none; default: the data set's own")
+    augment: str | None = option(
+        None,
+        "Data",
+        f"none, or names joined by +: {', '.join(name for name in AUGMENTS.names() if name != 'none')}; default: the data set's own",
+    )
+    normalization: str | None = option(
+        None,
+        "Data",
+        "unit (0 to 1), standard (mean 0, deviation 1), imagenet (its mean and deviation) or none; default: the data set's own",
+    )
 
     precision: str = option("float32", "Machine", f"one of {', '.join(PRECISIONS)}")
     jit_compile: bool = option(False, "Machine", "compile the training step with XLA", "bool")
@@ -146,6 +162,8 @@ class RunConfig:
         if self.round_epochs is not None:
             self._set(round_epochs=str(Duration.parse(self.round_epochs, "ep", name="round_epochs", least=1)))
         self.checkpoint_interval()
+        if self.augment is not None:
+            self._set(augment=check_augment(self.augment))
         values, boundaries = self._checked_rates()
         self._set(lr_values=values, lr_boundaries=boundaries, model_args=self._checked_arguments())
         self.penalty(steps_per_epoch=1)
@@ -189,7 +207,6 @@ class RunConfig:
         for name, allowed in (
             ("ticket_pick", tuple(PICKS)),
             ("penalty_schedule", tuple(SCHEDULES)),
-            ("augment", (None, *AUGMENTS.names())),
             ("normalization", (None, *NORMALIZATIONS.names())),
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),

@@ -16,6 +16,7 @@ from dlth_tf import files
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
+LOCK = ".lock"
 PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "keras-cv")
 
 
@@ -45,7 +46,7 @@ class RunDirectory:
         if not self.path.is_dir():
             raise BadInput("run_dir", self.path, "is a file, and must be a directory")
         if not self.config.exists():
-            if any(self.path.iterdir()):
+            if any(path.name != LOCK and not files.is_half_written(path) for path in self.path.iterdir()):
                 raise BadInput("run_dir", self.path, "holds other files and no config.json: name an empty or new directory")
             return
         differences = config.differences(read_json(self.config, "run_dir").get("config", {}))
@@ -61,20 +62,37 @@ class RunDirectory:
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
 
+        The lock ends with the process, however that ends. What a killed process had half written is taken away.
+
         Raises:
-          BadInput: it cannot be written to, or another process is running in it.
+          BadInput: it cannot be written to, another process is running in it, or has used it since the caller looked.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock")
+            lock = filelock.FileLock(self.path / LOCK)
             lock.acquire(timeout=0)
-            document = {"config": config.to_json(), "data": data, "versions": versions(), "git_commit": git_commit(), "command": sys.argv}
-            files.write_json(self.config, document)
         except filelock.Timeout:
             raise BadInput("run_dir", self.path, "is in use by another process") from None
         except OSError as error:
             raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
+        try:
+            self._begin(config, data)
+        except BaseException:
+            lock.release()
+            raise
         return lock
+
+    def _begin(self, config: RunConfig, data: dict[str, Any]) -> None:
+        self.refuse_other_runs(config)  # again: between the first look and the lock another process may have come and gone
+        if self.result.exists():
+            raise BadInput("run_dir", self.path, "was completed by another process just now: the same command says what it found")
+        document = {"config": config.to_json(), "data": data, "versions": versions(), "git_commit": git_commit(), "command": sys.argv}
+        try:
+            for folder in (self.path, self.checkpoints):
+                files.remove_half_written(folder)
+            files.write_json(self.config, document)
+        except OSError as error:
+            raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
 
 
 def read_json(path: Path, thing: str) -> dict[str, Any]:

@@ -8,8 +8,15 @@ import tensorflow as tf
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy per example, in float32 at least whatever the precision of the network."""
+    """Cross-entropy per example, in float32 at least whatever the precision of the network.
+
+    Args:
+      labels: class numbers [B], or their probabilities [B, classes] (mixed images).
+      logits: [B, classes].
+    """
     logits = tf.cast(logits, tf.float64 if logits.dtype == tf.float64 else tf.float32)
+    if labels.dtype.is_floating:
+        return tf.keras.losses.categorical_crossentropy(tf.cast(labels, logits.dtype), logits, from_logits=True)
     return tf.keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 

@@ -50,7 +50,7 @@ class Keeper:
     def __init__(self, network: Network, checkpoints: Checkpoints, clock: Clock) -> None:
         self.network, self.checkpoints, self.clock = network, checkpoints, clock
         self.state = RunState()
-        self._began = time.perf_counter()
+        self._began, self._initial = time.perf_counter(), network.initial
 
     def seconds(self) -> float:
         """How long the run has taken, over all its processes."""
@@ -89,9 +89,8 @@ class Keeper:
         self.state = RunState(**{**values, "macs": [tuple(pair) for pair in values["macs"]]})
         self._began = time.perf_counter()
         network.before_removal, network.after_removal = meta["before_removal"], meta["after_removal"]
-        if meta["rewound"]:
-            network.initial = {name.removeprefix("initial/"): value for name, value in saved.arrays.items() if name.startswith("initial/")}
-            network.initial_changed = True
+        found = {name.removeprefix("initial/"): value for name, value in saved.arrays.items() if name.startswith("initial/")}
+        network.initial, network.initial_changed = (found, True) if meta["rewound"] else (self._initial, False)
         return saved
 
 

@@ -15,13 +15,16 @@ from dlth_tf.runs.config import RunConfig
 
 @contextlib.contextmanager
 def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
-    """Sets up precision and determinism, and yields the strategy."""
+    """Sets up precision, determinism and generators whose state can be saved, and yields the strategy."""
+    stateful = tf.keras.backend.experimental.is_tf_random_generator_enabled()
     before = tf.keras.backend.floatx(), tf.keras.mixed_precision.global_policy(), tf_config.is_op_determinism_enabled()
     tf.keras.backend.clear_session()
     tf.keras.backend.set_floatx(config.weight_dtype)
     tf.keras.mixed_precision.set_global_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    # Dropout then draws from a variable, which a checkpoint can hold, and not from a counter inside TensorFlow.
+    tf.keras.backend.experimental.enable_tf_random_generator()
     try:
         yield strategy(config)
     finally:
@@ -30,6 +33,8 @@ def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
         tf.keras.mixed_precision.set_global_policy(None if before[1].name == before[0] else before[1])
         if not before[2]:
             tf_config.disable_op_determinism()
+        if not stateful:
+            tf.keras.backend.experimental.disable_tf_random_generator()
         # The graphs of a finished run are one large cycle, which Python would collect in the middle of a later run.
         gc.collect()
 

@@ -65,14 +65,21 @@ def epochs_of(phase: Phase, examples: int) -> int:
     return math.ceil(phase.steps / (examples // phase.batch_size))
 
 
-def describe(phases: list[Phase], examples: int) -> list[dict[str, object]]:
-    """One row per phase: name, steps, epochs, images, batch size and learning rate."""
+def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:
+    """One row per phase: name, steps, epochs, images, multiply-adds if nothing were sparse, batch size and learning rate.
+
+    Args:
+      phases: of a method.
+      examples: number of training images.
+      macs: multiply-adds of training on one image.
+    """
     return [
         {
             "phase": phase.name,
             "steps": phase.steps,
             "epochs": round(phase.steps / (examples // phase.batch_size), 2),
             "images": phase.steps * phase.batch_size,
+            "dense_macs": f"{macs * phase.steps * phase.batch_size:.3g}",
             "batch_size": phase.batch_size,
             "lr": " ".join(
                 [

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking, models
-from dlth_tf.data import DataSet, Normalization, evaluation_batches
+from dlth_tf.data import DataSet, Normalization, Outline, evaluation_batches
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
 from dlth_tf.runs.checkpoints import Checkpoints, Saved
 from dlth_tf.runs.config import RunConfig
@@ -26,7 +26,7 @@ from dlth_tf.runs.initial_weights import load_weights
 from dlth_tf.runs.keeper import Keeper
 from dlth_tf.runs.machine import machine
 from dlth_tf.runs.narrow import narrowed_arguments
-from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.plan import describe, make_phases, make_recipe
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.samples import Samples
 from dlth_tf.runs.saver import Clock, NotFinite
@@ -60,24 +60,28 @@ def prepare(config: RunConfig) -> tuple[DataSet, Normalization, Recipe, Any]:
     """Loads the data and builds the wrapped model: all that can still be refused, before anything is written."""
     data = data_room.load(config.dataset, config.data_dir)
     normalization = data_room.normalization(data, config.normalization)
-    recipe = make_recipe(config, len(data.train.labels))
-    model = build_model(config, data)
-    masking.named_weights(model)
-    masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
-    if (
-        config.sparsity and not METHODS.load(config.method).narrows
-    ):  # refuses an allocation or a granularity that does not fit these tensors
-        masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
+    recipe, model = prepare_network(config, data_room.of_data(data))
     if config.export_dir:
         deploy.refuse_existing(config.export_dir)
     return data, normalization, recipe, model
 
 
-def build_model(config: RunConfig, data: DataSet) -> Any:
+def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, Any]:
+    """The recipe and the wrapped model for data of this outline; refuses what does not fit them."""
+    recipe = make_recipe(config, outline.examples)
+    model = build_model(config, outline)
+    masking.named_weights(model)
+    masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
+    if config.sparsity and not METHODS.load(config.method).narrows:
+        masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)  # refuses options that do not fit these tensors
+    return recipe, model
+
+
+def build_model(config: RunConfig, outline: Outline) -> Any:
     """The wrapped network as the method starts with it."""
 
     def build(arguments: Mapping[str, Any]) -> Any:
-        return models.build(config.model, data.image_shape, data.num_classes, config.seed, arguments)
+        return models.build(config.model, outline.image_shape, outline.num_classes, config.seed, arguments)
 
     arguments = json.loads(config.model_args)
     if METHODS.load(config.method).narrows:
@@ -191,13 +195,14 @@ def save_network(network: Network, config: RunConfig, directory: RunDirectory) -
     return files.arrays_sha256(weights)
 
 
-def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any]:
-    """The phases as rows, and the layer table with the ticket drawn; trains and writes nothing."""
-    from dlth_tf.runs.plan import describe
-
+def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
+    """The phases as rows, the layer table with the ticket drawn, and where sizes are known from; trains and writes nothing."""
     with machine(config) as strategy, strategy.scope():
-        data, _, recipe, model = prepare(config)
+        outline = data_room.outline(config.dataset, config.data_dir)
+        recipe, model = prepare_network(config, outline)
         if config.sparsity and not METHODS.load(config.method).narrows:
             masking.apply_ticket(model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options))
+        positions = kernel_positions(model, outline.image_shape)
+        macs, _ = training_macs(model, positions, {})
         whole = masking.why_whole(model, config.dense_layers, config.granularity)
-        return describe(make_phases(config, recipe), len(data.train.labels)), masking.layer_table(model, whole)
+        return describe(make_phases(config, recipe), outline.examples, macs), masking.layer_table(model, whole), outline.known_from

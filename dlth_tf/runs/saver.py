@@ -30,7 +30,8 @@ class Saver(tf.keras.callbacks.Callback):
       save: writes a checkpoint of the run as it is.
 
     Raises:
-      NotFinite: at once when the loss is not a finite number, and when a weight is not at an epoch's end or a checkpoint.
+      NotFinite: at once when the loss is not a finite number, and when a weight is not at an epoch's end or a checkpoint, or
+        the loss on other data is not at an epoch's end.
       Stopped: after the checkpoint that a signal asked for.
     """
 
@@ -63,10 +64,12 @@ class Saver(tf.keras.callbacks.Callback):
             self._save_if_due(step)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Looks at the weights; saves after the epoch's row."""
-        bad = first_not_finite(self.model)
-        if bad:
+        """Looks at the weights and at what was evaluated; saves after the epoch's row."""
+        if first_not_finite(self.model):
             raise NotFinite(self._sentence("a weight is not a finite number", self.step()))
+        for name in ("val_loss", "test_loss"):
+            if logs and not math.isfinite(logs.get(name, 0.0)):
+                raise NotFinite(self._sentence(f"{name} is {logs[name]}", self.step()))
         self._save_if_due(self.step())
 
     def _save_if_due(self, step: int) -> None:

@@ -34,6 +34,8 @@ def restore_network(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) -> 
     expected |= {
         f"{kind}/{name}": (-(-entry.weight.shape.num_elements() // 8),) for name, entry in entries.items() for kind in ("mask", "ticket")
     }
+    generators = _generators(model)
+    expected |= {f"random/{number}": tuple(state.shape) for number, state in enumerate(generators)}
     for name, shape in expected.items():
         if name not in arrays or arrays[name].shape != shape:
             raise BadInput("run_dir", name, "its checkpoint is not one of this network")
@@ -42,7 +44,7 @@ def restore_network(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) -> 
     for name, entry in entries.items():
         entry.mask.assign(_unpacked(arrays[f"mask/{name}"], entry))
         entry.ticket.assign(_unpacked(arrays[f"ticket/{name}"], entry))
-    _assign("random", _generators(model), arrays)
+    _assign("random", generators, arrays)
 
 
 def _unpacked(bits: np.ndarray, entry: masking.PrunableWeight) -> np.ndarray:
@@ -67,10 +69,17 @@ def restore_training(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) ->
     _assign("change", _change_variables(model), arrays)
 
 
-def restore_means(model: tf.keras.Model, arrays: Mapping[str, np.ndarray], classes: int) -> None:
-    """Puts back the running means of loss and accuracy in the middle of an epoch (Keras resets them at its beginning)."""
+def restore_means(model: tf.keras.Model, arrays: Mapping[str, np.ndarray], labels: tf.Tensor, classes: int) -> None:
+    """Puts back the running means of loss and accuracy in the middle of an epoch (Keras resets them at its beginning).
+
+    Args:
+      model: compiled.
+      arrays: what `training_state` took.
+      labels: of one example, in the form that the batches have them (it decides which accuracy Keras takes).
+      classes: number of logits.
+    """
     with model.distribute_strategy.scope():
-        labels, logits = tf.zeros([1], tf.int64), tf.zeros([1, classes], model.compute_dtype)
+        logits = tf.zeros([1, classes], model.compute_dtype)
         if not model.compiled_metrics.built:
             model.compiled_loss.build(logits)
             model.compiled_metrics.build(logits, labels)
@@ -93,9 +102,8 @@ def _metric_variables(model: tf.keras.Model) -> list[tf.Variable]:
 
 
 def _generators(model: tf.keras.Model) -> list[tf.Variable]:
-    """States of the random generators that dropout and the like draw from."""
-    layers = [layer.layer if isinstance(layer, masking.MaskedLayer) else layer for layer in masking.leaf_layers(model)]
-    found = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in layers]
+    """States of the random generators that dropout and the like draw from, those of layers inside layers too."""
+    found = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in model.submodules]
     return [generator.state for generator in found if generator is not None]
 
 

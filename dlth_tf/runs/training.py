@@ -10,7 +10,7 @@ import tensorflow as tf
 from dlth_tf import stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
-from dlth_tf.data import DataSet, Normalization, train_batches
+from dlth_tf.data import DataSet, Normalization, augmentation, train_batches
 from dlth_tf.masking.optimizers import SGD
 from dlth_tf.methods import LearningRate, Network, Phase
 from dlth_tf.runs.checkpoints import Saved
@@ -132,6 +132,8 @@ def _fit(
             start=phase.first_step + first,
             steps=phase.steps - first,
             dtype=config.weight_dtype,
+            num_classes=data.num_classes,
+            value_range=data.value_range,
         )
         network.model.fit(batches, initial_epoch=epoch, epochs=last_epoch, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
 
@@ -139,7 +141,8 @@ def _fit(
     if step >= phase.steps:
         return
     if done:
-        means = RestoredMeans(saved, data.num_classes)
+        labels = tf.zeros([1, data.num_classes]) if augmentation(config.augment or data.augment).soft_labels else tf.zeros([1], tf.int64)
+        means = RestoredMeans(saved, labels, data.num_classes)
         means.set_model(network.model)
         callbacks.callbacks.insert(0, means)
         fit(step, epoch, epoch + 1, min(per_epoch, phase.steps - epoch * per_epoch) - done)
@@ -154,10 +157,10 @@ class RestoredMeans(tf.keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, saved: Saved, classes: int) -> None:
+    def __init__(self, saved: Saved, labels: tf.Tensor, classes: int) -> None:
         super().__init__()
-        self.saved, self.classes = saved, classes
+        self.saved, self.labels, self.classes = saved, labels, classes
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras has just reset them."""
-        restore_means(self.model, self.saved.arrays, self.classes)
+        restore_means(self.model, self.saved.arrays, self.labels, self.classes)

@@ -12,6 +12,7 @@ from dlth_tf.data import DataSet, Normalization, Split, load
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = Normalization(1.0, (0.0,), (1.0,))
+RAW3 = Normalization(1.0, (0.0,) * 3, (1.0,) * 3)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf.data import AUGMENTS
-from dlth_tf.data.augment import PAD
+from dlth_tf.data.crops import PAD
 from dlth_tf.errors import BadInput
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (200, 8, 6, 3), dtype=np.uint8)

@@ -36,12 +36,34 @@ def test_names_are_checked_without_tensorflow() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion_mnist", "cifar10_corrupted/fog_1", "package.module:function"])
+@pytest.mark.parametrize(
+    "name", ["digits", "fashion_mnist", "cifar10_corrupted/fog_1", "package.module:function", "folder:/a/b.c", "imagenet200@64"]
+)
 def test_names_that_may_exist_pass_the_first_check(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", " ", ":", "a:", ":b", "a:b:c", "a.:b", "../a:b", "a b:c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ":",
+        "a:",
+        ":b",
+        "a:b:c",
+        "a.:b",
+        "../a:b",
+        "a b:c",
+        "folder:",
+        "folder:@64",
+        "@64",
+        "imagenet200@7",
+        "imagenet200@1025",
+        "mnist@28",
+        "a.b:c@64",
+    ],
+)
 def test_malformed_names_do_not(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         check_name(name)

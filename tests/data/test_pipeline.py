@@ -101,7 +101,8 @@ def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> Non
     [
         ({"batch_size": 101}, "batch_size=101: must be at most 100, the number of training images"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
-        ({"augment": "crop"}, "augment=crop: no such augment; did you mean crop_flip?"),
+        ({"augment": "crop"}, "augment=crop: no such augment; did you mean crop_flip or resized_crop?"),
+        ({"augment": "crop_flip+mixup"}, "augment=crop_flip+mixup: mixes labels, and needs num_classes"),
         ({"start": -1}, "start=-1: must be 0 or more"),
         ({"steps": -1}, "steps=-1: must be 0 or more"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.data.conftest import ROOT
 
@@ -20,7 +21,8 @@ import json, pathlib, sys, time
 
 index, data_dir = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 from dlth_tf import files
-from dlth_tf.data import evaluation_batches, load, train_batches
+from dlth_tf.data import Stream, evaluation_batches, load, train_batches
+from dlth_tf.data.stream import ImageFiles
 import tensorflow as tf
 from tests.data.conftest import RAW, numbered
 
@@ -38,10 +40,15 @@ def shares(dataset, policy=None):
     batches = strategy.experimental_distribute_dataset(dataset)
     return [strategy.experimental_local_results(labels)[0].numpy().tolist() for _, labels in batches]
 
+numbers = numbered(40).labels
+disk = Stream(ImageFiles([str(data_dir / f"{number}.png") for number in numbers]), numbers, numbers, (1, 1, 1), one_size=True)
+streamed = train_batches(disk, batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
 train = train_batches(numbered(40), batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
 print(json.dumps({
     "digits": files.arrays_sha256({"images": test.images, "labels": test.labels}),
     "train": shares(train),
+    "streamed": shares(streamed),
+    "evaluation of a stream": shares(evaluation_batches(disk, normalization=RAW, batch_size=12)),
     "unshared": shares(train, "OFF"),
     "evaluation": shares(evaluation_batches(numbered(40), normalization=RAW, batch_size=12)),
     "alone": [labels.numpy().tolist() for _, labels in train],
@@ -51,7 +58,10 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared")
+    path = tmp_path_factory.mktemp("shared")
+    for number in range(40):
+        (path / f"{number}.png").write_bytes(tf.io.encode_png(np.full((1, 1, 1), number, np.uint8)).numpy())
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +90,9 @@ def test_digits_prepared_twice_at_the_same_moment_are_whole(workers: list[dict[s
     assert [path.name for path in (data_dir / "digits").iterdir() if path.is_dir()] == ["1.0.0"]
 
 
-def test_two_workers_share_every_training_batch(workers: list[dict[str, Any]]) -> None:
-    together = [[*first, *second] for first, second in zip(workers[0]["train"], workers[1]["train"], strict=True)]
+@pytest.mark.parametrize("kind", ["train", "streamed"])
+def test_two_workers_share_every_training_batch(workers: list[dict[str, Any]], kind: str) -> None:
+    together = [[*first, *second] for first, second in zip(workers[0][kind], workers[1][kind], strict=True)]
     assert together == workers[0]["alone"]
 
 
@@ -89,6 +100,7 @@ def test_without_the_shard_policy_they_would_see_the_same_examples(workers: list
     assert workers[0]["unshared"] == workers[1]["unshared"]
 
 
-def test_two_workers_evaluate_every_example_once(workers: list[dict[str, Any]]) -> None:
-    seen = [label for worker in workers for batch in worker["evaluation"] for label in batch]
+@pytest.mark.parametrize("kind", ["evaluation", "evaluation of a stream"])
+def test_two_workers_evaluate_every_example_once(workers: list[dict[str, Any]], kind: str) -> None:
+    seen = [label for worker in workers for batch in worker[kind] for label in batch]
     assert sorted(seen) == np.arange(40).tolist()

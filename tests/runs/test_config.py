@@ -51,6 +51,8 @@ DEFAULTS = {
     "deterministic": False,
     "run_dir": "runs/digits-lenet_300_100-rst-0.98-s0",
     "resume": "auto",
+    "checkpoint_every": "5min",
+    "on_nan": "stop",
     "tensorboard": False,
     "verbosity": 1,
     "export_dir": None,
@@ -105,8 +107,11 @@ REFUSED = [
     ("allocation", "even", "must be one of uniform"),
     ("granularity", "row", "must be one of weight"),
     ("ticket_pick", "best", "must be one of random, magnitude, magnitude_min, magnitude_max"),
-    ("augment", "mixup", "must be one of none, crop_flip"),
-    ("normalization", "imagenet", "must be one of unit, standard, none"),
+    ("augment", "cutmix+mixup", "exclude each other"),
+    ("normalization", "cifar", "must be one of unit, standard"),
+    ("checkpoint_every", "5h", "must be a number of steps (500it), epochs (1ep) or minutes (5min)"),
+    ("checkpoint_every", "0it", "must be a number of steps"),
+    ("on_nan", "ignore", "must be one of stop, rollback"),
     ("precision", "float16", "must be one of float32, float64, mixed_float16, mixed_bfloat16"),
     ("strategy", "tpu", "must be one of auto, one_device, mirrored"),
     ("num_replicas", 2, "needs --strategy=mirrored"),
@@ -273,8 +278,9 @@ def test_json_gives_the_same_configuration_back():
 
 def test_differences_are_of_what_comes_out_and_not_of_where():
     mine = config()
-    elsewhere = dataclasses.replace(mine, data_dir="d", run_dir="r", resume="never", tensorboard=True, verbosity=0, export_dir="e")
-    assert set(WHERE_ONLY) == {"data_dir", "run_dir", "resume", "tensorboard", "verbosity", "export_dir"}
+    where = {"data_dir": "d", "run_dir": "r", "resume": "never", "tensorboard": True, "verbosity": 0, "export_dir": "e"}
+    elsewhere = dataclasses.replace(mine, **where, checkpoint_every="1ep", on_nan="rollback")
+    assert set(WHERE_ONLY) == {*where, "checkpoint_every", "on_nan"}
     assert mine.differences(elsewhere.to_json()) == []
     assert mine.differences(config(seed=3, epochs=2).to_json()) == ["seed is 3 there and 0 here", "epochs is 2ep there and 200ep here"]
     assert "method is None there and rst here" in mine.differences({})

@@ -1,0 +1,53 @@
+"""A batch is a function of seed, stream and step: the same in another process that starts there, for every augmentation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dlth_tf.data import AUGMENTS, DataSet, normalization, train_batches
+from tests.data.conftest import ROOT, random_dataset, random_split
+
+SAMPLES = (*AUGMENTS.names(), "crop_flip+cutout+mixup")
+STEP = 5
+
+CHILD = """
+import json
+from tests.data.test_purity import SAMPLES, STEP, digest
+print(json.dumps({text: digest(text, STEP, 1) for text in SAMPLES}))
+"""
+
+
+def dataset() -> DataSet:
+    return random_dataset(train=random_split(30, (8, 8, 3)), validation=random_split(3, (8, 8, 3)), test=random_split(3, (8, 8, 3)))
+
+
+def digest(augment: str, start: int, steps: int, **changes: object) -> str:
+    """Of the last batch's images and labels."""
+    data = dataset()
+    options = {"batch_size": 6, "seed": 1, "stream": "x", "num_classes": data.num_classes, "normalization": normalization(data), **changes}
+    *_, (images, labels) = train_batches(data.train, augment=augment, start=start, steps=steps, **options).as_numpy_iterator()
+    assert images.dtype == np.float32
+    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> dict[str, str]:
+    found = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("augment", SAMPLES)
+def test_a_fresh_process_makes_the_same_batch(augment: str, elsewhere: dict[str, str]) -> None:
+    assert digest(augment, STEP - 2, 3) == elsewhere[augment]
+
+
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"stream": "y"}, {"augment": "cutout"}, {"start": STEP + 1}])
+def test_another_seed_stream_augmentation_or_step_makes_another(changes: dict[str, object], elsewhere: dict[str, str]) -> None:
+    assert digest(**{"augment": "crop_flip", "start": STEP, "steps": 1, **changes}) != elsewhere["crop_flip"]
