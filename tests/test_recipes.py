@@ -1,0 +1,90 @@
+"""The recipes of the paper's experiments: their numbers, and a quick twin of each that really runs on made-up images."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from absl import flags
+
+from dlth_tf.commands import define_fields
+from dlth_tf.core import staircase
+from dlth_tf.methods import METHODS
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.runner import run
+from tests.data.pictures import jpeg, prepare
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = ("cifar10_resnet56", "cifar100_resnet56", "imagenet200_resnet18")
+
+
+def read(*words: str) -> RunConfig:
+    """The configuration of a command line."""
+    values = flags.FlagValues()
+    define_fields(values, dataclasses.fields(RunConfig))
+    values(["train", *words])
+    return RunConfig(**{field.name: values[field.name].value for field in dataclasses.fields(RunConfig)})
+
+
+@pytest.mark.parametrize("folder", PAPER)
+def test_there_is_a_recipe_for_every_method_and_all_share_their_base(folder, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    configs = {name: read(f"--flagfile=flags/{folder}/{name}.flags") for name in METHODS.names()}
+    assert {name: config.method for name, config in configs.items()} == {name: name for name in METHODS.names()}
+    own = {"method", "sparsity", "allocation", "run_dir", "cycles", "penalty_every", "hold_steps", "round_epochs"}
+    shared = [{key: value for key, value in config.to_json().items() if key not in own} for config in configs.values()]
+    assert all(values == shared[0] for values in shared)
+
+
+def test_the_recipe_of_cifar_is_the_published_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = read("--flagfile=flags/cifar10_resnet56/rst.flags")
+    assert (config.epochs, config.batch_size, config.momentum, config.weight_decay) == ("200ep", 128, 0.9, 5e-4)
+    assert config.rates(1) == ((0.1, 0.01, 0.001), (100, 150))
+    assert (config.transform_lr, config.transform_batch_size) == (0.001, 64)
+    assert staircase(**config.penalty(1), dtype="float32").steps == 89_996  # SEMANTICS: the official one-shot protocol
+    iterative = read("--flagfile=flags/cifar10_resnet56/rst_iter.flags")
+    assert (iterative.cycles, staircase(**iterative.penalty(1), dtype="float32").steps) == (5, 20_000)
+
+
+def made_up(name: str, folder: Path) -> str:
+    """A few small images in the own files of the set that a recipe names."""
+    draw = np.random.default_rng(0)
+    if name.startswith("imagenet"):
+        pictures = [jpeg(colour, 20, 30) for colour in range(0, 256, 16)]
+
+        def photograph(split: str, number: int) -> dict[str, Any]:
+            return {"image": io.BytesIO(pictures[number % 16]), "label": number % 1000, "file_name": f"{split}_{number}.JPEG"}
+
+        return prepare("imagenet2012", folder, {"train": 2000, "validation": 1000}, photograph)
+    features = tfds.builder(name, data_dir=folder).info.features
+    classes = features["label"].num_classes
+
+    def example(split: str, number: int) -> dict[str, Any]:
+        made = {"image": draw.integers(0, 256, (32, 32, 3), dtype=np.uint8), "label": number % classes}
+        return {**{other: "x" if other == "id" else 0 for other in features if other not in made}, **made}
+
+    return prepare(name, folder, {"train": 200, "test": 100}, example)
+
+
+@pytest.mark.parametrize(
+    ("folder", "method"),
+    [
+        ("cifar10_resnet56", "rst"),
+        pytest.param("cifar100_resnet56", "lth_iter", marks=pytest.mark.slow),
+        pytest.param("imagenet200_resnet18", "rst_iter", marks=pytest.mark.slow),
+    ],
+)
+def test_the_quick_twin_of_a_recipe_runs(folder, method, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    data = made_up(folder.split("_")[0], tmp_path / "data")
+    files = [f"--flagfile=flags/{folder}/{name}.flags" for name in (method, "quick")]
+    result = run(read(*files, f"--data_dir={data}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0", "--sparsity=.5"))
+    assert result == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert abs(result["sparsity"]["prunable"] - 0.5) < 1e-3
