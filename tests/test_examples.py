@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    words = shlex.split((ROOT / "examples/own_model_and_data.py").read_text().split('"""')[1].split("\n\n")[1].replace("\\\\\n", ""))
+    lines = [line[2:] for line in (ROOT / "examples/own_model_and_data.py").read_text().splitlines() if line.startswith("# ")]
+    words = shlex.split(lines[0].rstrip("\\") + lines[1])
     assert words[:3] == ["python", "-m", "dlth_tf.train"]
     assert commands.run_command("dlth_tf.train", train.main, [*words[3:], f"--run_dir={tmp_path / 'run'}"]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
