@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dlth_tf.errors import BadInput
+from dlth_tf.models import keras_cv_backbone
 from dlth_tf.registry import Registry, import_path, is_path
 
-MODELS = Registry("model", {"lenet_300_100": "dlth_tf.models.lenet:lenet_300_100", "lenet5": "dlth_tf.models.lenet:lenet5"})
+FAMILIES = {  # file -> the networks in it
+    "lenet": ("lenet_300_100", "lenet5"),
+    "mlp": ("mlp_7_linear", "mlp_7_relu"),
+    "cifar_resnet": ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+    "resnet": ("resnet18", "resnet34", "resnet50"),
+    "wide_resnet": ("wrn_16_2", "wrn_22_2", "wrn_28_10"),
+    "vgg": ("vgg11", "vgg13", "vgg16", "vgg19"),
+    "mobilenet": ("mobilenet_v1", "mobilenet_v2"),
+}
+MODELS = Registry("model", {name: f"dlth_tf.models.{family}:{name}" for family, names in FAMILIES.items() for name in names})
 
 
 def check_name(name: str) -> str:
-    """Returns `name` if it is registered or has the form of a dotted path; raises BadInput otherwise."""
+    """Returns `name` if it is registered, a keras-cv backbone, or has the form of a dotted path; raises BadInput otherwise.
+
+    Imports neither TensorFlow nor keras-cv.
+    """
+    if keras_cv_backbone.is_name(name):
+        return keras_cv_backbone.check_name(name)
     return name if is_path(name) else MODELS.check(name)
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    """The function (image_shape, classes, **arguments) -> model of this name."""
+    if keras_cv_backbone.is_name(name):
+        return partial(keras_cv_backbone.build, keras_cv_backbone.check_name(name))
+    return import_path(name, "model") if is_path(name) else MODELS.load(name)
 
 
 def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, arguments: Mapping[str, Any] | None = None) -> Any:
     """Builds a network with fresh weights that are a pure function of (seed, layer name, weight).
 
     Args:
-      name: a registered name, or "package.module:function" of a function (image_shape, classes, **arguments) -> model.
+      name: a registered name, "keras_cv:NAME", or "package.module:function" of a function (image_shape, classes, **arguments) -> model.
       image_shape: (height, width, channels).
       classes: number of outputs; the model's output are logits.
       seed: of the initial weights.
@@ -38,8 +61,7 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
     # Only for what initialisers and layers draw by themselves (dropout, a user's own code); see fresh_weights for the rest.
     tf.keras.utils.set_random_seed(integer_seed(seed, "model"))
     try:
-        builder = import_path(name, "model") if is_path(name) else MODELS.load(name)
-        model = builder(image_shape, classes, **(arguments or {}))
+        model = _builder(name)(image_shape, classes, **(arguments or {}))
         _check_shapes(name, model, image_shape, classes)
     except BadInput:
         raise

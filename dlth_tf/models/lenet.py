@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from dlth_tf.models.parts import image_input, scaled
+
 layers = tf.keras.layers
 
 
@@ -18,7 +20,7 @@ def lenet_300_100(image_shape: tuple[int, ...], classes: int, width: float = 1.0
     x = inputs = tf.keras.Input(image_shape, name="image")
     x = layers.Flatten(name="flatten")(x)
     for name, units in (("fc1", 300), ("fc2", 100)):
-        x = layers.Dense(_scaled(units, width), activation="relu", kernel_initializer="glorot_normal", name=name)(x)
+        x = layers.Dense(scaled(units, width), activation="relu", kernel_initializer="glorot_normal", name=name)(x)
     return tf.keras.Model(inputs, layers.Dense(classes, kernel_initializer="glorot_normal", name="fc3")(x), name="lenet_300_100")
 
 
@@ -33,17 +35,13 @@ def lenet5(image_shape: tuple[int, int, int], classes: int, width: float = 1.0) 
       width: multiplies the channels and hidden sizes.
     """
     init = {"kernel_initializer": "glorot_normal"}
-    x = inputs = tf.keras.Input(image_shape, name="image")
-    x = layers.Conv2D(_scaled(6, width), 5, padding="same", activation="relu", name="conv1", **init)(x)
+    x = inputs = image_input("lenet5", image_shape, least=4)
+    x = layers.Conv2D(scaled(6, width), 5, padding="same", activation="relu", name="conv1", **init)(x)
     x = layers.MaxPooling2D(name="pool1")(x)
     padding = "valid" if min(image_shape[:2]) >= 14 else "same"
-    x = layers.Conv2D(_scaled(16, width), 5, padding=padding, activation="relu", name="conv2", **init)(x)
+    x = layers.Conv2D(scaled(16, width), 5, padding=padding, activation="relu", name="conv2", **init)(x)
     x = layers.MaxPooling2D(name="pool2")(x)
     x = layers.Flatten(name="flatten")(x)
     for name, units in (("fc1", 120), ("fc2", 84)):
-        x = layers.Dense(_scaled(units, width), activation="relu", name=name, **init)(x)
+        x = layers.Dense(scaled(units, width), activation="relu", name=name, **init)(x)
     return tf.keras.Model(inputs, layers.Dense(classes, name="fc3", **init)(x), name="lenet5")
-
-
-def _scaled(size: int, width: float) -> int:
-    return max(1, round(size * width))

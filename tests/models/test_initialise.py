@@ -76,6 +76,21 @@ def test_models_inside_models_are_drawn_too():
     assert not any(np.array_equal(first[name], other[name]) for name in ("inside/kernel", "outside/kernel"))
 
 
+def test_kernels_whose_initialiser_has_a_shorter_name_are_drawn_too():
+    def model() -> tf.keras.Model:
+        x = inputs = tf.keras.Input((5, 5, 3))
+        x = layers.DepthwiseConv2D(3, name="depthwise")(x)
+        return tf.keras.Model(inputs, layers.SeparableConv2D(2, 3, name="separable")(x))
+
+    tf.keras.utils.set_random_seed(1)
+    first = drawn(model(), 0)
+    tf.keras.utils.set_random_seed(2)
+    assert same(first, drawn(model(), 0))
+    other = drawn(model(), 1)
+    kernels = ["depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
+    assert not any(np.array_equal(first[name], other[name]) for name in kernels)
+
+
 def test_weights_without_an_initialiser_of_their_own_stay():
     class Scale(layers.Layer):
         def build(self, shape):

@@ -1,0 +1,114 @@
+"""Backbones of keras-cv by name, "keras_cv:NAME", with average pooling and a dense layer on top.
+
+keras-cv's own named classes fetch their configuration from a server. Here the papers' configurations are handed to its
+general classes instead, so that nothing is downloaded. Offered are the backbones that are made of stock Keras layers alone;
+the others hold their convolutions inside layers of keras-cv's own, where tf-mot does not see them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from dlth_tf.errors import BadInput
+
+PREFIX = "keras_cv:"
+
+# He et al., CVPR 2016, table 1 (and ECCV 2016 for V2): the blocks of each stage.
+_RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# Huang et al., CVPR 2017, table 1: the layers of each dense block.
+_DENSENETS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
+# Tan and Le, ICML 2019, table 1 (Lite: the same without squeeze and excitation), and width and depth of each size.
+_EFFICIENTNET = {
+    "stackwise_kernel_sizes": (3, 3, 5, 3, 5, 5, 3),
+    "stackwise_num_repeats": (1, 2, 2, 3, 3, 4, 1),
+    "stackwise_input_filters": (32, 16, 24, 40, 80, 112, 192),
+    "stackwise_output_filters": (16, 24, 40, 80, 112, 192, 320),
+    "stackwise_expansion_ratios": (1, 6, 6, 6, 6, 6, 6),
+    "stackwise_strides": (1, 2, 2, 2, 1, 2, 1),
+    "drop_connect_rate": 0.0,  # what a dropout layer draws depends on where a run was stopped and resumed
+}
+_SIZES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8), (1.6, 2.2), (1.8, 2.6), (2.0, 3.1))
+
+
+def _resnet(blocks: tuple[int, ...], block_type: str) -> dict[str, Any]:
+    filters, strides = (64, 128, 256, 512), (1, 2, 2, 2)
+    return {"stackwise_filters": filters, "stackwise_blocks": blocks, "stackwise_strides": strides, "block_type": block_type}
+
+
+def _efficientnet(width: float, depth: float, **others: Any) -> dict[str, Any]:
+    return {**_EFFICIENTNET, "width_coefficient": width, "depth_coefficient": depth, **others}
+
+
+# The name of a class in keras_cv.models -> the general class, and what it is called with.
+BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
+    **{
+        f"ResNet{depth}{version}Backbone": (
+            f"ResNet{version}Backbone",
+            _resnet(blocks, "basic_block" if depth < 50 else "block"),
+        )
+        for version in ("", "V2")
+        for depth, blocks in _RESNETS.items()
+    },
+    **{f"DenseNet{depth}Backbone": ("DenseNetBackbone", {"stackwise_num_repeats": layers}) for depth, layers in _DENSENETS.items()},
+    **{
+        f"EfficientNetV1B{number}Backbone": (
+            "EfficientNetV1Backbone",
+            _efficientnet(*size, stackwise_squeeze_and_excite_ratios=(0.25,) * 7),
+        )
+        for number, size in enumerate(_SIZES)
+    },
+    **{f"EfficientNetLiteB{number}Backbone": ("EfficientNetLiteBackbone", _efficientnet(*size)) for number, size in enumerate(_SIZES[:5])},
+}
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` has the form "keras_cv:NAME"."""
+    return name.startswith(PREFIX)
+
+
+def check_name(name: str) -> str:
+    """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with all there are otherwise."""
+    if name.removeprefix(PREFIX) not in BACKBONES:
+        raise BadInput("model", name, f"no such backbone; there are {', '.join(PREFIX + known for known in BACKBONES)}")
+    return name
+
+
+def build(name: str, image_shape: tuple[int, ...], classes: int, **arguments: Any) -> Any:
+    """A backbone with random weights, global average pooling "pool" and the logits "fc", as one flat model.
+
+    Args:
+      name: "keras_cv:NAME", one of `BACKBONES`.
+      image_shape: (height, width, channels), at least 17x17.
+      classes: number of logits.
+      **arguments: of keras-cv's general class (`stackwise_filters`, `width_coefficient`, ...), in place of the paper's.
+
+    Raises:
+      BadInput: unknown name, or images too small.
+      TypeError: an argument that the class does not take.
+    """
+    import tensorflow as tf
+
+    from dlth_tf.models.parts import classifier, image_input
+
+    general, published = BACKBONES[check_name(name).removeprefix(PREFIX)]
+    inputs = image_input(name, image_shape, least=17)
+    options = {"include_rescaling": False, **published, **arguments}
+    backbone = getattr(_import_keras_cv().models, general)(input_shape=image_shape, input_tensor=inputs, **options)
+    return tf.keras.Model(inputs, classifier(backbone.output, classes), name=name.replace(":", "_"))
+
+
+def _import_keras_cv() -> ModuleType:
+    """keras-cv on the Keras that `tf.keras` is, and without a word.
+
+    It imports "tensorflow.keras" by that name, which in a process that imported TensorFlow before dlth_tf finds Keras 3,
+    whatever `tf.keras` is; and it announces its backend on standard output, where a command's own output goes.
+    """
+    sys.modules["tensorflow.keras"] = importlib.import_module("tf_keras.api._v2.keras")  # where TensorFlow itself finds Keras 2
+    with contextlib.redirect_stdout(io.StringIO()):
+        return importlib.import_module("keras_cv")

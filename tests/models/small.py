@@ -1,0 +1,34 @@
+"""Every network in a small form, for tests that need no more: which images and arguments."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import tensorflow as tf
+
+from dlth_tf import models
+from dlth_tf.models import FAMILIES
+
+_SMALL: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
+    "lenet": ((8, 8, 1), {}),
+    "mlp": ((8, 8, 1), {}),
+    "cifar_resnet": ((8, 8, 3), {"width": 0.25}),
+    "resnet": ((8, 8, 3), {"width": 0.125, "stem": "cifar"}),
+    "wide_resnet": ((8, 8, 3), {"width": 0.25}),
+    "vgg": ((17, 17, 3), {"width": 0.125}),
+    "mobilenet": ((8, 8, 3), {"width": 0.25, "stem": "cifar"}),
+}
+SMALL = {name: _SMALL[family] for family, names in FAMILIES.items() for name in names}
+ONE_OF_EACH = ("lenet5", "mlp_7_linear", "mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v1", "mobilenet_v2")
+
+
+@functools.cache
+def unchanged(name: str) -> tf.keras.Model:
+    """The small form with seed 0, built once: for tests that change nothing in it."""
+    return small(name)
+
+
+def small(name: str, seed: int = 0, classes: int = 7, **arguments: Any) -> tf.keras.Model:
+    shape, own = SMALL[name]
+    return models.build(name, shape, classes, seed, {**own, **arguments})
