@@ -44,10 +44,10 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: venv  ## every method on a small data set: table, plots, report, and an export of the transformed ticket
+demo: venv  ## four methods on a small data set: an export of the transformed ticket, table, plots, verdict and report
 	$(PY) -m dlth_tf.sweep --flagfile=flags/digits/demo.flags
-	$(PY) -m dlth_tf.report --sweep_dir=runs/demo
 	$(PY) -m dlth_tf.export --sweep_dir=runs/demo --method=rst --export_dir=saved_models/demo --overwrite
+	$(PY) -m dlth_tf.report --sweep_dir=runs/demo
 
 test: venv  ## the fast tests
 	$(PYTEST) -m "not slow and not faults" tests

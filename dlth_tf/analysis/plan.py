@@ -49,17 +49,31 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
         raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error}") from None
 
 
-def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[PlannedRun, ...]:
+@dataclass(frozen=True)
+class MissingRun:
+    """A planned run without a result: its directory relative to the sweep's, and whether there is a trace of it."""
+
+    run_dir: str
+    begun: bool
+
+    @property
+    def state(self) -> str:
+        """What is known of it, in words: a run that failed leaves what a running one leaves."""
+        return "begun: failed, stopped or still running" if self.begun else "not begun"
+
+
+def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
     """The planned runs that have no `result.json` yet, in the plan's order.
 
     Raises:
       BadInput: `plan.json` is there and cannot be used.
     """
-    return tuple(run for run in read_plan(sweep_dir).runs if not (Path(sweep_dir) / run.run_dir / "result.json").is_file())
+    found = ((run, Path(sweep_dir) / run.run_dir) for run in read_plan(sweep_dir).runs)
+    return tuple(MissingRun(run.run_dir, path.exists()) for run, path in found if not (path / "result.json").is_file())
 
 
-def read_json(root: Path, path: Path) -> dict[str, Any]:
-    """The JSON object in `path`, which lies under the sweep directory `root`.
+def read_json(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:
+    """The JSON object in `path`, which lies under the directory `root` that the flag `thing` named.
 
     Raises:
       BadInput: the file cannot be read, or is no JSON object.
@@ -67,11 +81,11 @@ def read_json(root: Path, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise BadInput("sweep_dir", root, f"{path.relative_to(root)} cannot be read ({error.strerror})") from None
+        raise BadInput(thing, root, f"{path.relative_to(root)} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput("sweep_dir", root, f"{path.relative_to(root)} is not JSON ({error})") from None
+        raise BadInput(thing, root, f"{path.relative_to(root)} is not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise BadInput("sweep_dir", root, f"{path.relative_to(root)} is no JSON object but a {type(value).__name__}")
+        raise BadInput(thing, root, f"{path.relative_to(root)} is no JSON object but a {type(value).__name__}")
     return value
 
 

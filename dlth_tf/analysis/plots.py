@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import os
 import textwrap
 
 import matplotlib
@@ -12,99 +10,142 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
+from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
 from dlth_tf.analysis.results import setting
-from dlth_tf.analysis.tables import percent, summary
-from dlth_tf.files import write_atomic
+from dlth_tf.analysis.scales import accuracy_axis, label_sparsities, plain_log_ticks, sparsity_position
 
 # Okabe and Ito's palette for colour-blind readers, without its yellow (too pale on white); black comes first, for the reference
 # line. Seven colours and nine markers have no common divisor, so the first 63 methods all look different.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-_STYLE = {
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
+COSTS = {
+    "images_seen": "images seen in training",
+    "training_macs_theoretical": "multiply-adds of training, if a removed weight cost nothing",
 }
+_ACCURACY = "test accuracy, %"
 
 
-def accuracy_vs_sparsity(results: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Draws test accuracy against sparsity as a PNG: one line per method, the spread over seeds, every seed as a faint dot.
+def accuracy_vs_sparsity(results: pd.DataFrame) -> bytes:
+    """Test accuracy against sparsity as a PNG: every seed a faint dot, one line per method through the medians.
 
-    Sparsities are spaced by the logarithm of what is kept, so that 90, 95, 98 and 99 % stand well apart. A method that never
-    removes anything is a dashed horizontal line.
+    Medians and an axis by the logarithm of the error: one seed that stays at chance level neither drags the line of its method
+    along nor squeezes the others together. A method that never removes anything is a dashed horizontal line.
 
     Args:
       results: what `read_results` gives.
-      path: where the picture goes; it appears whole or not at all.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
         axes = figure.add_subplot()
-        _draw(axes, results)
-        bars = "" if results.groupby(["method", "sparsity"]).size().max() == 1 else " (bars: ± one standard deviation)"
-        axes.set_title(", ".join(setting(results)) + bars, wrap=True)
+        draw_sparsity(axes, results)
+        axes.set_title(_title(results), wrap=True)
         axes.set_xlabel("weights removed")
-        axes.set_ylabel("test accuracy after the last epoch, %")
+        axes.set_ylabel(_ACCURACY)
         axes.grid(axis="y", color="0.92")
-        figure.legend(*_legend(axes, results), loc="outside right upper")
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=160, metadata={"Software": None})
-    write_atomic(path, picture.getvalue())
+        add_legend(figure, *legend(axes, results))
+        return png(figure)
 
 
-def _draw(axes: Axes, results: pd.DataFrame) -> None:
-    cells = summary(results)
+def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
+    """Test accuracy against two costs, on logarithmic axes, as a PNG: a median per method and sparsity, larger where more is removed.
+
+    Args:
+      results: what `read_results` gives.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+        panels = figure.subplots(len(COSTS), 1)
+        for axes, (column, label) in zip(panels, COSTS.items(), strict=True):
+            draw_cost(axes, results, column)
+            axes.set_xlabel(label)
+            axes.set_ylabel(_ACCURACY)
+            axes.grid(color="0.92")
+        panels[0].set_title(f"{', '.join(setting(results))}; the larger, the more is removed", wrap=True)
+        add_legend(figure, *legend(panels[0], results))
+        return png(figure)
+
+
+def medians(results: pd.DataFrame) -> pd.DataFrame:
+    """Columns method, sparsity, accuracy (percent, median over seeds) and the costs (means over seeds), in the order of `results`."""
+    groups = results.groupby(["method", "sparsity"], sort=False)
+    return groups[list(COSTS)].mean().assign(accuracy=100 * groups["test_accuracy_last"].median()).reset_index()
+
+
+def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
+    """Draws the lines, dots and both axes of `accuracy_vs_sparsity`."""
+    looks, cells = _looks(results), medians(results)
     lines = list(cells.loc[cells["sparsity"] > 0, "method"].unique())
-    on_line = cells["method"].isin(lines)
-    colours = itertools.cycle(_COLOURS)
-    for reference in cells.loc[~on_line].itertuples():
-        axes.axhline(100 * reference.test_mean, label=reference.method, color=next(colours), linestyle=(0, (5, 3)), linewidth=1.2)
-    sparsities = np.unique(cells.loc[on_line, "sparsity"])
-    gap = np.diff(_position(sparsities)).min(initial=0.3)
-    for place, (method, marker) in enumerate(zip(lines, itertools.cycle(_MARKERS), strict=False)):
-        # Error bars of different methods at one sparsity stand beside each other: on top of each other none can be read.
+    for reference in cells.loc[~cells["method"].isin(lines)].itertuples():
+        axes.axhline(reference.accuracy, label=reference.method, color=looks[reference.method][0], linestyle=(0, (5, 3)), linewidth=1.2)
+    sparsities = np.unique(cells.loc[cells["method"].isin(lines), "sparsity"])
+    gap = np.diff(sparsity_position(sparsities)).min(initial=0.3)
+    for place, method in enumerate(lines):
+        # Seeds of different methods at one sparsity stand beside each other: on top of each other none can be read.
         shift = 0.35 * gap * ((place + 0.5) / len(lines) - 0.5)
-        _draw_line(axes, results.loc[results["method"] == method], shift, next(colours), marker)
-    _label_sparsities(axes, sparsities)
+        _draw_line(axes, cells[cells["method"] == method], results[results["method"] == method], shift, looks[method])
+    label_sparsities(axes, sparsities)
     axes.margins(x=0.06)
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, -2), min(top, 102))  # a wide error bar reaches beyond what an accuracy can be
+    accuracy_axis(axes, 100 * results["test_accuracy_last"].to_numpy())
 
 
-def _draw_line(axes: Axes, runs: pd.DataFrame, shift: float, colour: str, marker: str) -> None:
-    cells = summary(runs)
-    x, y = _position(cells["sparsity"]) + shift, 100 * cells["test_mean"]
-    axes.plot(x, y, label=runs["method"].iloc[0], color=colour, marker=marker, linewidth=1.4, markersize=5.5)
-    axes.errorbar(x, y, 100 * cells["test_std"].fillna(0), fmt="none", ecolor=colour, elinewidth=1.2, capsize=2)
-    seeds = _position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"]
-    axes.scatter(*seeds, color=colour, s=12, alpha=0.35, linewidths=0, zorder=3)
+def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
+    """Draws one panel of `accuracy_vs_cost`: the lines of a method lead from its lowest sparsity to its highest."""
+    looks, cells = _looks(results), medians(results)
+    cells = cells[cells[column] > 0]  # a cost of nothing has no place on a logarithmic axis
+    shifts = _beside_each_other(cells, column)
+    levels = sorted(results["sparsity"].unique())
+    for method, points in cells.groupby("method", sort=False):
+        colour, marker = looks[method]
+        x = points[column] * shifts[method]
+        axes.plot(x, points["accuracy"], color=colour, linewidth=1, alpha=0.6)
+        sizes = [22 + 60 * levels.index(sparsity) / max(1, len(levels) - 1) for sparsity in points["sparsity"]]
+        axes.scatter(x, points["accuracy"], s=sizes, color=colour, marker=marker, alpha=0.85, linewidths=0)
+        axes.plot([], [], color=colour, marker=marker, markersize=5.5, linewidth=1, label=method)
+    _cost_axis(axes, cells[column])
+    accuracy_axis(axes, medians(results)["accuracy"].to_numpy())
 
 
-def _label_sparsities(axes: Axes, sparsities: np.ndarray) -> None:
-    """A tick for every sparsity, and its label where it does not run into the one to its right."""
-    positions = _position(sparsities)
-    room = 0.09 * np.ptp(positions) if len(positions) else 0
-    labels: list[str] = []
-    last = np.inf
-    for position, sparsity in zip(positions[::-1], sparsities[::-1], strict=True):
-        fits = last - position >= room
-        labels.insert(0, percent(sparsity) if fits else "")
-        last = position if fits else last
-    axes.set_xticks(positions, labels)
-
-
-def _legend(axes: Axes, results: pd.DataFrame) -> tuple[list, list[str]]:
+def legend(axes: Axes, results: pd.DataFrame) -> tuple[list, list[str]]:
     """Handles and labels from top to bottom as the lines end at the right, which is where the eye compares them."""
-    ends = summary(results).sort_values("sparsity").groupby("method")["test_mean"].last()
+    ends = medians(results).sort_values("sparsity").groupby("method")["accuracy"].last()
     pairs = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda pair: -ends[pair[1]])
     return [handle for handle, _ in pairs], [textwrap.fill(label, 24) for _, label in pairs]
 
 
-def _position(sparsity: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-    return -np.log10(1 - sparsity)
+def _draw_line(axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, shift: float, look: tuple[str, str]) -> None:
+    colour, marker = look
+    x = sparsity_position(cells["sparsity"]) + shift
+    axes.plot(x, cells["accuracy"], label=runs["method"].iloc[0], color=colour, marker=marker, linewidth=1.4, markersize=5.5)
+    seeds = sparsity_position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"]
+    axes.scatter(*seeds, color=colour, s=14, alpha=0.4, linewidths=0, zorder=3)
+
+
+def _looks(results: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Method -> (colour, marker), the same in every picture; methods that remove nothing come first, and so are black."""
+    highest = results.groupby("method", sort=False)["sparsity"].max()
+    names = [*highest.index[highest == 0], *highest.index[highest > 0]]
+    return dict(zip(names, zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS)), strict=False))
+
+
+def _beside_each_other(cells: pd.DataFrame, column: str) -> dict[str, float]:
+    """Method -> the factor by which its marks are shifted, so that methods of the same cost do not cover each other; 1 if alone."""
+    costs = np.log10(cells.groupby("method", sort=False)[column].mean())
+    step = 0.018 * max(np.ptp(costs), 1.0) if len(costs) else 0.0
+    groups = costs.groupby(costs.round(2))  # alike within 2 %
+    return dict(10 ** (step * (groups.cumcount() - (groups.transform("size") - 1) / 2)))
+
+
+def _cost_axis(axes: Axes, values: pd.Series) -> None:
+    """Room at both ends, at least a factor of four in all, so that a single cost is not stretched to nonsense."""
+    low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
+    room = max(2.0, (high / low) ** 0.06)
+    axes.set_xscale("log")
+    axes.set_xlim(low / room, high * room)
+    plain_log_ticks(axes.xaxis, low, high, EngFormatter())
+
+
+def _title(results: pd.DataFrame) -> str:
+    dataset, model, seeds = setting(results)
+    return f"{dataset}, {model}, {seeds}" + ("" if seeds == "1 seed" else " (dots: seeds, lines: medians)")

@@ -89,7 +89,7 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
       BadInput: there is no complete run, a result cannot be used, or two results cannot stand in one table.
     """
     root = Path(sweep_dir)
-    rows = [_read_run(root, path) for path in sorted(root.glob("*/result.json"))]
+    rows = [read_result(root, path) for path in sorted(root.glob("*/result.json"))]
     if not rows:
         raise BadInput("sweep_dir", sweep_dir, "holds no complete run (a directory with a result.json)")
     planned = read_plan(root).methods
@@ -107,8 +107,13 @@ def setting(results: pd.DataFrame) -> tuple[str, str, str]:
     return results["dataset"].iloc[0], results["model"].iloc[0], f"{number} seed{'s' if most > 1 else ''}"
 
 
-def _read_run(root: Path, path: Path) -> dict[str, Any]:
-    result = read_json(root, path)
+def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:
+    """One row of `read_results`, from the `result.json` at `path`, under the directory `root` that the flag `thing` named.
+
+    Raises:
+      BadInput: the file cannot be read, or holds a value that cannot be.
+    """
+    result = read_json(root, path, thing)
     row = {}
     for column, (key, check) in _COLUMNS.items():
         value = _look_up(result, key)
@@ -116,9 +121,7 @@ def _read_run(root: Path, path: Path) -> dict[str, Any]:
             row[column] = check(value)
         except ValueError as error:
             found = "missing" if value is None else reprlib.repr(value)
-            raise BadInput(
-                "sweep_dir", root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}"
-            ) from None
+            raise BadInput(thing, root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}") from None
     return row | {"run_dir": path.parent.name}
 
 

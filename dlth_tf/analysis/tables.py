@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,15 @@ _ABSENT = "–"
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """What both tables show: cells are (text, whether it is among the best of its column)."""
+class Grid:
+    """What every form of the table shows.
+
+    Attributes:
+      header: of the columns.
+      rows: a method, and its cells as (text, whether it is among the best of its column).
+      title: what is measured on what.
+      notes: how to read it.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]
@@ -68,20 +76,25 @@ def among_best(cells: pd.DataFrame) -> pd.Series:
 
 def markdown_table(results: pd.DataFrame) -> str:
     """Test accuracy in percent as a Markdown table, best cells bold, with the notes needed to read it below."""
-    grid = _grid(results)
-    lines = [grid.header, ("---", *["---:"] * (len(grid.header) - 1))]
-    lines += [(_escape(method), *(f"**{text}**" if best else text for text, best in cells)) for method, cells in grid.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{_escape(grid.title)}. {grid.notes}\n"
+    shown = grid(results)
+    rows = [(method, *(f"**{text}**" if best else text for text, best in cells)) for method, cells in shown.rows]
+    return f"{markdown(shown.header, rows)}\n{_escape(shown.title)}. {shown.notes}\n"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its first column to the left and the others to the right."""
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *([_escape(cell) for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def console_table(results: pd.DataFrame) -> Table:
     """The content of `markdown_table` for the console."""
-    grid = _grid(results)
-    table = Table(title=Text(grid.title), caption=Text(grid.notes), caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(grid.header[0], overflow="fold")  # a narrow console breaks what does not fit, and cuts nothing off
-    for name in grid.header[1:]:
+    shown = grid(results)
+    table = Table(title=Text(shown.title), caption=Text(shown.notes), caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(shown.header[0], overflow="fold")  # a narrow console breaks what does not fit, and cuts nothing off
+    for name in shown.header[1:]:
         table.add_column(Text(name, justify="right"), justify="right", overflow="fold")
-    for method, cells in grid.rows:
+    for method, cells in shown.rows:
         # A count of seeds goes on a line of its own, so that a usual table fits into 80 columns.
         table.add_row(Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells))
     return table
@@ -96,13 +109,14 @@ def percent(fraction: float) -> str:
     return f"{round(100 * fraction, 4):g} %"
 
 
-def _grid(results: pd.DataFrame) -> _Grid:
+def grid(results: pd.DataFrame) -> Grid:
+    """Method against sparsity: mean and spread of the test accuracy in percent, and what is among the best."""
     cells = summary(results)
     cells["best"] = pd.concat([among_best(column) for _, column in cells.groupby("sparsity")])
     sparsities, methods = sorted(cells["sparsity"].unique()), cells["method"].unique()
     most = cells["n"].max()
     texts = {(cell.method, cell.sparsity): (_cell_text(cell, most), cell.best) for cell in cells.itertuples()}
-    return _Grid(
+    return Grid(
         header=("method", *("dense" if sparsity == 0 else percent(sparsity) for sparsity in sparsities)),
         rows=tuple((method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities)) for method in methods),
         title="Test accuracy in percent: {}, {}, {}".format(*setting(results)),

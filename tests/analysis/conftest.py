@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dlth_tf.core import Ticket
+
 Run = tuple[str, float, int, float]  # method, sparsity, seed, test accuracy after the last epoch
 WriteSweep = Callable[..., Path]
 
@@ -37,6 +39,28 @@ def make_result(method: str, sparsity: float, seed: int, accuracy: float) -> dic
     }
 
 
+def make_config(run: tuple[str, float, int], test_images: int = 500) -> dict[str, Any]:
+    config = {"method": run[0], "sparsity": run[1], "seed": run[2], "run_dir": f"runs/{run_name(*run)}", "lr": 0.1, "augment": None}
+    return {
+        "config": config,
+        "data": {"examples": {"train": 1097, "validation": 200, "test": test_images}},
+        "versions": {"python": "3.11.7", "numpy": "2.4.6"},
+        "git_commit": "c0ffee",
+        "command": ["/home/me/dlth_tf/sweep.py", "--methods=rst,lth", "--model_args={}"],
+    }
+
+
+def write_run(root: Path, history: str, masks: dict[str, Any], **changed: Any) -> Path:
+    """A directory of one run, with a history.csv and a ticket.npz; `changed` are values of its result's "test"."""
+    root.mkdir()
+    result = make_result("rst", 0.9, 0, 0.9)
+    result["test"] |= changed
+    (root / "result.json").write_text(json.dumps(result))
+    (root / "history.csv").write_text(history)
+    Ticket.from_masks(masks).save(root / "ticket.npz")
+    return root
+
+
 def run_name(method: str, sparsity: float, seed: int) -> str:
     return f"{method}-{sparsity:g}-s{seed}"
 
@@ -48,15 +72,22 @@ def seeds(method: str, sparsity: float, *accuracies: float) -> list[Run]:
 
 @pytest.fixture
 def write_sweep(tmp_path: Path) -> WriteSweep:
-    """Writes a directory per run; and a plan of these and of the runs in `missing`, if its order of methods is given."""
+    """Writes a directory per run (with `configs`, a config.json each); and, given the order of methods, a plan with `missing` too."""
 
-    def write(runs: Iterable[Run], methods: Sequence[str] | None = None, missing: Iterable[tuple[str, float, int]] = ()) -> Path:
+    def write(
+        runs: Iterable[Run],
+        methods: Sequence[str] | None = None,
+        missing: Iterable[tuple[str, float, int]] = (),
+        configs: bool = False,
+    ) -> Path:
         root = tmp_path / "sweep"
         root.mkdir()
         runs = list(runs)
         for run in runs:
             (root / run_name(*run[:3])).mkdir()
             (root / run_name(*run[:3]) / "result.json").write_text(json.dumps(make_result(*run)))
+            if configs:
+                (root / run_name(*run[:3]) / "config.json").write_text(json.dumps(make_config(run[:3])))
         if methods is not None:
             planned = [run[:3] for run in runs] + list(missing)
             entries = [{"run_dir": run_name(*run), **dict(zip(("method", "sparsity", "seed"), run, strict=True))} for run in planned]

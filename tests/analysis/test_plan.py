@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dlth_tf.analysis.plan import Plan, PlannedRun, missing_runs, read_plan
+from dlth_tf.analysis.plan import MissingRun, Plan, missing_runs, read_plan
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import WriteSweep, seeds
 
@@ -14,7 +14,7 @@ RUN = {"run_dir": "rst-0.9-s1", "method": "rst", "sparsity": 0.9, "seed": 1}
 def test_missing_runs_are_named_in_the_order_of_the_plan(write_sweep: WriteSweep) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9), methods=["rst", "dense"], missing=[("rst", 0.9, 1), ("dense", 0, 0)])
     (root / "rst-0.9-s1").mkdir()  # begun, not complete
-    assert missing_runs(root) == (PlannedRun("rst-0.9-s1", "rst", 0.9, 1), PlannedRun("dense-0-s0", "dense", 0.0, 0))
+    assert missing_runs(root) == (MissingRun("rst-0.9-s1", begun=True), MissingRun("dense-0-s0", begun=False))
 
 
 def test_nothing_is_missing_when_every_planned_run_is_complete(write_sweep: WriteSweep) -> None:

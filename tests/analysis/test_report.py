@@ -1,42 +1,49 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from dlth_tf import report
-from dlth_tf.analysis.report import write_report
+from dlth_tf.analysis import report
+from dlth_tf.analysis.report import FILES, write_report
 from dlth_tf.analysis.results import read_results
-from dlth_tf.commands import run_command
 from dlth_tf.errors import BadInput
-from tests.analysis.conftest import WriteSweep, seeds
+from tests.analysis.conftest import Run, WriteSweep, seeds
 
 RUNS = [*seeds("dense", 0.0, 0.98, 0.981), *seeds("rst", 0.9, 0.1 + 0.2, 1 / 3), *seeds("lth", 0.9, 0.91, 0.9)]
-FILES = {"results.csv", "table.md", "accuracy_vs_sparsity.png"}
+ODD: dict[str, list[Run]] = {
+    "one seed": [*seeds("rst", 0.9, 0.9), *seeds("lth", 0.9, 0.9), *seeds("scratch", 0.9, 0.8)],
+    "only dense": seeds("dense", 0.0, 0.98, 0.97),
+    "no rst": [*seeds("lth", 0.9, 0.9, 0.91), *seeds("scratch", 0.9, 0.8, 0.82)],
+    "no winning ticket": [*seeds("rst", 0.9, 0.9, 0.91), *seeds("scratch", 0.9, 0.8, 0.82)],
+    "half finished": [*seeds("rst", 0.9, 0.9, 0.91, 0.93), *seeds("rst", 0.98, 0.8), *seeds("lth", 0.9, 0.9), *seeds("scratch", 0.98, 0.1)],
+    "methods nobody knows": [*seeds("rigl", 0.9, 0.9), *seeds("mine", 0.5, 0.9), *seeds("rst", 0.9, 1.0, 1.0)],
+}
 
 
 def written(root: Path) -> set[str]:
     return {path.name for path in root.iterdir() if path.is_file() and path.name != "plan.json"}
 
 
-def call(*argv: str) -> int:
-    return run_command("dlth_tf.report", report.main, argv)
-
-
 def test_the_csv_gives_back_every_number(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS)
-    back = pd.read_csv(write_report(root).results_csv, float_precision="round_trip")
+    back = pd.read_csv(write_report(root).root / "results.csv", float_precision="round_trip")
     pd.testing.assert_frame_equal(back, read_results(root), check_exact=True)
 
 
-def test_the_report_names_its_files_and_writes_no_others(write_sweep: WriteSweep) -> None:
-    root = write_sweep(RUNS, methods=["dense", "rst", "lth"])
+@pytest.mark.parametrize("runs", ODD.values(), ids=ODD)
+def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(write_sweep: WriteSweep, runs: list[Run]) -> None:
+    root = write_sweep(runs, configs=True)
     made = write_report(root)
-    assert written(root) == FILES == {path.name for path in (made.results_csv, made.table_md, made.plot)}
-    assert made.table_md.read_text() == made.table and made.missing == ()
+    assert written(root) == set(FILES)
+    verdict = json.loads((root / "verdict.json").read_text())
+    assert verdict["sentences"] == list(made.sentences) and verdict["test_images"] == 500
+    assert len(verdict["verdicts"]) == len({run[1] for run in runs if run[0] == "rst"})
+    for sentence in made.sentences:
+        assert f"- {sentence}\n" in (root / "table.md").read_text() and f"<li>{sentence}</li>" in (root / "report.html").read_text()
 
 
 def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) -> None:
@@ -45,59 +52,84 @@ def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) 
     assert first == second
 
 
-def test_missing_runs_stand_under_the_table(write_sweep: WriteSweep) -> None:
+def test_the_margin_is_heard(write_sweep: WriteSweep) -> None:
+    root = write_sweep([*seeds("rst", 0.9, 0.9, 0.902, 0.904), *seeds("lth", 0.9, 0.9, 0.9, 0.9)], configs=True)
+    assert "equivalent to the winning ticket (lth) within 0.6 points" in write_report(root, margin=0.6).sentences[0]
+    assert "nor shown equivalent to it within 0.4 points" in write_report(root, margin=0.4).sentences[0]
+
+
+def test_missing_runs_are_named_with_what_is_known_of_them(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS, methods=["rst"], missing=[("rst", 0.9, 2), ("rst", 0.9, 3)])
-    assert write_report(root).table_md.read_text().endswith("\n\nMissing (2): rst-0.9-s2, rst-0.9-s3.\n")
+    (root / "rst-0.9-s2").mkdir()
+    words = "Missing (2): rst-0.9-s2 (begun: failed, stopped or still running), rst-0.9-s3 (not begun)."
+    made = write_report(root)
+    assert made.missing_sentence == words and f"\n{words}\n" in (root / "table.md").read_text()
+    page = (root / "report.html").read_text()
+    assert "<li>rst-0.9-s2: begun: failed" in page and "<li>rst-0.9-s3: not begun</li>" in page
+    assert "2 planned runs have no result" in page
 
 
-def test_bad_input_leaves_the_directory_untouched(write_sweep: WriteSweep) -> None:
+def test_nothing_is_said_of_missing_runs_where_none_are(write_sweep: WriteSweep) -> None:
+    root = write_sweep(RUNS, methods=["rst"])
+    assert write_report(root).missing_sentence == ""
+    assert not any(word in (root / name).read_text() for word in ("Missing", "without a result") for name in ("table.md", "report.html"))
+
+
+@pytest.mark.parametrize(("file", "text"), [("plan.json", "{"), ("rst-0.9-s0/result.json", "[]"), ("rst-0.9-s0/config.json", "{")])
+def test_bad_input_leaves_the_directory_untouched(write_sweep: WriteSweep, file: str, text: str) -> None:
     root = write_sweep(RUNS)
-    (root / "plan.json").write_text("{")
-    with pytest.raises(BadInput, match=r"plan.json is not JSON"):
+    (root / file).write_text(text)
+    with pytest.raises(BadInput, match=file):
         write_report(root)
     assert written(root) == set()
 
 
-def test_the_command_prints_the_table_what_is_missing_and_where_the_files_are(write_sweep: WriteSweep, capsys) -> None:
-    root = write_sweep(RUNS, methods=["rst", "lth", "dense"], missing=[("rst", 0.9, 2)])
-    assert call(f"--sweep_dir={root}") == 0
-    out = capsys.readouterr().out
-    assert "90.5 ± 0.7" in out and "\nMissing (1): rst-0.9-s2.\n" in out
-    assert all(f"{root}/{name}" in out for name in FILES) and written(root) == FILES
-
-
-@pytest.mark.parametrize(
-    ("argv", "line"),
-    [
-        ([], "dlth_tf.report: --sweep_dir=: must name the directory that a sweep wrote"),
-        (["--sweep_dir=nowhere"], "dlth_tf.report: --sweep_dir=nowhere: holds no complete run (a directory with a result.json)"),
-        (["nowhere"], "dlth_tf.report: nowhere: only flags are allowed, in the form --name=value"),
-        (["--sweepdir=x"], "dlth_tf.report: Unknown command line flag 'sweepdir'"),
-    ],
-)
-def test_a_bad_command_line_is_one_line_and_exit_code_2(argv: list[str], line: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert call(*argv) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith(line) and captured.err.count("\n") == 1 and captured.out == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_help_names_the_flag_and_exits_0(capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        report.main(["--help"])
-    assert stop.value.code == 0 and "--sweep_dir" in capsys.readouterr().out
-
-
-def test_the_command_runs_without_tensorflow(write_sweep: WriteSweep) -> None:
+def test_a_bad_margin_leaves_the_directory_untouched(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS)
-    code = (
-        f"import sys, dlth_tf.report as r; r.main(['--sweep_dir={root}']); print({{'tensorflow', 'tf_keras', 'pandas'}} & {{*sys.modules}})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("{'pandas'}\n") and done.stderr == ""
+    with pytest.raises(BadInput, match=r"^margin=0: must be above 0"):
+        write_report(root, margin=0)
+    assert written(root) == set()
 
 
-def test_the_module_exits_with_the_command_s_code(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "dlth_tf.report", f"--sweep_dir={tmp_path}"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "holds no complete run" in done.stderr
+def test_a_directory_that_cannot_be_written_to_is_one_sentence(write_sweep: WriteSweep, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    root = write_sweep(RUNS)
+    monkeypatch.setattr(report.files, "write_atomic", full)
+    with pytest.raises(BadInput, match=r"^sweep_dir=.*: cannot be written to \(No space left on device\)$"):
+        write_report(root)
+
+
+def test_the_page_shows_table_pictures_cost_settings_and_environment(write_sweep: WriteSweep) -> None:
+    root = write_sweep(RUNS, configs=True)
+    write_report(root)
+    page = (root / "report.html").read_text()
+    assert re.findall(r"<h2>(.*?)</h2>", page) == ["Verdict", "Test accuracy, %", "Cost", "Configuration", "Environment"]
+    assert "<strong>90.5 ± 0.7</strong>" in page and page.count("<img ") == page.count('alt="') == 2
+    for words in (
+        "6,400",
+        "1.50 M",
+        '<th scope="row">lr</th><td>0.1</td>',
+        "3.11.7",
+        "c0ffee",
+        "python -m dlth_tf.sweep --methods=rst,lth",
+    ):
+        assert words in page
+    assert "run_dir" not in page
+
+
+def test_the_pictures_are_told_in_words(write_sweep: WriteSweep) -> None:
+    root = write_sweep(RUNS)
+    write_report(root)
+    first, second = re.findall(r'alt="(.*?)"', (root / "report.html").read_text())
+    assert "lth: 90.5 % at 90 % removed" in first and "Images seen: dense 6,400, lth 6,400" in second
+
+
+def test_names_from_outside_are_escaped(write_sweep: WriteSweep, tmp_path: Path) -> None:
+    root = write_sweep(RUNS)
+    for path in root.glob("*/result.json"):
+        path.write_text(path.read_text().replace('"mlp"', '"<script>m</script>"'))
+    write_report(root)
+    page = (root / "report.html").read_text()
+    assert "&lt;script&gt;m" in page and "<script" not in page

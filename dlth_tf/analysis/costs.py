@@ -1,0 +1,58 @@
+"""What every method cost beside the accuracy that it bought."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dlth_tf.analysis.tables import percent, summary
+
+HEADER = ("method", "removed", "test accuracy, %", "images seen", "multiply-adds, dense", "multiply-adds, sparse", "wall time")
+NOTES = (
+    "Means over seeds, of everything that a run trains. Multiply-adds are those of training, three times the forward pass; dense: as if "
+    "nothing were removed; sparse: as they would be if a removed weight cost nothing, which is a count and no measurement of speed. Wall "
+    "time is that of the machine that ran it, with whatever else it was doing."
+)
+_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
+    """One row of text per method and sparsity under `HEADER`, in the order of `results` (what `read_results` gives)."""
+    means = results.groupby(["method", "sparsity"], sort=False, as_index=False).mean(numeric_only=True)
+    cells = means.assign(test_mean=summary(results)["test_mean"])  # the very number of the other table: sums may round otherwise
+    return [
+        (
+            row.method,
+            percent(row.sparsity) if row.sparsity else "nothing",
+            f"{100 * row.test_mean:.1f}",
+            f"{row.images_seen:,.0f}",
+            amount(row.training_macs_dense),
+            amount(row.training_macs_theoretical),
+            duration(row.wall_seconds),
+        )
+        for row in cells.itertuples()
+    ]
+
+
+def amount(value: float) -> str:
+    """A large number with three digits and a prefix.
+
+    >>> amount(9_831_168_000), amount(950), amount(999_999)
+    ('9.83 G', '950', '1.00 M')
+    """
+    if value < 999.5:
+        return f"{value:.0f}"
+    scale, prefix = next(pair for pair in _PREFIXES if value >= 0.9995 * pair[0])
+    scaled = value / scale
+    return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {prefix}"
+
+
+def duration(seconds: float) -> str:
+    """A time as it is spoken.
+
+    >>> duration(3.24), duration(754), duration(40_000), duration(400_000)
+    ('3.2 s', '12.6 min', '11.1 h', '4.6 d')
+    """
+    for scale, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * scale:
+            return f"{seconds / scale:.1f} {unit}"
+    return f"{seconds:.1f} s"

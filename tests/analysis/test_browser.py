@@ -1,0 +1,75 @@
+"""The pages as a browser lays them out."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlth_tf.analysis.report import write_report
+from dlth_tf.analysis.run_page import write_run_report
+from tests.analysis.conftest import WriteSweep, seeds, write_run
+from tests.analysis.test_run_page import CONV
+from tests.analysis.test_run_record import NEW
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the page out")
+METHODS = ("scratch", "lth", "a_method_with_a_rather_long_name", "rst")
+WRAPPER = """<!DOCTYPE html><html style="color-scheme: light dark"><body>
+<iframe id="page" style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
+<script>addEventListener("load", () => {{
+  const page = document.getElementById("page").contentDocument, root = page.documentElement, body = getComputedStyle(page.body);
+  document.body.dataset.measured = JSON.stringify({{
+    needs: root.scrollWidth, has: root.clientWidth, back: body.backgroundColor, text: body.color,
+    pictures: [...page.images].map(image => image.naturalWidth * image.alt.length),
+    scrolling: [...page.querySelectorAll(".scroll")].some(box => box.scrollWidth > box.clientWidth) }}) }})</script>"""
+
+
+def measured(page: str, folder: Path, width: int, *flags: str) -> dict[str, Any]:
+    """What a frame of that width measures of the page; a window of Chromium's own cannot be as narrow as a phone."""
+    frame = folder / "frame.html"
+    frame.write_text(WRAPPER.format(width=width, page=html.escape(page)))
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/profile", *flags]
+    done = subprocess.run([*words, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout).group(1)))
+
+
+@pytest.fixture
+def sweep_page(write_sweep: WriteSweep) -> str:
+    runs = [run for s in (0.9, 0.95, 0.98, 0.99) for method in METHODS for run in seeds(method, s, 0.9, 0.91, 0.1)]
+    made = write_report(write_sweep(runs, methods=METHODS, missing=[("rst", 0.999, 0)], configs=True))
+    return (made.root / "report.html").read_text()
+
+
+def test_a_sweep_s_page_fits_a_phone_and_only_its_tables_scroll(sweep_page: str, tmp_path: Path) -> None:
+    found = measured(sweep_page, tmp_path, 390)
+    assert found["needs"] <= found["has"] == 390 and found["scrolling"]
+    assert len(found["pictures"]) == 2 and all(found["pictures"])
+
+
+def test_a_sweep_s_page_fits_a_desktop_in_the_dark(sweep_page: str, tmp_path: Path) -> None:
+    found = measured(sweep_page, tmp_path, 1280, "--blink-settings=preferredColorScheme=0")
+    assert found["needs"] <= found["has"] == 1280 and not found["scrolling"]
+    assert _brightness(found["back"]) < 60 < 180 < _brightness(found["text"])
+
+
+def test_a_run_s_page_fits_a_phone_in_the_light(tmp_path: Path) -> None:
+    made = write_run_report(write_run(tmp_path / "run", NEW, CONV))
+    found = measured(made.page.read_text(), tmp_path, 390)
+    assert found["needs"] <= found["has"] == 390 and len(found["pictures"]) == 2 and all(found["pictures"])
+    assert _brightness(found["text"]) < 60 < 180 < _brightness(found["back"])
+
+
+def test_a_page_that_is_too_wide_would_be_found(tmp_path: Path) -> None:
+    found = measured("<!DOCTYPE html><body><p style='width: 900px'>too wide", tmp_path, 390)
+    assert found["needs"] > found["has"]
+
+
+def _brightness(colour: str) -> float:
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
