@@ -22,6 +22,8 @@ def _select_legacy_keras() -> None:
             "TensorFlow is in this process with Keras 3, and dlth_tf needs Keras 2 (tf_keras): import dlth_tf before tensorflow, "
             "or set the environment variable TF_USE_LEGACY_KERAS=1 before Python starts."
         )
+    if tensorflow is not None:  # whose import name tensorflow.keras (keras-cv uses it) would still find Keras 3
+        sys.modules["tensorflow.keras"] = importlib.import_module("tf_keras.api._v2.keras")
 
 
 _select_legacy_keras()

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+HALF_WRITTEN = ".part"  # how names end of files that are being written, or were when their process was killed
 MAX_HEADER_BYTES = 4096  # of one array in an .npz; NumPy's own are 128 for plain arrays
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Writes `data` beside `path`, flushes it to the disk, and renames it into place."""
     path = Path(path)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=HALF_WRITTEN)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -33,6 +34,19 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
         raise
+
+
+def is_half_written(path: Path) -> bool:
+    """Whether this is a file that `write_atomic` had begun when its process was killed."""
+    return path.name.startswith(".") and path.name.endswith(HALF_WRITTEN)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Takes away what killed processes had begun to write in `folder`; only for whoever alone writes there."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if is_half_written(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -16,8 +16,8 @@ _requested = threading.Event()
 _can_wait = threading.Event()
 
 
-class Stopped(Exception):
-    """The run was asked to stop, and can go on later."""
+class Stopped(BaseException):
+    """The run was asked to stop, and can go on later; no Exception, so that nobody takes it for a failure of what was interrupted."""
 
 
 def requested() -> bool:
@@ -58,6 +58,7 @@ def stop_on_signals() -> Iterator[None]:
         writing.close()  # ends the watcher
         watcher.join()
         reading.close()
+        _requested.clear()  # whoever trains next in this process was not asked to stop
 
 
 def _raise_outside(number: int, frame: object) -> None:
@@ -66,13 +67,21 @@ def _raise_outside(number: int, frame: object) -> None:
 
 
 def _watch(reading: socket.socket) -> None:
-    count = 0
+    count, timer = 0, threading.Timer(PATIENCE, _leave, ["a training step takes too long to wait for it"])
+    timer.daemon = True
     while data := reading.recv(64):
         count += sum(byte in (signal.SIGTERM, signal.SIGINT) for byte in data)
         if count and not _requested.is_set():
             _requested.set()
-            timer = threading.Timer(PATIENCE, os._exit, [STOPPED])
-            timer.daemon = True
             timer.start()
         if count > 1:
-            os._exit(STOPPED)
+            _leave("a second signal came")
+    timer.cancel()
+
+
+def _leave(why: str) -> None:
+    """Ends the process at once; the main thread may be inside TensorFlow, so nothing of Python's own way to end is used."""
+    line = f"stopped without another checkpoint, because {why}: run the same command again to go on from the last one\n"
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode())
+    os._exit(STOPPED)

@@ -18,3 +18,18 @@ def test_train_step_prints_a_ratio_for_every_variant():
     assert done.returncode == 0, done.stderr
     for variant in ("dense", "dense again", "stock tf-mot", "rst", "finetune"):
         assert f"\n{variant} " in done.stdout
+
+
+def test_masks_prints_time_and_memory_of_every_case():
+    done = subprocess.run([sys.executable, "benchmarks/masks.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "2.0 million weights in 54 kernels" in done.stdout
+    for allocation in ("uniform", "erk", "global"):
+        lines = [line for line in done.stdout.splitlines() if allocation in line.split()]
+        assert len(lines) == 2 and all(line.count(" to ") == 3 for line in lines)
+
+
+def test_the_kernels_of_the_masks_benchmark_are_those_of_resnet_50():
+    code = "import math, masks; s = masks.kernels(); print(len(s), sum(map(math.prod, s.values())), s['stage4_3_conv2/kernel'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=60)
+    assert done.stdout == "54 25502912 (3, 3, 512, 512)\n", done.stderr

@@ -46,6 +46,15 @@ def test_a_command_of_the_readme_is_accepted(command, monkeypatch, capsys):
     assert done.value.code == 0 and all(f"--{word[2:].split('=')[0]}" in capsys.readouterr().out + "--flagfile" for word in words[3:4])
 
 
+def test_every_callback_of_the_table_exists_and_takes_what_stands_there(tmp_path):
+    from dlth_tf import callbacks
+
+    calls = re.findall(r"^\| `(\w+\(.*?\))` \|", README, re.M)
+    assert {call.split("(")[0] for call in calls} == set(callbacks.__all__) - {"KeepMask", "RSTPenalty"}  # those two are in the snippet
+    for call in calls:
+        assert eval(call, {**{name: getattr(callbacks, name) for name in callbacks.__all__}, "log_dir": str(tmp_path)})
+
+
 def test_a_command_with_a_flag_that_does_not_exist_is_not_accepted():
     from dlth_tf import commands, train
 

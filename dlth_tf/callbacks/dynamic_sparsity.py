@@ -25,7 +25,8 @@ class DynamicSparsity(ChangingMask):
     those that are not kept grow, with f(t) = fraction / 2 * (1 + cos(pi t / stop)). `grow="gradient"` takes the largest
     |gradient| (RigL, Evci et al., ICML 2020, arXiv:1911.11134), `grow="random"` any (SET, Mocanu et al., Nature
     Communications 2018). Grown weights start at zero with zero optimizer slots; a step that exchanges updates nothing else
-    (but Keras' decoupled weight decay, of AdamW for one, acts before every step). The number of weights of every tensor never changes. `core.drop_and_grow` is the same in NumPy.
+    (but Keras' decoupled weight decay, of AdamW for one, acts before every step). The number of weights of every tensor
+    never changes. `core.drop_and_grow` is the same in NumPy.
 
     Args:
       grow: "gradient" or "random".

@@ -9,7 +9,7 @@ from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
 
 from dlth_tf import masking
 from dlth_tf.callbacks.changing_mask import ChangingMask, positive
-from dlth_tf.core import kept_groups
+from dlth_tf.core import exact, kept_groups
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.changing import Change, GradualMask
 from dlth_tf.masking.grouped import Grouped
@@ -47,7 +47,7 @@ class GradualMagnitude(ChangingMask):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        self.sparsity, self.every = sparsity, positive("every", every)
+        self.sparsity, self.every = float(exact(sparsity)), positive("every", every)
         self.begin = begin if begin is None else positive("begin", begin)
         self.end = end if end is None else positive("end", end)
         self.allocation, self.granularity, self.dense_layers = allocation, granularity, dense_layers
@@ -81,7 +81,10 @@ class GradualMagnitude(ChangingMask):
 
     def _check_length(self, end: int, last: int) -> None:
         total = self.total_steps()
-        if total is not None and last > total:
+        if total is None:
+            return
+        total += int(masking.inner_optimizer(self.model).iterations.numpy())  # if it goes on with an interrupted fit
+        if last > total:
             raise BadInput("end", end, f"is too late: the last pruning is at step {last}, and this fit ends after {total}")
 
     def share(self, step: int, begin: int, end: int) -> float:

@@ -32,7 +32,7 @@ def window_within_reach(method: str, published: int, epochs: int, last_epoch: in
     >>> window_within_reach("early_bird", 5, 160, 81), window_within_reach("early_bird", 5, 4, 3)
     (5, 2)
     """
-    window = published if last_epoch >= published else max(2, epochs // SHARE)
+    window = published if last_epoch >= published else max(2, min(published, epochs // SHARE))
     if window < published:
         logging.getLogger("dlth_tf").info(
             "%s: %d masks are compared instead of %d, for this short run has %d epochs", method, window, published, epochs

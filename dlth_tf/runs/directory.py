@@ -17,6 +17,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
 LOCK = ".lock"
+IN_EVERY_RESULT = ("sparsity", "test", "phases", "weights_sha256")
 PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "keras-cv")
 
 
@@ -49,7 +50,10 @@ class RunDirectory:
             if any(path.name != LOCK and not files.is_half_written(path) for path in self.path.iterdir()):
                 raise BadInput("run_dir", self.path, "holds other files and no config.json: name an empty or new directory")
             return
-        differences = config.differences(read_json(self.config, "run_dir").get("config", {}))
+        there = read_json(self.config, "run_dir").get("config")
+        if not isinstance(there, dict):
+            raise BadInput("run_dir", self.path, "its config.json does not say which configuration it is of")
+        differences = config.differences(there)
         if differences:
             raise BadInput("run_dir", self.path, f"holds a run of another configuration: {'; '.join(differences)}")
         if config.resume == "never" and not self.result.exists():
@@ -57,7 +61,13 @@ class RunDirectory:
 
     def complete_result(self) -> dict[str, Any] | None:
         """The result of a complete run, or None."""
-        return read_json(self.result, "run_dir") if self.result.exists() else None
+        if not self.result.exists():
+            return None
+        result = read_json(self.result, "run_dir")
+        missing = [name for name in IN_EVERY_RESULT if name not in result]
+        if missing:
+            raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
+        return result
 
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.

@@ -47,4 +47,5 @@ def _assign(model: tf.keras.Model, arrays: dict[str, np.ndarray]) -> None:
         if arrays[name].shape != tuple(variable.shape):
             raise ValueError(f"{name} has shape {list(arrays[name].shape)} there and {list(variable.shape)} here")
     for name, variable in weights.items():
-        variable.assign(arrays[name].astype(variable.dtype.as_numpy_dtype))
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+            variable.assign(arrays[name].astype(variable.dtype.as_numpy_dtype))

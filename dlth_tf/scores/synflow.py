@@ -18,7 +18,7 @@ class SynapticFlow:
 
     R is the sum of the outputs for one image of ones, batch norm in inference mode. The network is copied in float64,
     since R is a product over layers and leaves float32's range in deep networks. A subclassed model, or one with such a
-    model inside, cannot be copied so: it lends itself to each scoring and gets its weights back.
+    model or numbers of another dtype inside, cannot be copied so: it lends itself to each scoring and gets its weights back.
 
     Args:
       model: gives logits; wrapped or not.
@@ -68,11 +68,17 @@ class SynapticFlow:
 
 
 def can_be_copied(model: tf.keras.Model) -> bool:
-    """Whether the graph of a model, and of every model inside it, is known."""
+    """Whether the graph of a model, and of every model inside it, is known and holds no numbers of its own dtype ("2.0 * x")."""
     import tensorflow as tf
 
-    known = isinstance(model, tf.keras.Sequential) or model._is_graph_network
-    return known and all(can_be_copied(layer) for layer in model.layers if isinstance(layer, tf.keras.Model))
+    def fits(layer: tf.keras.layers.Layer) -> bool:
+        if isinstance(layer, tf.keras.Model):
+            return can_be_copied(layer)
+        operations = layer._inbound_nodes if type(layer).__name__ == "TFOpLambda" else []
+        held = tf.nest.flatten([(node.call_args, node.call_kwargs) for node in operations])
+        return not any(isinstance(value, tf.Tensor) and value.dtype.is_floating for value in held)
+
+    return (isinstance(model, tf.keras.Sequential) or model._is_graph_network) and all(map(fits, model.layers))
 
 
 def in_float64(model: tf.keras.Model) -> tuple[tf.keras.Model, dict[int, tf.Variable]]:

@@ -1,0 +1,85 @@
+"""Starts real runs in processes of their own, and says how they ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dlth_tf.runs import runner
+from tests.faults.driver import Fault
+from tests.runs import tiny
+
+KILLED, STOPPED, DONE, FAILED, BAD_INPUT = -signal.SIGKILL, 75, 0, 1, 2
+PATIENCE = 280  # seconds for one process on a machine that has other things to do
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int
+    out: list[str]
+    err: list[str]
+
+    @property
+    def steps(self) -> int:
+        """How many steps it made, if it was not killed."""
+        return next(int(line.split()[1]) for line in self.out if line.startswith("made "))
+
+
+def command(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> list[str]:
+    flags = tiny.tiny_flags(method, run_dir, **{"checkpoint_every": "3it", "verbosity": 1, **changes})
+    return [sys.executable, "-m", "tests.faults.driver", fault.to_json() if fault else "{}", *flags]
+
+
+def start(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> subprocess.Popen[str]:
+    """Starts a run and does not wait for it."""
+    words, pipe = command(fault, method, run_dir, **changes), subprocess.PIPE
+    return subprocess.Popen(words, cwd=tiny.ROOT, env=tiny.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    """Waits."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    return Ended(process.returncode, out.splitlines(), err.splitlines())
+
+
+def run(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> Ended:
+    """Starts a run and waits for its end."""
+    return ended(start(fault, method, run_dir, **changes))
+
+
+def reached(process: subprocess.Popen[str], line: str) -> None:
+    """Waits until the process says `line`."""
+    said = []
+    for found in process.stdout:
+        said.append(found)
+        if found.strip() == line:
+            return
+    raise AssertionError(f"never said {line!r}: {said} {process.stderr.read()}")
+
+
+def outcome(run_dir: Path) -> dict[str, Any]:
+    """What must not depend on interruptions: result.json with its digest, history and ticket, all but how long something took."""
+    result = json.loads((run_dir / "result.json").read_text())
+    del result["cost"]["wall_seconds"]
+    for phase in result["phases"]:
+        del phase["seconds"]
+    history = pd.read_csv(run_dir / "history.csv").drop(columns="seconds").to_dict("records")
+    return {**result, "history": history, "ticket": (run_dir / "ticket.npz").read_bytes()}
+
+
+def uninterrupted(method: str, run_dir: Path, **changes: Any) -> dict[str, Any]:
+    """The outcome of the same run in this process, with nothing in its way."""
+    runner.run(tiny.tiny(method, run_dir, **{"checkpoint_every": "3it", **changes}))
+    return outcome(run_dir)

@@ -1,0 +1,124 @@
+"""What a process does when it is asked to stop: real signals to small processes, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlth_tf import stopping
+
+ROOT = Path(__file__).resolve().parents[1]
+START = """
+import os, signal, sys, threading, time
+from dlth_tf import stopping
+def ask(name): os.kill(os.getpid(), signal.Signals[name])
+"""
+
+
+def ended(code: str, timeout: float = 60) -> tuple[int, str, str]:
+    """Exit code, stdout and the last line of stderr of a script."""
+    done = subprocess.run([sys.executable, "-c", START + code], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return done.returncode, done.stdout.strip(), (done.stderr.splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_outside_of_training_a_signal_raises_at_once(name):
+    code = f"""
+try:
+    with stopping.stop_on_signals():
+        ask("{name}")
+        print("went on")
+except stopping.Stopped as stopped:
+    print(stopped)
+"""
+    assert ended(code) == (0, f"stopped by {name}", "")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_inside_of_training_a_signal_is_only_noted(name):
+    code = f"""
+with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+    print(stopping.requested())
+    ask("{name}")
+    while not stopping.requested(): time.sleep(.01)
+    print("noted")
+"""
+    assert ended(code) == (0, "False\nnoted", "")
+
+
+def test_a_signal_is_noted_while_the_main_thread_runs_no_python():
+    """The main thread waits in C, and is only woken by whoever saw the request."""
+    code = """
+with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+    reading, writing = os.pipe()
+    def tell():
+        ask("SIGTERM")
+        while not stopping.requested(): time.sleep(.01)
+        os.write(writing, b"x")
+    threading.Thread(target=tell).start()
+    print(os.read(reading, 1))
+"""
+    assert ended(code) == (0, "b'x'", "")
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_a_second_signal_ends_the_process_at_once(second):
+    code = f"""
+with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+    ask("SIGTERM")
+    while not stopping.requested(): time.sleep(.01)
+    ask("{second}")
+    time.sleep(60)
+"""
+    assert ended(code)[::2] == (75, "stopped without another checkpoint, because a second signal came: " + AGAIN)
+
+
+AGAIN = "run the same command again to go on from the last one"
+
+
+def test_patience_ends_the_process_in_the_middle_of_a_step():
+    code = """
+stopping.PATIENCE = .2
+with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+    ask("SIGTERM")
+    time.sleep(60)
+"""
+    assert ended(code)[::2] == (75, "stopped without another checkpoint, because a training step takes too long to wait for it: " + AGAIN)
+
+
+def test_whoever_stopped_in_time_is_left_alone_afterwards():
+    """Neither the patience nor the request of one run reaches what the process does next."""
+    code = """
+stopping.PATIENCE = .3
+for _ in range(2):
+    with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+        print(stopping.requested())
+        ask("SIGTERM")
+        while not stopping.requested(): time.sleep(.01)
+time.sleep(1)
+print(stopping.requested())
+"""
+    assert ended(code) == (0, "False\nFalse\nFalse", "")
+
+
+def test_nobody_takes_it_for_a_failure_of_what_was_interrupted():
+    assert issubclass(stopping.Stopped, BaseException) and not issubclass(stopping.Stopped, Exception)
+
+
+def test_other_signals_and_the_handlers_from_before_are_left_alone():
+    seen: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, frame: seen.append(number)) for number in (signal.SIGUSR1, signal.SIGTERM)}
+    try:
+        with stopping.stop_on_signals():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert seen == [signal.SIGUSR1] and not stopping.requested()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGUSR1, signal.SIGTERM] and not stopping.requested()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
