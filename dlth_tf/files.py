@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 def is_half_written(path: Path) -> bool:
     """Whether this is a file that `write_atomic` had begun when its process was killed."""
-    return path.name.startswith(".") and path.name.endswith(HALF_WRITTEN)
+    return re.fullmatch(rf"\..+\.[a-z0-9_]{{8}}{re.escape(HALF_WRITTEN)}", path.name) is not None
 
 
 def remove_half_written(folder: Path) -> None:

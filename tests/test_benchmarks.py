@@ -33,3 +33,11 @@ def test_the_kernels_of_the_masks_benchmark_are_those_of_resnet_50():
     code = "import math, masks; s = masks.kernels(); print(len(s), sum(map(math.prod, s.values())), s['stage4_3_conv2/kernel'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=60)
     assert done.stdout == "54 25502912 (3, 3, 512, 512)\n", done.stderr
+
+
+def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
+    done = subprocess.run([sys.executable, "benchmarks/checkpoint.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for name, weights in (("lenet_300_100", "266,610"), ("resnet20", "269,722")):
+        (line,) = (line for line in done.stdout.splitlines() if name in line.split())
+        assert weights in line and "%" in line and line.count(" to ") == 2

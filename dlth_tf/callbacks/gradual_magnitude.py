@@ -25,7 +25,7 @@ class GradualMagnitude(ChangingMask):
     Args:
       sparsity: fraction removed at the end, at least 0 and below 1.
       begin: first optimizer step that prunes, at least 1; None: at a quarter of this `fit`.
-      end: optimizer step at which the schedule has reached the whole sparsity; None: three quarters of this `fit`.
+      end: optimizer step at which the schedule has reached the whole sparsity; None: half of this `fit`.
       every: optimizer steps from one pruning to the next.
       allocation: as in `dlth_tf.random_ticket`, but "global".
       granularity: as in `dlth_tf.random_ticket`, but n:m.
@@ -59,7 +59,7 @@ class GradualMagnitude(ChangingMask):
         elif (total := self.total_steps()) is None:
             raise BadInput("end", self.end, "must be given in steps, and begin too, since the length of the data is not known")
         else:
-            begin, end = self.begin or max(1, total // 4), self.end or max(1, total * 3 // 4)
+            begin, end = self.begin or max(1, total // 4), self.end or max(1, total // 2)
         if end < begin:
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end

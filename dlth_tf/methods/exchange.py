@@ -11,11 +11,12 @@ from dlth_tf.methods.phase import Phase, Recipe
 from dlth_tf.methods.training import finetune
 
 EVERY, STOP = 100, 0.75  # steps, and share of the training (Evci et al., ICML 2020, section 3 and appendix)
+LEAST = 5  # steps; a step that exchanges weights trains none
 
 
 def exchanged_while_trained(recipe: Recipe, method: str, grow: str) -> Phase:
     """A full training of a random ticket; every 100 steps up to 75 % of it the smallest weights are exchanged for others."""
-    every = within_reach(method, EVERY, recipe.train_steps)
+    every = within_reach(method, EVERY, recipe.train_steps, LEAST)
 
     def exchange() -> list[callbacks.DynamicSparsity]:
         stop, granularity = max(1, int(STOP * recipe.train_steps)), recipe.ticket_options["granularity"]

@@ -8,12 +8,12 @@ EVERY = 100  # steps, tf-mot's own default
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """One training of the dense network, whose smallest weights go step by step from a quarter to three quarters of it.
+    """One training of the dense network, whose smallest weights go step by step from a quarter to half of it.
 
     s(t) = s_f (1 - (1 - (t - t0) / (t1 - t0))^3), tf-mot's PolynomialDecay; where it begins and ends is our choice: so the
-    network has learned something before, and has time to recover at the smaller learning rates after.
+    network has learned something before, and the default learning rates become small only when the last weights have gone.
     """
-    begin, end = max(1, recipe.train_steps // 4), max(1, recipe.train_steps * 3 // 4)
+    begin, end = max(1, recipe.train_steps // 4), max(1, recipe.train_steps // 2)
     every = within_reach("gmp", EVERY, recipe.train_steps)
 
     def prune() -> list[callbacks.GradualMagnitude]:

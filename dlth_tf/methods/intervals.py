@@ -7,21 +7,22 @@ import logging
 SHARE = 20
 
 
-def within_reach(method: str, published: int, steps: int) -> int:
+def within_reach(method: str, published: int, steps: int, least: int = 1) -> int:
     """The steps from one change of the mask to the next: as published, but at most a twentieth of the run.
 
     Args:
       method: named in the log.
       published: the interval of the paper, in optimizer steps.
       steps: of the whole training.
+      least: never less than this; more than 1 where a step that changes the mask trains nothing.
 
     >>> within_reach("rigl", 100, 78_000), within_reach("rigl", 100, 160)
     (100, 8)
     """
-    interval = min(published, max(1, steps // SHARE))
+    interval = min(published, max(least, steps // SHARE))
     if interval < published:
         logging.getLogger("dlth_tf").info(
-            "%s: the mask changes every %d steps instead of every %d, a twentieth of this short run", method, interval, published
+            "%s: in this short run of %d steps the mask changes every %d steps instead of every %d", method, steps, interval, published
         )
     return interval
 
@@ -35,6 +36,6 @@ def window_within_reach(method: str, published: int, epochs: int, last_epoch: in
     window = published if last_epoch >= published else max(2, min(published, epochs // SHARE))
     if window < published:
         logging.getLogger("dlth_tf").info(
-            "%s: %d masks are compared instead of %d, for this short run has %d epochs", method, window, published, epochs
+            "%s: in this short run %d masks are compared instead of %d (epochs: %d)", method, window, published, epochs
         )
     return window

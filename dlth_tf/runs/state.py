@@ -12,6 +12,7 @@ from dlth_tf import masking
 from dlth_tf.errors import BadInput
 
 Arrays = dict[str, np.ndarray]
+OF_THE_NETWORK = ("weight", "mask", "ticket", "random")
 
 
 def network_state(model: tf.keras.Model) -> Arrays:
@@ -36,8 +37,9 @@ def restore_network(model: tf.keras.Model, arrays: Mapping[str, np.ndarray]) -> 
     }
     generators = _generators(model)
     expected |= {f"random/{number}": tuple(state.shape) for number, state in enumerate(generators)}
-    for name, shape in expected.items():
-        if name not in arrays or arrays[name].shape != shape:
+    given = {name: value.shape for name, value in arrays.items() if name.split("/")[0] in OF_THE_NETWORK}
+    for name in sorted(expected.keys() | given.keys()):
+        if given.get(name) != expected.get(name):
             raise BadInput("run_dir", name, "its checkpoint is not one of this network")
     for name, variable in weights.items():
         variable.assign(arrays[f"weight/{name}"])

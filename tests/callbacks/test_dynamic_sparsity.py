@@ -180,7 +180,7 @@ def test_data_of_unknown_length_give_the_same_exchanges():
     assert equal(outcome(unknown), plain()) and not equal(plain(), plain("random"))
 
 
-@pytest.mark.parametrize("grow", ["gradient", "random"])
+@pytest.mark.parametrize("grow", ["gradient", pytest.param("random", marks=pytest.mark.slow)])
 def test_xla_keeps_the_counts_and_by_gradient_the_very_masks(grow):
     assert equal(outcome(grow=grow, jit_compile=True), plain(grow), atol=1e-6) == (grow == "gradient"), (
         "XLA draws other random numbers from the same seed"

@@ -136,7 +136,9 @@ def test_running_statistics_are_rewound():
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps_per_execution": 3}, {"data": unknown_length(STEPS)}, {"jit_compile": True}], ids=["3 steps", "unknown", "jit"]
+    "options",
+    [{"steps_per_execution": 3}, {"data": unknown_length(STEPS)}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)],
+    ids=["3 steps", "unknown", "jit"],
 )
 def test_other_ways_to_run_give_the_same(options):
     imp = IMP(0.8, 2, 2, 5)

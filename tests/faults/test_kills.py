@@ -40,8 +40,8 @@ def check(faults: list[Fault], method: str, tmp_path: Path, **changes: Any) -> N
 
 
 def test_rst_survives_three_kills(tmp_path):
-    faults = [in_phase("transform", 5), WHILE_WRITING[1], Fault(EPOCH_END, given="finetune")]
-    check(faults, "rst", tmp_path, steps_per_execution=1)
+    half_removed = Fault("os:unlink", given="000001.json", when="after")
+    check([in_phase("transform", 5), WHILE_WRITING[1], half_removed], "rst", tmp_path, steps_per_execution=1)
 
 
 def test_a_network_with_dropout_survives_three_kills(tmp_path):

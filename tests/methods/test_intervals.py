@@ -17,7 +17,7 @@ def heard(caplog):
 @pytest.mark.parametrize(("steps", "interval"), [(1, 1), (19, 1), (40, 2), (1999, 99), (2000, 100), (10**6, 100)])
 def test_an_interval_is_at_most_a_twentieth_of_the_run(steps, interval, caplog):
     assert within_reach("rigl", 100, steps) == interval
-    said = [f"rigl: the mask changes every {interval} steps instead of every 100, a twentieth of this short run"]
+    said = [f"rigl: in this short run of {steps} steps the mask changes every {interval} steps instead of every 100"]
     assert caplog.messages == (said if interval < 100 else [])
 
 
@@ -26,5 +26,9 @@ def test_an_interval_is_at_most_a_twentieth_of_the_run(steps, interval, caplog):
 )
 def test_a_window_is_as_published_when_the_last_epoch_leaves_room_for_it(epochs, last_epoch, window, caplog):
     assert window_within_reach("early_bird", 5, epochs, last_epoch) == window
-    said = [f"early_bird: {window} masks are compared instead of 5, for this short run has {epochs} epochs"]
+    said = [f"early_bird: in this short run {window} masks are compared instead of 5 (epochs: {epochs})"]
     assert caplog.messages == (said if window < 5 else [])
+
+
+def test_an_interval_is_never_so_short_that_hardly_a_step_trains():
+    assert [within_reach("rigl", 100, steps, least=5) for steps in (16, 100, 160)] == [5, 5, 8]

@@ -175,3 +175,19 @@ def test_good_checksums_around_something_else_are_refused_too(text, tmp_path):
     (tmp_path / "000001.json").write_text(json.dumps(header))
     with pytest.raises(DamagedCheckpoint):
         read_checkpoint(tmp_path / "000001")
+
+
+def test_what_a_killed_process_had_half_written_is_taken_away_and_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("whole")
+    for name in (".000001.npz.k3_x9abc.part", ".config.json.abcdefgh.part", ".notes.part", ".a.ABCDEFGH.part", "b.abcdefgh.part"):
+        (tmp_path / name).write_text("half")
+    files.remove_half_written(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ".notes.part", ".a.ABCDEFGH.part", "b.abcdefgh.part"}
+    files.remove_half_written(tmp_path / "missing")
+
+
+def test_those_names_are_the_ones_that_are_written_to(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "replace", lambda aside, path: seen.append(Path(aside)))
+    files.write_atomic(tmp_path / "config.json", "{}")
+    assert files.is_half_written(seen[0]) and not files.is_half_written(tmp_path / "config.json")

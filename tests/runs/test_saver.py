@@ -67,7 +67,7 @@ def test_a_request_to_stop_is_answered_at_the_next_step_with_a_checkpoint(monkey
     saved: list[int] = []
     model = network()
     saver = Saver("train", 6, 3, lambda steps: False, lambda: saved.append(int(model.optimizer.iterations.numpy())))
-    with pytest.raises(stopping.Stopped, match="^stopped after a checkpoint in phase train, step 3 of 6$"):
+    with pytest.raises(stopping.Stopped, match=r"^stopped after a checkpoint in phase train, step 3 of 6$"):
         model.fit(*DATA, batch_size=8, epochs=2, verbose=0, callbacks=[saver])
     assert saved == [3]
 

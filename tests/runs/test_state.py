@@ -86,9 +86,9 @@ def test_seeds_of_generators_are_those_of_the_run():
     assert first == again != other
 
 
-@pytest.mark.parametrize("other", [{"units": 7}, {"noise": False}], ids=str)
-def test_the_state_of_another_network_is_refused_and_nothing_is_changed(other):
-    model = network(0)
+@pytest.mark.parametrize(("mine", "other"), [({}, {"units": 7}), ({}, {"noise": False}), ({"noise": False}, {})], ids=str)
+def test_the_state_of_another_network_is_refused_and_nothing_is_changed(mine, other):
+    model = network(0, **mine)
     before = digest(model)
     with pytest.raises(BadInput, match=r"its checkpoint is not one of this network"):
         restore_network(model, network_state(network(1, **other)))
