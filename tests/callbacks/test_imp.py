@@ -213,7 +213,7 @@ def test_bad_values_are_refused_at_construction(options):
         (IMP(0.5, 2, allocation="even"), "allocation=even"),
         (IMP(0.5, 2, dense_layers="fc9"), "dense_layers=fc9"),
     ],
-    ids=str,
+    ids=["epochs", "rewind_step", "sparsity", "granularity", "allocation", "dense_layers"],
 )
 def test_what_does_not_fit_is_refused(imp, sentence):
     refused(compiled(dlth.wrap(mlp())), [imp], sentence, epochs=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import tensorflow as tf
 
@@ -15,17 +17,23 @@ from .test_joins import basic, network
 FIRST, LAST = "the first layer", "the last layer"
 
 
+@functools.cache
+def residual() -> tf.keras.Model:
+    """Two basic blocks, built once: what is dense does not depend on what the tests write into it."""
+    return network(basic)
+
+
 def whole(model: tf.keras.Model, *arguments: str) -> dict[str, str]:
     return masking.why_whole(model, *arguments)
 
 
 def test_auto_is_first_and_last_with_convolutions_and_last_without():
-    assert whole(network(basic)) == {"stem": FIRST, "out": LAST}
+    assert whole(residual()) == {"stem": FIRST, "out": LAST}
     assert whole(dlth.wrap(mlp())) == {"out": LAST}
 
 
 def test_with_filters_and_channels_auto_leaves_the_tied_whole_too():
-    model = network(basic)
+    model = residual()
     assert whole(model, "auto", "filter") == {"one_b": TIED, "two_b": TIED, "stem": FIRST, "out": LAST}
     assert set(masking.prunable_of_ticket(model, "auto", "filter")) == {"one_a/kernel", "two_a/kernel"}
     assert set(masking.prunable_of_ticket(model, "auto", "channel")) == {"one_b/kernel", "two_b/kernel"}
@@ -35,14 +43,14 @@ def test_with_filters_and_channels_auto_leaves_the_tied_whole_too():
 
 @pytest.mark.parametrize("dense_layers", ["first,last", ["first", "last"], "stem, out", ["st*", "out"]], ids=str)
 def test_layers_that_are_named_decide_alone(dense_layers):
-    model = network(basic)
+    model = residual()
     pruned = {"one_a/kernel", "one_b/kernel", "two_a/kernel", "two_b/kernel"}
     assert set(masking.prunable_of_ticket(model, dense_layers, "filter")) == pruned
     assert set(dlth.random_ticket(model, 0.5, granularity="filter", dense_layers=dense_layers)) == pruned
 
 
 def test_none_prunes_all_and_a_name_beside_auto_adds_to_it():
-    model = network(basic)
+    model = residual()
     assert whole(model, "none", "filter") == {} and len(masking.prunable_of_ticket(model, "none", "filter")) == 6
     assert whole(model, "auto,one_a") == {"stem": FIRST, "out": LAST, "one_a": "named by dense_layers"}
 

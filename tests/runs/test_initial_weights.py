@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from dlth_tf.runs.initial_weights import load_weights
 from tests.runs.tiny import finished, tiny, train
 
 SAVED = pytest.mark.parametrize("name", ["weights.npz", "model.h5", "only.h5", "only.weights.h5", "model.keras"])
+
+
+@functools.cache
+def spoiled() -> tf.keras.Model:
+    """A network for files that are refused, built once: it may be changed then."""
+    return network()
 
 
 def network(seed: int = 0, width: float = 0.1) -> tf.keras.Model:
@@ -53,7 +60,7 @@ def test_weights_come_back_from_every_kind_of_file(name, tmp_path):
 def test_weights_of_another_network_are_refused(name, tmp_path):
     path = save(network(width=0.2), tmp_path / name)
     with pytest.raises(BadInput, match=f"init_weights={path}: does not hold the weights of lenet_300_100: ") as refused:
-        load_weights(network(), path)
+        load_weights(spoiled(), path)
     assert "\n" not in str(refused.value)
 
 
@@ -86,9 +93,9 @@ def test_float64_arrays_are_rounded_to_the_networks_own_dtype(tmp_path):
 )
 @pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 def test_arrays_that_are_not_the_networks_are_refused(change, sentence, tmp_path):
-    path = write(change(weights(network())), tmp_path / "weights.npz")
+    path = write(change(weights(spoiled())), tmp_path / "weights.npz")
     with pytest.raises(BadInput) as refused:
-        load_weights(network(), path)
+        load_weights(spoiled(), path)
     assert refused.value.thing == "init_weights" and refused.value.value == path and sentence in str(refused.value)
 
 
@@ -99,7 +106,7 @@ def test_arrays_that_are_not_the_networks_are_refused(change, sentence, tmp_path
 def test_a_file_of_something_else_is_one_sentence(name, content, tmp_path):
     (path := tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=f"init_weights={path}: does not hold the weights of lenet_300_100") as refused:
-        load_weights(network(), str(path))
+        load_weights(spoiled(), str(path))
     assert "\n" not in str(refused.value)
 
 
@@ -107,7 +114,7 @@ def test_a_file_of_something_else_is_one_sentence(name, content, tmp_path):
 def test_what_is_no_file_is_refused(name, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match="there is no such file"):
-        load_weights(network(), str(tmp_path / name))
+        load_weights(spoiled(), str(tmp_path / name))
 
 
 # through the runner ------------------------------------------------------------------------------------------------

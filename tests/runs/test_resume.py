@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from dlth_tf import commands, train
 from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
 from dlth_tf.runs.checkpoints import read_checkpoint
+from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.saver import NotFinite
 from tests.runs import tiny
 from tests.runs.interrupted import interrupt, interrupted
@@ -90,6 +92,50 @@ def test_history_has_no_row_twice_and_none_is_missing(tmp_path):
     runner.run(config)
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert [line.split(",")[:3] for line in history[1:]] == [["transform", "1", "9"], ["finetune", "1", "8"], ["finetune", "2", "16"]]
+
+
+# Directories
+
+
+def test_what_a_process_leaves_that_was_killed_before_config_json_is_free(tmp_path):
+    for name in (".lock", ".config.json.abcd_123.part"):
+        (tmp_path / name).write_text("{")
+    config = tiny.tiny("scratch", tmp_path)
+    RunDirectory(tmp_path).refuse_other_runs(config)
+    with RunDirectory(tmp_path).open(config, {}):
+        assert set(content(tmp_path)) == {".lock", "config.json"}
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "thesis.part").write_text("years of work")
+    with pytest.raises(BadInput, match="holds other files"):
+        RunDirectory(tmp_path).refuse_other_runs(config)
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(1, "another configuration: seed is 1 there and 0 here"), (0, "completed by another process")]
+)
+def test_what_another_process_did_in_the_meantime_is_not_overwritten(seed, reason, tmp_path):
+    """It came and went between this one's first look and its lock."""
+    with RunDirectory(tmp_path).open(tiny.tiny("scratch", tmp_path, seed=seed), {}):
+        (tmp_path / "result.json").write_bytes(finished("scratch").directory.result.read_bytes())
+    before = listing(tmp_path)
+    with pytest.raises(BadInput, match=reason):
+        RunDirectory(tmp_path).open(tiny.tiny("scratch", tmp_path), {})
+    assert listing(tmp_path) == before
+    filelock.FileLock(tmp_path / ".lock").acquire(timeout=0)  # whoever is refused does not keep it
+
+
+@pytest.mark.parametrize("text", ["{}", '{"config": []}', '{"config": null}'])
+def test_a_config_json_without_a_configuration_is_refused(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(BadInput, match=r"its config\.json does not say which configuration it is of"):
+        runner.run(tiny.tiny("scratch", tmp_path))
+
+
+def test_a_result_json_without_a_result_is_refused(tmp_path):
+    (tmp_path / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+    (tmp_path / "result.json").write_text('{"test": {}}')
+    with pytest.raises(BadInput, match=r"its result\.json lacks sparsity, phases, weights_sha256"):
+        runner.run(tiny.tiny("scratch", tmp_path))
 
 
 # Numbers that are none
