@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +17,6 @@ from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAG_FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("flags/*/*.flags"))
 COMMANDS = {"train": train, "sweep": sweep, "export": dlth_tf.export}
 RUN = ["--method=rst", "--dataset=digits", "--model=lenet5", "--sparsity=.5"]
 
@@ -235,24 +233,3 @@ def test_two_commands_do_not_share_their_flags():
     assert one.size == 3
     with pytest.raises(flags.UnrecognizedFlagError):
         parse(other, ["--size=3"], lambda: "")
-
-
-@pytest.mark.parametrize("path", FLAG_FILES, ids=str)
-def test_a_flag_file_starts_with_its_own_command_and_is_valid(path, trained, monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(ROOT)
-    first = path.read_text().splitlines()[0]
-    if path.name == "base.flags":
-        assert first.startswith("# ") and "include" in first
-        return
-    match = re.fullmatch(r"# python -m dlth_tf\.(train|sweep) (--flagfile=\S+)(\s{2,}\(.*\))?", first)
-    assert match and shlex.split(match[2]) == [f"--flagfile={path}"]
-    if match[1] == "train":
-        assert ended(train, match[2]) == DONE and trained[0].dataset == path.parent.name
-        assert trained[0].method == path.stem.split("_")[0] or path.stem.startswith(trained[0].method)
-    else:
-        assert ended(sweep, match[2], "--dry_run", f"--sweep_dir={tmp_path}") == DONE
-        assert int(capsys.readouterr().out.splitlines()[-1].removesuffix(" runs")) > 1
-
-
-def test_there_are_flag_files():
-    assert {path.parent.name for path in FLAG_FILES} >= {"digits"}
