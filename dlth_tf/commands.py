@@ -124,6 +124,8 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     Returns:
       0 done; 1 the run failed; 2 bad flags or bad input; 75 stopped by a signal, the same command goes on.
     """
+    logger = logging.getLogger("dlth_tf")
+    before = logger.handlers[:], logger.level, logger.propagate  # of whoever calls a command inside a process of their own
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
     except BadInput as error:
@@ -147,6 +149,8 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         traceback.print_exc()
         print(f"{name}: failed with {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
         return FAILED
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
 
 
 def _users_traceback(error: BaseException) -> str:

@@ -185,7 +185,7 @@ def test_a_sweep_of_dense_needs_no_sparsities():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"methods": "dense,rts"}, "--method=rts: no such method; did you mean rst?"),
+        ({"methods": "dense,rts"}, "--method=rts: no such method; did you mean rst or grasp?"),
         ({"methods": ""}, "--methods=(missing): must be a comma list with at least one entry"),
         ({"sparsities": ".5,1"}, "--sparsity=1: must be at least 0 and below 1"),
         ({"sparsities": "half"}, "--sparsity=half: must be a number"),

@@ -67,7 +67,7 @@ BAD = [
     ({"sparsity": "1.0"}, "--sparsity=1.0: must be at least 0 and below 1"),
     ({"sparsity": "-0.1"}, "--sparsity=-0.1: must be at least 0 and below 1"),
     ({"sparsity": "abc"}, "--sparsity=abc: must be a number"),
-    ({"method": "rts"}, "--method=rts: no such method; did you mean rst?"),
+    ({"method": "rts"}, "--method=rts: no such method; did you mean rst or grasp?"),
     ({"dataset": "digit"}, "--dataset=digit: no such dataset; did you mean digits"),
     ({"model": "lenet_300"}, "--model=lenet_300: no such model; did you mean lenet_300_100"),
     ({"data_dir": "nowhere"}, "--data_dir=nowhere: must be a directory that exists and can be read"),
@@ -167,8 +167,8 @@ def test_dry_run_prints_phases_and_layers_and_writes_nothing(here, capsys):
     out, err = lines(capsys)
     assert err == [] and not os.listdir(here)
     rows = [line.split() for line in out]
-    assert ["transform", "9", "0.53", "576", "64", "0.001"] in rows
-    assert ["finetune", "16", "2.00", "2048", "128", "0.1", "0.01@8", "0.001@12"] in rows
+    assert ["transform", "9", "0.53", "576", "4.01e+06", "64", "0.001"] in rows
+    assert ["finetune", "16", "2.00", "2048", "1.43e+07", "128", "0.1", "0.01@8", "0.001@12"] in rows
     layers = {row[0]: row for row in rows if row and row[0].startswith(("fc", "flatten"))}
     assert layers["fc1"][:7] == ["fc1", "Dense", "kernel", "64x30", "1920", "192", "pruned"]
     assert layers["fc3"][:7] == ["fc3", "Dense", "kernel", "10x10", "100", "100", "dense"]
@@ -182,7 +182,7 @@ def test_dry_run_refuses_what_a_run_would(here, capsys):
 def test_a_run_that_fails_is_exit_code_1_and_can_be_told_from_a_complete_one(here, capsys):
     assert ended(*tiny_flags("dense", "run", lr_values="1e30")) == FAILED
     out, err = lines(capsys)
-    assert out == [] and err[-1].startswith("dlth_tf.train: failed with RuntimeError: the loss is nan in phase train, at or before step 8")
+    assert out == [] and err[-1].startswith("dlth_tf.train: failed with NotFinite: the loss is nan in phase train, one of the steps 1 to 8; ")
     assert not (here / "run" / "result.json").exists()
 
 
