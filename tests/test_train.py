@@ -182,7 +182,8 @@ def test_dry_run_refuses_what_a_run_would(here, capsys):
 def test_a_run_that_fails_is_exit_code_1_and_can_be_told_from_a_complete_one(here, capsys):
     assert ended(*tiny_flags("dense", "run", lr_values="1e30")) == FAILED
     out, err = lines(capsys)
-    assert out == [] and err[-1].startswith("dlth_tf.train: failed with NotFinite: the loss is nan in phase train, one of the steps 1 to 8; ")
+    sentence = "dlth_tf.train: failed with NotFinite: the loss is nan in phase train, one of the steps 1 to 8; "
+    assert out == [] and err[-1].startswith(sentence)
     assert not (here / "run" / "result.json").exists()
 
 
