@@ -3,9 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.data.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_the_quick_form_prints_all_three_tables() -> None:
     command = [sys.executable, "benchmarks/input_pipeline.py", "--quick", "--rounds=2", "--models=lenet5", "--augments=crop_flip+cutmix"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=250)

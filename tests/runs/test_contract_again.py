@@ -1,0 +1,25 @@
+"""The contract's last part: the same command gives the same weights, and another seed others."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlth_tf.methods import METHODS
+from tests.runs import tiny
+from tests.runs.test_contract import planned
+from tests.runs.tiny import finished, train
+
+OF_EACH_KIND = ("rst", "lth_iter", "early_bird", "rigl", "ste", "synflow")  # run again in the fast tests; the others in the slow ones
+AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
+
+
+@pytest.mark.parametrize("method", AGAIN)
+def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path):
+    first, again = finished(method), train(tiny.tiny(method, tmp_path / "again"))
+    other = train(tiny.tiny(method, tmp_path / "other", seed=1))
+    assert again.result["weights_sha256"] == first.result["weights_sha256"]
+    assert again.directory.ticket.read_bytes() == first.directory.ticket.read_bytes()
+    assert again.history.drop(columns="seconds").equals(first.history.drop(columns="seconds"))
+    assert other.result["weights_sha256"] != first.result["weights_sha256"]
+    last = planned(first)[-1].name
+    assert not set(other.watched.batches[last]) & set(first.watched.batches[last])
