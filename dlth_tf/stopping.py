@@ -62,6 +62,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _raise_outside(number: int, frame: object) -> None:
+    _requested.set()  # here too: where Python runs, this is before the next line, and the thread's turn may come later
     if not _can_wait.is_set():
         raise Stopped(f"stopped by {signal.Signals(number).name}")
 
@@ -71,7 +72,7 @@ def _watch(reading: socket.socket) -> None:
     timer.daemon = True
     while data := reading.recv(64):
         count += sum(byte in (signal.SIGTERM, signal.SIGINT) for byte in data)
-        if count and not _requested.is_set():
+        if count and timer.ident is None:
             _requested.set()
             timer.start()
         if count > 1:
