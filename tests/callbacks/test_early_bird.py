@@ -151,6 +151,7 @@ def test_gammas_get_the_l1_subgradient_until_the_ticket_is_drawn_and_not_after()
 
 
 def test_a_layer_without_batch_norm_counts_by_its_weights_and_the_log_says_so(caplog):
+    caplog.set_level(logging.ERROR, "tensorflow")  # it complains of slow callbacks on a busy machine
     caplog.set_level(logging.INFO, "dlth_tf")
     model, bird = eager(convolutional(norm=False), SGD(0.0)), EarlyBird(0.5, last_epoch=1, granularity="filter")
     expected = dlth.magnitude_ticket(model, 0.5, granularity="filter")["a/kernel"]
