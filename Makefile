@@ -17,7 +17,7 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_in
 HALF_DONE := find $(VENV)/lib -maxdepth 3 \( -name '~*' -o -name '*.dist-info' ! -exec test -e '{}/INSTALLER' ';' \)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-faults lint bench clean
+.PHONY: help venv demo test test-slow test-faults lint docs bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(firstword $(MAKEFILE_LIST)) | awk '{ name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0 }'
@@ -62,13 +62,18 @@ test-slow: venv  ## the tests that train long enough to judge results
 test-faults: venv  ## the tests that kill real processes and corrupt real files
 	$(call marked,faults)
 
-lint: venv  ## ruff: rules and format
+lint: venv  ## ruff: rules and format; mypy: types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy dlth_tf
+
+docs: venv  ## the documentation site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "the site is in site/; with its search: $(PY) -m http.server --directory site"
 
 bench: venv  ## every benchmark, one after the other
 	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(PY) $$file || exit 1; done
 
 clean:  ## remove caches and build products; the environment, runs and exports stay
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find dlth_tf tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -8,7 +8,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers, which do not see what __getattr__ loads; `export` is a module and a function at once
+    from dlth_tf import callbacks as callbacks
+    from dlth_tf.core.ticket import Ticket as Ticket
+    from dlth_tf.data.load import load as _load
+    from dlth_tf.errors import BadInput as BadInput
+    from dlth_tf.masking import apply_ticket as apply_ticket
+    from dlth_tf.masking import layer_table as layer_table
+    from dlth_tf.masking import magnitude_ticket as magnitude_ticket
+    from dlth_tf.masking import optimizers as optimizers
+    from dlth_tf.masking import random_ticket as random_ticket
+    from dlth_tf.masking import strip as strip
+    from dlth_tf.masking import wrap as wrap
+    from dlth_tf.runs.config import RunConfig as RunConfig
+    from dlth_tf.runs.runner import run as run
+
+    load_dataset = _load
 
 __version__ = "0.1.0"
 

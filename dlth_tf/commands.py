@@ -6,13 +6,15 @@ import dataclasses
 import logging
 import os
 import sys
-import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absl import flags
 
+from dlth_tf.console import help_text as help_text
+from dlth_tf.console import print_table as print_table
+from dlth_tf.console import show_log as show_log
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import is_path
 from dlth_tf.stopping import STOPPED, Stopped
@@ -32,11 +34,12 @@ class _Parser(flags.ArgumentParser):
         """The value; a ValueError says what is allowed."""
         if argument is None or self.kind in ("text", "list"):
             return argument
-        convert, allowed = {
+        kinds: dict[str, tuple[Callable[[Any], Any], str]] = {
             "int": (int, "must be a whole number"),
             "float": (float, "must be a number"),
             "bool": (_boolean, "must be true or false"),
-        }[self.kind]
+        }
+        convert, allowed = kinds[self.kind]
         try:
             return convert(argument)
         except (KeyError, TypeError, ValueError):
@@ -65,17 +68,6 @@ def define_fields(values: flags.FlagValues, fields: Iterable[dataclasses.Field[A
     """Adds a flag for every dataclass field that says what it is for."""
     for item in fields:
         define(values, item.name, item.default, item.metadata["help"], item.metadata["kind"])
-
-
-def help_text(usage: str, groups: dict[str, list[tuple[str, str, Any]]]) -> str:
-    """The --help page: usage, then (name, text, default) of every flag under its group's heading."""
-    lines = [usage.strip(), "", "Flags (also from a file: --flagfile=FILE, one per line):"]
-    for group, entries in groups.items():
-        lines += ["", f"{group}:"]
-        for name, text, default in entries:
-            shown = f"{text}; default {default}" if default not in (None, "") and "default" not in text else text
-            lines += textwrap.wrap(shown, 120, initial_indent=f"  --{name}".ljust(27) + " ", subsequent_indent=" " * 28)
-    return "\n".join(lines)
 
 
 def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tuple[str, str, Any]]]:
@@ -108,14 +100,6 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     if rest:
         raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
     return values
-
-
-def show_log() -> None:
-    """Prints what the package logs, each entry a line."""
-    logger = logging.getLogger("dlth_tf")
-    logger.setLevel(logging.INFO)
-    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
-    logger.propagate = False  # absl's handler on the root would print it again
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 STOPPED = 75  # exit code: EX_TEMPFAIL of sysexits.h, run the same command again
 PATIENCE = 8.0  # seconds from the first signal until the process ends even in the middle of a long training step
@@ -36,8 +36,8 @@ def waiting_for_a_checkpoint() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Handles SIGTERM and SIGINT of this process while the block runs; only in the main thread.
+def stop_on_signals(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[None]:
+    """Handles SIGTERM and SIGINT of this process, or one of them, while the block runs; only in the main thread.
 
     A thread reads the signals from a socket that the C handler writes to, so that they count while the main thread is inside
     TensorFlow, where Python's own handlers cannot run.
@@ -46,7 +46,7 @@ def stop_on_signals() -> Iterator[None]:
     writing.setblocking(False)
     _requested.clear()
     before_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _raise_outside) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, _raise_outside) for number in signals}
     watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
     watcher.start()
     try:

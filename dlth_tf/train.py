@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, run_command, show_log
+from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, print_table, run_command, show_log
 from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.stopping import stop_on_signals
@@ -50,7 +50,9 @@ def show_plan(config: RunConfig) -> int:
     phases, table, known_from = dry_run(config)
     print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")
     print(f"Numbers of images are from {known_from}\n")
-    print(pd.DataFrame(phases).to_string(index=False), table.to_string(index=False), sep="\n\n")
+    print_table(pd.DataFrame(phases))
+    print()
+    print_table(table)
     return DONE
 
 

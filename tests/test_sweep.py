@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +15,12 @@ from dlth_tf import sweep
 from dlth_tf.analysis.plan import missing_runs, read_plan
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.runs import grid
-from dlth_tf.runs.grid import make_grid, run_grid, run_one, write_plan
+from dlth_tf.runs.grid import make_grid, run_grid, write_plan
+from dlth_tf.runs.local_backend import LocalBackend
+from dlth_tf.runs.worker import DIED, run_one
+from dlth_tf.runs.worker import DONE as RUN_DONE
+from dlth_tf.runs.worker import FAILED as RUN_FAILED
+from dlth_tf.runs.worker import Outcome as RunOutcome
 from tests.runs import tiny
 from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
 from tests.runs.tiny import TINY, as_flags, finished, listing
@@ -81,9 +83,9 @@ class Sweep:
         path = self.folder / "builders"
         return path.read_text().split() if path.exists() else []
 
-    def run(self, capfd: pytest.CaptureFixture[str]) -> Outcome:
+    def run(self, capfd: pytest.CaptureFixture[str], *more: str) -> Outcome:
         before = len(self.builders())
-        code = ended(*self.argv)
+        code = ended(*self.argv, *more)
         said = capfd.readouterr()
         return Outcome(code, said.out.splitlines(), said.err.splitlines(), self.complete(), self.builders()[before:])
 
@@ -97,14 +99,14 @@ def swept(tmp_path, monkeypatch) -> Sweep:
 def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd):
     runs = {"dense-s0", "rst-0.9-s0"}
     (swept.folder / "kill").touch()
-    first = swept.run(capfd)
+    first = swept.run(capfd, "--max_retries=0")
     (failed,) = runs - first.complete
     assert first.code == FAILED and len(first.builders) == len(set(first.builders)) == 2 and str(os.getpid()) not in first.builders
     assert first.out[-1] == f"1 of 2 runs complete in {swept.dir}"
     assert sum("FAILED" in line for line in first.out) == sum("test " in line for line in first.out) == 1
     assert first.err == [f"failed: {swept.dir / failed}: its process died (killed, or out of memory)"]
     assert {run.run_dir for run in read_plan(swept.dir).runs} == runs
-    assert [run.run_dir for run in missing_runs(swept.dir)] == [failed]
+    assert [(run.run_dir, run.reason) for run in missing_runs(swept.dir)] == [(failed, "its process died (killed, or out of memory)")]
 
     (complete,) = first.complete
     before = listing(swept.dir / complete)
@@ -113,6 +115,7 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     assert second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
     assert listing(swept.dir / complete) == before
 
+    assert not (swept.dir / "failures.json").exists()
     third = swept.run(capfd)
     assert (third.code, third.builders) == (DONE, [])
     assert third.out == ["2 of 2 runs are complete already", f"2 of 2 runs complete in {swept.dir}"]
@@ -122,7 +125,7 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
         assert result["weights_sha256"] == finished(method).result["weights_sha256"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """Stands in for a worker process: notes its runs, and fails or dies at the given ones."""
 
@@ -130,31 +133,29 @@ class Worker:
     dies: set[str]
     runs: list[str] = field(default_factory=list)
 
-    def submit(self, function, config) -> Future:
-        assert function is run_one
-        name, future = Path(config.run_dir).name, Future()
+    def run(self, config, progress, limit) -> RunOutcome:
+        name = Path(config.run_dir).name
         self.runs.append(name)
         if name in self.dies:
-            future.set_exception(BrokenProcessPool())
-        else:
-            future.set_result(("failed", "RuntimeError: mine") if name in self.fails else ("done", "test 50.00%"))
-        return future
+            return RunOutcome(DIED, "its process died (killed, or out of memory)")
+        return RunOutcome(RUN_FAILED, "RuntimeError: mine") if name in self.fails else RunOutcome(RUN_DONE, "test 50.00%")
 
-    def shutdown(self) -> None:
+    def close(self) -> None:
         pass
 
 
-def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("retries", [0, 2])
+def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path, monkeypatch, capsys):
     workers: list[Worker] = []
     fails, dies = {"dense-s1", "rst-0.5-s0"}, {"scratch-0.9-s1", "rst-0.9-s1"}
-    monkeypatch.setattr(grid, "_new_worker", lambda parallel: workers.append(Worker(fails, dies)) or workers[-1])
-    failed = run_grid(made(sweep_dir=str(tmp_path)), parallel=2)
-    assert {Path(run_dir).name: reason for run_dir, reason in failed} == {
-        **dict.fromkeys(fails, "RuntimeError: mine"),
-        **dict.fromkeys(dies, "its process died (killed, or out of memory)"),
-    }
-    assert sorted(name for worker in workers for name in worker.runs) == sorted(RUNS)
-    assert len(workers) == 2 + len(dies)
+    monkeypatch.setattr(LocalBackend, "_new_worker", lambda self: workers.append(Worker(fails, dies)) or workers[-1])
+    board = run_grid(made(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2, retries))
+    expected = {**dict.fromkeys(fails, "RuntimeError: mine"), **dict.fromkeys(dies, "its process died (killed, or out of memory)")}
+    assert {Path(run_dir).name: reason for run_dir, reason in board.failed.items()} == expected
+    assert json.loads((tmp_path / "failures.json").read_text()) == expected
+    assert {run.run_dir: run.reason for run in missing_runs(tmp_path)} == {}, "there is no plan here"
+    assert sorted(name for worker in workers for name in worker.runs) == sorted([*RUNS, *(retries * [*dies])])
+    assert len(workers) == 2 + len(dies) * (1 + retries)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("]")[0] for line in lines] == [f"[{number:>2}/10" for number in range(1, 11)]
     assert sum("FAILED" in line for line in lines) == 4 and "s left" not in lines[-1]
@@ -195,7 +196,13 @@ def test_a_sweep_of_dense_needs_no_sparsities():
         ({"epochs": "0"}, "--epochs=0: must be a positive whole number"),
         ({"model": "lenet"}, "--model=lenet: no such model; did you mean lenet5"),
         ({"parallel": "0"}, "--parallel=0: must be at least 1"),
-        ({"backend": "cloud"}, "--backend=cloud: must be local"),
+        ({"backend": "cloud"}, "--backend=cloud: must be local or ray"),
+        ({"max_retries": "-1"}, "--max_retries=-1: must be at least 0"),
+        ({"cpus_per_run": "0"}, "--cpus_per_run=0.0: must be above 0"),
+        ({"gpus_per_run": "-.5"}, "--gpus_per_run=-0.5: must be at least 0"),
+        ({"time_limit": "2"}, "--time_limit=2: must be a time above 0 such as 90s, 30min or 2h"),
+        ({"time_limit": "0h"}, "--time_limit=0h: must be a time above 0"),
+        ({"calibrate": "true"}, "--calibrate=True: goes with --dry_run"),
         ({"method": "rst"}, "Unknown command line flag 'method'"),
         ({"sweep_dir": "file/sweep"}, "--sweep_dir=file/sweep: cannot be written to (Not a directory)"),
     ],
@@ -219,11 +226,16 @@ def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_an
     assert listing(tmp_path) == before
 
 
-def test_dry_run_lists_the_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert ended(*as_flags(**SHARED, **GRID, sweep_dir="sweep"), "--dry_run") == DONE
-    out = capsys.readouterr().out.splitlines()
-    assert {Path(line).name for line in out[:-1]} == RUNS and out[-1] == "10 runs"
+    rows = {line.split()[0]: line.split()[1:4] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert rows == {  # 8 steps of 128 an epoch; a transformation of 9 steps of 64
+        "dense": ["2", "32", "4,096"],
+        "scratch": ["4", "64", "8,192"],
+        "rst": ["4", "100", "10,496"],
+        "all": ["10", "196", "22,784"],
+    }
     assert not os.listdir(tmp_path)
 
 
@@ -240,19 +252,19 @@ def test_the_plan_is_what_the_report_reads(tmp_path):
 
 def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch):
     done = finished("rst")
-    assert run_one(done.config) == ("done", f"test {done.result['test']['accuracy_last']:.2%}")
+    assert run_one(done.config) == RunOutcome(RUN_DONE, f"test {done.result['test']['accuracy_last']:.2%}")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
-    kind, reason = run_one(done.config)
-    assert kind == "failed" and reason.startswith("ModuleNotFoundError: ")
-    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config: sys.exit(3)))
-    assert run_one(done.config) == ("failed", "SystemExit: 3")
+    failed = run_one(done.config)
+    assert failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
+    assert run_one(done.config).said == "SystemExit: 3"
 
 
-def test_no_more_workers_are_started_than_there_are_runs(monkeypatch):
+def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path):
     started = []
-    monkeypatch.setattr(grid, "_work", lambda *arguments: started.append(arguments))
-    run_grid([tiny.tiny("rst", "nowhere")], parallel=8)
+    monkeypatch.setattr(LocalBackend, "_work", lambda *arguments: started.append(arguments))
+    run_grid([tiny.tiny("rst", "nowhere")], str(tmp_path), LocalBackend(8))
     assert len(started) == 1
-    run_grid([finished("rst").config], parallel=8)
+    run_grid([finished("rst").config], str(tmp_path), LocalBackend(8))
     assert len(started) == 1

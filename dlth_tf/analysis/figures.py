@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from matplotlib.figure import Figure
 
 WIDTH, DPI = 6.0, 192  # inches; a small figure, so that its words can be read on a phone
 _LINE = 0.21  # height of one line of a legend, inches
-STYLE = {
+STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a name may hold a dollar sign
     "font.size": 10,
     "axes.spines.top": False,
@@ -27,7 +28,7 @@ def png(figure: Figure) -> bytes:
     return picture.getvalue()
 
 
-def add_legend(figure: Figure, handles: list, labels: list[str]) -> None:
+def add_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
     """A legend below the plot, in as many columns as its longest name allows; the figure grows by what it takes beyond one line."""
     columns = max(1, min(len(labels), 72 // (8 + max(len(line) for label in labels for line in label.splitlines()))))
     lines = -(-len(labels) // columns) * max(len(label.splitlines()) for label in labels)

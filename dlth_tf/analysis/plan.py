@@ -51,25 +51,40 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
 
 @dataclass(frozen=True)
 class MissingRun:
-    """A planned run without a result: its directory relative to the sweep's, and whether there is a trace of it."""
+    """A planned run without a result.
+
+    Attributes:
+      run_dir: its directory relative to the sweep's.
+      begun: whether there is a trace of it.
+      reason: why it failed when the sweep last tried, if it did.
+    """
 
     run_dir: str
     begun: bool
+    reason: str = ""
 
     @property
     def state(self) -> str:
-        """What is known of it, in words: a run that failed leaves what a running one leaves."""
-        return "begun: failed, stopped or still running" if self.begun else "not begun"
+        """What is known of it, in words."""
+        if self.reason:
+            return f"failed: {self.reason}"
+        return "begun: stopped or still running" if self.begun else "not begun"
 
 
 def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
     """The planned runs that have no `result.json` yet, in the plan's order.
 
     Raises:
-      BadInput: `plan.json` is there and cannot be used.
+      BadInput: `plan.json` or `failures.json` is there and cannot be used.
     """
     found = ((run, Path(sweep_dir) / run.run_dir) for run in read_plan(sweep_dir).runs)
-    return tuple(MissingRun(run.run_dir, path.exists()) for run, path in found if not (path / "result.json").is_file())
+    failures = Path(sweep_dir) / "failures.json"
+    reasons = read_json(Path(sweep_dir), failures) if failures.exists() else {}
+    return tuple(
+        MissingRun(run.run_dir, path.exists(), str(reasons.get(run.run_dir, "")))
+        for run, path in found
+        if not (path / "result.json").is_file()
+    )
 
 
 def read_json(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -107,7 +108,7 @@ def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
     accuracy_axis(axes, medians(results)["accuracy"].to_numpy())
 
 
-def legend(axes: Axes, results: pd.DataFrame) -> tuple[list, list[str]]:
+def legend(axes: Axes, results: pd.DataFrame) -> tuple[list[Any], list[str]]:
     """Handles and labels from top to bottom as the lines end at the right, which is where the eye compares them."""
     ends = medians(results).sort_values("sparsity").groupby("method")["accuracy"].last()
     pairs = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda pair: -ends[pair[1]])

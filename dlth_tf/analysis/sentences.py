@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from dlth_tf.analysis.comparison import WINNING, Comparison
 from dlth_tf.analysis.power import MOST_SEEDS
@@ -95,7 +96,7 @@ def _name(comparison: Comparison) -> str:
 
 
 def _more(comparison: Comparison) -> str:
-    purpose, number = comparison.more_seeds
+    purpose, number = cast("tuple[str, int | None]", comparison.more_seeds)  # there is one: the matter is not settled
     seeds = f"more than {MOST_SEEDS} seeds" if number is None else f"about {number} seeds"
     return f"{seeds} would {'show equivalence if there is no difference' if purpose == 'equivalence' else 'tell them apart'}"
 

@@ -85,7 +85,8 @@ class EarlyBird(tf.keras.callbacks.Callback):
         without = [name for name in entries if by_filter and self._gammas[name] is None]
         if without:
             logging.getLogger("dlth_tf").info("early_bird: no batch norm follows %s, so weight magnitude counts there", ", ".join(without))
-        self.ticket = self.drawn_at = self._compared = None
+        self.ticket = self.drawn_at = None
+        self._compared: int | None = None
         self._masks.clear()
         self._draw()  # refuses what does not fit these tensors
         self._last = self.last_epoch or self.params["epochs"] // 2 + 1

@@ -53,7 +53,7 @@ class RSTPenalty(ExactSteps):
         shorten_last_execution: bool = False,
         resume: bool = False,
     ) -> None:
-        self._arguments = {"schedule": schedule, "step": step, "every": every, "limit": limit, "hold_steps": hold_steps}
+        self._arguments: dict[str, Any] = {"schedule": schedule, "step": step, "every": every, "limit": limit, "hold_steps": hold_steps}
         self.staircase = staircase(**self._arguments, dtype=tf.keras.backend.floatx())
         super().__init__(self.staircase.steps)
         self.block_loss_grad, self.remove_at_end = block_loss_grad, remove_at_end

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlth_tf.data.dataset import DataSet
+from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.prepared import quiet
 from dlth_tf.data.stream import ImageFiles, Stream
 from dlth_tf.data.tfds_sets import IMAGE_SIDE, carve
@@ -53,6 +53,6 @@ def load(path: str, side: int | None = None) -> DataSet:
         labels = np.array([numbers[example.label] for example in found], np.int64)
         return Stream(ImageFiles([example.image_path for example in found]), np.arange(len(found)), labels, shape)
 
-    train = part("train")
+    train: Split | Stream = part("train")
     train, validation = carve(train, "folder") if test != "test" or validating is None else (train, part(validating))
     return DataSet(name, train, validation, part(test), names, augment="resized_crop")

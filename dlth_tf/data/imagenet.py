@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -62,14 +63,15 @@ def imagenet200(data_dir: str | None = None, side: int | None = None) -> DataSet
     numbers = {name: number for number, name in enumerate(whole.label_names)}
     names = tuple(sorted(class_names(), key=numbers.__getitem__))
     kept = np.array([numbers[name] for name in names])
+    learnt, validating, test = cast("tuple[Stream, Stream, Stream]", (whole.train, whole.validation, whole.test))
     both = dataclasses.replace(
-        whole.train,
-        indices=np.concatenate([whole.train.indices, whole.validation.indices]),
-        labels=np.concatenate([whole.train.labels, whole.validation.labels]),
+        learnt,
+        indices=np.concatenate([learnt.indices, validating.indices]),
+        labels=np.concatenate([learnt.labels, validating.labels]),
     )
     train, validation = carve(_of_classes(both, kept), "imagenet200")
     return dataclasses.replace(
-        whole, name="imagenet200", train=train, validation=validation, test=_of_classes(whole.test, kept), label_names=names
+        whole, name="imagenet200", train=train, validation=validation, test=_of_classes(test, kept), label_names=names
     )
 
 

@@ -14,7 +14,7 @@ from dlth_tf.data.prepared import quiet
 from dlth_tf.errors import BadInput
 
 
-class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # of a class that is Any
     """A builder that needs no network. Several processes may prepare the set at the same moment: one does, the others wait for it."""
 
     def download_and_prepare(self, *, download_config: tfds.download.DownloadConfig | None = None, **options: Any) -> None:

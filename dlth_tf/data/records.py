@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _find(names: Sequence[str], label: str) -> dict[str, np.ndarray]:
 
 def _kept(path: Path, digest: np.ndarray) -> dict[str, np.ndarray] | None:
     try:
-        found = files.parse_npz(path.read_bytes())
+        found: dict[str, Any] = files.parse_npz(path.read_bytes())
     except (OSError, ValueError):
         return None
     if not np.array_equal(found.pop("digest", None), digest) or {name: value.dtype for name, value in found.items()} != _FIELDS:

@@ -37,7 +37,7 @@ class TinyImagenet(LocalBuilder):
     RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (the name and the form are tensorflow_datasets' own)
 
     def __init__(self, *, archive: str | None = None, **options: Any) -> None:
-        self._archive = archive
+        self._archive: Any = archive
         super().__init__(**options)
 
     def _info(self) -> tfds.core.DatasetInfo:

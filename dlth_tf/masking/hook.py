@@ -50,7 +50,8 @@ class StepHook:
         changes: Iterable[Change] = (),
         always_mask: bool = False,
     ) -> None:
-        self.optimizer, self.penalty, self.block_loss_grad, self.always_mask = optimizer, penalty, block_loss_grad, always_mask
+        self.penalty: Any = penalty  # Staircase or None; `strength` is called only where there is one
+        self.optimizer, self.block_loss_grad, self.always_mask = optimizer, block_loss_grad, always_mask
         self.changes = {optimizer._var_key(change.variable): change for change in changes}
         self._pause = next((change for change in self.changes.values() if isinstance(change, DropAndGrow)), None)
         self.targets = {optimizer._var_key(entry.weight): self._target(entry) for entry in entries}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import tensorflow as tf
 
@@ -11,6 +12,7 @@ from dlth_tf.masking.layer import MaskedLayer
 from dlth_tf.masking.weights import PrunableWeight, leaf_layers
 
 layers = tf.keras.layers
+Layer: TypeAlias = tf.keras.layers.Layer
 # What leaves every channel where it is, so that a removed one can be followed through it.
 CHANNELWISE = (
     layers.InputLayer,  # of a model inside a model
@@ -32,7 +34,7 @@ CHANNELWISE = (
     layers.GlobalMaxPooling2D,
 )
 JOINING = (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
-Neighbours = dict[int, list[layers.Layer]]  # by the layer's id
+Neighbours = dict[int, list[Layer]]  # by the layer's id
 
 
 def joined(model: tf.keras.Model, granularity: str) -> set[str]:
@@ -53,7 +55,7 @@ def joined(model: tf.keras.Model, granularity: str) -> set[str]:
     return {layer.layer.name for layer in leaf_layers(model) if isinstance(layer, MaskedLayer) and tied(layer)}
 
 
-def _reached(layer: layers.Layer, neighbours: Neighbours) -> Iterator[layers.Layer]:
+def _reached(layer: Layer, neighbours: Neighbours) -> Iterator[Layer]:
     """What follows a layer (or comes before it, by producers), up to and with the first that do not pass channels on."""
     seen: set[int] = set()
     open_ends = [*neighbours[id(layer)]]
@@ -66,25 +68,25 @@ def _reached(layer: layers.Layer, neighbours: Neighbours) -> Iterator[layers.Lay
                 open_ends += neighbours[id(found)]
 
 
-def _passes(layer: layers.Layer) -> bool:
+def _passes(layer: Layer) -> bool:
     return isinstance(layer.layer if isinstance(layer, MaskedLayer) else layer, CHANNELWISE) or _is_activation(layer)
 
 
-def _joins(layer: layers.Layer) -> bool:
+def _joins(layer: Layer) -> bool:
     return isinstance(layer, JOINING) or (_is_operation(layer) and _inputs(layer) > 1 and "concat" not in layer.name)
 
 
-def _is_operation(layer: layers.Layer) -> bool:
+def _is_operation(layer: Layer) -> bool:
     """Whether the layer is what Keras makes of `a + b`, `tf.nn.relu(a)` and the like on its tensors."""
     return type(layer).__name__ == "TFOpLambda"
 
 
-def _is_activation(layer: layers.Layer) -> bool:
+def _is_activation(layer: Layer) -> bool:
     """Whether it is an operation on one tensor that keeps its shape; taken for elementwise."""
     return _is_operation(layer) and _inputs(layer) == 1 and str(layer.input_shape) == str(layer.output_shape)
 
 
-def _inputs(layer: layers.Layer) -> int:
+def _inputs(layer: Layer) -> int:
     return max(len(node.keras_inputs) for node in layer._inbound_nodes)
 
 
@@ -116,16 +118,16 @@ def _graphs(model: tf.keras.Model) -> Iterator[tf.keras.Model]:
             yield from _graphs(layer)
 
 
-def _is_graph(layer: layers.Layer) -> bool:
+def _is_graph(layer: Layer) -> bool:
     return isinstance(layer, tf.keras.Model) and bool(getattr(layer, "_is_graph_network", False))
 
 
-def _entrance(layer: layers.Layer, place: int) -> layers.Layer:
+def _entrance(layer: Layer, place: int) -> Layer:
     """The layer itself, or of a model the input that its tensor number `place` goes to."""
     return layer.inputs[place]._keras_history.layer if _is_graph(layer) else layer
 
 
-def _exit(tensor: tf.Tensor) -> layers.Layer:
+def _exit(tensor: tf.Tensor) -> Layer:
     """The layer that really makes a tensor, inside a model if need be."""
     layer, _, place = tensor._keras_history
     return _exit(layer.outputs[place]) if _is_graph(layer) else layer

@@ -42,7 +42,7 @@ class SGD(tf.keras.optimizers.Optimizer):
         name: str = "SGD",
         **kwargs: Any,
     ) -> None:
-        if isinstance(learning_rate, Real) and not 0 <= learning_rate < float("inf"):
+        if isinstance(learning_rate, Real) and not 0 <= float(learning_rate) < float("inf"):
             raise BadInput("learning_rate", learning_rate, "must be a finite number, at least 0")
         if not 0 <= momentum < 1:
             raise BadInput("momentum", momentum, "must be at least 0 and below 1")

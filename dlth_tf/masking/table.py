@@ -28,7 +28,7 @@ def layer_table(model: tf.keras.Model, whole: Mapping[str, str] | None = None) -
     """
     wrapped = any(isinstance(layer, MaskedLayer) for layer in leaf_layers(model))
     entries = list(prunable_weights(model).values()) if wrapped else []
-    rows: list[tuple] = []
+    rows: list[tuple[object, ...]] = []
     for layer in leaf_layers(model):
         if isinstance(layer, MaskedLayer):
             rows += [_weight_row(entry, (whole or {}).get(entry.layer.layer.name)) for entry in entries if entry.layer is layer]
@@ -39,7 +39,7 @@ def layer_table(model: tf.keras.Model, whole: Mapping[str, str] | None = None) -
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _weight_row(entry: PrunableWeight, whole: str | None) -> tuple:
+def _weight_row(entry: PrunableWeight, whole: str | None) -> tuple[object, ...]:
     chosen, size = entry.chosen(), int(np.prod(entry.shape))
     kept = int(chosen.sum())
     status, why = (

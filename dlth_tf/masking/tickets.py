@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -85,7 +86,7 @@ def magnitude_ticket(
         found = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
         return {name: REMOVE[remove] * value for name, value in found.items()}
 
-    options = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
+    options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
     return score_ticket(
         model, sparsity, score, f"magnitude_{'min' if remove == 'smallest' else 'max'}", cycle=cycle, within=within, **options
     )
@@ -121,7 +122,9 @@ def score_ticket(
     return _ticket(masks, sparsity, allocation, granularity, pick=pick)
 
 
-def _ticket(masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: object, granularity: str, **provenance: Plain) -> Ticket:
+def _ticket(
+    masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: str | Mapping[str, Sparsity], granularity: str, **provenance: Plain
+) -> Ticket:
     return Ticket.from_masks(
         masks,
         sparsity=float(sparsity),
@@ -185,7 +188,7 @@ def _remove(model: tf.keras.Model) -> None:
             entry.weight.assign(np.where(chosen, entry.weight.numpy(), 0))
 
 
-def chosen_ticket(model: tf.keras.Model, **provenance: object) -> Ticket:
+def chosen_ticket(model: tf.keras.Model, **provenance: Plain) -> Ticket:
     """The ticket that is written in the model: every tensor of which something is not kept."""
     chosen = {name: entry.chosen() for name, entry in prunable_weights(model).items()}
     return Ticket.from_masks({name: mask for name, mask in chosen.items() if not mask.all()}, **provenance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.layer import MaskedLayer
 from dlth_tf.masking.weights import leaf_layers, prunable_weights
 
-Layer = tf.keras.layers.Layer
+Layer: TypeAlias = tf.keras.layers.Layer
 
 
 def wrap(model: tf.keras.Model, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> tf.keras.Model:
@@ -164,7 +165,7 @@ def _exchange_in_place(model: tf.keras.Model, once: Callable[[Layer], Layer]) ->
 
 
 def _is_layer(value: object) -> bool:
-    return isinstance(value, Layer) and not isinstance(value, tf.keras.metrics.Metric)  # which Keras derives from Layer
+    return isinstance(value, tf.keras.layers.Layer) and not isinstance(value, tf.keras.metrics.Metric)  # which Keras derives from Layer
 
 
 def _holds_layers(value: object) -> bool:

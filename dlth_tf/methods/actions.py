@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from dlth_tf.core import Ticket
 from dlth_tf.methods.phase import Action, Network
 
 SYNFLOW_ROUNDS = 100  # Tanaka et al., NeurIPS 2020
@@ -123,13 +124,13 @@ def draw_by_synflow(network: Network) -> None:
         ticket = masking.score_ticket(
             network.model,
             recipe.sparsity,
-            lambda _, found=found: found,
+            lambda _, found=found: found,  # type: ignore[misc]  # mypy infers no lambda with a default
             "synflow",
             cycle=(number, SYNFLOW_ROUNDS),
             within=ticket,
             **recipe.ticket_options,
         )
-    masking.choose(network.model, ticket)
+    masking.choose(network.model, cast(Ticket, ticket))
 
 
 def _variables(entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Recipe:
     sparsity: float
     seed: int
     ticket_pick: str
-    ticket_options: Mapping[str, str]
+    ticket_options: Mapping[str, Any]
     train_steps: int
     batch_size: int
     learning_rate: LearningRate

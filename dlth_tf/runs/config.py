@@ -24,7 +24,7 @@ PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("auto", "one_device", "mirrored")
 PICKS = {"random": "random", "magnitude": "magnitude_min", "magnitude_min": "magnitude_min", "magnitude_max": "magnitude_max"}
 # Do not change what comes out:
-WHERE_ONLY = ("data_dir", "run_dir", "resume", "checkpoint_every", "on_nan", "tensorboard", "verbosity", "export_dir")
+WHERE_ONLY = ("data_dir", "run_dir", "resume", "checkpoint_every", "on_nan", "tensorboard", "verbosity", "export_dir", "shared_dir")
 
 
 def option(default: Any, group: str, text: str, kind: str = "text") -> Any:
@@ -35,6 +35,9 @@ def option(default: Any, group: str, text: str, kind: str = "text") -> Any:
 @dataclass(frozen=True)
 class RunConfig:
     """One run. Every field is the flag of the same name; the help text of each is its documentation.
+
+    The types are those of the fields as they are read: None for `sparsity`, `allocation` and `run_dir`, and mappings for
+    `allocation` and `model_args`, are resolved when the configuration is made.
 
     Raises:
       BadInput: an unknown name (checked first) or a value out of range, with what is allowed.
@@ -58,13 +61,13 @@ class RunConfig:
         "What to run",
         "trained weights to start from, for l1, l1_iter, rst and rst_iter: weights.npz of a run, or a tf_keras weights file",
     )
-    model_args: str | Mapping[str, Any] = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
+    model_args: str = option("{}", "What to run", 'JSON for the model\'s builder, for example {"width": 2}')
     seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
 
-    sparsity: float | None = option(
+    sparsity: float = option(
         None, "Ticket", "fraction removed of the pruned tensors, at least 0 and below 1; required by every method but dense", "float"
     )
-    allocation: str | None = option(
+    allocation: str = option(
         None,
         "Ticket",
         'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which alone decides; '
@@ -132,7 +135,7 @@ class RunConfig:
     num_replicas: int | None = option(None, "Machine", "replicas of mirrored; on a CPU that many logical devices", "int")
     deterministic: bool = option(False, "Machine", "TensorFlow's deterministic operations: the same command gives the same digest", "bool")
 
-    run_dir: str | None = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
+    run_dir: str = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
     resume: str = option("auto", "Output", "auto: finish an incomplete run directory; never: refuse one that holds a run")
     checkpoint_every: str = option(
         "5min", "Output", "time from one checkpoint to the next: steps (500it), epochs (1ep) or minutes (5min) of the phase"
@@ -144,6 +147,9 @@ class RunConfig:
     )
     tensorboard: bool = option(False, "Output", "write TensorBoard scalars and histograms to the run directory", "bool")
     verbosity: int = option(1, "Output", "0 silent, 1 progress, 2 a line per epoch", "int")
+    shared_dir: str | None = option(
+        None, "Output", "folder where runs keep a training of the whole network that others begin with too; a sweep's own in a sweep"
+    )
     export_dir: str | None = option(None, "Output", "also export the trained network there")
 
     def __post_init__(self) -> None:
@@ -266,6 +272,7 @@ class RunConfig:
         """Learning rates of a full training and the steps at which they change."""
         steps = Duration.parse(self.epochs).steps(steps_per_epoch)
         values = tuple(float(value) for value in _words(self.lr_values))
+        boundaries: tuple[int, ...]
         if self.lr_boundaries is None:
             boundaries = () if len(values) == 1 else (steps // 2, steps * 3 // 4)
         else:
@@ -277,7 +284,7 @@ class RunConfig:
     def penalty(self, steps_per_epoch: int) -> dict[str, Any]:
         """The arguments of `core.staircase` and `callbacks.RSTPenalty`; raises BadInput for values out of range."""
         hold = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
-        arguments = {
+        arguments: dict[str, Any] = {
             "schedule": self.penalty_schedule,
             "step": self.penalty_step,
             "every": self.penalty_every,

@@ -21,6 +21,10 @@ IN_EVERY_RESULT = ("sparsity", "test", "phases", "weights_sha256")
 PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "keras-cv")
 
 
+class InUse(BadInput):
+    """Another process runs in the directory."""
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """The files of one run (DESIGN: "A run directory")."""
@@ -75,14 +79,14 @@ class RunDirectory:
         The lock ends with the process, however that ends. What a killed process had half written is taken away.
 
         Raises:
-          BadInput: it cannot be written to, another process is running in it, or has used it since the caller looked.
+          BadInput: it cannot be written to, another process is running in it (InUse), or has used it since the caller looked.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / LOCK)
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise BadInput("run_dir", self.path, "is in use by another process") from None
+            raise InUse("run_dir", self.path, "is in use by another process") from None
         except OSError as error:
             raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
         try:

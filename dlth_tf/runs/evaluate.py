@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -34,7 +35,7 @@ class Evaluator:
         self._sets = {name: (iter(batches.repeat()), batches.cardinality()) for name, batches in sets.items()}
         self._measure = tf.function(self._totals)
 
-    def _totals(self, batches: Iterator, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _totals(self, batches: Iterator[Any], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         loss, right, count = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64), tf.constant(0, tf.int64)
         for _ in tf.range(number):
             images, labels = next(batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +12,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dlth_tf import data as data_room
 from dlth_tf import files, models
 from dlth_tf.analysis.results import read_results
 from dlth_tf.core import Ticket
-from dlth_tf.data import Normalization
-from dlth_tf.deploy.export import export
+from dlth_tf.data import DataSet, Normalization, Split
+from dlth_tf.data.stream import Stream
+from dlth_tf.deploy.export import export, refuse_existing
+from dlth_tf.deploy.forms import check_forms
+from dlth_tf.deploy.verification import Examples, most
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory, read_json
 from dlth_tf.runs.machine import machine
+
+CALIBRATION = 256  # training images for forms that choose number ranges by them
 
 
 def export_run(
@@ -28,19 +35,28 @@ def export_run(
     export_dir: str | os.PathLike[str],
     *,
     formats: Sequence[str] = ("plain",),
+    values: str = "float32",
     overwrite: bool = False,
+    measure_latency: bool = True,
 ) -> dict[str, Any]:
-    """Rebuilds the network of a run from config.json and weights.npz and exports it; the data set is not needed.
+    """Rebuilds the network of a run from config.json and weights.npz and exports it.
+
+    The forms are compared on the run's test images where its data set can be had, and on random images otherwise.
 
     Args:
       run_dir: of a complete run.
       export_dir: see `deploy.export`.
       formats: see `deploy.export`.
+      values: see `deploy.export`.
       overwrite: see `deploy.export`.
+      measure_latency: see `deploy.export`.
 
     Raises:
       BadInput: not a run directory, files that do not belong together, and what `deploy.export` refuses.
     """
+    check_forms(formats)
+    if not overwrite:
+        refuse_existing(export_dir, formats)
     directory = RunDirectory(Path(run_dir))
     needed = (directory.config, directory.ticket, directory.weights, directory.result)
     lacking = [path.name for path in needed if not path.exists()]
@@ -50,17 +66,59 @@ def export_run(
     try:
         config, data = RunConfig(**document["config"]), document["data"]
         normalization = Normalization.from_json(data["normalization"])
-        shape, classes = tuple(data["image_shape"]), len(data["label_names"])
+        shape, label_names = tuple(data["image_shape"]), tuple(data["label_names"])
     except (KeyError, TypeError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     ticket = Ticket.load(directory.ticket)
     with machine(config):
-        model = models.build(config.model, shape, classes, config.seed, json.loads(config.model_args))
+        model = models.build(config.model, shape, len(label_names), config.seed, json.loads(config.model_args))
         load_weights(model, directory)
         result = read_json(directory.result, "run_dir")
         origin = {"run_dir": str(run_dir), **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}}
         origin["sparsity"] = config.sparsity
-        return export(model, export_dir, formats=formats, normalization=normalization, ticket=ticket, origin=origin, overwrite=overwrite)
+        dataset = available(config, shape)
+        return export(
+            model,
+            export_dir,
+            formats=formats,
+            values=values,
+            normalization=normalization,
+            label_names=label_names,
+            ticket=ticket,
+            examples=test_examples(dataset) if dataset else None,
+            calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
+            origin=origin,
+            overwrite=overwrite,
+            measure_latency=measure_latency,
+        )
+
+
+def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None:
+    """The run's data set, or None where it cannot be had or is another by now; the log says why."""
+    try:
+        dataset = data_room.load(config.dataset, config.data_dir)
+    except BadInput as error:
+        logging.getLogger("dlth_tf").info("compared on random images, since the data set of the run cannot be had: %s", error)
+        return None
+    if dataset.image_shape != image_shape:
+        logging.getLogger("dlth_tf").info("compared on random images, since the images of %s have another shape by now", config.dataset)
+        return None
+    return dataset
+
+
+def test_examples(dataset: DataSet) -> Examples:
+    """The test images, the first 10,000 at most, as a client sends them."""
+    number = min(len(dataset.test), most(dataset.image_shape))
+    named = f"test images of {dataset.name}" + ("" if number == len(dataset.test) else f" (of {len(dataset.test):,})")
+    return Examples(raw_images(dataset.test, number), dataset.test.labels[:number], named)
+
+
+def raw_images(split: Split | Stream, number: int) -> np.ndarray:
+    """uint8 [at most `number`, H, W, C], the first of a split as they come from its files."""
+    number = min(number, len(split))
+    if isinstance(split, Split):
+        return split.images[:number]
+    return np.stack(list(tf.data.Dataset.range(number).map(split.image, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()))
 
 
 def load_weights(model: tf.keras.Model, directory: RunDirectory) -> None:

@@ -1,27 +1,34 @@
-"""A sweep: a grid of configurations, and the processes that run it. Does not import TensorFlow in this process."""
+"""A sweep: a grid of configurations, and what runs it. Does not import TensorFlow in this process."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
-import os
-import queue
-import sys
-import threading
-import time
-from concurrent.futures.process import BrokenProcessPool
+import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from rich.console import Console
 
 from dlth_tf import files
 from dlth_tf.core.allocation import exact
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.runs.board import Board
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.stopping import Stopped
 
-Outcome = tuple[str, str]  # ("done", a short report) or ("failed", the reason)
+SHARED = ".shared"  # folder in a sweep's own: trainings that its runs have in common
+
+
+class Backend(Protocol):
+    """What runs many configurations."""
+
+    def run(self, todo: Sequence[RunConfig], board: Board) -> None:
+        """Runs everything, and tells the board how each run ended."""
+
+    def stop(self) -> None:
+        """Ends what runs, after a checkpoint."""
 
 
 def make_grid(methods: str | None, sparsities: str | None, seeds: str | None, sweep_dir: str, shared: dict[str, Any]) -> list[RunConfig]:
@@ -83,91 +90,27 @@ def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
         raise BadInput("sweep_dir", sweep_dir, f"cannot be written to ({error.strerror})") from None
 
 
-def run_grid(grid: list[RunConfig], parallel: int) -> list[tuple[str, str]]:
-    """Runs what is not complete, `parallel` runs at a time; a failed run does not stop the others.
-
-    Each worker is a process that imports TensorFlow once and runs one run after the other; a worker that dies takes
-    only its run with it.
+def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: Console | None = None) -> Board:
+    """Runs what is not complete; a failed run does not stop the others.
 
     Returns:
-      (run directory, reason) of every run that failed.
+      The board, with (run directory -> reason) of every run that failed.
+
+    Raises:
+      Stopped: SIGINT or SIGTERM came; every run that ran has written a checkpoint.
     """
-    waiting: queue.SimpleQueue[RunConfig] = queue.SimpleQueue()
     todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).result.exists()]
-    if len(todo) < len(grid):
-        print(f"{len(grid) - len(todo)} of {len(grid)} runs are complete already", flush=True)
-    for config in todo:
-        waiting.put(config)
-    board = _Board(len(todo))
-    # Threads of this process only wait: each owns one worker process, which it replaces if it dies.
-    workers = [threading.Thread(target=_work, args=(waiting, board, parallel), daemon=True) for _ in range(min(parallel, len(todo)))]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return board.failed
-
-
-class _Board:
-    """Prints one line per finished run and remembers the failed ones."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.failed, self.began = total, 0, list[tuple[str, str]](), time.perf_counter()
-        self._lock = threading.Lock()
-
-    def finished(self, config: RunConfig, outcome: Outcome, seconds: float) -> None:
-        with self._lock:
-            self.done += 1
-            if outcome[0] == "failed":
-                self.failed.append((config.run_dir, outcome[1]))
-            left = (time.perf_counter() - self.began) / self.done * (self.total - self.done)
-            name = f"{config.method:<12} {config.sparsity:<5g} seed {config.seed}"
-            ending = f", about {left:.0f} s left" if self.done < self.total else ""
-            said = outcome[1] if outcome[0] == "done" else "FAILED"
-            print(f"[{self.done:>{len(str(self.total))}}/{self.total}] {name}  {said}  {seconds:.1f} s{ending}", flush=True)
-
-
-def _work(waiting: queue.SimpleQueue[RunConfig], board: _Board, parallel: int) -> None:
-    worker = _new_worker(parallel)
-    while True:
-        try:
-            config = waiting.get_nowait()
-        except queue.Empty:
-            break
-        began = time.perf_counter()
-        try:
-            outcome = worker.submit(run_one, config).result()
-        except BrokenProcessPool:
-            outcome = ("failed", "its process died (killed, or out of memory)")
-            worker = _new_worker(parallel)
-        board.finished(config, outcome, time.perf_counter() - began)
-    worker.shutdown()
-
-
-def _new_worker(parallel: int) -> concurrent.futures.ProcessPoolExecutor:
-    threads = max(1, (os.cpu_count() or 1) // parallel)
-    return concurrent.futures.ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(threads,)
-    )
-
-
-def _start_worker(threads: int) -> None:
-    """Before TensorFlow is imported: this worker's share of the cores, and no start-up noise."""
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
-    start_tensorflow()
-
-
-def run_one(config: RunConfig) -> Outcome:
-    """Runs one configuration in this process, silently; what it raises becomes the outcome."""
-    import dataclasses
-    import traceback
-
+    board = Board(sweep_dir, grid, todo, console)
+    if board.before:
+        board.console.print(f"{board.before} of {len(grid)} runs are complete already")
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from dlth_tf.runs.runner import run
-
-        result = run(dataclasses.replace(config, verbosity=0))
-    except (Exception, SystemExit) as error:  # a model of the user's own may call sys.exit
-        print(f"{config.run_dir}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return "done", f"test {result['test']['accuracy_last']:.2%}"
+        with board.shown():
+            backend.run(todo, board)
+    except KeyboardInterrupt:
+        board.console.print("stopping; the runs write checkpoints first (a second signal does not wait for them)")
+        backend.stop()
+        raise Stopped(f"stopped with {board.before + board.done} of {len(grid)} runs complete in {sweep_dir}") from None
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+    return board

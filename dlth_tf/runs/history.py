@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,21 @@ COLUMNS = (
     "seconds",
 )
 
+Tell = Callable[[dict[str, Any]], None]  # whoever wants to hear of every row as it comes
+
 
 class History(tf.keras.callbacks.Callback):
     """Evaluates at every epoch's end and keeps the rows of one phase."""
 
-    def __init__(self, phase: Phase, evaluator: Evaluator) -> None:
+    def __init__(self, phase: Phase, evaluator: Evaluator, tell: Tell | None = None) -> None:
         super().__init__()
-        self.phase, self.evaluator = phase, evaluator
+        self.phase, self.evaluator, self.tell = phase, evaluator, tell
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the phase's clock."""
-        self._step, self._sums = self._steps_made(), {}
+        self._step = self._steps_made()
+        self._sums: dict[str, np.ndarray] = {}
         self._began = time.perf_counter()
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -75,7 +79,7 @@ class History(tf.keras.callbacks.Callback):
             self._sums[name] = self._sums.get(name, np.zeros(3)) + steps * np.array([*found, 1.0])
         self._step = step
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the epoch's row, and puts what was measured into `logs`."""
         step = self._steps_made()
         self._add_densities(step)
@@ -84,6 +88,8 @@ class History(tf.keras.callbacks.Callback):
         logs.update(_weights_now(self.model))
         logs.setdefault("penalty", 0.0)
         self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}})
+        if self.tell:
+            self.tell(self.rows[-1])
 
 
 def _weights_now(model: tf.keras.Model) -> dict[str, float]:

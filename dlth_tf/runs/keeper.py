@@ -11,6 +11,7 @@ from typing import Any
 from dlth_tf import masking
 from dlth_tf.methods import Network
 from dlth_tf.runs.checkpoints import Checkpoints, Saved
+from dlth_tf.runs.history import Tell
 from dlth_tf.runs.saver import Clock
 from dlth_tf.runs.state import network_state, restore_network, training_state
 
@@ -27,6 +28,7 @@ class RunState:
       seconds: how long the run took before this process.
       rate_scale: what learning rates are multiplied with since a rollback.
       rollback: what result.json says about it.
+      reused: what result.json says about a training that another run of the sweep had made.
     """
 
     phase: int = 0
@@ -36,6 +38,7 @@ class RunState:
     seconds: float = 0.0
     rate_scale: float = 1.0
     rollback: dict[str, Any] | None = None
+    reused: dict[str, Any] | None = None
 
 
 class Keeper:
@@ -45,10 +48,11 @@ class Keeper:
       network: of the run.
       checkpoints: of the run directory.
       clock: says when one is due.
+      tell: called with every row of the history.
     """
 
-    def __init__(self, network: Network, checkpoints: Checkpoints, clock: Clock) -> None:
-        self.network, self.checkpoints, self.clock = network, checkpoints, clock
+    def __init__(self, network: Network, checkpoints: Checkpoints, clock: Clock, tell: Tell | None = None) -> None:
+        self.network, self.checkpoints, self.clock, self.tell = network, checkpoints, clock, tell
         self.state = RunState()
         self._began, self._initial = time.perf_counter(), network.initial
 
@@ -85,7 +89,7 @@ class Keeper:
             return None
         network, meta = self.network, saved.meta
         restore_network(network.model, saved.arrays)
-        values = {item.name: meta[item.name] for item in dataclasses.fields(RunState)}
+        values = {item.name: meta.get(item.name, item.default) for item in dataclasses.fields(RunState)}
         self.state = RunState(**{**values, "macs": [tuple(pair) for pair in values["macs"]]})
         self._began = time.perf_counter()
         network.before_removal, network.after_removal = meta["before_removal"], meta["after_removal"]

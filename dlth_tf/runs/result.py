@@ -79,14 +79,18 @@ def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_result(config: RunConfig, network: Network, state: RunState, seconds: float, digest: str) -> dict[str, Any]:
-    """The whole of result.json; `rollback` is there if the run went back to a checkpoint once (--on_nan)."""
+    """The whole of result.json.
+
+    `rollback` is there if the run went back to a checkpoint once (--on_nan), and `cost.reused` if another run of the sweep had made
+    its first phase: its images and multiply-adds are counted all the same, and its seconds are not in `wall_seconds`.
+    """
     return {
         **{name: getattr(config, name) for name in ("method", "dataset", "model", "seed")},
         "sparsity": sparsities(config, network),
         "test": accuracies("test", state.rows, network),
         "val": accuracies("val", state.rows, network),
         "phases": state.phases,
-        "cost": cost(state.phases, state.macs, seconds),
+        "cost": {**cost(state.phases, state.macs, seconds), **({"reused": state.reused} if state.reused else {})},
         "parameters": parameters(config, network),
         "weights_sha256": digest,
         "versions": versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -21,23 +22,29 @@ from dlth_tf.runs.cost import kernel_positions, training_macs
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluate import Evaluator
 from dlth_tf.runs.export_run import export_run
-from dlth_tf.runs.history import write_history
+from dlth_tf.runs.history import Tell, write_history
 from dlth_tf.runs.initial_weights import load_weights
-from dlth_tf.runs.keeper import Keeper
+from dlth_tf.runs.keeper import Keeper, RunState
 from dlth_tf.runs.machine import machine
 from dlth_tf.runs.narrow import narrowed_arguments
 from dlth_tf.runs.plan import describe, make_phases, make_recipe
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.samples import Samples
 from dlth_tf.runs.saver import Clock, NotFinite
+from dlth_tf.runs.shared import SharedTraining, shared_training
+from dlth_tf.runs.tensorboard import write_outcome
 from dlth_tf.runs.training import train_phase
 
 
-def run(config: RunConfig) -> dict[str, Any]:
+def run(config: RunConfig, tell: Tell | None = None) -> dict[str, Any]:
     """Runs a method from its first phase to result.json.
 
     A run directory that is complete with the same configuration is not touched: its result is returned. What is missing
     of its export (`export_dir`) is made up for.
+
+    Args:
+      config: the run.
+      tell: called with every row of the history as it comes.
 
     Returns:
       What result.json holds.
@@ -50,7 +57,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     result = directory.complete_result()
     if result is None:
         with machine(config) as strategy, strategy.scope():
-            result = _run(config, directory)
+            result = _run(config, directory, tell)
     if config.export_dir and not Path(config.export_dir, "export.json").exists():
         export_run(directory.path, config.export_dir)
     return result
@@ -92,7 +99,7 @@ def build_model(config: RunConfig, outline: Outline) -> Any:
     return masking.wrap(model)
 
 
-def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+def _run(config: RunConfig, directory: RunDirectory, tell: Tell | None) -> dict[str, Any]:
     data, normalization, recipe, model = prepare(config)
     batches = {"val": data.validation, "test": data.test}
     evaluator = Evaluator(
@@ -102,10 +109,12 @@ def _run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     samples = Samples(data, normalization, config.seed, config.weight_dtype)
     network = Network(model, recipe, initial, samples, evaluator)
     with directory.open(config, describe_data(data, normalization)):
-        keeper = Keeper(network, Checkpoints(directory.checkpoints), Clock(*config.checkpoint_interval()))
+        keeper = Keeper(network, Checkpoints(directory.checkpoints), Clock(*config.checkpoint_interval()), tell)
         _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory, keeper)
         digest = save_network(network, config, directory)
         result = make_result(config, network, keeper.state, keeper.seconds(), digest)
+        if config.tensorboard:
+            write_outcome(config, result)
         files.write_json(directory.result, result)
         keeper.checkpoints.clear()
     return result
@@ -132,7 +141,8 @@ def _train(
         phase = dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(state.rate_scale))
         inside = saved if saved is not None and saved.meta["inside"] else None
         try:
-            history = train_phase(network, phase, config, data, normalization, evaluator, keeper, inside)
+            with sharing(config, network, phase, state, len(data.train.labels)) as shared:
+                history = train_phase(network, phase, config, data, normalization, evaluator, keeper, inside, shared)
         except NotFinite as error:
             saved = _roll_back(keeper, config, phase, error)
             continue
@@ -144,6 +154,15 @@ def _train(
         state.phase += 1
         if state.phase < len(phases) and (config.on_nan == "rollback" or keeper.clock.due_between_phases()):
             keeper.save()
+
+
+def sharing(
+    config: RunConfig, network: Network, phase: Phase, state: RunState, examples: int
+) -> contextlib.AbstractContextManager[SharedTraining | None]:
+    """Where runs of a sweep have a training in common, if this is their first phase as they were told to train it."""
+    if state.phase or state.rollback:
+        return contextlib.nullcontext()
+    return shared_training(config, network, phase, examples)
 
 
 def _go_on(keeper: Keeper, phases: list[Phase]) -> Saved | None:

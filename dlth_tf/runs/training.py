@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -21,6 +21,7 @@ from dlth_tf.runs.keeper import Keeper, restore_callbacks
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
 from dlth_tf.runs.saver import Saver
+from dlth_tf.runs.shared import SharedTraining, reused
 from dlth_tf.runs.state import restore_means, restore_network, restore_training
 
 
@@ -58,6 +59,7 @@ def train_phase(
     evaluator: Evaluator,
     keeper: Keeper,
     saved: Saved | None = None,
+    shared: SharedTraining | None = None,
 ) -> History:
     """Runs a phase's start, its steps and its end; returns its history.
 
@@ -70,10 +72,34 @@ def train_phase(
       evaluator: of every epoch.
       keeper: writes checkpoints.
       saved: a checkpoint from inside this phase to go on from; the network is as it was there.
+      shared: where the steps' outcome lies, if another run has made them, and where it is put otherwise.
     """
     if saved is None:
         for action in phase.start:
             action(network)
+    history = History(phase, evaluator, keeper.tell)
+    if shared is not None and shared.take(network, history):
+        keeper.state.reused = reused(phase, history)
+    else:
+        _train(network, phase, config, data, normalization, history, keeper, saved)
+        if shared is not None:
+            shared.keep(network, history)
+    for action in phase.end:
+        action(network)
+    return history
+
+
+def _train(
+    network: Network,
+    phase: Phase,
+    config: RunConfig,
+    data: DataSet,
+    normalization: Normalization,
+    history: History,
+    keeper: Keeper,
+    saved: Saved | None,
+) -> None:
+    """The steps of a phase, with everything that watches them."""
     model, examples = network.model, len(data.train.labels)
     per_epoch, epochs = examples // phase.batch_size, epochs_of(phase, examples)
     optimizer = SGD(keras_schedule(phase.learning_rate), momentum=network.recipe.momentum, weight_decay=network.recipe.weight_decay)
@@ -84,15 +110,15 @@ def train_phase(
         steps_per_execution=min(config.steps_per_execution, per_epoch),
         jit_compile=config.jit_compile,
     )
-    history = History(phase, evaluator)
-    found = [*phase.callbacks(), *phase.watch(network), history, ProgressLine(phase, epochs, config.verbosity), ExactSteps(phase.steps)]
+    bar = ProgressLine(phase, epochs, config.verbosity)
+    found = [*phase.callbacks(), *phase.watch(network), history, bar, ExactSteps(phase.steps)]
     if config.tensorboard:
         found.append(SparsityMonitor(f"{config.run_dir}/tensorboard/{phase.name}", histograms=True))
         found.append(tf.keras.callbacks.TensorBoard(f"{config.run_dir}/tensorboard/{phase.name}", write_graph=False))
     saver = Saver(phase.name, phase.steps, per_epoch, lambda steps: keeper.clock.due(steps, per_epoch), lambda: keeper.save(found))
     callbacks = PhaseCallbacks([*found, saver], add_history=True, model=model, epochs=epochs, steps=per_epoch, verbose=0)
     with contextlib.ExitStack() as ending:
-        ending.callback(lambda: [bar.close() for bar in found if isinstance(bar, ProgressLine)])
+        ending.callback(bar.close)
         callbacks.begin()
         step = 0
         if saved is not None:
@@ -103,9 +129,6 @@ def train_phase(
         with stopping.waiting_for_a_checkpoint():
             _fit(network, phase, config, data, normalization, callbacks, step, saved)
         callbacks.end()
-    for action in phase.end:
-        action(network)
-    return history
 
 
 def _fit(
@@ -142,7 +165,7 @@ def _fit(
         return
     if done:
         labels = tf.zeros([1, data.num_classes]) if augmentation(config.augment or data.augment).soft_labels else tf.zeros([1], tf.int64)
-        means = RestoredMeans(saved, labels, data.num_classes)
+        means = RestoredMeans(cast(Saved, saved), labels, data.num_classes)
         means.set_model(network.model)
         callbacks.callbacks.insert(0, means)
         fit(step, epoch, epoch + 1, min(per_epoch, phase.steps - epoch * per_epoch) - done)

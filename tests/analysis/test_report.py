@@ -59,14 +59,16 @@ def test_the_margin_is_heard(write_sweep: WriteSweep) -> None:
 
 
 def test_missing_runs_are_named_with_what_is_known_of_them(write_sweep: WriteSweep) -> None:
-    root = write_sweep(RUNS, methods=["rst"], missing=[("rst", 0.9, 2), ("rst", 0.9, 3)])
-    (root / "rst-0.9-s2").mkdir()
-    words = "Missing (2): rst-0.9-s2 (begun: failed, stopped or still running), rst-0.9-s3 (not begun)."
+    root = write_sweep(RUNS, methods=["rst"], missing=[("rst", 0.9, 2), ("rst", 0.9, 3), ("rst", 0.9, 4)])
+    for seed in (2, 4):
+        (root / f"rst-0.9-s{seed}").mkdir()
+    (root / "failures.json").write_text(json.dumps({"rst-0.9-s4": "its process died"}))
+    words = "Missing (3): rst-0.9-s2 (begun: stopped or still running), rst-0.9-s3 (not begun), rst-0.9-s4 (failed: its process died)."
     made = write_report(root)
     assert made.missing_sentence == words and f"\n{words}\n" in (root / "table.md").read_text()
     page = (root / "report.html").read_text()
-    assert "<li>rst-0.9-s2: begun: failed" in page and "<li>rst-0.9-s3: not begun</li>" in page
-    assert "2 planned runs have no result" in page
+    assert "<li>rst-0.9-s4: failed: its process died</li>" in page and "<li>rst-0.9-s3: not begun</li>" in page
+    assert "3 planned runs have no result" in page
 
 
 def test_nothing_is_said_of_missing_runs_where_none_are(write_sweep: WriteSweep) -> None:

@@ -1,0 +1,52 @@
+"""What TensorBoard's HParams table shows of a run: its settings and its outcome."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from dlth_tf.runs.config import RunConfig
+
+FOLDER = "outcome"  # beside the phases: TensorBoard takes every scalar in or below the folder of a trial for a metric of it
+SETTINGS = (
+    "method",
+    "sparsity",
+    "seed",
+    "dataset",
+    "model",
+    "allocation",
+    "granularity",
+    "epochs",
+    "batch_size",
+    "lr_values",
+    "weight_decay",
+    "penalty_step",
+    "penalty_limit",
+    "hold_steps",
+    "transform_lr",
+    "cycles",
+)
+
+
+def metrics(result: dict[str, Any]) -> dict[str, float]:
+    """What result.json says, under the names that the table shows: fractions, 0 to 1."""
+    return {f"{split}_accuracy_last": result[split]["accuracy_last"] for split in ("test", "val")}
+
+
+def write_outcome(config: RunConfig, result: dict[str, Any]) -> None:
+    """Writes the run's line of the HParams table; the trial is named after the run directory.
+
+    Args:
+      config: of the run; its fields `SETTINGS` are the hyperparameters.
+      result: what result.json holds; the step of its metrics is that after the last phase.
+    """
+    steps = sum(phase["steps"] for phase in result["phases"])
+    writer = tf.summary.create_file_writer(os.path.join(config.run_dir, "tensorboard", FOLDER))
+    with writer.as_default(step=steps):
+        hparams.hparams({name: getattr(config, name) for name in SETTINGS}, trial_id=config.run_dir)
+        for name, value in metrics(result).items():
+            tf.summary.scalar(name, value)
+    writer.close()
