@@ -1,0 +1,145 @@
+"""The pages beside those of the methods: their snippets run, their commands are accepted, what they name is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dlth_tf as dlth
+from dlth_tf import masking
+from dlth_tf.data import AUGMENTS, DATASETS, NORMALIZATIONS
+from dlth_tf.models import MODELS
+from dlth_tf.runs import sweep_plan
+from scripts.flag_reference import flags_of
+from tests.test_docs import blocks, dead_links, missing_tests
+from tests.test_flags import ROOT, header, planned
+
+DOCS = ROOT / "docs"
+GUIDES = ("index", "how_it_works", "keras", "commands", "watching", "data", "networks", "reliability", "scale", "reproducing", "extending")
+PAGES = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES} | {"CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text()}
+COMMANDS = sorted({line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line})
+
+
+def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a command that a reader is told to type would be taken; nothing is trained."""
+    checks: dict[str, Callable[[re.Match[str]], Any]] = {
+        r"python -m dlth_tf\..*": lambda match: planned(match[0], monkeypatch) is not None,
+        r"make ([\w-]+)": lambda match: re.search(rf"^{match[1]}:", (ROOT / "Makefile").read_text(), re.M),
+        r"tensorboard (--logdir=\S+)": lambda match: tensorboard_takes(match[1]),
+        r"pip install -e \.": lambda match: (ROOT / "pyproject.toml").exists(),
+        r"\.venv/bin/python -m pytest (tests/\S+) -q": lambda match: (ROOT / match[1]).exists(),
+        r"python (benchmarks/\S+\.py)": lambda match: (ROOT / match[1]).exists(),
+    }
+    return any(match and check(match) for pattern, check in checks.items() if (match := re.fullmatch(pattern, command)))
+
+
+def tensorboard_takes(flag: str) -> bool:
+    from tensorboard.program import TensorBoard
+
+    program = TensorBoard()
+    program.configure(argv=["tensorboard", flag])
+    return bool(program.flags.logdir)
+
+
+def ran(name: str) -> dict[str, Any]:
+    """The names that a page's snippets leave behind, run one after the other in the working directory."""
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks(PAGES[name], "python")):
+        exec(compile(block, f"{name}.md, snippet {number + 1}", "exec"), names)
+    return names
+
+
+def removed(model: tf.keras.Model) -> list[float]:
+    """The share of every prunable tensor that is removed, after a look whether it is really zero."""
+    masking.check_removed(model)
+    return [round(1 - float(entry.kept().mean()), 2) for entry in masking.prunable_weights(model).values()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_accepted(command, monkeypatch):
+    monkeypatch.setattr(sweep_plan, "print_plan", lambda *arguments: None)  # which needs the data, and time to build networks
+    assert accepted(command, monkeypatch)
+
+
+@pytest.mark.parametrize("command", ["make no-such-target", "rm -rf runs", ".venv/bin/python -m pytest tests/no_such -q"])
+def test_another_command_is_not_accepted(command, monkeypatch):
+    assert not accepted(command, monkeypatch)
+
+
+def test_the_quick_start_gives_a_sparse_network_that_has_learned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ran("index")
+    assert removed(names["model"]) == [0.9, 0.0]
+    assert np.mean(names["plain"].predict(names["x"], verbose=0).argmax(-1) == names["y"]) > 0.85
+
+
+def test_the_keras_guide_does_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        names = ran("keras")
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    for name in ("model", "winner", "looped", "mirrored", "half", "again"):
+        assert removed(names[name]) == [0.9, 0.0], name
+    assert removed(names["residual"]) == [0.9, 0.9, 0.0]
+    x, y = names["x"], names["y"]
+    for name in ("model", "looped"):
+        assert np.mean(names[name].predict(x, verbose=0).argmax(-1) == y) > 0.8, name
+    np.testing.assert_array_equal(tf.keras.models.load_model("plain.h5").predict(x, verbose=0), names["plain"].predict(x, verbose=0))
+    assert masking.installed(names["looped"]) is None and names["own"]["hidden/kernel"].mean() == pytest.approx(0.1, abs=1e-3)
+
+
+def test_the_page_on_data_shows_what_it_loads(capsys):
+    assert ran("data")["data"].num_classes == 10 and "(1097, 8, 8, 1)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_links_lead_somewhere_and_named_tests_exist(name):
+    assert not dead_links(DOCS / f"{name}.md", PAGES[name]) and not missing_tests(PAGES[name])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_flags_and_files_that_a_page_names_are_there(name):
+    known = {flag.name for command in ("train", "sweep", "report", "export") for flags in flags_of(command).values() for flag in flags}
+    named = set(re.findall(r"`[^`\n]*?--(\w+)", PAGES[name])) - {"help", "flagfile", "name", "noname", "noshare", "logdir"}
+    assert not named - known
+    files = re.findall(r"`((?:docs|dlth_tf|tests|flags|examples|benchmarks)/[\w/]+\.\w+)`", PAGES[name])
+    assert not [path for path in files if not (ROOT / path).exists() and "warm_up" not in path]
+
+
+def test_the_pages_on_data_and_networks_name_everything_that_is_registered():
+    named = {name: set(re.findall(r"`(\w+)`", text)) for name, text in PAGES.items()}
+    assert {*DATASETS.names(), *AUGMENTS.names(), *NORMALIZATIONS.names()} <= named["data"] and set(MODELS.names()) <= named["networks"]
+
+
+def test_the_costs_are_those_of_the_flagfiles():
+    rows = re.findall(r"^\| \[(\w+)\]\(methods/\1\.md\) \| (\d) \| ([\d.]+) \| (\S+) \|$", PAGES["reproducing"], re.M)
+    assert len(rows) == 9
+    for method, phases, images, macs in rows:
+        said = header(ROOT / f"flags/cifar10_resnet56/{method}.flags")
+        assert re.search(rf"Cost: {images} million images in {phases} phases?, {re.escape(macs)} multiply-adds", said), method
+
+
+def test_the_flagfile_on_the_page_is_the_real_one():
+    (shown,) = blocks(PAGES["commands"], "text")
+    real = [line for line in (ROOT / "flags/digits/rst.flags").read_text().splitlines() if not line.startswith("#")]
+    assert shown.splitlines()[1:] == real
+
+
+def test_pictures_are_small_and_shown():
+    pictures = sorted((DOCS / "pictures").glob("*.png"))
+    assert {path.name for path in pictures} == {"masks.png", "tensorboard.png", "transform.png"}
+    assert all(path.stat().st_size < 300_000 and any(f"pictures/{path.name}" in text for text in PAGES.values()) for path in pictures)
+
+
+def test_versions_and_names_agree_with_the_package():
+    citation, changes = ((ROOT / name).read_text() for name in ("CITATION.cff", "CHANGELOG.md"))
+    assert f"version: {dlth.__version__}\n" in citation and f"## {dlth.__version__}" in changes
+    from dlth_tf.methods import METHODS
+
+    assert set(METHODS.names()) <= set(re.findall(r"\w+", changes))

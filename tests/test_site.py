@@ -1,0 +1,126 @@
+"""The site that `make docs` builds: complete, self-contained, true to the flags, and readable on a phone."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlth_tf import train
+from dlth_tf.console import with_default
+from scripts import flag_reference
+from scripts.flag_reference import flags_of
+from tests.analysis.test_browser import CHROMIUM
+from tests.test_flags import ROOT
+
+COMMANDS = ("train", "sweep", "report", "export")
+FRAME = """<!DOCTYPE html><body><iframe id="page" style="width: {width}px; height: 900px; border: 0" src="{page}"></iframe>
+<script>addEventListener("load", () => {{
+  const page = document.getElementById("page").contentDocument, root = page.documentElement;
+  document.body.dataset.measured = JSON.stringify({{
+    needs: root.scrollWidth, has: root.clientWidth, pictures: [...page.images].map(image => image.naturalWidth) }}) }})</script>"""
+
+
+def built(folder: Path, config: str = "mkdocs.yml") -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", config, "--site-dir", str(folder)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = built(folder)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+def fetched(page: str) -> list[str]:
+    """What a browser would get from elsewhere to show a page; links that a reader may click are not among it."""
+    found = re.findall(r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)", page)
+    return found + re.findall(r"@import|url\((?:https?:)?//[^)]*\)", page)
+
+
+def test_nothing_on_any_page_comes_from_elsewhere(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 25 and not {path.name: fetched(path.read_text()) for path in pages if fetched(path.read_text())}
+
+
+def test_what_comes_from_elsewhere_would_be_seen():
+    assert fetched('<link rel="stylesheet" href="https://fonts.example/a.css"><a href="https://a.example">a</a>') == [
+        "https://fonts.example/a.css"
+    ]
+    assert fetched('<script src="//cdn.example/x.js"></script>') == ["//cdn.example/x.js"]
+
+
+def test_a_page_that_is_linked_and_not_there_fails_the_build(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("[a](nowhere.md)")
+    ours = (ROOT / "mkdocs.yml").read_text()
+    (tmp_path / "mkdocs.yml").write_text("site_name: one page\n" + ours[ours.index("validation:") : ours.index("nav:\n  -")])
+    done = built(tmp_path / "site", str(tmp_path / "mkdocs.yml"))
+    assert done.returncode == 1 and "nowhere.md" in done.stderr + done.stdout
+
+
+def text_of(page: str) -> str:
+    """A page as a reader sees it."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_has_every_flag_with_its_default_and_help(site, command):
+    page = (site / "commands.html").read_text()
+    groups = flags_of(command)
+    if command == "sweep":  # whose other flags are those of train
+        groups = {"The sweep": groups["The sweep"]}
+    for group, flags in groups.items():
+        section = page[page.index(f">{command}: {group}<a") :].split("</table>")[0]
+        rows = [text_of(row) for row in section.split("<tr>")[2:]]
+        assert rows == [text_of(html.escape(f"--{flag.name} {flag.kind} {flag.default} {flag.text}")) for flag in flags]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reference_is_what_help_prints(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit):
+        flag_reference.importlib.import_module(f"dlth_tf.{command}").main(["--help"])
+    said = capsys.readouterr().out
+    groups = flags_of(command)
+    assert re.findall(r"^([A-Z][\w ]+):$", said, re.M) == list(groups)
+    assert re.findall(r"^  --(\w+)", said, re.M) == [flag.name for flags in groups.values() for flag in flags]
+    told = "".join(said.split())
+    defaults = {"true": True, "false": False}
+    for flag in (flag for flags in groups.values() for flag in flags):
+        assert "".join(with_default(flag.text, defaults.get(flag.default, flag.default)).split()) in told
+
+
+def test_durations_and_switches_are_told_apart():
+    kinds = {flag.name: flag.kind for flags in flags_of("train").values() for flag in flags}
+    assert kinds["epochs"] == "duration; plain: epochs" and kinds["hold_steps"] == "duration; plain: steps"
+    assert kinds["lr_boundaries"] == "durations; plain: epochs"
+    assert (kinds["deterministic"], kinds["seed"], kinds["sparsity"], kinds["dry_run"]) == ("switch", "whole number", "number", "switch")
+
+
+def test_a_flag_that_is_added_comes_onto_the_page(monkeypatch):
+    monkeypatch.setattr(train, "DRY_RUN", ("dry_run", "another text | with a bar", False))
+    assert "another text \\| with a bar" in flag_reference.on_page_markdown("<!-- flags of train -->")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the pages out")
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["index", "how_it_works", "commands", "keras", "watching", "methods/index", "reproducing"])
+def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(width=width, page=(site / f"{name}.html").as_uri()))
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}/profile"]
+    words += ["--allow-file-access-from-files", "--dump-dom", frame.as_uri()]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))
+    assert found["needs"] <= found["has"] == width and all(found["pictures"])
