@@ -41,3 +41,13 @@ def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
     for name, weights in (("lenet_300_100", "266,610"), ("resnet20", "269,722")):
         (line,) = (line for line in done.stdout.splitlines() if name in line.split())
         assert weights in line and "%" in line and line.count(" to ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
+    done = subprocess.run([sys.executable, "benchmarks/inference.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if " to " in line and "%" in line]
+    assert [line.split(",")[0].strip() for line in lines] == ["compact", "compact", "1x4 blocks", "packed"]
+    assert "of the bound" in lines[-1] and all("of the bytes" in line for line in lines[:-1])

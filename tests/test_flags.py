@@ -13,6 +13,7 @@ from absl import flags as absl_flags
 from dlth_tf import export, report, sweep, train
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
+from dlth_tf.runs import sweep_plan
 from dlth_tf.runs.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +45,7 @@ def planned(command: str, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     make_grid = sweep.make_grid
     with monkeypatch.context() as patch:
         patch.setattr(train, "show_plan", lambda config: found.append(config) or 0)
+        patch.setattr(sweep_plan, "print_plan", lambda *arguments: None)
         patch.setattr(sweep, "make_grid", lambda *arguments: found.extend(make_grid(*arguments)) or found)
         assert main([*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 
@@ -13,11 +12,13 @@ import tensorflow as tf
 import dlth_tf
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
-from dlth_tf.deploy import plain
+from dlth_tf.deploy import Examples, forms
 from dlth_tf.errors import BadInput
 from tests.runs.tiny import listing
 
+pytestmark = pytest.mark.usefixtures("checked_here")
 layers = tf.keras.layers
+FAST = {"measure_latency": False}
 MASK = np.arange(16 * 6).reshape(16, 6) % 4 == 0
 TICKET = Ticket.from_masks({"body/kernel": MASK})
 
@@ -43,10 +44,15 @@ def signature(folder) -> tuple:
 
 
 def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(model, tmp_path):
-    report = dlth_tf.export(model, tmp_path / "out", ticket=TICKET)
+    report = dlth_tf.export(model, tmp_path / "out", ticket=TICKET, **FAST)
     assert sorted(os.listdir(tmp_path / "out")) == ["export.json", "plain"]
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == report
-    assert report["parameters"] == {"total": 96 + 6 + 18 + 3, "nonzero": 24 + 18}  # the biases are zero still
+    assert report["parameters"] == {
+        "total": 96 + 6 + 18 + 3,
+        "nonzero": 24 + 18,
+        "prunable": 96,
+        "removed": 72,
+    }  # the biases are zero still
     files = [path for path in (tmp_path / "out" / "plain").rglob("*") if path.is_file()]
     assert report["forms"]["plain"]["bytes"] == sum(path.stat().st_size for path in files)
     images = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
@@ -62,7 +68,7 @@ def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(mo
 
 def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
     normalization = Normalization(1 / 255, (0.5,), (0.25,))
-    dlth_tf.export(model, tmp_path, normalization=normalization)
+    dlth_tf.export(model, tmp_path, normalization=normalization, **FAST)
     raw = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
     _, serve = signature(tmp_path / "plain")
     assert serve.structured_input_signature[1]["images"] == tf.TensorSpec((None, 4, 4, 1), tf.uint8, "images")
@@ -83,7 +89,7 @@ class Own(tf.keras.Model):
 def test_a_subclassed_model_is_exported_too(tmp_path):
     model = Own()
     model.build((None, 4, 4, 1))
-    dlth_tf.export(model, tmp_path)
+    dlth_tf.export(model, tmp_path, **FAST)
     images = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
     assert np.allclose(signature(tmp_path / "plain")[1](images=tf.constant(images))["logits"], model(images), atol=1e-6)
 
@@ -91,7 +97,7 @@ def test_a_subclassed_model_is_exported_too(tmp_path):
 def test_batch_normalisation_is_served_as_in_inference(tmp_path):
     model = tf.keras.Sequential([tf.keras.Input((4,)), layers.BatchNormalization(name="norm"), layers.Dense(3, name="head")])
     model.get_layer("norm").moving_mean.assign([1.0, 2.0, 3.0, 4.0])
-    report = dlth_tf.export(model, tmp_path)
+    report = dlth_tf.export(model, tmp_path, **FAST)
     assert report["parameters"]["total"] == 16 + 15
     inputs = np.random.default_rng(0).random((2, 4), np.float32)
     found = signature(tmp_path / "plain")[1](images=tf.constant(inputs))["logits"]
@@ -101,33 +107,72 @@ def test_batch_normalisation_is_served_as_in_inference(tmp_path):
 def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
     wrapped = dlth_tf.wrap(network())
     with pytest.raises(BadInput, match=r"model=mine: is wrapped \(layer body\).*dlth_tf.strip"):
-        dlth_tf.export(wrapped, tmp_path / "out")
+        dlth_tf.export(wrapped, tmp_path / "out", **FAST)
     assert not (tmp_path / "out").exists()
-    dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out")
+    dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out", **FAST)
 
 
 @pytest.mark.parametrize("formats", [["onnx"], ["plain", "onnx"], [], [""]], ids=str)
 def test_an_unknown_form_is_refused(model, formats, tmp_path):
-    with pytest.raises(BadInput, match=r"formats=.*: must be of plain"):
-        dlth_tf.export(model, tmp_path / "out", formats=formats)
+    with pytest.raises(BadInput, match=r"formats=.*: must be of plain, packed, compact, tflite"):
+        dlth_tf.export(model, tmp_path / "out", formats=formats, **FAST)
+    assert not (tmp_path / "out").exists()
+
+
+RIGHT = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (RIGHT[:0], None, r"examples=float32\[0, 4, 4, 1\]: must be float32 images"),
+        (RIGHT[:, :3], None, "must be float32 images of shape"),
+        (RIGHT.astype(np.float64), None, "must be float32 images of shape"),
+        (RIGHT, np.arange(4), r"labels of shape \[4\]: must have one label for each of the 5 images"),
+    ],
+)
+def test_examples_that_the_signature_does_not_take_are_refused(model, images, labels, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        dlth_tf.export(model, tmp_path / "out", examples=Examples(images, labels, "images of mine"), **FAST)
+    assert not (tmp_path / "out").exists()
+
+
+def test_accuracy_is_that_on_the_given_examples(model, tmp_path):
+    labels = model(RIGHT).numpy().argmax(1)
+    labels[0] = (labels[0] + 1) % 3
+    report = dlth_tf.export(model, tmp_path, examples=Examples(RIGHT, labels, "images of mine"), **FAST)
+    assert report["verification"].items() >= {"on": "images of mine", "images": 5, "accuracy": 0.8}.items()
+    assert report["forms"]["plain"]["accuracy"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"values": "int8"}, "values=int8: must be float32 or float16"),
+        ({"label_names": ["a", "b"]}, "label_names=2 names: must be one for each of the model's 3 classes"),
+    ],
+)
+def test_other_bad_input_is_refused(model, arguments, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        dlth_tf.export(model, tmp_path / "out", **arguments, **FAST)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_export_is_replaced_only_when_asked(model, tmp_path):
-    dlth_tf.export(model, tmp_path)
+    dlth_tf.export(model, tmp_path, **FAST)
     before = listing(tmp_path)
     with pytest.raises(BadInput, match=r"export_dir=.*: holds an export \(plain\) already; overwrite replaces it"):
-        dlth_tf.export(model, tmp_path)
+        dlth_tf.export(model, tmp_path, **FAST)
     assert listing(tmp_path) == before
     (tmp_path / "plain" / "stale").write_text("of the earlier export")
-    dlth_tf.export(model, tmp_path, overwrite=True)
+    dlth_tf.export(model, tmp_path, overwrite=True, **FAST)
     assert sorted(os.listdir(tmp_path)) == ["export.json", "plain"] and not (tmp_path / "plain" / "stale").exists()
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(model, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BadInput, match=r"export_dir=.*: cannot be written to"):
-        dlth_tf.export(model, tmp_path / "file" / "out")
+        dlth_tf.export(model, tmp_path / "file" / "out", **FAST)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -141,38 +186,39 @@ def test_a_place_that_cannot_be_written_to_is_refused(model, tmp_path):
 )
 def test_a_ticket_that_is_not_the_networks_leaves_nothing(model, ticket, message, tmp_path):
     with pytest.raises(RuntimeError, match=message):
-        dlth_tf.export(model, tmp_path / "out", ticket=Ticket.from_masks(ticket))
+        dlth_tf.export(model, tmp_path / "out", ticket=Ticket.from_masks(ticket), **FAST)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failing_verification_leaves_nothing_and_an_earlier_export_as_it_was(model, tmp_path, monkeypatch):
-    dlth_tf.export(model, tmp_path / "earlier")
-    before = listing(tmp_path)
-    monkeypatch.setattr(plain, "TOLERANCE", -1)
-    for folder in ("earlier", "new"):
-        with pytest.raises(RuntimeError, match="the export's logits differ from the model's by"):
-            dlth_tf.export(model, tmp_path / folder, overwrite=True)
-        assert {name: content for name, (_, content) in listing(tmp_path).items()} == {
-            name: content for name, (_, content) in before.items()
-        }
+def named(folder) -> dict[str, bytes | None]:
+    return {name: content for name, (_, content) in listing(folder).items()}
 
 
-def test_what_was_damaged_on_its_way_to_the_disk_is_found(model, tmp_path, monkeypatch):
-    def damaged(model, path, normalization):
+def damaged(monkeypatch) -> None:
+    """What is written from now on is another network."""
+    save_plain = forms.save_plain
+
+    def save_another(model, path, serving):
         other = tf.keras.models.clone_model(model)
         other.set_weights([weight * 1.001 for weight in model.get_weights()])
-        save_plain(other, path, normalization)
+        save_plain(other, path, serving)
 
-    save_plain = plain.save_plain
-    monkeypatch.setattr(importlib.import_module("dlth_tf.deploy.export"), "save_plain", damaged)
-    with pytest.raises(RuntimeError, match="differ from the model's"):
-        dlth_tf.export(model, tmp_path / "out", ticket=TICKET)
-    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(forms, "save_plain", save_another)
+
+
+def test_what_was_damaged_on_its_way_to_the_disk_is_found_and_an_earlier_export_stays(model, tmp_path, monkeypatch):
+    dlth_tf.export(model, tmp_path / "earlier", **FAST)
+    before = named(tmp_path)
+    damaged(monkeypatch)
+    for folder in ("earlier", "new"):
+        with pytest.raises(RuntimeError, match=r"plain: the export's logits differ from the model's by .*, and at most .* is allowed"):
+            dlth_tf.export(model, tmp_path / folder, ticket=TICKET, overwrite=True, **FAST)
+        assert named(tmp_path) == before
 
 
 def test_an_empty_folder_of_the_users_own_stays_when_the_export_fails(model, tmp_path):
     with pytest.raises(RuntimeError):
-        dlth_tf.export(model, tmp_path, ticket=Ticket.from_masks({"body/kernel": ~MASK}))
+        dlth_tf.export(model, tmp_path, ticket=Ticket.from_masks({"body/kernel": ~MASK}), **FAST)
     assert tmp_path.is_dir() and not os.listdir(tmp_path)
 
 

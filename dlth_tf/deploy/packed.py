@@ -1,0 +1,203 @@
+"""The packed form: the smallest SavedModel that TensorFlow loads without this package.
+
+All numbers of the network, biases and constants of the normalisation too, lie one after another in one vector per dtype, which
+is stored compressed (`packing`) and filled once at loading by stock operations (`decoding`). The graph holds structure only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dlth_tf.deploy.decoding import Unpacked
+from dlth_tf.deploy.folding import fold_batch_norms
+from dlth_tf.deploy.frozen import Frozen, freeze
+from dlth_tf.deploy.packing import pack
+from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
+from dlth_tf.deploy.slim import slim
+from dlth_tf.errors import BadInput
+from dlth_tf.masking import named_weights
+
+VALUES = ("float32", "float16")
+ALIGNED = 64  # bytes: where a tensor begins at such a place, TensorFlow hands out a part of the vector without copying it
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies: it is `vector[start : start + size]` in the shape of `value`."""
+
+    name: str
+    start: int
+    value: np.ndarray
+
+
+@dataclass(frozen=True)
+class Group:
+    """The tensors of one dtype, as one vector.
+
+    Args:
+      places: one per tensor, in order; between them are zeros up to the next multiple of ALIGNED bytes.
+    """
+
+    places: tuple[Place, ...]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of all tensors."""
+        return self.places[0].value.dtype
+
+    def vector(self) -> np.ndarray:
+        """The numbers, one tensor after another."""
+        last = self.places[-1]
+        vector = np.zeros(last.start + last.value.size, self.dtype)
+        for place in self.places:
+            vector[place.start : place.start + place.value.size] = place.value.ravel()
+        return vector
+
+
+def save_packed(model: tf.keras.Model, path: Path, serving: Serving, values: str = "float32") -> dict[str, Any]:
+    """Writes the SavedModel.
+
+    Args:
+      model: gives logits.
+      path: the folder to write.
+      serving: what stands before and after the network.
+      values: "float16" rounds kernels and biases to what float16 can hold; all is computed in float32 still. The bits that are
+        zero then take no space.
+
+    Returns:
+      folded: normalisations that became part of a kernel; places: ticket name -> (vector, start) of the weights that are
+      still there, for whoever checks their zeros.
+
+    Raises:
+      BadInput: a kernel's number is beyond float16's range, or the network holds something that is no variable.
+    """
+    frozen = freeze(Served(model, serving))
+    constants = _constants_of_weights(frozen, model)
+    folded = fold_batch_norms(frozen)
+    frozen.constants = {name: without_signed_zeros(value) for name, value in frozen.constants.items()}
+    if values == "float16":
+        _round(frozen)
+    groups = grouped(frozen.constants)
+    module, signature = build(frozen, groups, serving.images(model))
+    options = tf.saved_model.SaveOptions(save_debug_info=False)
+    tf.saved_model.save(module, os.fspath(path), signatures={SIGNATURE: signature}, options=options)
+    slim(path)
+    return {"folded": folded, "places": _places(groups, constants)}
+
+
+def build(frozen: Frozen, groups: tuple[Group, ...], spec: tf.TensorSpec) -> tuple[tf.Module, Any]:
+    """The module that is saved, with attributes weights0, weights1, ..., and its signature."""
+    module, packed = tf.Module(), [pack(group.vector()) for group in groups]
+    identity = hashlib.blake2b(repr(packed).encode(), digest_size=16).hexdigest()
+    for index, streams in enumerate(packed):
+        bytes_ = tf.Variable([streams.gaps, *streams.planes], trainable=False)
+        setattr(module, f"streams{index}", bytes_)
+        setattr(module, f"weights{index}", Unpacked(bytes_, streams, f"{identity}-{index}"))
+    graph, tensor_names = _short(frozen)
+
+    @tf.function(input_signature=[spec])
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = {tensor_names[frozen.images]: images}
+        for index, group in enumerate(groups):
+            parts = _parts(getattr(module, f"weights{index}").read(), group)
+            inputs |= {tensor_names[name]: part for name, part in parts.items()}
+        wanted = {name: _output(tensor_names, tensor) for name, tensor in frozen.outputs.items()}
+        found = tf.graph_util.import_graph_def(graph, inputs, list(wanted.values()), name="")
+        return dict(zip(wanted, found, strict=True))
+
+    return module, serve.get_concrete_function()
+
+
+def grouped(constants: Mapping[str, np.ndarray]) -> tuple[Group, ...]:
+    """The constants by dtype, each in the order of the graph."""
+    found: dict[str, list[Place]] = {}
+    for name, value in constants.items():
+        places = found.setdefault(str(value.dtype), [])
+        step = ALIGNED // value.dtype.itemsize
+        end = places[-1].start + places[-1].value.size if places else 0
+        places.append(Place(name, -(-end // step) * step, value))
+    return tuple(Group(tuple(places)) for places in found.values())
+
+
+def without_signed_zeros(value: np.ndarray) -> np.ndarray:
+    """The same numbers with 0.0 for -0.0, which masks make of negative weights: half of what was removed would be stored."""
+    return np.where(value == 0, np.zeros((), value.dtype), value)
+
+
+def _round(frozen: Frozen) -> None:
+    """Rounds float32 kernels and biases; other vectors and scalars (of the preprocessing, say) stay as they are."""
+    biases = {node.input[1] for node in frozen.nodes.values() if node.op == "BiasAdd"}
+    for name, value in frozen.constants.items():
+        if value.dtype == np.float32 and (value.ndim > 1 or name in biases):
+            frozen.constants[name] = rounded(name, value)
+
+
+def rounded(name: str, value: np.ndarray) -> np.ndarray:
+    """float32 with the nearest numbers that float16 can hold.
+
+    Raises:
+      BadInput: a number is too large for float16.
+    """
+    with np.errstate(over="ignore"):
+        half = value.astype(np.float16)
+    if np.any(np.isinf(half) & np.isfinite(value)):
+        largest = np.max(np.abs(value[np.isfinite(value)]))
+        raise BadInput("values", "float16", f"cannot hold a number as large as {largest:g}, which {name} has")
+    return half.astype(np.float32)
+
+
+def _parts(vector: tf.Tensor, group: Group) -> dict[str, tf.Tensor]:
+    sizes, end = [], 0
+    for place in group.places:
+        sizes += [place.start - end, place.value.size]
+        end = place.start + place.value.size
+    parts = tf.split(vector, sizes)[1::2]
+    shapes = {shape: tf.constant(shape, tf.int32) for shape in dict.fromkeys(place.value.shape for place in group.places)}
+    return {
+        place.name: part if place.value.ndim == 1 else tf.reshape(part, shapes[place.value.shape])
+        for place, part in zip(group.places, parts, strict=True)
+    }
+
+
+def _short(frozen: Frozen) -> tuple[tf.compat.v1.GraphDef, dict[str, str]]:
+    """The graph under names of a few letters, and old name -> new name; constants and images are left to be fed."""
+    short = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
+    graph = tf.compat.v1.GraphDef()
+    graph.CopyFrom(frozen.graph)
+    for name, node in frozen.nodes.items():
+        renamed = graph.node.add()
+        renamed.CopyFrom(node)
+        renamed.name = short[name]
+        del renamed.input[:]
+        renamed.input.extend(_tensor(short, source) for source in node.input)
+    return graph, short
+
+
+def _tensor(short: Mapping[str, str], tensor: str) -> str:
+    name, colon, output = tensor.partition(":")
+    return short[name] + colon + output
+
+
+def _output(short: Mapping[str, str], tensor: str) -> str:
+    name = _tensor(short, tensor)
+    return name if ":" in name else f"{name}:0"
+
+
+def _constants_of_weights(frozen: Frozen, model: tf.keras.Model) -> dict[str, str]:
+    """Ticket name -> constant, by their bytes: equal weights have equal zeros, so any of their constants will do."""
+    constants = {value.tobytes(): name for name, value in frozen.constants.items()}
+    weights = {name: variable.numpy().tobytes() for name, variable in named_weights(model).items()}
+    return {name: constants[value] for name, value in weights.items() if value in constants}
+
+
+def _places(groups: tuple[Group, ...], constants: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    found = {place.name: (index, place.start) for index, group in enumerate(groups) for place in group.places}
+    return {name: found[constant] for name, constant in constants.items() if constant in found}

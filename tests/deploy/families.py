@@ -1,0 +1,43 @@
+"""One small network of each family, with a ticket of any granularity and numbers as after a training."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+import dlth_tf
+from dlth_tf import models
+from dlth_tf.core import Ticket
+from dlth_tf.masking import apply_ticket, named_weights, random_ticket
+
+# Name -> (side of the images, channels, arguments of the builder).
+SMALL = {
+    "lenet_300_100": (8, 1, {"width": 0.2}),
+    "lenet5": (12, 1, {"width": 2}),
+    "resnet8": (8, 3, {"width": 0.5}),
+    "mobilenet_v1": (17, 3, {"width": 0.125}),
+    "vgg11": (17, 3, {"width": 1 / 16}),
+}
+OTHERS = {
+    "mlp_7_relu": (8, 1, {"width": 0.1}),
+    "resnet18": (17, 3, {"width": 1 / 16, "stem": "cifar"}),
+    "resnet20": (8, 3, {"width": 0.5}),
+    "wrn_16_2": (8, 3, {"width": 0.25}),
+    "mobilenet_v2": (17, 3, {"width": 0.15}),
+}
+GRANULARITIES = ("weight", "filter", "block:4x1")
+
+
+def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5) -> tuple[tf.keras.Model, Ticket]:
+    """A stripped network with three classes, and its random ticket; vectors are random, gammas of both signs."""
+    side, channels, arguments = (SMALL | OTHERS)[name]
+    model = dlth_tf.wrap(models.build(name, (side, side, channels), 3, 0, arguments))
+    ticket = random_ticket(model, sparsity, 0, granularity=granularity)
+    apply_ticket(model, ticket, remove=True)
+    model = dlth_tf.strip(model)
+    draw = np.random.default_rng(0)
+    for key, variable in named_weights(model).items():
+        if variable.shape.rank == 1:
+            value = draw.normal(0, 1, variable.shape)
+            variable.assign(1 + np.abs(value) if "variance" in key else value)
+    return model, ticket
