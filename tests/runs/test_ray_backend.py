@@ -56,9 +56,9 @@ def test_a_sweep_survives_the_loss_of_a_node_and_ends_as_without(tmp_path):
     assert not board.failed and len(results(tmp_path / "ray")) == 4 and len(cluster.worker_nodes) < 2
     run_grid(grid("local"), str(tmp_path / "local"), LocalBackend(2))
     assert results(tmp_path / "ray") == results(tmp_path / "local")
-    flags = as_flags(**SHARED, **LONG, methods="scratch", sparsities=".9", seeds="0,1,2,3", sweep_dir=tmp_path / "ray", noshare="")
+    flags = as_flags(**{**SHARED, **LONG}, methods="scratch", sparsities=".9", seeds="0,1,2,3", sweep_dir=tmp_path / "ray")
     before = results(tmp_path / "ray")
-    assert run_command("dlth_tf.sweep", sweep.main, [flag.rstrip("=") for flag in flags]) == DONE  # nothing is missing
+    assert run_command("dlth_tf.sweep", sweep.main, flags) == DONE  # nothing is missing
     assert results(tmp_path / "ray") == before
 
 
