@@ -51,3 +51,15 @@ def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
     lines = [line for line in done.stdout.splitlines() if " to " in line and "%" in line]
     assert [line.split(",")[0].strip() for line in lines] == ["compact", "compact", "1x4 blocks", "packed"]
     assert "of the bound" in lines[-1] and all("of the bytes" in line for line in lines[:-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
+    done = subprocess.run([sys.executable, "benchmarks/sweep.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    (local,) = (line for line in lines if line.split()[:2] == ["local", "2"])
+    assert local.count(" s") == 2 and local.endswith("MB")
+    assert any("each its own" in line for line in lines) and any("in common" in line for line in lines)
+    assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")

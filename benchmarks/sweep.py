@@ -1,0 +1,156 @@
+"""What does a sweep lose to starting, waiting and sharing the machine?
+
+    python benchmarks/sweep.py [--workers=2] [--runs=12] [--backends=local,ray] [--quick]
+
+Trains the same network on digits with as many seeds as there are runs: three alone, one after the other in one worker, and then all
+of them as a sweep on every backend. Prints for each backend
+
+  efficiency   (number of runs x median time of one alone) / (workers x time of the sweep)
+  lost         seconds per run in which a worker did not run: processes and TensorFlow starting, and waiting for the last run
+  memory       resident megabytes of a worker at most (what processes share counts in each)
+
+and what runs with a training in common save: the images of `flags/digits/all_methods.flags` with and without --share (from its
+plan), and the time of a sweep of lth and l1 with and without. Each worker has one thread. On a machine with other work the times
+say little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import logging
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+import psutil
+from absl import app, flags
+
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.grid import SHARED, make_grid, run_grid
+from dlth_tf.runs.local_backend import LocalBackend
+from dlth_tf.runs.ray_backend import RayBackend
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("workers", 2, "runs at a time", lower_bound=1)
+flags.DEFINE_integer("runs", 12, "runs of a sweep", lower_bound=2)
+flags.DEFINE_integer("epochs", 600, "of one run", lower_bound=1)
+flags.DEFINE_list("backends", "local,ray", "of local, ray")
+flags.DEFINE_bool("quick", False, "two runs of a few epochs, on the local backend alone")
+
+RUN = {"dataset": "digits", "model": "lenet_300_100", "batch_size": 64, "lr": 0.05, "deterministic": True}
+ALL_METHODS = Path(__file__).resolve().parents[1] / "flags/digits/all_methods.flags"
+
+
+def grid(folder: Path, methods: str, runs: int, epochs: int, **changes: Any) -> list[RunConfig]:
+    return make_grid(methods, ".9", ",".join(map(str, range(runs))), str(folder), {**RUN, "epochs": epochs, **changes})
+
+
+class Memory:
+    """Watches the resident memory of the worker processes while a block runs."""
+
+    def __enter__(self) -> Memory:
+        self.most, self._end = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.5):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    self.most = max(self.most, process.memory_info().rss / 2**20)
+
+
+def timed(found: Sequence[RunConfig], folder: Path, backend: Any) -> tuple[float, float]:
+    """(seconds of the sweep, megabytes of a worker at most)."""
+    folder.mkdir(exist_ok=True)
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()), Memory() as memory:
+        board = run_grid(list(found), str(folder), backend)
+    if board.failed:
+        raise RuntimeError(f"runs failed: {board.failed}")
+    return time.perf_counter() - began, memory.most
+
+
+def seconds_of(folder: Path) -> list[float]:
+    """What the runs say they took themselves."""
+    return [json.loads(path.read_text())["cost"]["wall_seconds"] for path in folder.glob("*/result.json")]
+
+
+def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[str]) -> pd.DataFrame:
+    timed(grid(root / "alone", "scratch", min(3, runs), epochs), root / "alone", LocalBackend(1))
+    alone = statistics.median(seconds_of(root / "alone"))
+    print(f"a run alone takes {alone:.1f} s ({min(seconds_of(root / 'alone')):.1f} to {max(seconds_of(root / 'alone')):.1f})")
+    rows = []
+    for name in names:
+        backend = LocalBackend(workers) if name == "local" else RayBackend("local", (os.cpu_count() or workers) / workers, 0.0)
+        folder = root / name
+        seconds, memory = timed(grid(folder, "scratch", runs, epochs), folder, backend)
+        if isinstance(backend, RayBackend):
+            backend.close()
+        lost = (workers * seconds - sum(seconds_of(folder))) / runs
+        row = {"backend": name, "runs": runs, "sweep": f"{seconds:.1f} s", "efficiency": f"{runs * alone / workers / seconds:.2f}"}
+        rows.append({**row, "lost": f"{lost:.1f} s", "memory": f"{memory:.0f} MB"})
+    return pd.DataFrame(rows)
+
+
+def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
+    rows = []
+    for name, shared in (("each its own", None), ("in common", str(root / "common" / SHARED))):
+        folder = root / ("alone too" if shared is None else "common")
+        seconds, _ = timed(grid(folder, "lth,l1", max(1, runs // 4), epochs, shared_dir=shared), folder, LocalBackend(workers))
+        rows.append({"trainings": name, "sweep of lth and l1": f"{seconds:.1f} s"})
+    return pd.DataFrame(rows)
+
+
+def planned_saving() -> str:
+    """Images of the sweep over all methods, with and without sharing."""
+    from absl import flags as absl_flags
+
+    from dlth_tf import sweep
+    from dlth_tf.commands import define, define_fields
+    from dlth_tf.runs.sweep_plan import plan_runs, shared_images
+
+    values = absl_flags.FlagValues()
+    fields = [field for field in dataclasses.fields(RunConfig) if field.name not in sweep.FIXED]
+    define_fields(values, fields)
+    for name, text, default, kind in sweep.GRID:
+        define(values, name, default, text, kind)
+    values(["sweep", f"--flagfile={ALL_METHODS}"])
+    shared = {field.name: values[field.name].value for field in fields} | {"shared_dir": "anywhere"}
+    runs = plan_runs(make_grid(values.methods, values.sparsities, values.seeds, "nowhere", shared))
+    images, saved = sum(run.images for run in runs), shared_images(runs)
+    return f"all methods on digits: {images:,} images, {saved:,} of them ({saved / images:.1%}) in trainings that other runs have made"
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError("only flags are allowed")
+    runs, epochs, names = (2, 4, ["local"]) if FLAGS.quick else (FLAGS.runs, FLAGS.epochs, FLAGS.backends)
+    with tempfile.TemporaryDirectory() as folder:
+        print(backends(Path(folder), runs, epochs, FLAGS.workers, names).to_string(index=False), end="\n\n")
+        print(sharing(Path(folder), runs, epochs, FLAGS.workers).to_string(index=False), end="\n\n")
+    logging.getLogger("dlth_tf").setLevel(logging.WARNING)
+    os.chdir(ALL_METHODS.parents[2])
+    print(planned_saving())
+
+
+if __name__ == "__main__":
+    app.run(main)
