@@ -17,7 +17,7 @@ from dlth_tf.runs.local_backend import LocalBackend
 from dlth_tf.runs.ray_backend import RayBackend
 from tests.runs.tiny import TINY, as_flags
 
-LONG = {"epochs": 300, "steps_per_execution": 1, "checkpoint_every": "20ep"}  # half a minute a run
+LONG = {"epochs": 100, "steps_per_execution": 1, "checkpoint_every": "10ep"}  # some ten seconds a run
 SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
 
 
@@ -34,7 +34,7 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_sweep_survives_the_loss_of_a_node_and_ends_as_without(tmp_path):
     ray = pytest.importorskip("ray", reason="the extra `sweep` is not installed")
     from ray.cluster_utils import Cluster
