@@ -18,7 +18,7 @@ from dlth_tf.data import Normalization
 from dlth_tf.deploy.forms import FORMS, Request, Written, check_forms
 from dlth_tf.deploy.packed import VALUES
 from dlth_tf.deploy.placing import aside_of, put
-from dlth_tf.deploy.report import form_facts, network_facts, speed_note
+from dlth_tf.deploy.report import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.deploy.twin import dense_twin
 from dlth_tf.deploy.verification import Examples, check_examples, measure, probes, verify
@@ -131,10 +131,10 @@ def _check(model: tf.keras.Model, serving: Serving, formats: Sequence[str], valu
 def _add_latency(
     forms: dict[str, dict[str, Any]], written: Mapping[str, Written], dense: Mapping[str, Written], images: np.ndarray
 ) -> None:
-    times = measure({**written, **{f"dense {name}": form for name, form in dense.items()}}, images)
+    pairs = {key: form for name in written for key, form in ((name, written[name]), (f"dense {name}", dense[name]))}
+    times = measure(pairs, images)
     for name, facts in forms.items():
-        batches = times[name]
-        facts["latency"] = {batch: {"ms": batches[batch], "dense_ms": times[f"dense {name}"][batch]} for batch in batches}
+        facts["latency"] = {batch: latency(mine, times[f"dense {name}"][batch]) for batch, mine in times[name].items()}
 
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:

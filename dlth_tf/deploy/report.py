@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,24 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     return [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
-def speed_note(form: str, latency: Mapping[str, Mapping[str, float]], skips_zeros: bool) -> str:
+def latency(mine: Sequence[float], dense: Sequence[float]) -> dict[str, float]:
+    """Of calls that took turns with those of the dense network: median milliseconds of both, and the median of the ratios.
+
+    The ratio of two neighbouring calls says more than that of the medians: on a busy machine both are slow at the same time.
+    """
+    ratios = np.divide(dense, mine)
+    return {"ms": float(np.median(mine)), "dense_ms": float(np.median(dense)), "speedup": float(np.median(ratios))}
+
+
+def speed_note(form: str, measured: Mapping[str, Mapping[str, float]], skips_zeros: bool) -> str:
     """One honest sentence on what was measured.
 
     Args:
       form: its name.
-      latency: batch -> {"ms": of the form, "dense_ms": of the dense network in the same form}.
+      measured: batch -> what `latency` said.
       skips_zeros: whether the form holds fewer weights than the dense network, or its runtime leaves zeros out.
     """
-    ratios = {batch: times["dense_ms"] / times["ms"] for batch, times in latency.items()}
+    ratios = {batch: times["speedup"] for batch, times in measured.items()}
     said = ", ".join(f"{ratio:.2f}x at batch {batch}" for batch, ratio in ratios.items())
     if max(ratios.values()) >= FASTER:
         return f"{form}: {said} the speed of the dense network in the same form."

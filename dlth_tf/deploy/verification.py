@@ -88,8 +88,8 @@ def verify(
     return found, None if examples.labels is None else float(np.mean(logits.argmax(-1) == examples.labels))
 
 
-def measure(written: Mapping[str, Written], images: np.ndarray, seconds: float = SECONDS) -> dict[str, dict[str, float]]:
-    """name -> batch -> median milliseconds, of all in turn, with one thread."""
+def measure(written: Mapping[str, Written], images: np.ndarray, seconds: float = SECONDS) -> dict[str, dict[str, list[float]]]:
+    """name -> batch -> milliseconds of each call, of all in turn, with one thread."""
     forms = [{"name": name, "kind": form.kind, "path": os.fspath(form.path)} for name, form in written.items()]
     return in_a_fresh_process({"what": "time", "threads": 1, "seconds": seconds, "forms": forms}, {"images": images[:64]})
 

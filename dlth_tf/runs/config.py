@@ -21,7 +21,7 @@ from dlth_tf.models import check_name as check_model
 from dlth_tf.runs.duration import Duration
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
-STRATEGIES = ("auto", "one_device", "mirrored")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 PICKS = {"random": "random", "magnitude": "magnitude_min", "magnitude_min": "magnitude_min", "magnitude_max": "magnitude_max"}
 # Do not change what comes out:
 WHERE_ONLY = ("data_dir", "run_dir", "resume", "checkpoint_every", "on_nan", "tensorboard", "verbosity", "export_dir", "shared_dir")
@@ -130,9 +130,13 @@ class RunConfig:
     jit_compile: bool = option(False, "Machine", "compile the training step with XLA", "bool")
     steps_per_execution: int = option(20, "Machine", "steps per call into TensorFlow; changes speed, not results", "int")
     strategy: str = option(
-        "auto", "Machine", "one_device, mirrored (over GPUs, or --num_replicas), or auto: mirrored if there are several GPUs"
+        "auto",
+        "Machine",
+        "one_device; mirrored (over GPUs, or --num_replicas); multi_worker (over processes that TF_CONFIG names); tpu (the local one, or "
+        "that of TPU_NAME); or auto: mirrored if there are several GPUs",
     )
     num_replicas: int | None = option(None, "Machine", "replicas of mirrored; on a CPU that many logical devices", "int")
+    scale_lr: bool = option(False, "Machine", "multiply all learning rates by the number of replicas", "bool")
     deterministic: bool = option(False, "Machine", "TensorFlow's deterministic operations: the same command gives the same digest", "bool")
 
     run_dir: str = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
@@ -224,6 +228,12 @@ class RunConfig:
                 raise BadInput(name, getattr(self, name), f"must be one of {', '.join(str(a) for a in allowed if a is not None)}")
         if self.num_replicas is not None and self.strategy != "mirrored":
             raise BadInput("num_replicas", self.num_replicas, "needs --strategy=mirrored")
+        if self.strategy == "multi_worker" and self.shared_dir is not None:
+            raise BadInput(
+                "shared_dir", self.shared_dir, "does not go with --strategy=multi_worker, whose workers would wait for each other"
+            )
+        if self.strategy == "tpu" and self.precision in ("float64", "mixed_float16"):
+            raise BadInput("precision", self.precision, "does not work on a TPU: say float32 or mixed_bfloat16")
 
     def _check_numbers(self) -> None:
         for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):

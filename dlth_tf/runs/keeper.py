@@ -49,10 +49,11 @@ class Keeper:
       checkpoints: of the run directory.
       clock: says when one is due.
       tell: called with every row of the history.
+      writes: whether this process writes; all workers of a run must save, since some variables are read by all together.
     """
 
-    def __init__(self, network: Network, checkpoints: Checkpoints, clock: Clock, tell: Tell | None = None) -> None:
-        self.network, self.checkpoints, self.clock, self.tell = network, checkpoints, clock, tell
+    def __init__(self, network: Network, checkpoints: Checkpoints, clock: Clock, tell: Tell | None = None, writes: bool = True) -> None:
+        self.network, self.checkpoints, self.clock, self.tell, self.writes = network, checkpoints, clock, tell, writes
         self.state = RunState()
         self._began, self._initial = time.perf_counter(), network.initial
 
@@ -75,7 +76,8 @@ class Keeper:
             for name, callback in stateful(callbacks).items():
                 meta["callbacks"][name], found = callback.saved_state()
                 arrays |= {f"callback/{name}/{key}": value for key, value in found.items()}
-        self.checkpoints.save(meta, arrays)
+        if self.writes:
+            self.checkpoints.save(meta, arrays)
         self.clock.saved()
 
     def load(self) -> Saved | None:

@@ -15,6 +15,7 @@ import numpy as np
 from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking, models
 from dlth_tf.data import DataSet, Normalization, Outline, evaluation_batches
+from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
 from dlth_tf.runs.checkpoints import Checkpoints, Saved
 from dlth_tf.runs.config import RunConfig
@@ -28,10 +29,12 @@ from dlth_tf.runs.keeper import Keeper, RunState
 from dlth_tf.runs.machine import machine
 from dlth_tf.runs.narrow import narrowed_arguments
 from dlth_tf.runs.plan import describe, make_phases, make_recipe
+from dlth_tf.runs.replicas import agreed, log_what_differs, rate_factor, wait_for_all
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.samples import Samples
 from dlth_tf.runs.saver import Clock, NotFinite
 from dlth_tf.runs.shared import SharedTraining, shared_training
+from dlth_tf.runs.strategies import writes
 from dlth_tf.runs.tensorboard import write_outcome
 from dlth_tf.runs.training import train_phase
 
@@ -58,7 +61,7 @@ def run(config: RunConfig, tell: Tell | None = None) -> dict[str, Any]:
     if result is None:
         with machine(config) as strategy, strategy.scope():
             result = _run(config, directory, tell)
-    if config.export_dir and not Path(config.export_dir, "export.json").exists():
+    if config.export_dir and writes(config) and not Path(config.export_dir, "export.json").exists():
         export_run(directory.path, config.export_dir)
     return result
 
@@ -108,16 +111,40 @@ def _run(config: RunConfig, directory: RunDirectory, tell: Tell | None) -> dict[
     initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
     samples = Samples(data, normalization, config.seed, config.weight_dtype)
     network = Network(model, recipe, initial, samples, evaluator)
-    with directory.open(config, describe_data(data, normalization)):
-        keeper = Keeper(network, Checkpoints(directory.checkpoints), Clock(*config.checkpoint_interval()), tell)
-        _train(network, make_phases(config, recipe), config, data, normalization, evaluator, directory, keeper)
+    with open_for_all(directory, config, describe_data(data, normalization)):
+        log_what_differs(model, config)
+        clock = Clock(*config.checkpoint_interval())
+        keeper = Keeper(network, Checkpoints(directory.checkpoints), clock, tell, writes(config))
+        _train(network, phases_of(config, recipe), config, data, normalization, evaluator, directory, keeper)
         digest = save_network(network, config, directory)
         result = make_result(config, network, keeper.state, keeper.seconds(), digest)
-        if config.tensorboard:
-            write_outcome(config, result)
-        files.write_json(directory.result, result)
-        keeper.checkpoints.clear()
+        if keeper.writes:
+            if config.tensorboard:
+                write_outcome(config, result)
+            files.write_json(directory.result, result)
+            keeper.checkpoints.clear()
+        wait_for_all()  # no worker leaves before the result is there
     return result
+
+
+def open_for_all(directory: RunDirectory, config: RunConfig, about: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+    """The lock of the run directory for whoever writes it; other workers wait until it is taken, or refused."""
+    lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    try:
+        if writes(config):
+            lock = directory.open(config, about)
+    except BadInput:
+        agreed(True)
+        raise
+    if agreed(False)[0]:
+        raise BadInput("run_dir", directory.path, "cannot be used by the first worker, which says why")
+    return lock
+
+
+def phases_of(config: RunConfig, recipe: Recipe) -> list[Phase]:
+    """The phases as they are trained on this many replicas."""
+    factor = rate_factor(config)
+    return [dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(factor)) for phase in make_phases(config, recipe)]
 
 
 def _train(
@@ -148,11 +175,12 @@ def _train(
             continue
         saved = None
         state.rows += history.rows
-        write_history(directory.history, state.rows)
+        if keeper.writes:
+            write_history(directory.history, state.rows)
         state.phases.append(phase_row(phase, history.rows))
         state.macs.append(training_macs(network.model, positions, history.densities()))
         state.phase += 1
-        if state.phase < len(phases) and (config.on_nan == "rollback" or keeper.clock.due_between_phases()):
+        if state.phase < len(phases) and agreed(config.on_nan == "rollback" or keeper.clock.due_between_phases())[0]:
             keeper.save()
 
 
@@ -168,6 +196,7 @@ def sharing(
 def _go_on(keeper: Keeper, phases: list[Phase]) -> Saved | None:
     """The newest checkpoint, if there is one; the network is as it was there."""
     saved = keeper.load()
+    wait_for_all()  # nobody writes another before all have read this one
     if saved is not None and keeper.state.phase < len(phases):
         step, name = saved.meta.get("step", 0), phases[keeper.state.phase].name
         logging.getLogger("dlth_tf").info("going on from a checkpoint: phase %s, step %d", name, step)
@@ -209,8 +238,9 @@ def save_network(network: Network, config: RunConfig, directory: RunDirectory) -
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise RuntimeError(f"{name} holds values that are not finite numbers")
-    files.write_atomic(directory.weights, files.npz_bytes(weights))
-    masking.chosen_ticket(network.model, method=config.method, seed=config.seed, sparsity=config.sparsity).save(directory.ticket)
+    if writes(config):
+        files.write_atomic(directory.weights, files.npz_bytes(weights))
+        masking.chosen_ticket(network.model, method=config.method, seed=config.seed, sparsity=config.sparsity).save(directory.ticket)
     return files.arrays_sha256(weights)
 
 
@@ -224,4 +254,4 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
         positions = kernel_positions(model, outline.image_shape)
         macs, _ = training_macs(model, positions, {})
         whole = masking.why_whole(model, config.dense_layers, config.granularity)
-        return describe(make_phases(config, recipe), outline.examples, macs), masking.layer_table(model, whole), outline.known_from
+        return describe(phases_of(config, recipe), outline.examples, macs), masking.layer_table(model, whole), outline.known_from

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import masking, stopping
+from dlth_tf.runs.replicas import agreed
 
 
 class NotFinite(RuntimeError):
@@ -73,13 +74,14 @@ class Saver(tf.keras.callbacks.Callback):
         self._save_if_due(self.step())
 
     def _save_if_due(self, step: int) -> None:
-        if not (stopping.requested() or self.due(step - self.saved_at)):
+        stop, due = agreed(stopping.requested(), self.due(step - self.saved_at))
+        if not (stop or due):
             return
         if first_not_finite(self.model):
             raise NotFinite(self._sentence("a weight is not a finite number", step))
         self.save()
         self.saved_at = step
-        if stopping.requested():
+        if stop:
             raise stopping.Stopped(f"stopped after a checkpoint in phase {self.phase}, step {step} of {self.steps}")
 
     def _sentence(self, what: str, step: int) -> str:

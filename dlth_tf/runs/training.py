@@ -20,6 +20,7 @@ from dlth_tf.runs.history import History
 from dlth_tf.runs.keeper import Keeper, restore_callbacks
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
+from dlth_tf.runs.replicas import check_same
 from dlth_tf.runs.saver import Saver
 from dlth_tf.runs.shared import SharedTraining, reused
 from dlth_tf.runs.state import restore_means, restore_network, restore_training
@@ -86,6 +87,7 @@ def train_phase(
             shared.keep(network, history)
     for action in phase.end:
         action(network)
+    check_same(network.model)
     return history
 
 
@@ -112,7 +114,7 @@ def _train(
     )
     bar = ProgressLine(phase, epochs, config.verbosity)
     found = [*phase.callbacks(), *phase.watch(network), history, bar, ExactSteps(phase.steps)]
-    if config.tensorboard:
+    if config.tensorboard and keeper.writes:
         found.append(SparsityMonitor(f"{config.run_dir}/tensorboard/{phase.name}", histograms=True))
         found.append(tf.keras.callbacks.TensorBoard(f"{config.run_dir}/tensorboard/{phase.name}", write_graph=False))
     saver = Saver(phase.name, phase.steps, per_epoch, lambda steps: keeper.clock.due(steps, per_epoch), lambda: keeper.save(found))
