@@ -63,3 +63,13 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     assert local.count(" s") == 2 and local.endswith("MB")
     assert any("each its own" in line for line in lines) and any("in common" in line for line in lines)
     assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_scaling_prints_a_speed_and_a_difference_for_every_strategy():
+    done = subprocess.run([sys.executable, "benchmarks/scaling.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if " to " in line]
+    assert [line[:2] for line in lines] == [["one_device", "1"], ["mirrored", "2"], ["mirrored", "4"], ["multi_worker", "2"]]
+    assert all(float(line[-1]) < 1e-5 for line in lines) and float(lines[0][-1]) == 0 < float(lines[1][-1])

@@ -53,7 +53,9 @@ def test_plain_and_packed_round_trip(name, granularity, tmp_path):
 @pytest.mark.parametrize(("name", "granularity"), PRODUCT)
 def test_all_saved_models_round_trip(name, granularity, values, tmp_path):
     found = round_trip(name, granularity, tmp_path, ("plain", "packed", "compact"), values)
-    assert all(facts["agreement"] > (0.99 if values == "float32" else 0.9) for facts in found.values())
+    assert all(facts["max_difference"] <= facts["tolerance"] for facts in found.values())
+    least = 0.99 if values == "float32" else 0.5  # logits of random networks lie close together
+    assert all(facts["agreement"] > least for facts in found.values())
 
 
 @pytest.mark.usefixtures("checked_here")
