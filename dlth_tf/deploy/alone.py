@@ -210,7 +210,7 @@ def timed(serves: Mapping[str, Callable[..., Any]], images: np.ndarray, seconds:
         for turn in range(ROUNDS[1]):
             if turn >= ROUNDS[0] and time.perf_counter() > end:
                 break
-            for name, serve in (serves.items(), reversed(serves.items()))[turn % 2]:  # what comes first finds colder caches
+            for name, serve in list(serves.items())[:: -1 if turn % 2 else 1]:  # what comes first finds colder caches
                 start = time.perf_counter()
                 serve(given)
                 times[name].append(1e3 * (time.perf_counter() - start))

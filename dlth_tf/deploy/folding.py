@@ -9,6 +9,7 @@ scale * W and the bias scale * b + shift: zeros stay zeros. Everything else stay
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,7 @@ from dlth_tf.deploy.frozen import Frozen
 
 KERNELS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 BIASES = ("BiasAdd", "AddV2")
-ARITHMETIC = {
+ARITHMETIC: dict[str, Any] = {
     "AddV2": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
@@ -55,7 +56,7 @@ def fold_batch_norms(frozen: Frozen) -> int:
 def _compute_vectors(frozen: Frozen) -> None:
     """Computes what depends on constant vectors alone: after dense layers Keras writes batch norm as single steps."""
     for name, node in list(frozen.nodes.items()):
-        values = [frozen.constants.get(source) for source in node.input]
+        values: list[Any] = [frozen.constants.get(source) for source in node.input]
         if node.op in ARITHMETIC and all(value is not None and value.ndim <= 1 for value in values):
             exact = ARITHMETIC[node.op](*(value.astype(np.float64) for value in values))
             frozen.constants[name] = np.asarray(exact, values[0].dtype)
@@ -83,7 +84,7 @@ def _fold(frozen: Frozen, name: str) -> bool:
         return False
     kernel = frozen.constants[kernel_name]
     channels = kernel.shape[-2:] if kernel_node.op == "DepthwiseConv2dNative" else kernel.shape[-1:]
-    scale, shift = (np.broadcast_to(value, np.prod(channels)) for value in (affine.scale, affine.shift))
+    scale, shift = (np.broadcast_to(value, int(np.prod(channels))) for value in (affine.scale, affine.shift))
     scaled = (kernel * scale.reshape(channels)).astype(kernel.dtype)
     scaled[scaled == 0] = 0  # a negative scale makes -0.0 of a removed weight
     frozen.constants[kernel_name] = scaled
@@ -109,7 +110,7 @@ def _affine(frozen: Frozen, node: NodeDef) -> Affine | None:
 
 def _fused(frozen: Frozen, node: NodeDef) -> Affine | None:
     source, *numbers = node.input
-    known = [frozen.constants.get(name) for name in numbers]
+    known: list[Any] = [frozen.constants.get(name) for name in numbers]
     others_used = any(tensor.startswith(f"{node.name}:") for tensor in frozen.uses())
     single = _attribute(node, "T").type == tf.float32.as_datatype_enum  # the sums of half precisions are rounded elsewhere
     if any(value is None for value in known) or _attribute(node, "is_training").b or others_used or not single or not _channels_last(node):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +44,7 @@ def multiply_adds(model: tf.keras.Model, image_shape: tuple[int | None, ...]) ->
 
     if None in image_shape:
         return None
-    weights, positions = named_weights(model), kernel_positions(model, image_shape)
+    weights, positions = named_weights(model), kernel_positions(model, cast("tuple[int, ...]", image_shape))
     return {
         "dense": sum(weights[name].shape.num_elements() * times for name, times in positions.items()),
         "nonzero": sum(int(np.count_nonzero(weights[name].numpy())) * times for name, times in positions.items()),

@@ -96,7 +96,8 @@ def measure(written: Mapping[str, Written], images: np.ndarray, seconds: float =
 
 def _form(name: str, form: Written, serving: Serving) -> dict[str, Any]:
     weights = {key: variable.numpy() for key, variable in named_weights(form.model).items()}
-    places = form.places and {key: [*place, list(weights[key].shape), weights[key].dtype.name] for key, place in form.places.items()}
+    found = (form.places or {}).items()
+    places = [(key, [*place, list(weights[key].shape), weights[key].dtype.name]) for key, place in found]
     return {
         "name": name,
         "kind": form.kind,
@@ -104,7 +105,7 @@ def _form(name: str, form: Written, serving: Serving) -> dict[str, Any]:
         "tolerance": form.tolerance,
         "label_names": None if serving.label_names is None else list(serving.label_names),
         "weights": list(weights),
-        "places": places,
+        "places": None if form.places is None else dict(places),
         "nonzero": {key: int(np.count_nonzero(value)) for key, value in weights.items()},
         "same_weights": form.same_weights,
     }
