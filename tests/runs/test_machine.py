@@ -16,8 +16,10 @@ from tensorflow.python.framework import config as tf_config
 
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.machine import machine, strategy
-from dlth_tf.runs.runner import run
+from dlth_tf.runs.machine import machine
+from dlth_tf.runs.plan import make_recipe
+from dlth_tf.runs.runner import phases_of, run
+from dlth_tf.runs.strategies import strategy
 from tests.runs.tiny import Finished, environment, finished, tiny, tiny_flags, train
 
 
@@ -98,6 +100,49 @@ def test_more_replicas_than_devices_are_refused_once_tensorflow_has_started():
 def test_one_device_is_the_default_strategy():
     found = strategy(SimpleNamespace(strategy="one_device", num_replicas=None, jit_compile=False))
     assert not tf.distribute.has_strategy() and found.num_replicas_in_sync == 1
+
+
+def test_without_a_tpu_the_strategy_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(BadInput, match=r"^strategy=tpu: found no TPU under the name local, which TPU_NAME can change \(\S.*\)$"):
+        strategy(tiny("rst", tmp_path, strategy="tpu"))
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed_float16"])
+def test_what_a_tpu_cannot_compute_is_refused(precision, tmp_path):
+    with pytest.raises(BadInput, match=f"^precision={precision}: does not work on a TPU"):
+        tiny("rst", tmp_path, strategy="tpu", precision=precision)
+
+
+@pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
+def test_xla_is_refused_where_replicas_are_cpus(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}')
+    with pytest.raises(BadInput, match=r"^jit_compile=True: XLA does not work on the \S*\s?CPU"):
+        strategy(tiny("rst", tmp_path, strategy=name, jit_compile=True))
+
+
+def test_a_batch_that_the_gpus_cannot_share_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"/{kind}:{number}" for number in range(3)])
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: SimpleNamespace(num_replicas_in_sync=len(devices)))
+    with pytest.raises(BadInput, match=r"^batch_size=128: must be a multiple of the 3 replicas$"):
+        strategy(tiny("rst", tmp_path))  # auto, and so all three
+    assert strategy(tiny("rst", tmp_path, batch_size=96, transform_batch_size=48)).num_replicas_in_sync == 3
+
+
+def test_learning_rates_of_all_phases_grow_with_the_replicas_when_asked_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=4))
+    plain, scaled = (tiny("rst", tmp_path, scale_lr=scale) for scale in (False, True))
+    before, after = (phases_of(config, make_recipe(config, 1097)) for config in (plain, scaled))
+    assert [phase.learning_rate.values for phase in before] == [(0.001,), (0.1, 0.01, 0.001)]
+    assert [phase.learning_rate.values for phase in after] == [(0.004,), pytest.approx((0.4, 0.04, 0.004))]
+    assert [phase.learning_rate.boundaries for phase in after] == [phase.learning_rate.boundaries for phase in before]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not tf.config.list_physical_devices("GPU"), reason="needs a GPU")
+def test_a_run_takes_the_gpu_by_itself(tmp_path):
+    with machine(tiny("rst", tmp_path, strategy="one_device")) as chosen, chosen.scope():
+        assert "GPU" in tf.Variable(tf.zeros([2])).device
 
 
 @pytest.mark.parametrize("fails", [False, True])

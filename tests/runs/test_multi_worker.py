@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,14 @@ def test_a_cluster_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(BadInput, match=r"^strategy=multi_worker: needs the environment variable TF_CONFIG, such as {"):
         workers()
+
+
+def test_the_page_on_scale_shows_one_that_is_accepted(monkeypatch):
+    page = (ROOT / "docs" / "scale.md").read_text()
+    (text,) = re.findall(r"^export TF_CONFIG='(.*)'", page, re.M)
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert workers() == (["one:2222", "two:2222"], 0)
+    assert "\npython scripts/local_cluster.py 2 -- --flagfile=flags/digits/rst.flags\n" in page and Path(SCRIPT).exists()
 
 
 @pytest.mark.parametrize("index", [0, 1])
