@@ -20,7 +20,21 @@ from tests.test_docs import blocks, dead_links, missing_tests
 from tests.test_flags import ROOT, header, planned
 
 DOCS = ROOT / "docs"
-GUIDES = ("index", "how_it_works", "keras", "commands", "watching", "data", "networks", "reliability", "scale", "reproducing", "extending")
+GUIDES = (
+    "index",
+    "how_it_works",
+    "keras",
+    "commands",
+    "watching",
+    "data",
+    "networks",
+    "reliability",
+    "scale",
+    "reproducing",
+    "extending",
+    "gpu",
+    "paper_table",
+)
 PAGES = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES} | {"CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text()}
 COMMANDS = sorted({line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line})
 
@@ -31,8 +45,10 @@ def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
         r"python -m dlth_tf\..*": lambda match: planned(match[0], monkeypatch) is not None,
         r"make ([\w-]+)": lambda match: re.search(rf"^{match[1]}:", (ROOT / "Makefile").read_text(), re.M),
         r"tensorboard (--logdir=\S+)": lambda match: tensorboard_takes(match[1]),
-        r"pip install -e \.": lambda match: (ROOT / "pyproject.toml").exists(),
+        r"pip install -e \.(\[gpu\])?": lambda match: (ROOT / "pyproject.toml").exists(),
         r"\.venv/bin/python -m pytest (tests/\S+) -q": lambda match: (ROOT / match[1]).exists(),
+        r'python -c "(.*)"': lambda match: compile(match[1], "gpu.md", "exec"),
+        r"python -m pytest -m gpu (tests)": lambda match: (ROOT / match[1]).exists(),
         r"python (benchmarks/\S+\.py)": lambda match: (ROOT / match[1]).exists(),
     }
     return any(match and check(match) for pattern, check in checks.items() if (match := re.fullmatch(pattern, command)))

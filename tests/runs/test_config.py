@@ -56,6 +56,8 @@ DEFAULTS = {
     "tensorboard": False,
     "verbosity": 1,
     "export_dir": None,
+    "shared_dir": None,
+    "scale_lr": False,
 }
 NAN, INFINITY = float("nan"), float("inf")
 AT_LEAST_1 = "must be a whole number, at least 1"
@@ -113,7 +115,7 @@ REFUSED = [
     ("checkpoint_every", "0it", "must be a number of steps"),
     ("on_nan", "ignore", "must be one of stop, rollback"),
     ("precision", "float16", "must be one of float32, float64, mixed_float16, mixed_bfloat16"),
-    ("strategy", "tpu", "must be one of auto, one_device, mirrored"),
+    ("strategy", "cluster", "must be one of auto, one_device, mirrored, multi_worker, tpu"),
     ("num_replicas", 2, "needs --strategy=mirrored"),
     ("resume", "always", "must be one of auto, never"),
     ("verbosity", 3, "must be one of 0, 1, 2"),
@@ -278,7 +280,7 @@ def test_json_gives_the_same_configuration_back():
 
 def test_differences_are_of_what_comes_out_and_not_of_where():
     mine = config()
-    where = {"data_dir": "d", "run_dir": "r", "resume": "never", "tensorboard": True, "verbosity": 0, "export_dir": "e"}
+    where = {"data_dir": "d", "run_dir": "r", "resume": "never", "tensorboard": True, "verbosity": 0, "export_dir": "e", "shared_dir": "s"}
     elsewhere = dataclasses.replace(mine, **where, checkpoint_every="1ep", on_nan="rollback")
     assert set(WHERE_ONLY) == {*where, "checkpoint_every", "on_nan"}
     assert mine.differences(elsewhere.to_json()) == []
