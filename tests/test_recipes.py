@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dlth_tf.core import staircase
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.runner import run
+from tests.data.conftest import real_data_dir as real_data_dir
 from tests.data.pictures import jpeg, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,10 +66,10 @@ def made_up(name: str, folder: Path) -> str:
 
         return prepare("imagenet2012", folder, {"train": 2000, "validation": 1000}, photograph)
     features = tfds.builder(name, data_dir=folder).info.features
-    classes = features["label"].num_classes
+    classes, shape = features["label"].num_classes, features["image"].shape
 
     def example(split: str, number: int) -> dict[str, Any]:
-        made = {"image": draw.integers(0, 256, (32, 32, 3), dtype=np.uint8), "label": number % classes}
+        made = {"image": draw.integers(0, 256, shape, dtype=np.uint8), "label": number % classes}
         return {**{other: "x" if other == "id" else 0 for other in features if other not in made}, **made}
 
     return prepare(name, folder, {"train": 200, "test": 100}, example)
@@ -77,14 +79,37 @@ def made_up(name: str, folder: Path) -> str:
     ("folder", "method"),
     [
         ("cifar10_resnet56", "rst"),
+        ("fashion_mnist", "lth_iter"),
         pytest.param("cifar100_resnet56", "lth_iter", marks=pytest.mark.slow),
         pytest.param("imagenet200_resnet18", "rst_iter", marks=pytest.mark.slow),
     ],
 )
 def test_the_quick_twin_of_a_recipe_runs(folder, method, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    data = made_up(folder.split("_")[0], tmp_path / "data")
+    data = made_up(folder.removesuffix("_resnet56").removesuffix("_resnet18"), tmp_path / "data")
     files = [f"--flagfile=flags/{folder}/{name}.flags" for name in (method, "quick")]
     result = run(read(*files, f"--data_dir={data}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0", "--sparsity=.5"))
     assert result == json.loads((tmp_path / "run" / "result.json").read_text())
     assert abs(result["sparsity"]["prunable"] - 0.5) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.timeout(1200)
+def test_rst_on_fashion_mnist_reaches_what_its_header_expects(real_data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    name = "flags/fashion_mnist/rst.flags"
+    expected = float(re.search(r"([\d.]+) % at \.98", Path(name).read_text())[1])
+    result = run(read(f"--flagfile={name}", f"--data_dir={real_data_dir}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0"))
+    assert result["sparsity"]["target"] == 0.98
+    assert 100 * result["test"]["accuracy_last"] > expected - 1.5  # below its mean by less than three deviations between seeds
+
+
+@pytest.mark.parametrize("method", ["dense", "scratch", "scratch_long", "lth_iter", "rst", "rst_iter"])
+def test_the_table_of_fashion_mnist_and_the_methods_own_files_are_the_same_runs(method, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = Path("flags/fashion_mnist/table.flags").read_text()
+    assert method in re.search(r"--methods=(\S+)", words)[1].split(",")
+    config = read(f"--flagfile=flags/fashion_mnist/{method}.flags")
+    assert config.method == method and config.sparsity == (0.0 if method == "dense" else 0.98)
+    assert config.penalty(843) == read("--flagfile=flags/fashion_mnist/rst.flags").penalty(843)

@@ -92,7 +92,7 @@ def _margin(margin: float) -> str:
 def _name(comparison: Comparison) -> str:
     if comparison.role == "winning ticket":
         return f"the winning ticket ({comparison.against})"
-    return comparison.against + (" (as many images)" if comparison.against == "scratch_long" else "")
+    return comparison.against + (" (as many images as rst)" if comparison.against == "scratch_long" else "")
 
 
 def _more(comparison: Comparison) -> str:

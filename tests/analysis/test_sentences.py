@@ -28,9 +28,9 @@ def judged(margin: float = 1.0, resolution: float = 0.2, **others: list[float] |
         ),
         (
             {"scratch_long": [94.0, 96.0, 100.0], "lth_iter": [91.0, 90.0, 91.0]},  # -2, -3, -4 and 1, 3, 5
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below scratch_long (as many images) "
-            "and neither told apart from the winning ticket (lth_iter) nor shown equivalent to it within 1 point (difference 3.00, 90 % "
-            "interval [-0.37, 6.37]; about 6 seeds would tell them apart).",
+            "At 98 %, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below scratch_long (as many images as "
+            "rst) and neither told apart from the winning ticket (lth_iter) nor shown equivalent to it within 1 point (difference 3.00, "
+            "90 % interval [-0.37, 6.37]; about 6 seeds would tell them apart).",
         ),
         (
             {"scratch": [91.0, 90.0, 91.0]},
