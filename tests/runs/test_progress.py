@@ -97,11 +97,14 @@ def test_verbosity_0_is_silent(terminal):
     assert said(0, terminal) == ""
 
 
+HIDDEN = ("TF_CPP_MIN_LOG_LEVEL", "COLUMNS", "LINES")  # of whoever runs the tests
+
+
 def on_a_terminal(columns: int, *words: str, **variables: str) -> str:
     """What a command writes to a pseudo terminal of that width, standard error too."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {name: value for name, value in environment(TERM="xterm-256color", **variables).items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    env = {name: value for name, value in environment(TERM="xterm-256color", **variables).items() if name not in HIDDEN}
     with subprocess.Popen(words, cwd=ROOT, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
         found = b""

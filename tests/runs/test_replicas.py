@@ -111,7 +111,9 @@ def test_one_device_has_nothing_to_compare_and_agrees_with_itself():
 @pytest.mark.parametrize(("synchronized", "expected"), [(False, 2), (True, 1)])
 def test_the_log_says_what_several_replicas_change(synchronized, expected, monkeypatch, caplog):
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=2))
-    monkeypatch.setattr(logging.getLogger("dlth_tf"), "propagate", True)
+    logger = logging.getLogger("dlth_tf")  # a command that ran before in this process may have told it otherwise
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logger, "handlers", [])
     model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.BatchNormalization(synchronized=synchronized)])
     with caplog.at_level(logging.INFO, logger="dlth_tf"):
         replicas.log_what_differs(model, SimpleNamespace(scale_lr=True))
