@@ -23,6 +23,9 @@ NOTHING_REMOVED = (
     "(tickets of --granularity=filter or channel are made for this form)."
 )
 
+# Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest, in Keras too.
+HALF = 2e-2
+
 
 @dataclass(frozen=True)
 class Written:
@@ -72,7 +75,7 @@ def _plain(request: Request, path: Path) -> dict[str, Written]:
 def _packed(request: Request, path: Path) -> dict[str, Written]:
     facts = save_packed(request.model, path, request.serving, request.values)
     places = facts.pop("places")
-    tolerance = FOLDED if request.values == "float32" else 1e-2
+    tolerance = FOLDED if request.values == "float32" else HALF
     return {"packed": Written(request.model, "saved_model", path, tolerance, places, facts={"values": request.values, **facts})}
 
 
