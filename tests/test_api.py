@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import logging
 import os
 import subprocess
 import sys
@@ -65,7 +66,8 @@ def test_an_argument_without_a_type_would_be_seen():
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_the_examples_in_the_docstrings_are_true(name):
+def test_the_examples_in_the_docstrings_are_true(name, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("dlth_tf"), "handlers", [])  # a command that ran here before may print its log
     module = importlib.import_module(name)
     found = doctest.testmod(module)
     assert found.attempted and not found.failed

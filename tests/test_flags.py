@@ -45,6 +45,7 @@ def planned(command: str, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     make_grid = sweep.make_grid
     with monkeypatch.context() as patch:
         patch.setattr(train, "show_plan", lambda config: found.append(config) or 0)
+        patch.setattr(train, "show_log", lambda: None)  # it would stay after this call
         patch.setattr(sweep_plan, "print_plan", lambda *arguments: None)
         patch.setattr(sweep, "make_grid", lambda *arguments: found.extend(make_grid(*arguments)) or found)
         assert main([*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
