@@ -41,6 +41,5 @@ def start_tensorflow() -> None:
         tensorflow.config.list_physical_devices()
     # Every phase traces a train function of its own, so that advice does not apply.
     tensorflow.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
-    # Garbage collections need not walk through the libraries' half a million objects each time: where idle memory had been
-    # reclaimed by the system, reading it in again took up to 30 seconds in the middle of a run.
+    # Garbage collections need not walk through the libraries' half a million objects each time.
     gc.freeze()

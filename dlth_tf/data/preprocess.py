@@ -55,6 +55,19 @@ class Normalization:
         scaled = tf.cast(images, exact) * tf.constant(self.scale, exact)
         return tf.cast((scaled - tf.constant(self.mean, exact)) / tf.constant(self.std, exact), dtype)
 
+    def of_batch(self, images: tf.Tensor, dtype: str = "float32") -> tf.Tensor:
+        """The same numbers, bit for bit, of uint8 [B, H, W, C] with H, W, C known while the graph is built.
+
+        A row of pixels is computed as one vector: TensorFlow takes three to five times as long over vectors as short as C.
+        """
+        import tensorflow as tf
+
+        height, width, channels = images.shape[1:]
+        if channels != len(self.mean):
+            return self(images, dtype)  # fits by broadcasting, or says what does not fit
+        row = Normalization(self.scale, self.mean * width, self.std * width)
+        return tf.reshape(row(tf.reshape(images, [-1, width * channels]), dtype), [-1, height, width, channels])
+
     def to_json(self) -> dict[str, Any]:
         """A value for a JSON file, from which `from_json` makes the same normalisation."""
         return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlth_tf.data import DataSet, evaluation_batches, normalization, train_batches
+from dlth_tf.data import DataSet, Normalization, evaluation_batches, normalization, train_batches
 from dlth_tf.errors import BadInput
 from tests.data.conftest import RAW, numbered
 
@@ -78,14 +78,22 @@ def test_batches_have_a_static_shape_and_the_dtypes_that_were_asked_for(digits: 
 def test_images_stay_uint8_until_they_are_in_a_batch(digits: DataSet) -> None:
     seen = []
 
-    def normalised(images: tf.Tensor, dtype: str) -> tf.Tensor:
-        seen.append((images.dtype, images.shape))
-        return tf.cast(images, dtype)
+    class Watched(Normalization):
+        def of_batch(self, images: tf.Tensor, dtype: str = "float32") -> tf.Tensor:
+            seen.append((images.dtype, images.shape))
+            return super().of_batch(images, dtype)
 
+    watched = Watched(1.0, (0.0,), (1.0,))
     options = {"seed": 0, "stream": "x", "augment": "crop_flip", "steps": 1}
-    list(train_batches(digits.train, batch_size=64, normalization=normalised, **options))
-    list(evaluation_batches(digits.test, batch_size=50, normalization=normalised))
+    list(train_batches(digits.train, batch_size=64, normalization=watched, **options))
+    list(evaluation_batches(digits.test, batch_size=50, normalization=watched))
     assert {dtype for dtype, _ in seen} == {tf.uint8} and seen[0][1] == (64, 8, 8, 1)
+
+
+def test_no_pipeline_is_autotuned_since_letting_go_of_one_that_is_can_take_seconds(digits: DataSet) -> None:
+    training = train_batches(digits.train, batch_size=64, seed=0, stream="x", normalization=RAW)
+    evaluation = evaluation_batches(digits.test, normalization=RAW)
+    assert [batches.options().autotune.enabled for batches in (training, evaluation)] == [False, False]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64, 1000])
