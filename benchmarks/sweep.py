@@ -2,10 +2,12 @@
 
     python benchmarks/sweep.py [--workers=2] [--runs=12] [--backends=local,ray] [--quick]
 
-Trains the same network on digits with as many seeds as there are runs: three alone, one after the other in one worker, and then all
-of them as a sweep on every backend. Prints for each backend
+Trains the same network on digits with as many seeds as there are runs: three alone, one after the other in one worker; three in each of
+as many sweeps of one worker at the same time as there will be workers, which shows how much runs slow each other down whatever starts
+them; and then all of them as a sweep on every backend. Prints for each backend
 
   efficiency   (number of runs x median time of one alone) / (workers x time of the sweep)
+  of the best  the same with the median time of one beside the others: what the sweep itself leaves of the machine's speed
   lost         seconds per run in which a worker did not run: processes and TensorFlow starting, and waiting for the last run
   memory       resident megabytes of a worker at most (what processes share counts in each)
 
@@ -23,6 +25,8 @@ import json
 import logging
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -37,6 +41,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 import psutil
 from absl import app, flags
+from absl import logging as absl_logging
 
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.grid import SHARED, make_grid, run_grid
@@ -98,6 +103,8 @@ def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[s
     timed(grid(root / "alone", "scratch", min(3, runs), epochs), root / "alone", LocalBackend(1))
     alone = statistics.median(seconds_of(root / "alone"))
     print(f"a run alone takes {alone:.1f} s ({min(seconds_of(root / 'alone')):.1f} to {max(seconds_of(root / 'alone')):.1f})")
+    beside = side_by_side(root, min(3, runs), epochs, workers)
+    print(f"beside {workers - 1} more it takes {beside:.1f} s")
     rows = []
     for name in names:
         backend = LocalBackend(workers) if name == "local" else RayBackend("local", (os.cpu_count() or workers) / workers, 0.0)
@@ -106,9 +113,29 @@ def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[s
         if isinstance(backend, RayBackend):
             backend.close()
         lost = (workers * seconds - sum(seconds_of(folder))) / runs
-        row = {"backend": name, "runs": runs, "sweep": f"{seconds:.1f} s", "efficiency": f"{runs * alone / workers / seconds:.2f}"}
-        rows.append({**row, "lost": f"{lost:.1f} s", "memory": f"{memory:.0f} MB"})
+        share = {label: f"{runs * one / workers / seconds:.2f}" for label, one in (("efficiency", alone), ("of the best", beside))}
+        rows.append(
+            {"backend": name, "runs": runs, "sweep": f"{seconds:.1f} s", **share, "lost": f"{lost:.1f} s", "memory": f"{memory:.0f} MB"}
+        )
     return pd.DataFrame(rows)
+
+
+def side_by_side(root: Path, runs: int, epochs: int, workers: int) -> float:
+    """The median time of a run while as many sweeps of one worker run as there will be workers in one sweep."""
+    folders = [root / f"beside {number}" for number in range(workers)]
+    code = "import sys; import sweep; from pathlib import Path; sweep.one_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
+    command = [sys.executable, "-c", code]
+    started = [subprocess.Popen([*command, str(folder), str(runs), str(epochs)], cwd=Path(__file__).parent) for folder in folders]
+    codes = [process.wait() for process in started]
+    if any(codes):
+        raise RuntimeError("runs beside each other failed")
+    return statistics.median(second for folder in folders for second in seconds_of(folder))
+
+
+def one_worker(folder: Path, runs: int, epochs: int) -> None:
+    """A sweep of one worker; `side_by_side` starts several."""
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    timed(grid(folder, "scratch", runs, epochs), folder, LocalBackend(1))
 
 
 def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
