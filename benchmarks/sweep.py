@@ -41,7 +41,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 import psutil
 from absl import app, flags
-from absl import logging as absl_logging
 
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.grid import SHARED, make_grid, run_grid
@@ -125,16 +124,18 @@ def side_by_side(root: Path, runs: int, epochs: int, workers: int) -> float:
     folders = [root / f"beside {number}" for number in range(workers)]
     code = "import sys; import sweep; from pathlib import Path; sweep.one_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
     command = [sys.executable, "-c", code]
-    started = [subprocess.Popen([*command, str(folder), str(runs), str(epochs)], cwd=Path(__file__).parent) for folder in folders]
-    codes = [process.wait() for process in started]
-    if any(codes):
-        raise RuntimeError("runs beside each other failed")
+    here = Path(__file__).parent
+    commands = [[*command, str(folder), str(runs), str(epochs)] for folder in folders]
+    started = [subprocess.Popen(words, cwd=here, stderr=subprocess.PIPE, text=True) for words in commands]
+    for process in started:
+        said = process.communicate()[1]
+        if process.returncode:
+            raise RuntimeError(f"runs beside each other failed:\n{said}")
     return statistics.median(second for folder in folders for second in seconds_of(folder))
 
 
 def one_worker(folder: Path, runs: int, epochs: int) -> None:
     """A sweep of one worker; `side_by_side` starts several."""
-    absl_logging.set_verbosity(absl_logging.ERROR)
     timed(grid(folder, "scratch", runs, epochs), folder, LocalBackend(1))
 
 
