@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlth_tf.data.augment import Change, augment_key, augmentation
 from dlth_tf.data.dataset import Split
+from dlth_tf.data.parallel import READY, cores, options
 from dlth_tf.data.preprocess import Normalization
 from dlth_tf.data.stream import Stream
 from dlth_tf.errors import BadInput
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # Of `index_shuffle`'s block cipher. TensorFlow's own wrapper takes 4, where for 54,000 images the distance between neighbours
 # is measurably not uniform (chi-square per degree of freedom 54 over 300 epochs); with 8 it is 1.0.
 ROUNDS = 8
-READY = 2  # batches that wait for the training: not more, since a batch of large images is large
 ALIGNMENT = 64  # bytes: where TensorFlow can use an array's memory as it is
 
 
@@ -97,8 +96,8 @@ def train_batches(
         examples = chosen(step, tf.range(batch_size, dtype=tf.int64))
         return finish(tf.gather(images, examples), tf.gather(labels, examples), step)
 
-    batches = _numbers(start, steps, 1).map(batch, num_parallel_calls=_cores(), deterministic=True)
-    return batches.prefetch(READY).with_options(_options())
+    batches = _numbers(start, steps, 1).map(batch, num_parallel_calls=cores(), deterministic=True)
+    return batches.prefetch(READY).with_options(options())
 
 
 def evaluation_batches(
@@ -136,8 +135,8 @@ def evaluation_batches(
     def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return normalization.of_batch(tf.gather(images, chosen), dtype), tf.gather(labels, chosen)
 
-    batches = tf.data.Dataset.range(len(split)).batch(batch_size).map(batch, num_parallel_calls=_cores(), deterministic=True)
-    return batches.prefetch(READY).with_options(_options())
+    batches = tf.data.Dataset.range(len(split)).batch(batch_size).map(batch, num_parallel_calls=cores(), deterministic=True)
+    return batches.prefetch(READY).with_options(options())
 
 
 def _numbers(start: int, steps: int | None, each: int) -> tf.data.Dataset:
@@ -180,9 +179,9 @@ def _streamed(
     def batch(images: tf.Tensor, some_labels: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return finish(images, some_labels, steps[0])
 
-    examples = numbers.map(example, num_parallel_calls=_cores(), deterministic=True)
-    batches = examples.batch(batch_size, drop_remainder=training).map(batch, num_parallel_calls=_cores(), deterministic=True)
-    return batches.prefetch(READY).with_options(_options())
+    examples = numbers.map(example, num_parallel_calls=cores(), deterministic=True)
+    batches = examples.batch(batch_size, drop_remainder=training).map(batch, num_parallel_calls=cores(), deterministic=True)
+    return batches.prefetch(READY).with_options(options())
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -223,24 +222,3 @@ def _tensor(images: np.ndarray) -> tf.Tensor:
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
     return tf.constant(images)
-
-
-def _cores() -> int:
-    """How many examples or batches are made at a time."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _options() -> tf.data.Options:
-    """Batches in order, and no copy of the images; with several workers each takes its share of a batch.
-
-    Without autotuning, which would tune the number of parallel calls: when an iterator with it is let go, TensorFlow 2.21 often
-    waits for the end of a tuning period, 5 or 10 seconds and up to a minute later, once in every phase.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False  # rewriting the graph copies every tensor that it captures
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return options

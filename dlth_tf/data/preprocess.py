@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlth_tf.data.parallel import cores, options
 from dlth_tf.data.stream import Stream
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
@@ -116,7 +117,7 @@ def _chunks(split: Split | Stream) -> Iterator[np.ndarray]:
 
     order = np.argsort(generator(0, "normalization sample").bit_generator.random_raw(len(split)), kind="stable")
     places = tf.data.Dataset.from_tensor_slices(np.sort(order[:SAMPLE]))
-    yield from places.map(split.image, num_parallel_calls=tf.data.AUTOTUNE).batch(64).as_numpy_iterator()
+    yield from places.map(split.image, num_parallel_calls=cores()).batch(64).with_options(options()).as_numpy_iterator()
 
 
 def imagenet(dataset: DataSet) -> Normalization:

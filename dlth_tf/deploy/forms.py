@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dlth_tf.deploy.fixed import save_fixed
 from dlth_tf.deploy.packed import save_packed
 from dlth_tf.deploy.plain import save_plain
 from dlth_tf.deploy.serving import Serving
@@ -83,7 +84,7 @@ def _compact(request: Request, path: Path) -> dict[str, Written]:
     from dlth_tf.deploy.compaction import compact
 
     small = compact(request.model)
-    save_plain(small, path, request.serving)
+    save_fixed(small, path, request.serving, "compact")
     note = "" if small.count_params() < request.model.count_params() else NOTHING_REMOVED
     return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note})}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +51,12 @@ class Frozen:
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
 
 
-def freeze(served: Served) -> Frozen:
+def freeze(served: Served, form: str) -> Frozen:
     """The graph of the signature with the variables' values in it.
+
+    Args:
+      served: what is exported.
+      form: named in the error.
 
     Raises:
       BadInput: the network holds something that is no variable (a lookup table, say).
@@ -63,7 +68,7 @@ def freeze(served: Served) -> Frozen:
     images = fixed.inputs[0].op.name
     for node in nodes.values():
         if node.op == "Placeholder" and node.name != images:
-            raise BadInput("formats", "packed", f"cannot hold this network: {node.name} is neither an input nor a variable")
+            raise BadInput("formats", form, f"cannot hold this network: {node.name} is neither an input nor a variable")
     for node in nodes.values():
         sources = [_resolved(source, nodes) for source in node.input if not source.startswith("^")]
         del node.input[:]
@@ -75,6 +80,32 @@ def freeze(served: Served) -> Frozen:
     frozen = Frozen(inner, constants, outputs, images, tf.compat.v1.GraphDef(library=graph.library, versions=graph.versions))
     frozen.prune()
     return frozen
+
+
+def shortened(frozen: Frozen) -> tuple[tf.compat.v1.GraphDef, dict[str, str]]:
+    """The graph under names of a few letters, and old name -> new name; constants and images are left to be fed."""
+    new = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
+    graph = tf.compat.v1.GraphDef()
+    graph.CopyFrom(frozen.graph)
+    for name, node in frozen.nodes.items():
+        renamed = graph.node.add()
+        renamed.CopyFrom(node)
+        renamed.name = new[name]
+        del renamed.input[:]
+        renamed.input.extend(_renamed(new, source) for source in node.input)
+    return graph, new
+
+
+def imported(frozen: Frozen, graph: tf.compat.v1.GraphDef, new: Mapping[str, str], inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The outputs of the signature, of a graph that `shortened` made and that is put into the one that is being built."""
+    tensors = {name: _renamed(new, tensor) for name, tensor in frozen.outputs.items()}
+    wanted = [tensor if ":" in tensor else f"{tensor}:0" for tensor in tensors.values()]
+    return dict(zip(tensors, tf.graph_util.import_graph_def(graph, dict(inputs), wanted, name=""), strict=True))
+
+
+def _renamed(new: Mapping[str, str], tensor: str) -> str:
+    name, colon, output = tensor.partition(":")
+    return new[name] + colon + output
 
 
 def _is_float_constant(node: NodeDef) -> bool:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from dlth_tf.deploy.decoding import Unpacked
 from dlth_tf.deploy.folding import fold_batch_norms
-from dlth_tf.deploy.frozen import Frozen, freeze
+from dlth_tf.deploy.frozen import Frozen, freeze, imported, shortened
 from dlth_tf.deploy.packing import pack
 from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 from dlth_tf.deploy.slim import slim
@@ -26,7 +26,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 
 VALUES = ("float32", "float16")
-ALIGNED = 64  # bytes: where a tensor begins at such a place, TensorFlow hands out a part of the vector without copying it
+ALIGNED = 64  # bytes of a row: TensorFlow hands out rows that follow one another without copying them
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,15 @@ class Group:
         """Of all tensors."""
         return self.places[0].value.dtype
 
+    @property
+    def row(self) -> int:
+        """Numbers in ALIGNED bytes: every tensor begins at a multiple of them."""
+        return ALIGNED // self.dtype.itemsize
+
     def vector(self) -> np.ndarray:
-        """The numbers, one tensor after another."""
+        """The numbers, one tensor after another, up to the end of the last row."""
         last = self.places[-1]
-        vector = np.zeros(last.start + last.value.size, self.dtype)
+        vector = np.zeros(-(-(last.start + last.value.size) // self.row) * self.row, self.dtype)
         for place in self.places:
             vector[place.start : place.start + place.value.size] = place.value.ravel()
         return vector
@@ -79,7 +84,7 @@ def save_packed(model: tf.keras.Model, path: Path, serving: Serving, values: str
     Raises:
       BadInput: a kernel's number is beyond float16's range, or the network holds something that is no variable.
     """
-    frozen = freeze(Served(model, serving))
+    frozen = freeze(Served(model, serving), "packed")
     constants = _constants_of_weights(frozen, model)
     folded = fold_batch_norms(frozen)
     frozen.constants = {name: without_signed_zeros(value) for name, value in frozen.constants.items()}
@@ -101,17 +106,15 @@ def build(frozen: Frozen, groups: tuple[Group, ...], spec: tf.TensorSpec) -> tup
         bytes_ = tf.Variable([streams.gaps, *streams.planes], trainable=False)
         setattr(module, f"streams{index}", bytes_)
         setattr(module, f"weights{index}", Unpacked(bytes_, streams, f"{identity}-{index}"))
-    graph, tensor_names = _short(frozen)
+    graph, new = shortened(frozen)
 
     @tf.function(input_signature=[spec])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {tensor_names[frozen.images]: images}
+        inputs = {new[frozen.images]: images}
         for index, group in enumerate(groups):
             parts = _parts(getattr(module, f"weights{index}").read(), group)
-            inputs |= {tensor_names[name]: part for name, part in parts.items()}
-        wanted = {name: _output(tensor_names, tensor) for name, tensor in frozen.outputs.items()}
-        found = tf.graph_util.import_graph_def(graph, inputs, list(wanted.values()), name="")
-        return dict(zip(wanted, found, strict=True))
+            inputs |= {new[name]: part for name, part in parts.items()}
+        return imported(frozen, graph, new, inputs)
 
     return module, serve.get_concrete_function()
 
@@ -155,40 +158,19 @@ def rounded(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _parts(vector: tf.Tensor, group: Group) -> dict[str, tf.Tensor]:
-    sizes, end = [], 0
-    for place in group.places:
-        sizes += [place.start - end, place.value.size]
-        end = place.start + place.value.size
-    parts = tf.split(vector, sizes)[1::2]
-    shapes = {shape: tf.constant(shape, tf.int32) for shape in dict.fromkeys(place.value.shape for place in group.places)}
-    return {
-        place.name: part if place.value.ndim == 1 else tf.reshape(part, shapes[place.value.shape])
-        for place, part in zip(group.places, parts, strict=True)
-    }
-
-
-def _short(frozen: Frozen) -> tuple[tf.compat.v1.GraphDef, dict[str, str]]:
-    """The graph under names of a few letters, and old name -> new name; constants and images are left to be fed."""
-    short = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
-    graph = tf.compat.v1.GraphDef()
-    graph.CopyFrom(frozen.graph)
-    for name, node in frozen.nodes.items():
-        renamed = graph.node.add()
-        renamed.CopyFrom(node)
-        renamed.name = short[name]
-        del renamed.input[:]
-        renamed.input.extend(_tensor(short, source) for source in node.input)
-    return graph, short
-
-
-def _tensor(short: Mapping[str, str], tensor: str) -> str:
-    name, colon, output = tensor.partition(":")
-    return short[name] + colon + output
-
-
-def _output(short: Mapping[str, str], tensor: str) -> str:
-    name = _tensor(short, tensor)
-    return name if ":" in name else f"{name}:0"
+    """The tensors; nothing is copied but the few whose last numbers do not fill a row, which are small ones as a rule."""
+    rows = [-(-place.value.size // group.row) for place in group.places]
+    parts = tf.split(tf.reshape(vector, [-1, group.row]), rows)
+    flat = tf.constant([-1], tf.int32)
+    several = dict.fromkeys(place.value.shape for place in group.places if place.value.ndim != 1)
+    shapes = {shape: tf.constant(shape, tf.int32) for shape in several}
+    found = {}
+    for place, part in zip(group.places, parts, strict=True):
+        shape = place.value.shape
+        if place.value.size % group.row:
+            part = tf.slice(tf.reshape(part, flat), [0], [place.value.size])
+        found[place.name] = part if part.shape == shape else tf.reshape(part, shapes.get(shape, flat))
+    return found
 
 
 def _constants_of_weights(frozen: Frozen, model: tf.keras.Model) -> dict[str, str]:

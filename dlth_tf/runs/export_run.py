@@ -17,6 +17,7 @@ from dlth_tf import files, models
 from dlth_tf.analysis.results import read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
+from dlth_tf.data.parallel import cores, options
 from dlth_tf.data.stream import Stream
 from dlth_tf.deploy.export import export, refuse_existing
 from dlth_tf.deploy.forms import check_forms
@@ -118,7 +119,8 @@ def raw_images(split: Split | Stream, number: int) -> np.ndarray:
     number = min(number, len(split))
     if isinstance(split, Split):
         return split.images[:number]
-    return np.stack(list(tf.data.Dataset.range(number).map(split.image, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()))
+    read = tf.data.Dataset.range(number).map(split.image, num_parallel_calls=cores()).with_options(options())
+    return np.stack(list(read.as_numpy_iterator()))
 
 
 def load_weights(model: tf.keras.Model, directory: RunDirectory) -> None:

@@ -82,7 +82,7 @@ def outputs(frozen: Frozen, model: tf.keras.Model, images: np.ndarray) -> np.nda
 @pytest.mark.parametrize(("folds", "body"), FOLDED.values(), ids=FOLDED)
 def test_the_outputs_stay_and_what_can_be_folded_is(folds, body):
     model, images = network(body), np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
-    frozen = freeze(Served(model, Serving()))
+    frozen = freeze(Served(model, Serving()), "packed")
     before = {name: value.copy() for name, value in frozen.constants.items()}
     assert fold_batch_norms(frozen) == folds
     kinds = [node.op for node in frozen.nodes.values()]
@@ -97,7 +97,7 @@ def test_the_outputs_stay_and_what_can_be_folded_is(folds, body):
 
 def test_a_wrong_scale_would_be_seen(monkeypatch):
     model, images = network(FOLDED["convolution"][1]), np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
-    frozen = freeze(Served(model, Serving()))
+    frozen = freeze(Served(model, Serving()), "packed")
     next(node for node in frozen.nodes.values() if node.op == "FusedBatchNormV3").attr["epsilon"].f = 0.02
     fold_batch_norms(frozen)
     expected = model(images).numpy()
@@ -108,7 +108,7 @@ def test_half_precision_stays_as_it_is():
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         model = network(FOLDED["convolution"][1])
-        frozen = freeze(Served(model, Serving()))
+        frozen = freeze(Served(model, Serving()), "packed")
         assert fold_batch_norms(frozen) == 0
         images = np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
         assert np.allclose(outputs(frozen, model, images), tf.cast(model(images), tf.float32), rtol=0, atol=1e-2)

@@ -1,0 +1,144 @@
+"""Which ticket is worth its accuracy: bytes and speed of what was trained, beside one another.
+
+    python benchmarks/accuracy_and_speed.py --sweeps=runs/deploy/filters,runs/deploy/small_dense,runs/deploy/weights [--out=DIR] [--rounds=15]
+
+Of every method and sparsity of the sweeps it exports the run of the first seed: `packed` where single weights were removed, `compact`
+where whole filters were, or nothing. Accuracy is the mean over all seeds, bytes and times are those of the exports. All exports are
+loaded into one process on one thread and run one burst each in every round, in turn; a speed-up over the dense network is formed
+within its round, and the table shows medians with the smallest and the largest. TFLite is the float32 file of the same run.
+
+Prints the table, and writes it with a picture of accuracy against latency into --out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from dlth_tf.quiet import start_tensorflow
+
+start_tensorflow()
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from absl import app, flags
+from matplotlib.figure import Figure
+
+from dlth_tf.analysis.figures import STYLE, WIDTH, png
+from dlth_tf.analysis.results import read_results
+from dlth_tf.runs.directory import RunDirectory, read_json
+from dlth_tf.runs.export_run import export_run
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from bursts import burst, repetitions
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("sweeps", None, "sweep directories that are compared; the dense network is in one of them", required=True)
+flags.DEFINE_string("out", None, "where table.csv and accuracy_vs_latency.png go")
+flags.DEFINE_integer("rounds", 15, "bursts of every export", lower_bound=3)
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
+MARKERS = ("*", "o", "s", "^", "D")
+Run = Callable[[], object]
+
+
+def candidates(sweep: str) -> pd.DataFrame:
+    """One row per method and sparsity of a sweep: its accuracy over seeds in percent, and the directory of its first seed."""
+    results = read_results(sweep).sort_values("seed")
+    results["accuracy"] = 100 * results["test_accuracy_last"]
+    rows = results.groupby(["method", "sparsity"], sort=False, as_index=False).agg(
+        accuracy=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "size"), run_dir=("run_dir", "first")
+    )
+    rows["run_dir"] = [str(Path(sweep) / name) for name in rows["run_dir"]]
+    granularity = [read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]]
+    rows["form"] = ["packed" if g == "weight" and m.startswith("rst") else "compact" for g, m in zip(granularity, rows["method"], strict=True)]
+    rows["what"] = [f"{m}, weights" if form == "packed" else m if m.endswith("dense") else f"{m}, {g}s"
+                    for m, form, g in zip(rows["method"], rows["form"], granularity, strict=True)]
+    return rows
+
+
+def exported(row: pd.Series, folder: Path) -> dict[str, object]:
+    """What the export of a run says of itself."""
+    forms = export_run(row["run_dir"], folder, formats=(row["form"], "tflite"), measure_latency=False)["forms"]
+    mine = forms[row["form"]]
+    return {"bytes": mine["bytes"], "TFLite bytes": forms["tflite/float32"]["bytes"], "multiply-adds": mine["multiply_adds"]}
+
+
+def in_tensorflow(folder: Path, batch: int) -> Run:
+    """A call of the SavedModel."""
+    loaded = tf.saved_model.load(os.fspath(folder))
+    serve = loaded.signatures["serving_default"]
+    spec = serve.structured_input_signature[1]["images"]
+    images = tf.cast(tf.random.stateless_uniform([batch, *spec.shape[1:]], [0, 0], 0, 256, tf.int32), spec.dtype)
+    return lambda _keep=loaded: serve(images=images)["logits"].numpy()
+
+
+def in_tflite(file: Path) -> Run:
+    """A call of the LiteRT model on one image."""
+    interpreter = tf.lite.Interpreter(model_path=os.fspath(file), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter.invoke
+
+
+def times(runs: dict[int, Run], rounds: int) -> pd.DataFrame:
+    """Milliseconds of a call: one row per round, one column per run."""
+    counts = {key: repetitions(run) for key, run in runs.items()}
+    return pd.DataFrame([{key: burst(run, counts[key])[0] for key, run in runs.items()} for _ in range(rounds)])
+
+
+def add_times(table: pd.DataFrame, name: str, runs: dict[int, Run], rounds: int) -> None:
+    """Adds medians, and the speed-up over the dense network with its spread."""
+    found = times(runs, rounds)
+    (dense,) = table.index[table["method"] == "dense"]
+    faster = found[dense].to_numpy()[:, None] / found
+    table[f"{name}, ms"] = found.median()
+    table[f"{name}, speed-up"] = [f"{faster[key].median():.2f} ({faster[key].min():.2f} to {faster[key].max():.2f})" for key in table.index]
+
+
+def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
+    """Accuracy against latency as a PNG, one panel per column, one line per method."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4 * len(columns)), layout="constrained")
+        for axes, column in zip(np.atleast_1d(figure.subplots(len(columns), 1)), columns, strict=True):
+            for (what, rows), colour, marker in zip(table.groupby("what", sort=False), COLOURS, MARKERS, strict=False):
+                axes.errorbar(rows[column], rows["accuracy"], rows["deviation"], color=colour, marker=marker, capsize=2, label=what)
+                for _, row in rows.iterrows():
+                    label = "" if row["method"].endswith("dense") else f" {100 * row['sparsity']:g} %"
+                    axes.annotate(label, (row[column], row["accuracy"]), fontsize=7, color=colour)
+            axes.set_xscale("log")
+            axes.set_xlabel(f"{column.removesuffix(', ms')}: milliseconds of a call")
+            axes.set_ylabel("test accuracy, %")
+            axes.grid(color="0.92")
+        figure.axes[0].legend(fontsize=8)
+        return png(figure)
+
+
+def main(_: list[str]) -> None:
+    """Exports, measures, prints and writes."""
+    table = pd.concat([candidates(sweep) for sweep in FLAGS.sweeps], ignore_index=True)
+    with tempfile.TemporaryDirectory() as folder:
+        places = {key: Path(folder, str(key)) for key in table.index}
+        facts = pd.DataFrame({key: exported(table.loc[key], place) for key, place in places.items()}).T
+        table = table.join(facts)
+        for batch in (1, 64):
+            add_times(table, f"TensorFlow, batch {batch}", {k: in_tensorflow(p / table.loc[k, "form"], batch) for k, p in places.items()}, FLAGS.rounds)
+        add_times(table, "TFLite, batch 1", {key: in_tflite(place / "tflite/float32.tflite") for key, place in places.items()}, FLAGS.rounds)
+    shown = table.drop(columns=["method", "run_dir"]).set_index(["what", "sparsity"])
+    print(shown.round(3).to_string())
+    if FLAGS.out:
+        Path(FLAGS.out).mkdir(parents=True, exist_ok=True)
+        shown.round(4).to_csv(Path(FLAGS.out, "table.csv"))
+        Path(FLAGS.out, "accuracy_vs_latency.png").write_bytes(picture(table, ("TensorFlow, batch 1, ms", "TFLite, batch 1, ms")))
+
+
+if __name__ == "__main__":
+    app.run(main)
