@@ -1,6 +1,6 @@
 """Which ticket is worth its accuracy: bytes and speed of what was trained, beside one another.
 
-    python benchmarks/accuracy_and_speed.py --sweeps=runs/deploy/filters,runs/deploy/small_dense,runs/deploy/weights [--out=DIR] [--rounds=15]
+    python benchmarks/accuracy_and_speed.py --sweeps=runs/deploy/filters,runs/deploy/small_dense,runs/deploy/weights [--out=DIR]
 
 Of every method and sparsity of the sweeps it exports the run of the first seed: `packed` where single weights were removed, `compact`
 where whole filters were, or nothing. Accuracy is the mean over all seeds, bytes and times are those of the exports. All exports are
@@ -59,11 +59,16 @@ def candidates(sweep: str) -> pd.DataFrame:
         accuracy=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "size"), run_dir=("run_dir", "first")
     )
     rows["run_dir"] = [str(Path(sweep) / name) for name in rows["run_dir"]]
-    granularity = [read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]]
-    rows["form"] = ["packed" if g == "weight" and m.startswith("rst") else "compact" for g, m in zip(granularity, rows["method"], strict=True)]
-    rows["what"] = [f"{m}, weights" if form == "packed" else m if m.endswith("dense") else f"{m}, {g}s"
-                    for m, form, g in zip(rows["method"], rows["form"], granularity, strict=True)]
+    groups = [read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]]
+    rows["what"], rows["form"] = zip(*map(described, rows["method"], groups), strict=True)
     return rows
+
+
+def described(method: str, group: str) -> tuple[str, str]:
+    """What to call it, and in which form it is exported."""
+    if method.endswith("dense"):
+        return method, "compact"
+    return f"{method}, {group}s", "packed" if group == "weight" else "compact"
 
 
 def exported(row: pd.Series, folder: Path) -> dict[str, object]:
@@ -130,8 +135,15 @@ def main(_: list[str]) -> None:
         facts = pd.DataFrame({key: exported(table.loc[key], place) for key, place in places.items()}).T
         table = table.join(facts)
         for batch in (1, 64):
-            add_times(table, f"TensorFlow, batch {batch}", {k: in_tensorflow(p / table.loc[k, "form"], batch) for k, p in places.items()}, FLAGS.rounds)
-        add_times(table, "TFLite, batch 1", {key: in_tflite(place / "tflite/float32.tflite") for key, place in places.items()}, FLAGS.rounds)
+            add_times(
+                table,
+                f"TensorFlow, batch {batch}",
+                {k: in_tensorflow(p / table.loc[k, "form"], batch) for k, p in places.items()},
+                FLAGS.rounds,
+            )
+        add_times(
+            table, "TFLite, batch 1", {key: in_tflite(place / "tflite/float32.tflite") for key, place in places.items()}, FLAGS.rounds
+        )
     shown = table.drop(columns=["method", "run_dir"]).set_index(["what", "sparsity"])
     print(shown.round(3).to_string())
     if FLAGS.out:

@@ -8,7 +8,9 @@ with the smallest and the largest, and the median in CPU time. Weights are rando
 them (nothing is 0), so removed filters leave constants behind, of which `compact` keeps one channel where it must. The
 outputs of both networks are compared with the Keras model first.
 
-    compact       filters removed, in TensorFlow (a SavedModel's signature) and in TensorFlow Lite
+    compact       filters removed, in TensorFlow (a SavedModel's signature) and in TensorFlow Lite, beside the dense network written
+                  by the same exporter: what the removal brings
+    with plain    the same beside the dense network as a plain SavedModel: what a user gets who had saved that until now
     random        zeros anywhere in fully connected layers, TensorFlow Lite
     1x4 blocks    zeros in blocks of four inputs (granularity block:4x1), TensorFlow Lite
     unstructured  zeros anywhere in convolutions: nothing is gained, and nothing may be lost
@@ -20,6 +22,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -43,6 +46,7 @@ from absl import app, flags
 
 from dlth_tf.deploy.bound import size_of
 from dlth_tf.deploy.compaction import compact
+from dlth_tf.deploy.fixed import save_fixed
 from dlth_tf.deploy.packed import save_packed
 from dlth_tf.deploy.plain import save_plain
 from dlth_tf.deploy.serving import Serving
@@ -51,6 +55,9 @@ from dlth_tf.masking import named_weights
 from dlth_tf.models import build
 from dlth_tf.randomness import generator
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from bursts import burst, repetitions
+
 warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
 
 FLAGS = flags.FLAGS
@@ -58,7 +65,6 @@ flags.DEFINE_integer("rounds", 15, "bursts per network and case", lower_bound=3)
 flags.DEFINE_string("only", "", "part of the names of the cases to run")
 flags.DEFINE_bool("quick", False, "three rounds of narrow networks, one case of each kind")
 
-BURST = 0.05  # seconds that a burst takes at least
 Run = Callable[[], np.ndarray]
 
 
@@ -91,6 +97,9 @@ CASES = [
     *(Case("compact", "vgg16", sparsity, "TensorFlow", 1, aim) for sparsity, aim in ((0.5, 3.5), (0.7, 6.5))),
     *(Case("compact", "resnet56", sparsity, "TensorFlow", 1, aim) for sparsity, aim in ((0.5, 1.15), (0.9, 1.3))),
     *(Case("compact", "resnet56", sparsity, "TensorFlow", 64, aim) for sparsity, aim in ((0.5, 1.35), (0.9, 1.8))),
+    *(Case("with plain", "vgg16", sparsity, "TensorFlow", 1, aim) for sparsity, aim in ((0.5, 3.5), (0.7, 6.5))),
+    *(Case("with plain", "resnet56", sparsity, "TensorFlow", 1, aim) for sparsity, aim in ((0.5, 1.15), (0.9, 1.3))),
+    *(Case("with plain", "resnet56", sparsity, "TensorFlow", 64, aim) for sparsity, aim in ((0.5, 1.35), (0.9, 1.8))),
     *(Case("compact", "resnet56", sparsity, "TFLite", 1, aim) for sparsity, aim in ((0.5, 1.4), (0.9, 2.05))),
     *(
         Case(kind, network, sparsity, "TFLite", 1, aim)
@@ -101,8 +110,18 @@ CASES = [
     *(Case("unstructured", "resnet20", 0.9, runtime, 1, 1.0) for runtime in ("TensorFlow", "TFLite")),
     *(Case("packed", network, sparsity, "TensorFlow", 1, 1.0) for network in ("lenet_300_100", "resnet56") for sparsity in (0.9, 0.95)),
 ]
+
+
+def as_compact(model: tf.keras.Model, folder: Path, serving: Serving) -> None:
+    """Writes what the form `compact` is."""
+    save_fixed(model, folder, serving, "compact")
+
+
 QUICK = ("compact, vgg16, 50%", "compact, resnet56, 90%, TFLite", "1x4 blocks, mlp_1024, 95%", "packed, lenet_300_100, 90%")
-GRANULARITY = {"compact": "filter", "1x4 blocks": "block:4x1"}
+GRANULARITY = {"compact": "filter", "with plain": "filter", "1x4 blocks": "block:4x1"}
+
+
+SAVED = {"compact": (as_compact, as_compact), "with plain": (save_plain, as_compact), "packed": (save_plain, save_packed)}  # before, after
 
 
 def mlp_1024(width: float) -> tf.keras.Model:
@@ -172,12 +191,13 @@ def runs(case: Case, width: float, folder: Path) -> tuple[Run, Run, str]:
     if case.kind == "packed":
         dense, small = sparse, sparse
     else:
-        dense, small = network(case, width), compact(sparse) if case.kind == "compact" else sparse
-    start = in_tflite if case.runtime == "TFLite" else in_tensorflow
-    first = start(dense, folder / "first", images)
-    second = (
-        in_tensorflow(small, folder / "second", images, save_packed) if case.kind == "packed" else start(small, folder / "second", images)
-    )
+        dense, small = network(case, width), compact(sparse) if GRANULARITY.get(case.kind) == "filter" else sparse
+    if case.runtime == "TFLite":
+        first, second = in_tflite(dense, folder / "first", images), in_tflite(small, folder / "second", images)
+    else:
+        before, after = SAVED.get(case.kind, (save_plain, save_plain))
+        first = in_tensorflow(dense, folder / "first", images, before)
+        second = in_tensorflow(small, folder / "second", images, after)
     expected, found = sparse(images, training=False).numpy(), second()
     if np.abs(found - expected).max() > 1e-4 * np.abs(expected).max():
         raise RuntimeError(f"{case.name}: the outputs differ from the Keras model's by {np.abs(found - expected).max():g}")
@@ -219,24 +239,6 @@ def measure(case: Case, rounds: int, width: float) -> dict[str, object]:
         "aim": case.aim,
         "remark": note,
     }
-
-
-def repetitions(run: Run) -> int:
-    """How many calls take about BURST seconds."""
-    run()
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < BURST:
-        run()
-        count += 1
-    return count
-
-
-def burst(run: Run, count: int) -> tuple[float, float]:
-    """Milliseconds of a call: wall and CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(count):
-        run()
-    return (time.perf_counter() - wall) / count * 1e3, (time.process_time() - cpu) / count * 1e3
 
 
 def main(_: list[str]) -> None:

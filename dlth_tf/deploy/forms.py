@@ -81,12 +81,13 @@ def _packed(request: Request, path: Path) -> dict[str, Written]:
 
 
 def _compact(request: Request, path: Path) -> dict[str, Written]:
-    from dlth_tf.deploy.compaction import compact
+    from dlth_tf.deploy.compaction import compact, removed
 
     small = compact(request.model)
     save_fixed(small, path, request.serving, "compact")
+    kernels = {name: facts["kernel"] for name, facts in removed(request.model, small)["layers"].items()}
     note = "" if small.count_params() < request.model.count_params() else NOTHING_REMOVED
-    return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note})}
+    return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note, "kernels": kernels})}
 
 
 def _tflite(request: Request, path: Path) -> dict[str, Written]:
