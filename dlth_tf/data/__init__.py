@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dlth_tf.data.augment import AUGMENTS, Augmentation, augmentation, check_augment
 from dlth_tf.data.dataset import DataSet, Split
-from dlth_tf.data.load import DATASETS, check_name, load
+from dlth_tf.data.load import DATASETS, check_name, keep_last, load
 from dlth_tf.data.outline import Outline, of_data, outline
 from dlth_tf.data.pipeline import evaluation_batches, train_batches
 from dlth_tf.data.preprocess import NORMALIZATIONS, Normalization, normalization
@@ -27,6 +27,7 @@ __all__ = [
     "check_augment",
     "check_name",
     "evaluation_batches",
+    "keep_last",
     "load",
     "normalization",
     "of_data",

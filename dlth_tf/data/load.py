@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.errors import BadInput
@@ -77,7 +78,36 @@ def load(name: str, data_dir: str | None = None) -> DataSet:
     Raises:
       BadInput: there is no such data set, it is not prepared, or it does not consist of labelled images.
     """
-    base, side = divide_name(check_name(name))
+    check_name(name)
+    if not _KEPT.wanted:
+        return _load(name, data_dir)
+    key = name, data_dir, os.getcwd()
+    if key != _KEPT.key:
+        _KEPT.key = _KEPT.dataset = None  # first, so that memory never holds two
+        _KEPT.key, _KEPT.dataset = key, _load(name, data_dir)
+    assert _KEPT.dataset is not None
+    return _KEPT.dataset
+
+
+@dataclass
+class _Kept:
+    """The data set that was loaded last, where it is kept."""
+
+    wanted: bool = False
+    key: tuple[str, str | None, str] | None = None
+    dataset: DataSet | None = None
+
+
+_KEPT = _Kept()
+
+
+def keep_last() -> None:
+    """From now on this process keeps the data set that it loaded last: for the workers of a sweep, whose runs share it."""
+    _KEPT.wanted = True
+
+
+def _load(name: str, data_dir: str | None) -> DataSet:
+    base, side = divide_name(name)
     if is_path(base):
         return _from_path(name, data_dir)
     if base in SIZED:

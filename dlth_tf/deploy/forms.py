@@ -20,8 +20,8 @@ from dlth_tf.errors import BadInput
 # hundreds: deep random networks with removed filters were seen to differ by 1e-3, and Keras in float32 from float64 by as much.
 FOLDED = 2e-3
 NOTHING_REMOVED = (
-    "compact: nothing could be removed, since no filter, unit or channel of this network is zero throughout; it equals plain "
-    "(tickets of --granularity=filter or channel are made for this form)."
+    "compact: nothing could be removed, since no filter, unit or channel of this network is zero throughout; it computes what plain "
+    "does (tickets of --granularity=filter or channel are made for this form)."
 )
 
 # Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest, in Keras too.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlth_tf import files, stopping
+from dlth_tf import data, files, stopping
 from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import InUse
@@ -41,11 +41,15 @@ class Outcome:
 
 
 def start_worker(threads: int) -> None:
-    """Before TensorFlow is imported: this worker's share of the cores and no more of a GPU than it needs, without start-up noise."""
+    """Before TensorFlow is imported: this worker's share of the cores and no more of a GPU than it needs, without start-up noise.
+
+    The data set of a run is kept for the next.
+    """
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, threads)))
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     start_tensorflow()
+    data.keep_last()
 
 
 def run_one(

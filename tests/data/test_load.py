@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from dlth_tf.data import check_name, load
+from dlth_tf.data import check_name, keep_last, load
 from dlth_tf.errors import BadInput
 from tests.data.conftest import random_dataset
 
 HERE = __name__
+load_module = sys.modules["dlth_tf.data.load"]
 
 
 def made(data_dir: str | None) -> object:
@@ -73,6 +74,27 @@ def test_malformed_names_do_not(name: str) -> None:
 def test_a_dotted_path_is_called_with_the_data_directory() -> None:
     assert load(f"{HERE}:made", "somewhere").name == "made in somewhere"
     assert load(f"{HERE}:made").name == "made in None"
+
+
+def test_a_process_that_keeps_its_last_data_set_loads_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_module, "_KEPT", load_module._Kept())
+    name = f"{HERE}:made"
+    assert load(name, "a") is not load(name, "a")
+    keep_last()
+    first = load(name, "a")
+    assert load(name, "a") is first
+    other = load(name, "b")
+    assert other.name == "made in b" and load(name, "b") is other
+    assert load(name, "a") is not first  # only the last one is kept
+
+
+def test_a_data_set_that_cannot_be_loaded_is_not_kept_and_neither_is_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_module, "_KEPT", load_module._Kept(wanted=True))
+    first = load(f"{HERE}:made")
+    with pytest.raises(BadInput):
+        load(f"{HERE}:fails")
+    again = load(f"{HERE}:made")
+    assert again.name == first.name and again is not first
 
 
 @pytest.mark.parametrize(
