@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +76,37 @@ def test_scaling_prints_a_speed_and_a_difference_for_every_strategy():
     assert [line[:2] for line in lines] == [["one_device", "1"], ["mirrored", "2"], ["mirrored", "4"], ["multi_worker", "2"]]
     assert all(float(line[-1]) < 1e-14 and float(line[-2]) < 1e-5 for line in lines)
     assert float(lines[0][-1]) == 0 < float(lines[1][-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_precision_prints_the_time_of_a_step_in_both_precisions():
+    done = subprocess.run([sys.executable, "benchmarks/precision.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.count(" to ") == 2]
+    assert [re.search(r"(mixed_bfloat16|float32( again)?) ", row)[1] for row in rows] == ["float32", "float32 again", "mixed_bfloat16"]
+    assert done.stdout.startswith("bfloat16 in hardware: ") and "not measured without --data_dir" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_picture(tmp_path):
+    flags = [
+        "--dataset=digits",
+        "--model=lenet5",
+        "--epochs=1",
+        "--penalty_step=.1",
+        "--penalty_every=1",
+        "--hold_steps=1",
+        "--verbosity=0",
+    ]
+    grid = ["--methods=dense,rst", "--sparsities=.5", "--seeds=0", "--granularity=filter", f"--sweep_dir={tmp_path / 'sweep'}"]
+    subprocess.run([sys.executable, "-m", "dlth_tf.sweep", *flags, *grid], cwd=ROOT, capture_output=True, check=True, timeout=300)
+    words = ["benchmarks/accuracy_and_speed.py", f"--sweeps={tmp_path / 'sweep'}", f"--out={tmp_path / 'out'}", "--rounds=3"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "out/table.csv") as file:
+        dense, rst = csv.DictReader(file)
+    assert (dense["what"], rst["what"], rst["form"]) == ("dense", "rst, filters", "compact")
+    assert int(rst["bytes"]) < int(dense["bytes"]) and int(rst["multiply-adds"]) < int(dense["multiply-adds"])
+    assert (tmp_path / "out/accuracy_vs_latency.png").read_bytes().startswith(b"\x89PNG")

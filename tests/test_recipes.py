@@ -6,6 +6,8 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,7 @@ def made_up(name: str, folder: Path) -> str:
     [
         ("cifar10_resnet56", "rst"),
         ("fashion_mnist", "lth_iter"),
+        pytest.param("fashion_mnist", "resnet8/rst_iter", marks=pytest.mark.slow),
         pytest.param("cifar100_resnet56", "lth_iter", marks=pytest.mark.slow),
         pytest.param("imagenet200_resnet18", "rst_iter", marks=pytest.mark.slow),
     ],
@@ -105,11 +108,35 @@ def test_rst_on_fashion_mnist_reaches_what_its_header_expects(real_data_dir, tmp
     assert 100 * result["test"]["accuracy_last"] > expected - 1.5  # below its mean by less than three deviations between seeds
 
 
-@pytest.mark.parametrize("method", ["dense", "scratch", "scratch_long", "lth_iter", "rst", "rst_iter"])
-def test_the_table_of_fashion_mnist_and_the_methods_own_files_are_the_same_runs(method, monkeypatch):
+@pytest.mark.parametrize(
+    ("folder", "method"),
+    [
+        *(("fashion_mnist", method) for method in ("dense", "scratch", "scratch_long", "lth_iter", "rst", "rst_iter")),
+        *(("fashion_mnist/resnet8", method) for method in ("dense", "scratch", "lth_iter", "rst", "rst_iter")),
+    ],
+)
+def test_the_table_of_fashion_mnist_and_the_methods_own_files_are_the_same_runs(method, folder, monkeypatch):
     monkeypatch.chdir(ROOT)
-    words = Path("flags/fashion_mnist/table.flags").read_text()
-    assert method in re.search(r"--methods=(\S+)", words)[1].split(",")
-    config = read(f"--flagfile=flags/fashion_mnist/{method}.flags")
+    names = re.search(r"--methods=(\S+)", Path(f"flags/{folder}/table.flags").read_text())[1].split(",")
+    assert (
+        (method in names)
+        == Path(f"flags/{folder}/{method}.flags").exists()
+        == ((folder, method) != ("fashion_mnist/resnet8", "scratch_long"))
+    )
+    if method not in names:
+        return
+    config = read(f"--flagfile=flags/{folder}/{method}.flags")
     assert config.method == method and config.sparsity == (0.0 if method == "dense" else 0.98)
-    assert config.penalty(843) == read("--flagfile=flags/fashion_mnist/rst.flags").penalty(843)
+    assert config.penalty(843) == read(f"--flagfile=flags/{folder}/rst.flags").penalty(843)
+
+
+@pytest.mark.slow
+def test_the_small_dense_networks_of_the_deployment_study_see_as_many_images_as_the_transformed_ones(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    images = {}
+    for name in ("deploy", "deploy_small_dense", "deploy_weights"):
+        words = ["-m", "dlth_tf.sweep", f"--flagfile=flags/fashion_mnist/{name}.flags", "--dry_run"]
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+        images |= {(name, method): int(seen.replace(",", "")) for method, seen in re.findall(r"(\w+) +9 +\S+ +(\S+)", done.stdout)}
+    assert images["deploy", "rst"] == images["deploy_weights", "rst"]
+    assert abs(images["deploy_small_dense", "small_dense"] / images["deploy", "rst"] - 1) < 1e-3
