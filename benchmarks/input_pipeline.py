@@ -115,24 +115,25 @@ def reader(iterator: Iterator[Any], batch_size: int, seconds: float) -> Callable
     return burst
 
 
-def trainer(name: str, steps: int) -> Callable[[], tuple[float, float]]:
+def trainer(name: str, steps: int, side: int = 32, batch_size: int = BATCH) -> Callable[[], tuple[float, float]]:
     """A burst: `steps` training steps on images that are at hand; images per second, on the wall and of processor time."""
     import tensorflow as tf
 
     import dlth_tf as dlth
     from dlth_tf.models import build
 
-    model = build(name, (32, 32, 3), CLASSES, seed=0)
+    model = build(name, (side, side, 3), CLASSES, seed=0)
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss)
-    images, labels = np.zeros((BATCH, 32, 32, 3), np.float32), np.zeros(BATCH, np.int64)
+    images, labels = np.zeros((batch_size, side, side, 3), np.float32), np.zeros(batch_size, np.int64)
     data = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
     model.fit(data, epochs=1, steps_per_epoch=2, verbose=0)
 
     def burst() -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         model.fit(data, epochs=1, steps_per_epoch=steps, verbose=0)
-        return steps * BATCH / (time.perf_counter() - wall), steps * BATCH / (time.process_time() - cpu)
+        images = steps * batch_size
+        return images / (time.perf_counter() - wall), images / (time.process_time() - cpu)
 
     return burst
 
@@ -149,6 +150,8 @@ def measure(names: list[str], rounds: int, quick: bool) -> dict[str, list[tuple[
         bursts |= {f"disk {text}": reader(batches(disk, text, LARGE_BATCH), LARGE_BATCH, seconds) for text in ON_DISK}
         bursts["per image"] = reader(per_image(split), BATCH, seconds)
         bursts |= {f"train {name}": trainer(name, 2 if quick else 8) for name in names}
+        if not quick:
+            bursts[f"train {LARGE}"] = trainer(LARGE, 1, 224, LARGE_BATCH)
         for burst in bursts.values():
             burst()
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in bursts}
@@ -198,15 +201,19 @@ def ratio(rows: list[list[float]], others: list[list[float]]) -> str:
 
 def tables(found: dict[int, dict[str, list[list[float]]]], used: dict[str, float], names: list[str]) -> Iterator[Table]:
     """The three tables."""
-    table = Table("pipeline", "cores", "images/s", *(f"times {name}'s step" for name in names), title="Reading, to what training consumes")
+    large = [LARGE] if all(f"train {LARGE}" in rows for rows in found.values()) else []
+    table = Table(
+        "pipeline", "cores", "images/s", *(f"times {name}'s step" for name in [*names, *large]), title="Reading, to what training consumes"
+    )
     for text in [key for key in next(iter(found.values())) if key.split()[0] in ("memory", "disk")]:
         for cores, rows in found.items():
             # A large picture has nothing to do with networks for small ones.
             ratios = [ratio(rows[text], rows[f"train {name}"]) if text.startswith("memory") else "-" for name in names]
+            ratios += [ratio(rows[text], rows[f"train {name}"]) if text.startswith("disk") else "-" for name in large]
             table.add_row(text, str(cores), speed(rows[text]), *ratios)
-    for name in names:
+    for name in [*names, *large]:
         for cores, rows in found.items():
-            table.add_row(f"training step of {name}", str(cores), speed(rows[f"train {name}"]), *["-"] * len(names))
+            table.add_row(f"training step of {name}", str(cores), speed(rows[f"train {name}"]), *["-"] * len([*names, *large]))
     yield table
     table = Table("cores", "images/s, whole batch", "images/s, per image", "ratio", title="crop_flip")
     for cores, rows in found.items():
