@@ -42,6 +42,7 @@ flags.DEFINE_integer("child", None, "(internal) measure in this process, with so
 flags.DEFINE_bool("memory", False, "(internal) measure the memory of this process")
 
 BATCH, LARGE_BATCH, CLASSES = 128, 32, 10
+LARGE = "resnet18"  # the network of the recipe for large pictures
 IN_MEMORY = ("none", "crop_flip", "crop_flip+cutout", "crop_flip+cutmix", "crop_flip+mixup", "resized_crop", "crop_flip+randaugment")
 ON_DISK = ("none", "resized_crop")
 PICTURE = (375, 500, 3)  # pixels of a stored JPEG, about ImageNet's average
@@ -202,9 +203,8 @@ def ratio(rows: list[list[float]], others: list[list[float]]) -> str:
 def tables(found: dict[int, dict[str, list[list[float]]]], used: dict[str, float], names: list[str]) -> Iterator[Table]:
     """The three tables."""
     large = [LARGE] if all(f"train {LARGE}" in rows for rows in found.values()) else []
-    table = Table(
-        "pipeline", "cores", "images/s", *(f"times {name}'s step" for name in [*names, *large]), title="Reading, to what training consumes"
-    )
+    steps = [f"times {name}'s step" for name in [*names, *large]]
+    table = Table("pipeline", "cores", "images/s", *steps, title="Reading, to what training consumes")
     for text in [key for key in next(iter(found.values())) if key.split()[0] in ("memory", "disk")]:
         for cores, rows in found.items():
             # A large picture has nothing to do with networks for small ones.
