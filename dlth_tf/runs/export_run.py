@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import data as data_room
-from dlth_tf import files, models
+from dlth_tf import files
 from dlth_tf.analysis.results import read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
@@ -27,6 +26,7 @@ from dlth_tf.masking import named_weights
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory, read_json
 from dlth_tf.runs.machine import machine
+from dlth_tf.runs.narrow import build_network
 
 CALIBRATION = 256  # training images for forms that choose number ranges by them
 
@@ -72,7 +72,7 @@ def export_run(
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     ticket = Ticket.load(directory.ticket)
     with machine(config):
-        model = models.build(config.model, shape, len(label_names), config.seed, json.loads(config.model_args))
+        model = build_network(config, shape, len(label_names))
         load_weights(model, directory)
         result = read_json(directory.result, "run_dir")
         origin = {"run_dir": str(run_dir), **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}}

@@ -1,18 +1,30 @@
-"""small_dense: the width at which a dense network has as many parameters as a sparse one has non-zero ones."""
+"""The network of a run, and for small_dense the width at which a dense network has as many parameters as a sparse one has non-zero ones."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from dlth_tf import masking
+from dlth_tf import masking, models
 from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 
 TRIES = 12  # networks built; parameters grow nearly as the square of the width, so a few come close
+
+
+def build_network(config: RunConfig, image_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
+    """The network of a run, not wrapped, with its initial weights; narrow where the method wants it so."""
+
+    def build(arguments: Mapping[str, Any]) -> tf.keras.Model:
+        return models.build(config.model, image_shape, classes, config.seed, arguments)
+
+    arguments = json.loads(config.model_args)
+    return build(narrowed_arguments(config, arguments, build) if METHODS.load(config.method).narrows else arguments)
 
 
 def narrowed_arguments(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlth_tf import data as data_room
-from dlth_tf import deploy, files, masking, models
+from dlth_tf import deploy, files, masking
 from dlth_tf.data import DataSet, Normalization, Outline, evaluation_batches
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
@@ -27,7 +25,7 @@ from dlth_tf.runs.history import Tell, write_history
 from dlth_tf.runs.initial_weights import load_weights
 from dlth_tf.runs.keeper import Keeper, RunState
 from dlth_tf.runs.machine import machine
-from dlth_tf.runs.narrow import narrowed_arguments
+from dlth_tf.runs.narrow import build_network
 from dlth_tf.runs.plan import describe, make_phases, make_recipe
 from dlth_tf.runs.replicas import agreed, log_what_differs, rate_factor, wait_for_all
 from dlth_tf.runs.result import make_result, phase_row
@@ -89,14 +87,7 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, Any]:
 
 def build_model(config: RunConfig, outline: Outline) -> Any:
     """The wrapped network as the method starts with it."""
-
-    def build(arguments: Mapping[str, Any]) -> Any:
-        return models.build(config.model, outline.image_shape, outline.num_classes, config.seed, arguments)
-
-    arguments = json.loads(config.model_args)
-    if METHODS.load(config.method).narrows:
-        arguments = narrowed_arguments(config, arguments, build)
-    model = build(arguments)
+    model = build_network(config, outline.image_shape, outline.num_classes)
     if config.init_weights:
         load_weights(model, config.init_weights)
     return masking.wrap(model)

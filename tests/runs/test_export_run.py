@@ -15,6 +15,7 @@ import tensorflow as tf
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS
 from dlth_tf.runs.export_run import best_run, export_run
 from tests.deploy.conftest import checked_here as checked_here
 from tests.runs.tiny import EXAMPLES, environment, finished
@@ -117,6 +118,15 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
     compared, accuracy = report["verification"], finished("rst").result["test"]["accuracy_last"]
     assert (compared["images"], compared["on"]) == (EXAMPLES["test"], "test images of digits")
     assert abs(compared["accuracy"] - accuracy) < 1e-6 and abs(report["forms"]["plain"]["accuracy"] - accuracy) < 1e-6
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()])
+def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(name, tmp_path):
+    done = finished(name)
+    report = export_run(done.config.run_dir, tmp_path / "out", formats=("packed",), measure_latency=False)
+    assert abs(report["forms"]["packed"]["accuracy"] - done.result["test"]["accuracy_last"]) < 1e-6
+    assert report["parameters"]["total"] == done.result["parameters"]["total"]
 
 
 @pytest.mark.usefixtures("checked_here")
