@@ -120,9 +120,9 @@ def build(frozen: Frozen, groups: tuple[Group, ...], spec: tf.TensorSpec) -> tup
 
 
 def grouped(constants: Mapping[str, np.ndarray]) -> tuple[Group, ...]:
-    """The constants by dtype, each in the order of the graph."""
+    """The constants by dtype, each in the order of the graph, tensors with one axis last."""
     found: dict[str, list[Place]] = {}
-    for name, value in constants.items():
+    for name, value in sorted(constants.items(), key=lambda item: item[1].ndim == 1):
         places = found.setdefault(str(value.dtype), [])
         step = ALIGNED // value.dtype.itemsize
         end = places[-1].start + places[-1].value.size if places else 0
@@ -158,18 +158,35 @@ def rounded(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _parts(vector: tf.Tensor, group: Group) -> dict[str, tf.Tensor]:
-    """The tensors; nothing is copied but the few whose last numbers do not fill a row, which are small ones as a rule."""
-    rows = [-(-place.value.size // group.row) for place in group.places]
-    parts = tf.split(tf.reshape(vector, [-1, group.row]), rows)
+    """The tensors of the vector.
+
+    Of the kernels whole rows are handed out and nothing is copied, except where the last numbers do not fill a row. Tensors with
+    one axis stand at the end (`grouped`): they are small, and copying them takes fewer operations than handing out rows.
+    """
+    kernels = [place for place in group.places if place.value.ndim != 1]
+    rows = [-(-place.value.size // group.row) for place in kernels]
+    *parts, rest = tf.split(tf.reshape(vector, [-1, group.row]), [*rows, -1]) if kernels else [vector]
     flat = tf.constant([-1], tf.int32)
-    several = dict.fromkeys(place.value.shape for place in group.places if place.value.ndim != 1)
-    shapes = {shape: tf.constant(shape, tf.int32) for shape in several}
+    shapes = {shape: tf.constant(shape, tf.int32) for shape in dict.fromkeys(place.value.shape for place in kernels)}
     found = {}
-    for place, part in zip(group.places, parts, strict=True):
-        shape = place.value.shape
+    for place, part in zip(kernels, parts, strict=True):
         if place.value.size % group.row:
             part = tf.slice(tf.reshape(part, flat), [0], [place.value.size])
-        found[place.name] = part if part.shape == shape else tf.reshape(part, shapes.get(shape, flat))
+        found[place.name] = tf.reshape(part, shapes[place.value.shape])
+    return found | _vectors(tf.reshape(rest, flat), group.places[len(kernels) :], group.row)
+
+
+def _vectors(rest: tf.Tensor, places: tuple[Place, ...], row: int) -> dict[str, tf.Tensor]:
+    """The tensors with one axis, of the part of the vector that holds them; between them are zeros up to the end of a row."""
+    if not places:
+        return {}
+    sizes = [size for place in places for size in (place.value.size, -place.value.size % row)]
+    parts = tf.split(rest, [size for size in sizes if size])
+    found, following = {}, iter(parts)
+    for place in places:
+        found[place.name] = next(following)
+        if place.value.size % row:
+            next(following)
     return found
 
 
