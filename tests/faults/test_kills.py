@@ -116,7 +116,7 @@ def test_a_run_that_went_back_once_goes_back_again_after_a_kill(tmp_path):
 @pytest.mark.timeout(1800)
 def test_kills_from_outside_at_random_times(tmp_path):
     """No moment is chosen: a kill comes up to two seconds after the process has written a checkpoint of its own."""
-    draw, folder, changes = random.Random(0), tmp_path / "killed", {"epochs": 60, "hold_steps": 100, "steps_per_execution": 1}
+    draw, folder, changes = random.Random(0), tmp_path / "killed", {"epochs": 240, "hold_steps": 100, "steps_per_execution": 1}
     for _ in range(5):
         before = newest(folder)
         process = runs.start(None, "rst", folder, **changes)
