@@ -22,7 +22,7 @@ for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_TH
     os.environ[variable] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 start_tensorflow()
 
@@ -42,7 +42,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bursts import burst, repetitions
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sweeps", None, "sweep directories that are compared; the dense network is in one of them", required=True)
+flags.DEFINE_list(
+    "sweeps", None, "sweep directories that are compared; the dense network is in one of them", required=True
+)
 flags.DEFINE_string("out", None, "where table.csv and accuracy_vs_latency.png go")
 flags.DEFINE_integer("rounds", 15, "bursts of every export", lower_bound=3)
 
@@ -56,10 +58,15 @@ def candidates(sweep: str) -> pd.DataFrame:
     results = read_results(sweep).sort_values("seed")
     results["accuracy"] = 100 * results["test_accuracy_last"]
     rows = results.groupby(["method", "sparsity"], sort=False, as_index=False).agg(
-        accuracy=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "size"), run_dir=("run_dir", "first")
+        accuracy=("accuracy", "mean"),
+        deviation=("accuracy", "std"),
+        seeds=("seed", "size"),
+        run_dir=("run_dir", "first"),
     )
     rows["run_dir"] = [str(Path(sweep) / name) for name in rows["run_dir"]]
-    groups = [read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]]
+    groups = [
+        read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]
+    ]
     rows["what"], rows["form"] = zip(*map(described, rows["method"], groups), strict=True)
     return rows
 
@@ -75,7 +82,11 @@ def exported(row: pd.Series, folder: Path) -> dict[str, object]:
     """What the export of a run says of itself."""
     forms = export_run(row["run_dir"], folder, formats=(row["form"], "tflite"), measure_latency=False)["forms"]
     mine = forms[row["form"]]
-    return {"bytes": mine["bytes"], "TFLite bytes": forms["tflite/float32"]["bytes"], "multiply-adds": mine["multiply_adds"]}
+    return {
+        "bytes": mine["bytes"],
+        "TFLite bytes": forms["tflite/float32"]["bytes"],
+        "multiply-adds": mine["multiply_adds"],
+    }
 
 
 def in_tensorflow(folder: Path, batch: int) -> Run:
@@ -106,7 +117,9 @@ def add_times(table: pd.DataFrame, name: str, runs: dict[int, Run], rounds: int)
     (dense,) = table.index[table["method"] == "dense"]
     faster = found[dense].to_numpy()[:, None] / found
     table[f"{name}, ms"] = found.median()
-    table[f"{name}, speed-up"] = [f"{faster[key].median():.2f} ({faster[key].min():.2f} to {faster[key].max():.2f})" for key in table.index]
+    table[f"{name}, speed-up"] = [
+        f"{faster[key].median():.2f} ({faster[key].min():.2f} to {faster[key].max():.2f})" for key in table.index
+    ]
 
 
 def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
@@ -115,10 +128,25 @@ def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
         figure = Figure(figsize=(WIDTH, 3.0 * len(columns)), layout="constrained")
         for axes, column in zip(np.atleast_1d(figure.subplots(len(columns), 1)), columns, strict=True):
             for (what, rows), colour, marker in zip(table.groupby("what", sort=False), COLOURS, MARKERS, strict=False):
-                axes.errorbar(rows[column], rows["accuracy"], rows["deviation"], color=colour, marker=marker, capsize=2, label=what)
+                axes.errorbar(
+                    rows[column],
+                    rows["accuracy"],
+                    rows["deviation"],
+                    color=colour,
+                    marker=marker,
+                    capsize=2,
+                    label=what,
+                )
                 for _, row in rows.iterrows():
                     label = "" if row["method"].endswith("dense") else f" {100 * row['sparsity']:g} %"
-                    axes.annotate(label, (row[column], row["accuracy"]), (2, -9), textcoords="offset points", fontsize=7, color=colour)
+                    axes.annotate(
+                        label,
+                        (row[column], row["accuracy"]),
+                        (2, -9),
+                        textcoords="offset points",
+                        fontsize=7,
+                        color=colour,
+                    )
             axes.set_xlim(0, 1.12 * table[column].max())
             axes.set_xlabel(f"{column.removesuffix(', ms')}: milliseconds of a call")
             axes.set_ylabel("test accuracy, %")
@@ -142,7 +170,10 @@ def main(_: list[str]) -> None:
                 FLAGS.rounds,
             )
         add_times(
-            table, "TFLite, batch 1", {key: in_tflite(place / "tflite/float32.tflite") for key, place in places.items()}, FLAGS.rounds
+            table,
+            "TFLite, batch 1",
+            {key: in_tflite(place / "tflite/float32.tflite") for key, place in places.items()},
+            FLAGS.rounds,
         )
     shown = table.drop(columns=["method", "run_dir"]).set_index(["what", "sparsity"])
     print(shown.round(3).to_string())

@@ -4,7 +4,7 @@
 
 Prints, for each network with 90 % of its weights removed, the bytes of a checkpoint (weights, masks and tickets, momentum), the
 time from its beginning until it is on the disk, that time as a share of training where one is written every 5 minutes (the
-default), and the CPU time of a training step with a `Saver` on the look-out as a ratio to one without, in a burst in which no
+default), and the CPU time of a training step with a `CheckpointCallback` on the look-out as a ratio to one without, in a burst in which no
 checkpoint falls due. Medians over rounds, with the smallest and the largest; a ratio is formed within its round.
 """
 
@@ -20,20 +20,21 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import dlth_tf as dlth
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 start_tensorflow()
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+import tf_keras
 from absl import app, flags
 
 from dlth_tf import files, masking, models
-from dlth_tf.runs.checkpoints import Checkpoints
+from dlth_tf.runs.checkpointing.callback import CheckpointCallback, CheckpointInterval
+from dlth_tf.runs.checkpointing.files import CheckpointFiles
+from dlth_tf.runs.checkpointing.manager import CheckpointManager
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.keeper import Keeper
-from dlth_tf.runs.saver import Clock, Saver
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 9, "checkpoints and bursts per network", lower_bound=1)
@@ -43,25 +44,25 @@ DEFAULT_SECONDS, EXECUTION = 300, 20
 NETWORKS = {"lenet_300_100": ((28, 28, 1), 400), "resnet20": ((32, 32, 3), 20)}  # images, steps of a burst
 
 
-def network(name: str) -> tf.keras.Model:
+def network(name: str) -> tf_keras.Model:
     """Sparse and compiled, as in a finetune."""
     model = dlth.wrap(models.build(name, NETWORKS[name][0], 10, seed=0))
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.9, 0), remove=True)
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(dlth.optimizers.SGD(0.01, momentum=0.9), loss, steps_per_execution=EXECUTION)
     masking.install(model)  # once: every KeepMask would trace anew
     return model
 
 
-def keeper(model: tf.keras.Model, name: str, folder: Path) -> Keeper:
+def keeper(model: tf_keras.Model, name: str, folder: Path) -> CheckpointManager:
     """Writes checkpoints of the model into an empty run directory."""
     config = RunConfig(method="rst", dataset="digits", model=name, sparsity=0.9, run_dir=str(folder))
     files.write_json(folder / "config.json", {"config": config.to_json()})
     known = SimpleNamespace(model=model, initial={}, initial_changed=False, before_removal={}, after_removal={})
-    return Keeper(known, Checkpoints(folder / "checkpoints"), Clock(5, "min"))
+    return CheckpointManager(known, CheckpointFiles(folder / "checkpoints"), CheckpointInterval(5, "min"))
 
 
-def burst(model: tf.keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[Any]) -> float:
+def burst(model: tf_keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[Any]) -> float:
     """Seconds of CPU time per step of one burst, over all threads: what else the machine does counts less there."""
     began = time.process_time()
     model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
@@ -78,7 +79,9 @@ def measured(name: str, rounds: int, quick: bool) -> dict[str, str]:
     times, ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
         writer = keeper(model, name, Path(folder))
-        saver = Saver("finetune", 10**9, steps, lambda since: writer.clock.due(since, steps), lambda: writer.save([]))
+        saver = CheckpointCallback(
+            "finetune", 10**9, steps, lambda since: writer.clock.due(since, steps), lambda: writer.save([])
+        )
         burst(model, batches, steps, [])  # traces
         for _ in range(rounds):
             without = burst(model, batches, steps, [])

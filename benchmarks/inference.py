@@ -35,22 +35,23 @@ for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_TH
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dlth_tf as dlth
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 start_tensorflow()
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+import tf_keras
 from absl import app, flags
 
-from dlth_tf.deploy.bound import size_of
 from dlth_tf.deploy.compaction import compact
-from dlth_tf.deploy.fixed import save_fixed
-from dlth_tf.deploy.packed import save_packed
-from dlth_tf.deploy.plain import save_plain
+from dlth_tf.deploy.report.size_bound import size_of
+from dlth_tf.deploy.savedmodel.constant_weights import save_fixed
+from dlth_tf.deploy.savedmodel.packed import save_packed
+from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.serving import Serving
-from dlth_tf.deploy.tflite import write_tflite
+from dlth_tf.deploy.tflite.convert import write_tflite
 from dlth_tf.masking import named_weights
 from dlth_tf.models import build
 from dlth_tf.randomness import generator
@@ -108,56 +109,75 @@ CASES = [
         for sparsity, aim in zip((0.9, 0.95, 0.98), aims, strict=True)
     ),
     *(Case("unstructured", "resnet20", 0.9, runtime, 1, 1.0) for runtime in ("TensorFlow", "TFLite")),
-    *(Case("packed", network, sparsity, "TensorFlow", 1, 1.0) for network in ("lenet_300_100", "resnet56") for sparsity in (0.9, 0.95)),
+    *(
+        Case("packed", network, sparsity, "TensorFlow", 1, 1.0)
+        for network in ("lenet_300_100", "resnet56")
+        for sparsity in (0.9, 0.95)
+    ),
 ]
 
 
-def as_compact(model: tf.keras.Model, folder: Path, serving: Serving) -> None:
+def as_compact(model: tf_keras.Model, folder: Path, serving: Serving) -> None:
     """Writes what the form `compact` is."""
     save_fixed(model, folder, serving, "compact")
 
 
-QUICK = ("compact, vgg16, 50%", "compact, resnet56, 90%, TFLite", "1x4 blocks, mlp_1024, 95%", "packed, lenet_300_100, 90%")
+QUICK = (
+    "compact, vgg16, 50%",
+    "compact, resnet56, 90%, TFLite",
+    "1x4 blocks, mlp_1024, 95%",
+    "packed, lenet_300_100, 90%",
+)
 GRANULARITY = {"compact": "filter", "with plain": "filter", "1x4 blocks": "block:4x1"}
 
 
-SAVED = {"compact": (as_compact, as_compact), "with plain": (save_plain, as_compact), "packed": (save_plain, save_packed)}  # before, after
+SAVED = {
+    "compact": (as_compact, as_compact),
+    "with plain": (save_plain, as_compact),
+    "packed": (save_plain, save_packed),
+}  # before, after
 
 
-def mlp_1024(width: float) -> tf.keras.Model:
+def mlp_1024(width: float) -> tf_keras.Model:
     """Three layers of 1024 x 1024."""
     units = round(1024 * width)
-    x = inputs = tf.keras.Input((units,))
+    x = inputs = tf_keras.Input((units,))
     for name in ("fc1", "fc2"):
-        x = tf.keras.layers.Dense(units, "relu", name=name)(x)
-    return tf.keras.Model(inputs, tf.keras.layers.Dense(units, name="fc3")(x))
+        x = tf_keras.layers.Dense(units, "relu", name=name)(x)
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(units, name="fc3")(x))
 
 
-def network(case: Case, width: float) -> tf.keras.Model:
+def network(case: Case, width: float) -> tf_keras.Model:
     """The network with weights that are a pure function of their names, and with batch norms and biases as after training."""
     image_shape = (28, 28, 1) if case.network.startswith("lenet") else (32, 32, 3)
     arguments = {} if width == 1 else {"width": width}
     model = mlp_1024(width) if case.network == "mlp_1024" else build(case.network, image_shape, 10, 0, arguments)
     for layer in model.layers:
         random = generator(0, "benchmark", layer.name)
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            (gamma, variance), (beta, mean) = (draw(size=(2, layer.gamma.shape[0])) for draw in (random.uniform, random.normal))
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            (gamma, variance), (beta, mean) = (
+                draw(size=(2, layer.gamma.shape[0])) for draw in (random.uniform, random.normal)
+            )
             layer.set_weights([0.5 + gamma, 0.3 * beta, 0.3 * mean, 0.5 + variance])
         elif getattr(layer, "bias", None) is not None:
             layer.bias.assign(0.1 * random.normal(size=layer.bias.shape))
     return model
 
 
-def pruned(case: Case, width: float) -> tf.keras.Model:
+def pruned(case: Case, width: float) -> tf_keras.Model:
     """The network with a random ticket of the case's granularity; only the last layer of the published networks stays whole."""
     wrapped = dlth.wrap(network(case, width))
     whole = "none" if case.network == "mlp_1024" else "last"
-    ticket = dlth.random_ticket(wrapped, case.sparsity, granularity=GRANULARITY.get(case.kind, "weight"), dense_layers=whole)
+    ticket = dlth.random_ticket(
+        wrapped, case.sparsity, granularity=GRANULARITY.get(case.kind, "weight"), dense_layers=whole
+    )
     dlth.apply_ticket(wrapped, ticket, remove=True)
     return dlth.strip(wrapped)
 
 
-def in_tensorflow(model: tf.keras.Model, folder: Path, images: np.ndarray, save: Callable[..., object] = save_plain) -> Run:
+def in_tensorflow(
+    model: tf_keras.Model, folder: Path, images: np.ndarray, save: Callable[..., object] = save_plain
+) -> Run:
     """A call of the SavedModel's signature on the images; `folder` is written."""
     save(model, folder, Serving())
     return _loaded(folder, images)
@@ -168,7 +188,7 @@ def _loaded(folder: Path, images: np.ndarray) -> Run:
     return lambda: loaded.signatures["serving_default"](images=tensor)["logits"].numpy()
 
 
-def in_tflite(model: tf.keras.Model, folder: Path, images: np.ndarray) -> Run:
+def in_tflite(model: tf_keras.Model, folder: Path, images: np.ndarray) -> Run:
     """A call of the float32 file on one image; `folder` is written."""
     write_tflite(model, folder, normalization=None, calibration=None)
     (folder / "float16.tflite").unlink()
@@ -200,13 +220,18 @@ def runs(case: Case, width: float, folder: Path) -> tuple[Run, Run, str]:
         second = in_tensorflow(small, folder / "second", images, after)
     expected, found = sparse(images, training=False).numpy(), second()
     if np.abs(found - expected).max() > 1e-4 * np.abs(expected).max():
-        raise RuntimeError(f"{case.name}: the outputs differ from the Keras model's by {np.abs(found - expected).max():g}")
+        raise RuntimeError(
+            f"{case.name}: the outputs differ from the Keras model's by {np.abs(found - expected).max():g}"
+        )
     return first, second, remark(case, sparse, folder, images)
 
 
-def remark(case: Case, sparse: tf.keras.Model, folder: Path, images: np.ndarray) -> str:
+def remark(case: Case, sparse: tf_keras.Model, folder: Path, images: np.ndarray) -> str:
     """Bytes on disk beside those of the other network, of `packed` also beside the bound, and how long it takes to load."""
-    first, second = (sum(file.stat().st_size for file in (folder / name).rglob("*") if file.is_file()) for name in ("first", "second"))
+    first, second = (
+        sum(file.stat().st_size for file in (folder / name).rglob("*") if file.is_file())
+        for name in ("first", "second")
+    )
     if case.kind != "packed":
         return f"{second / first:.2f} of the bytes"
     bound = size_of({name: weight.numpy() for name, weight in named_weights(sparse).items()}, None).bound
@@ -248,7 +273,10 @@ def main(_: list[str]) -> None:
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
         rows = [fresh.submit(measure, case, rounds, width).result() for case in cases]
-    print(f"\none thread, {rounds} rounds; median (smallest to largest)\n{pd.DataFrame(rows).to_string(index=False)}", flush=True)
+    print(
+        f"\none thread, {rounds} rounds; median (smallest to largest)\n{pd.DataFrame(rows).to_string(index=False)}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,15 @@ flags.DEFINE_bool("memory", False, "(internal) measure the memory of this proces
 
 BATCH, LARGE_BATCH, CLASSES = 128, 32, 10
 LARGE = "resnet18"  # the network of the recipe for large pictures
-IN_MEMORY = ("none", "crop_flip", "crop_flip+cutout", "crop_flip+cutmix", "crop_flip+mixup", "resized_crop", "crop_flip+randaugment")
+IN_MEMORY = (
+    "none",
+    "crop_flip",
+    "crop_flip+cutout",
+    "crop_flip+cutmix",
+    "crop_flip+mixup",
+    "resized_crop",
+    "crop_flip+randaugment",
+)
 ON_DISK = ("none", "resized_crop")
 PICTURE = (375, 500, 3)  # pixels of a stored JPEG, about ImageNet's average
 
@@ -51,7 +59,7 @@ PICTURE = (375, 500, 3)  # pixels of a stored JPEG, about ImageNet's average
 def cifar_like(count: int) -> Any:
     """A split of random 32 x 32 images where TensorFlow can read them."""
     from dlth_tf.data import Split
-    from dlth_tf.data.prepared import aligned
+    from dlth_tf.data.sets.tfds_reader import aligned
 
     drawn, images = np.random.default_rng(0), aligned((count, 32, 32, 3))
     for start in range(0, count, 1000):
@@ -63,14 +71,18 @@ def pictures(count: int, folder: str) -> Any:
     """A stream of JPEG files of ImageNet's size that comes out as 224 x 224."""
     import tensorflow as tf
 
-    from dlth_tf.data import Stream
-    from dlth_tf.data.stream import ImageFiles
+    from dlth_tf.data import DiskSplit
+    from dlth_tf.data.disk_split import ImageFiles
 
     paths, drawn = [f"{folder}/{number}.jpg" for number in range(count)], np.random.default_rng(0)
     for path in paths:
-        rough = tf.constant(drawn.integers(0, 256, (24, 32, 3)), tf.float32)  # enlarged, it is about as compressible as a photograph
-        Path(path).write_bytes(tf.io.encode_jpeg(tf.cast(tf.image.resize(rough, PICTURE[:2], "bicubic"), tf.uint8), quality=90).numpy())
-    return Stream(ImageFiles(paths), np.arange(count), np.arange(count) % CLASSES, (224, 224, 3))
+        rough = tf.constant(
+            drawn.integers(0, 256, (24, 32, 3)), tf.float32
+        )  # enlarged, it is about as compressible as a photograph
+        Path(path).write_bytes(
+            tf.io.encode_jpeg(tf.cast(tf.image.resize(rough, PICTURE[:2], "bicubic"), tf.uint8), quality=90).numpy()
+        )
+    return DiskSplit(ImageFiles(paths), np.arange(count), np.arange(count) % CLASSES, (224, 224, 3))
 
 
 def batches(split: Any, augment: str, batch_size: int) -> Iterator[Any]:
@@ -119,12 +131,13 @@ def reader(iterator: Iterator[Any], batch_size: int, seconds: float) -> Callable
 def trainer(name: str, steps: int, side: int = 32, batch_size: int = BATCH) -> Callable[[], tuple[float, float]]:
     """A burst: `steps` training steps on images that are at hand; images per second, on the wall and of processor time."""
     import tensorflow as tf
+    import tf_keras
 
     import dlth_tf as dlth
     from dlth_tf.models import build
 
     model = build(name, (side, side, 3), CLASSES, seed=0)
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss)
     images, labels = np.zeros((batch_size, side, side, 3), np.float32), np.zeros(batch_size, np.int64)
     data = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
@@ -168,9 +181,9 @@ def memory(count: int) -> dict[str, float]:
 
     import tensorflow as tf
 
-    from dlth_tf.data import preprocess
+    from dlth_tf.data import pixel_statistics
 
-    del tf, preprocess
+    del tf, pixel_statistics
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     split = cifar_like(count)
     reader(batches(split, "crop_flip", BATCH), BATCH, 2.0)()
@@ -184,8 +197,14 @@ def in_child(cores: int, *, of_memory: bool) -> Any:
     options += [f"--augments={','.join(FLAGS.augments)}"] if FLAGS.augments else []
     options += ["--quick"] if FLAGS.quick else []
     options += ["--memory"] if of_memory else []
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    done = subprocess.run([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
+    }
+    done = subprocess.run(
+        [sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True, env=environment, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -213,7 +232,9 @@ def tables(found: dict[int, dict[str, list[list[float]]]], used: dict[str, float
             table.add_row(text, str(cores), speed(rows[text]), *ratios)
     for name in [*names, *large]:
         for cores, rows in found.items():
-            table.add_row(f"training step of {name}", str(cores), speed(rows[f"train {name}"]), *["-"] * len([*names, *large]))
+            table.add_row(
+                f"training step of {name}", str(cores), speed(rows[f"train {name}"]), *["-"] * len([*names, *large])
+            )
     yield table
     table = Table("cores", "images/s, whole batch", "images/s, per image", "ratio", title="crop_flip")
     for cores, rows in found.items():

@@ -64,7 +64,9 @@ def choose(pick: str, allocation: str, weights: dict[str, np.ndarray]) -> Ticket
     """The ticket of one case, by what `dlth_tf.random_ticket` and `dlth_tf.magnitude_ticket` call."""
     if pick == "random":
         shapes = {name: weight.shape for name, weight in weights.items()}
-        return Ticket.from_masks(choose_random(shapes, functools.partial(scores.random, seed=SEED), SPARSITY, allocation))
+        return Ticket.from_masks(
+            choose_random(shapes, functools.partial(scores.random, seed=SEED), SPARSITY, allocation)
+        )
     return Ticket.from_masks(choose_masks(scores.magnitude(weights), SPARSITY, allocation))
 
 
@@ -109,7 +111,9 @@ def main(_: list[str]) -> None:
     """Measures all cases and prints a table."""
     rounds, width = (1, 0.25) if FLAGS.quick else (FLAGS.rounds, 1.0)
     weights = sum(math.prod(shape) for shape in kernels(width).values())
-    print(f"\n{weights / 1e6:.1f} million weights in {len(kernels())} kernels, {SPARSITY:.0%} removed; median (smallest to largest)")
+    print(
+        f"\n{weights / 1e6:.1f} million weights in {len(kernels())} kernels, {SPARSITY:.0%} removed; median (smallest to largest)"
+    )
     print(summarise(measure_all(rounds, width)).to_string(), flush=True)
 
 

@@ -29,13 +29,14 @@ for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREAD
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dlth_tf as dlth
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 start_tensorflow()
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+import tf_keras
 from absl import app, flags
 
 from dlth_tf import masking
@@ -54,13 +55,13 @@ BATCH = 128
 POLICIES = {"float32": "float32", "float32 again": "float32", "mixed_bfloat16": "mixed_bfloat16"}
 
 
-def network(name: str, policy: str) -> tf.keras.Model:
+def network(name: str, policy: str) -> tf_keras.Model:
     """A compiled network with 90 % of its weights removed, computing in `policy`."""
-    tf.keras.mixed_precision.set_global_policy(policy)
+    tf_keras.mixed_precision.set_global_policy(policy)
     model = dlth.wrap(build(name, (28, 28, 1), 10, seed=0))
-    tf.keras.mixed_precision.set_global_policy("float32")
+    tf_keras.mixed_precision.set_global_policy("float32")
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.9), remove=True)
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss)
     masking.install(model)
     return model
@@ -73,7 +74,7 @@ def step_times(name: str, burst: int, rounds: int) -> pd.DataFrame:
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).cache().repeat()
     models = {precision: network(name, policy) for precision, policy in POLICIES.items()}
 
-    def run(model: tf.keras.Model) -> tuple[float, float]:
+    def run(model: tf_keras.Model) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         model.fit(batches, steps_per_epoch=burst, verbose=0)
         return (time.perf_counter() - wall) / burst * 1e3, (time.process_time() - cpu) / burst * 1e3
@@ -112,7 +113,12 @@ def hardware() -> str:
 def accuracy(precision: str, seed: str) -> dict[str, Any]:
     """Trains the recipe, unless that is done already."""
     folder = Path(FLAGS.run_dir, f"{precision}-s{seed}").resolve()
-    words = ["--flagfile=flags/fashion_mnist/resnet8/rst.flags", "--sparsity=.9", f"--precision={precision}", f"--seed={seed}"]
+    words = [
+        "--flagfile=flags/fashion_mnist/resnet8/rst.flags",
+        "--sparsity=.9",
+        f"--precision={precision}",
+        f"--seed={seed}",
+    ]
     paths = [f"--data_dir={Path(FLAGS.data_dir).resolve()}", f"--run_dir={folder}", "--verbosity=0"]
     subprocess.run([sys.executable, "-m", "dlth_tf.train", *words, *paths], cwd=ROOT, check=True)
     with np.load(folder / "weights.npz") as weights:

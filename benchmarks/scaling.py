@@ -49,19 +49,20 @@ def measure() -> None:
     """One part, in a process of its own: several strategies in one process disturb each other."""
     logging.set_verbosity(logging.ERROR)
     import dlth_tf as dlth
-    from dlth_tf.quiet import start_tensorflow
+    from dlth_tf.tensorflow_start import start_tensorflow
 
     start_tensorflow()
     import tensorflow as tf
+    import tf_keras
 
     from dlth_tf import masking
     from dlth_tf.models import build
     from dlth_tf.runs.config import RunConfig
-    from dlth_tf.runs.strategies import strategy, writes
+    from dlth_tf.runs.devices.strategies import strategy, writes
 
     replicas = FLAGS.replicas if FLAGS.part == "mirrored" else None
     config = RunConfig("dense", "digits", "lenet_300_100", strategy=FLAGS.part, num_replicas=replicas, batch_size=BATCH)
-    tf.keras.backend.set_floatx(FLAGS.precision)
+    tf_keras.backend.set_floatx(FLAGS.precision)
     chosen = strategy(config)  # before anything starts TensorFlow's devices
     bursts, steps = (4, 5) if FLAGS.quick else (9, 40)
     rng = np.random.default_rng(0)
@@ -73,7 +74,7 @@ def measure() -> None:
     with chosen.scope():
         model = dlth.wrap(build("lenet_300_100", (28, 28, 1), 10, seed=0))
         optimizer = dlth.optimizers.SGD(1e-2, momentum=0.9, weight_decay=5e-4)
-        model.compile(optimizer, tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=5)
+        model.compile(optimizer, tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=5)
     speeds = []
     for _ in range(bursts):
         began = time.perf_counter()
@@ -86,7 +87,14 @@ def measure() -> None:
 
 def run_part(part: str, replicas: int, precision: str, path: str) -> dict[str, np.ndarray]:
     """What a part measured."""
-    words = [sys.executable, __file__, f"--part={part}", f"--replicas={replicas}", f"--out={path}", f"--quick={FLAGS.quick}"]
+    words = [
+        sys.executable,
+        __file__,
+        f"--part={part}",
+        f"--replicas={replicas}",
+        f"--out={path}",
+        f"--quick={FLAGS.quick}",
+    ]
     words.append(f"--precision={precision}")
     environments = [dict(os.environ)]
     if part == "multi_worker":
@@ -115,7 +123,9 @@ def main(_: list[str]) -> None:
                 one = first.setdefault(precision, found)
                 if precision == "float32":
                     row["images/s"] = f"{np.median(speeds):,.0f} ({speeds.min():,.0f} to {speeds.max():,.0f})"
-                row[f"differs, {precision}"] = f"{max(float(np.abs(weight - one[name]).max()) for name, weight in found.items()):.1e}"
+                row[f"differs, {precision}"] = (
+                    f"{max(float(np.abs(weight - one[name]).max()) for name, weight in found.items()):.1e}"
+                )
             rows.append(row)
     print(f"lenet_300_100, batches of {BATCH} over all replicas, on {os.cpu_count()} cores that all replicas share\n")
     print(pd.DataFrame(rows).to_string(index=False))

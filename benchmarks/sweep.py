@@ -43,9 +43,9 @@ import psutil
 from absl import app, flags
 
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.grid import SHARED, make_grid, run_grid
-from dlth_tf.runs.local_backend import LocalBackend
-from dlth_tf.runs.ray_backend import RayBackend
+from dlth_tf.sweeps.grid import SHARED, make_grid, run_grid
+from dlth_tf.sweeps.local_backend import LocalBackend
+from dlth_tf.sweeps.ray_backend import RayBackend
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("workers", 2, "runs at a time", lower_bound=1)
@@ -101,20 +101,36 @@ def seconds_of(folder: Path) -> list[float]:
 def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[str]) -> pd.DataFrame:
     timed(grid(root / "alone", "scratch", min(3, runs), epochs), root / "alone", LocalBackend(1))
     alone = statistics.median(seconds_of(root / "alone"))
-    print(f"a run alone takes {alone:.1f} s ({min(seconds_of(root / 'alone')):.1f} to {max(seconds_of(root / 'alone')):.1f})")
+    print(
+        f"a run alone takes {alone:.1f} s ({min(seconds_of(root / 'alone')):.1f} to {max(seconds_of(root / 'alone')):.1f})"
+    )
     beside = side_by_side(root, min(3, runs), epochs, workers)
     print(f"beside {workers - 1} more it takes {beside:.1f} s")
     rows = []
     for name in names:
-        backend = LocalBackend(workers) if name == "local" else RayBackend("local", (os.cpu_count() or workers) / workers, 0.0)
+        backend = (
+            LocalBackend(workers)
+            if name == "local"
+            else RayBackend("local", (os.cpu_count() or workers) / workers, 0.0)
+        )
         folder = root / name
         seconds, memory = timed(grid(folder, "scratch", runs, epochs), folder, backend)
         if isinstance(backend, RayBackend):
             backend.close()
         lost = (workers * seconds - sum(seconds_of(folder))) / runs
-        share = {label: f"{runs * one / workers / seconds:.2f}" for label, one in (("efficiency", alone), ("of the best", beside))}
+        share = {
+            label: f"{runs * one / workers / seconds:.2f}"
+            for label, one in (("efficiency", alone), ("of the best", beside))
+        }
         rows.append(
-            {"backend": name, "runs": runs, "sweep": f"{seconds:.1f} s", **share, "lost": f"{lost:.1f} s", "memory": f"{memory:.0f} MB"}
+            {
+                "backend": name,
+                "runs": runs,
+                "sweep": f"{seconds:.1f} s",
+                **share,
+                "lost": f"{lost:.1f} s",
+                "memory": f"{memory:.0f} MB",
+            }
         )
     return pd.DataFrame(rows)
 
@@ -143,7 +159,9 @@ def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
     rows = []
     for name, shared in (("each its own", None), ("in common", str(root / "common" / SHARED))):
         folder = root / ("alone too" if shared is None else "common")
-        seconds, _ = timed(grid(folder, "lth,l1", max(1, runs // 4), epochs, shared_dir=shared), folder, LocalBackend(workers))
+        seconds, _ = timed(
+            grid(folder, "lth,l1", max(1, runs // 4), epochs, shared_dir=shared), folder, LocalBackend(workers)
+        )
         rows.append({"trainings": name, "sweep of lth and l1": f"{seconds:.1f} s"})
     return pd.DataFrame(rows)
 
@@ -154,7 +172,7 @@ def planned_saving() -> str:
 
     from dlth_tf import sweep
     from dlth_tf.commands import define, define_fields
-    from dlth_tf.runs.sweep_plan import plan_runs, shared_images
+    from dlth_tf.sweeps.dry_run import plan_runs, shared_images
 
     values = absl_flags.FlagValues()
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in sweep.FIXED]

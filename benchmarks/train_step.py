@@ -23,7 +23,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import dlth_tf as dlth
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 start_tensorflow()
 
@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
+import tf_keras
 from absl import app, flags
 
 from dlth_tf import masking
@@ -45,39 +46,47 @@ flags.DEFINE_string("only", "", "part of the name of the one case to run")
 BATCH, SPARSITY, NEVER = 64, 0.9, 10**9
 
 
-def resnet20() -> tf.keras.Model:
+def resnet20() -> tf_keras.Model:
     """A network of ResNet-20's size (0.27 M weights, 41 M multiply-adds per 32x32 image)."""
-    layers = tf.keras.layers
+    layers = tf_keras.layers
 
     def unit(x: Any, channels: int, stride: int, name: str) -> Any:
         y = layers.Conv2D(channels, 3, stride, padding="same", use_bias=False, name=f"{name}_conv1")(x)
         y = layers.ReLU()(layers.BatchNormalization()(y))
-        y = layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y))
+        y = layers.BatchNormalization()(
+            layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
+        )
         if stride > 1:
             x = layers.Conv2D(channels, 1, stride, use_bias=False, name=f"{name}_shortcut")(x)
         return layers.ReLU()(layers.Add()([x, y]))
 
-    x = inputs = tf.keras.Input((32, 32, 3))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv1")(x)))
+    x = inputs = tf_keras.Input((32, 32, 3))
+    x = layers.ReLU()(
+        layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv1")(x))
+    )
     for stage, channels in enumerate((16, 32, 64)):
         for number in range(3):
             x = unit(x, channels, 2 if stage and not number else 1, f"stage{stage + 1}_{number + 1}")
-    return tf.keras.Model(inputs, layers.Dense(10, name="fc")(layers.GlobalAveragePooling2D()(x)))
+    return tf_keras.Model(inputs, layers.Dense(10, name="fc")(layers.GlobalAveragePooling2D()(x)))
 
 
-def lenet() -> tf.keras.Model:
+def lenet() -> tf_keras.Model:
     """LeNet-300-100 for 28x28 images."""
     return build("lenet_300_100", (28, 28, 1), 10, seed=0)
 
 
-def compiled(model: tf.keras.Model, steps_per_execution: int) -> tf.keras.Model:
+def compiled(model: tf_keras.Model, steps_per_execution: int) -> tf_keras.Model:
     """`model` with the published optimizer."""
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss, steps_per_execution=steps_per_execution)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss, steps_per_execution=steps_per_execution
+    )
     return model
 
 
-def variants(network: Callable[[], tf.keras.Model], steps_per_execution: int) -> dict[str, tuple[tf.keras.Model, list[Any]]]:
+def variants(
+    network: Callable[[], tf_keras.Model], steps_per_execution: int
+) -> dict[str, tuple[tf_keras.Model, list[Any]]]:
     """name -> (compiled model, callbacks of every burst).
 
     What the callbacks do once at the start of a phase (install the hook, trace) is done here, once; what they do per
@@ -99,7 +108,7 @@ def variants(network: Callable[[], tf.keras.Model], steps_per_execution: int) ->
     }
 
 
-def measure(network: Callable[[], tf.keras.Model], steps_per_execution: int, burst: int, rounds: int) -> pd.DataFrame:
+def measure(network: Callable[[], tf_keras.Model], steps_per_execution: int, burst: int, rounds: int) -> pd.DataFrame:
     """Ratios to dense: one row per variant."""
     models = variants(network, steps_per_execution)
     shape = models["dense"][0].input_shape[1:]
@@ -107,7 +116,7 @@ def measure(network: Callable[[], tf.keras.Model], steps_per_execution: int, bur
     images, labels = random.random((BATCH * 8, *shape), np.float32), random.integers(0, 10, BATCH * 8)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).cache().repeat()
 
-    def run(model: tf.keras.Model, callbacks: list[Any]) -> tuple[float, float]:
+    def run(model: tf_keras.Model, callbacks: list[Any]) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         model.fit(batches, epochs=1, steps_per_epoch=burst, verbose=0, callbacks=callbacks)
         return (time.perf_counter() - wall) / burst * 1e3, (time.process_time() - cpu) / burst * 1e3
@@ -118,7 +127,10 @@ def measure(network: Callable[[], tf.keras.Model], steps_per_execution: int, bur
     for number in range(rounds):
         names = list(models)[number % len(models) :] + list(models)[: number % len(models)]
         times = {name: run(*models[name]) for name in names}
-        rows += [(name, *times[name], times[name][0] / times["dense"][0], times[name][1] / times["dense"][1]) for name in models]
+        rows += [
+            (name, *times[name], times[name][0] / times["dense"][0], times[name][1] / times["dense"][1])
+            for name in models
+        ]
     return summarise(pd.DataFrame(rows, columns=["variant", "ms", "cpu_ms", "ratio", "cpu_ratio"]))
 
 
@@ -147,8 +159,11 @@ def main(_: list[str]) -> None:
     """Runs the cases and prints a table for each."""
     for name, (network, steps_per_execution, burst) in CASES.items():
         if FLAGS.only in name:
-            tf.keras.backend.clear_session()
-            print(f"\n{name}, batch {BATCH}\n{measure(network, steps_per_execution, burst, FLAGS.rounds).to_string()}", flush=True)
+            tf_keras.backend.clear_session()
+            print(
+                f"\n{name}, batch {BATCH}\n{measure(network, steps_per_execution, burst, FLAGS.rounds).to_string()}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

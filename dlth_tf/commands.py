@@ -20,7 +20,10 @@ from dlth_tf.registry import is_path
 from dlth_tf.stopping import STOPPED, Stopped
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
-NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # files whose lines are not their code
+NOT_THE_USERS = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    "<frozen importlib",
+)  # files whose lines are not their code
 
 
 class _Parser(flags.ArgumentParser):
@@ -109,7 +112,11 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
       0 done; 1 the run failed; 2 bad flags or bad input; 75 stopped by a signal, the same command goes on.
     """
     logger = logging.getLogger("dlth_tf")
-    before = logger.handlers[:], logger.level, logger.propagate  # of whoever calls a command inside a process of their own
+    before = (
+        logger.handlers[:],
+        logger.level,
+        logger.propagate,
+    )  # of whoever calls a command inside a process of their own
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
     except BadInput as error:
@@ -123,7 +130,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     except Stopped as stopped:
         print(f"{name}: {stopped}: run the same command again to go on", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # the reader has what it wanted (| head); nothing more can be printed, at the interpreter's end either
+    except (
+        BrokenPipeError
+    ):  # the reader has what it wanted (| head); nothing more can be printed, at the interpreter's end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
@@ -140,7 +149,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
 def _users_traceback(error: BaseException) -> str:
     """What Python would have printed, without our own lines."""
     shown = traceback.TracebackException.from_exception(error)
-    shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if not frame.filename.startswith(NOT_THE_USERS)])
+    shown.stack = traceback.StackSummary.from_list(
+        [frame for frame in shown.stack if not frame.filename.startswith(NOT_THE_USERS)]
+    )
     return "".join(shown.format())
 
 

@@ -12,7 +12,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-MOST_NARROW, BESIDE, MOST_WIDE = 40, 72, 120  # columns of the --help page; from BESIDE on a flag and its text stand side by side
+MOST_NARROW, BESIDE, MOST_WIDE = (
+    40,
+    72,
+    120,
+)  # columns of the --help page; from BESIDE on a flag and its text stand side by side
 GAP = 2  # columns of a table apart
 
 
@@ -34,7 +38,10 @@ def with_default(text: str, default: Any) -> str:
 
 def _help_entry(name: str, text: str, width: int) -> list[str]:
     if width < BESIDE:  # no room for two columns
-        return [f"  --{name}", *textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)]
+        return [
+            f"  --{name}",
+            *textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False),
+        ]
     start, indent = f"  --{name}".ljust(27) + " ", " " * 28
     return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
 
@@ -54,7 +61,9 @@ def print_table(frame: Any, console: Console | None = None) -> None:
     cells = frame.astype(str)
     least = [max(len(word) for text in (name, *cells[name]) for word in text.split() or [""]) for name in cells]
     if sum(least) + GAP * (len(least) - 1) <= console.width:  # no word need be broken
-        table = Table(*(Column(name, min_width=width) for name, width in zip(cells, least, strict=True)), box=box.SIMPLE_HEAD)
+        table = Table(
+            *(Column(name, min_width=width) for name, width in zip(cells, least, strict=True)), box=box.SIMPLE_HEAD
+        )
         table.show_edge, table.pad_edge, table.padding = False, False, (0, GAP - 1, 0, 0)
         for row in cells.itertuples(index=False):
             table.add_row(*map(Text, row))

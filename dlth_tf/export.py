@@ -12,7 +12,7 @@ from absl import flags
 
 from dlth_tf.commands import DONE, define, help_text, parse, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Writes the network of a finished run for use elsewhere, in one or several forms, and checks each in a fresh process.
 
@@ -32,7 +32,12 @@ FLAGS = [
         "list",
     ),
     ("values", "how packed stores weights: float32 or float16 (computed in float32)", "float32", "text"),
-    ("measure_latency", "time each form, and its dense counterpart, at batch 1, 8 and 64 with one thread", True, "bool"),
+    (
+        "measure_latency",
+        "time each form, and its dense counterpart, at batch 1, 8 and 64 with one thread",
+        True,
+        "bool",
+    ),
     ("overwrite", "replace an earlier export", False, "bool"),
 ]
 
@@ -42,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FlagValues()
     for name, text, default, kind in FLAGS:
         define(values, name, default, text, kind)
-    parse(values, argv, lambda: help_text(USAGE, {"Flags": [(name, text, default) for name, text, default, _ in FLAGS]}))
+    parse(
+        values, argv, lambda: help_text(USAGE, {"Flags": [(name, text, default) for name, text, default, _ in FLAGS]})
+    )
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "give either a run directory or --sweep_dir")
     start_tensorflow()
@@ -65,14 +72,18 @@ def main(argv: Sequence[str]) -> int:
 
 def describe(report: Mapping[str, Any], export_dir: Path) -> None:
     """Prints the tables, and for each form what was checked."""
-    from dlth_tf.deploy.screen import show
+    from dlth_tf.deploy.report.tables import show
 
     show(report)
     compared = report["verification"]
-    print(f"checked in a fresh process with TensorFlow {compared['tensorflow']} alone, on {compared['images']:,} {compared['on']}:")
+    print(
+        f"checked in a fresh process with TensorFlow {compared['tensorflow']} alone, on {compared['images']:,} {compared['on']}:"
+    )
     for form, facts in report["forms"].items():
         allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
-        print(f"{export_dir / form}: logits differ by at most {facts['max_difference']:.1g} (allowed: {allowed}){_accuracy(facts)}")
+        print(
+            f"{export_dir / form}: logits differ by at most {facts['max_difference']:.1g} (allowed: {allowed}){_accuracy(facts)}"
+        )
     if compared["accuracy"] is not None:
         print(f"accuracy of the Keras model on them: {100 * compared['accuracy']:.2f} %")
 

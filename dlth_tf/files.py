@@ -68,7 +68,9 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def parse_npz(data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None) -> dict[str, np.ndarray]:
+def parse_npz(
+    data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None
+) -> dict[str, np.ndarray]:
     """Reads an uncompressed .npz without pickles; the arrays together take no more memory than the file.
 
     Args:
@@ -85,7 +87,16 @@ def parse_npz(data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtyp
             if not stored or sum(info.file_size for info in infos) > len(data):
                 raise zipfile.BadZipFile("its arrays are not stored the way this package stores them")
             members = [(info.filename.removesuffix(".npy"), archive.read(info)) for info in infos]
-    except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, KeyError, ValueError, OverflowError, MemoryError) as error:
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ValueError(f"it is not a readable .npz file ({error})") from error
     names = [name for name, _ in members]
     if expected is not None and sorted(names) != sorted(expected):

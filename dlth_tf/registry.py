@@ -40,7 +40,11 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
     """The end of a sentence that tells which names are near, or which there are."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"no such {kind}; did you mean {' or '.join(near)}?" if near else f"no such {kind}; known are {', '.join(names)}"
+    return (
+        f"no such {kind}; did you mean {' or '.join(near)}?"
+        if near
+        else f"no such {kind}; known are {', '.join(names)}"
+    )
 
 
 def is_path(name: str) -> bool:
@@ -64,5 +68,7 @@ def import_path(path: str, kind: str) -> Any:
             raise BadInput(kind, path, f"there is no module {error.name}") from None
         raise
     if not hasattr(module, attribute):
-        raise BadInput(kind, path, unknown(f"name in {module_name}", attribute, [n for n in dir(module) if not n.startswith("_")]))
+        raise BadInput(
+            kind, path, unknown(f"name in {module_name}", attribute, [n for n in dir(module) if not n.startswith("_")])
+        )
     return getattr(module, attribute)

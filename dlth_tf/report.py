@@ -24,7 +24,12 @@ One run: writes what happened to its weights into its folder report/ (weights.ht
 FLAGS = [
     ("sweep_dir", "the directory that a sweep wrote, complete or not; this or run_dir is required", None, "text"),
     ("run_dir", "the directory of one complete run", None, "text"),
-    ("margin", f"differences below it count as equivalent, points of test accuracy; default {DEFAULT_MARGIN}", None, "float"),
+    (
+        "margin",
+        f"differences below it count as equivalent, points of test accuracy; default {DEFAULT_MARGIN}",
+        None,
+        "float",
+    ),
 ]
 
 
@@ -42,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
     if not values.sweep_dir and not values.run_dir:
         raise BadInput("sweep_dir", "", "must name the directory that a sweep wrote (or --run_dir that of one run)")
     if values.sweep_dir and values.run_dir:
-        raise BadInput("run_dir", values.run_dir, "cannot be given together with --sweep_dir: a report is on one of them")
+        raise BadInput(
+            "run_dir", values.run_dir, "cannot be given together with --sweep_dir: a report is on one of them"
+        )
     if values.sweep_dir:
         report_on_sweep(values.sweep_dir, DEFAULT_MARGIN if values.margin is None else values.margin)
     else:

@@ -13,30 +13,50 @@ from absl import flags
 
 from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, help_text, parse, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.quiet import start_tensorflow
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.grid import SHARED, Backend, make_grid, run_grid, write_plan
-from dlth_tf.runs.local_backend import LocalBackend
-from dlth_tf.runs.ray_backend import RayBackend
+from dlth_tf.sweeps.grid import SHARED, Backend, make_grid, run_grid, write_plan
+from dlth_tf.sweeps.local_backend import LocalBackend
+from dlth_tf.sweeps.ray_backend import RayBackend
+from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Runs every combination of methods, sparsities and seeds; runs that are complete already are not run again.
 
   python -m dlth_tf.sweep --flagfile=flags/digits/demo.flags [--any_flag=...]"""
 GRID = [
     ("methods", "comma list of methods; required", None, "list"),
-    ("sparsities", "comma list of sparsities, at least 0 and below 1; required unless every method is dense", None, "list"),
+    (
+        "sparsities",
+        "comma list of sparsities, at least 0 and below 1; required unless every method is dense",
+        None,
+        "list",
+    ),
     ("seeds", "comma list of seeds", "0", "list"),
     ("sweep_dir", "one run directory per run goes here", "runs/sweep", "text"),
     ("backend", "local: processes on this machine; ray: a Ray cluster, one task per run", "local", "text"),
     ("parallel", "local: runs at a time, each in a process of its own with its share of the cores", 1, "int"),
-    ("ray_address", "local: a cluster on this machine for as long as the sweep runs; auto or HOST:PORT: one that runs", "local", "text"),
+    (
+        "ray_address",
+        "local: a cluster on this machine for as long as the sweep runs; auto or HOST:PORT: one that runs",
+        "local",
+        "text",
+    ),
     ("cpus_per_run", "ray: processor cores that a run takes", 1.0, "float"),
     ("gpus_per_run", "ray: GPUs that a run takes; fractions let several small networks share one", 0.0, "float"),
-    ("max_retries", "how often a run is begun again whose process or machine died; it goes on from its checkpoint", 1, "int"),
+    (
+        "max_retries",
+        "how often a run is begun again whose process or machine died; it goes on from its checkpoint",
+        1,
+        "int",
+    ),
     ("time_limit", "for one run (30min, 2h); then it is stopped after a checkpoint and counts as failed", None, "text"),
     ("share", "runs that begin with the same training of the whole network make it once", True, "bool"),
     ("dry_run", "print the plan (runs, steps, images, multiply-adds) and run nothing", False, "bool"),
-    ("calibrate", "with dry_run: measure the steps on this machine, and estimate how long the sweep takes", False, "bool"),
+    (
+        "calibrate",
+        "with dry_run: measure the steps on this machine, and estimate how long the sweep takes",
+        False,
+        "bool",
+    ),
 ]
 FIXED = ("method", "sparsity", "seed", "run_dir", "export_dir", "shared_dir")  # what the grid sets for each run
 
@@ -44,7 +64,9 @@ FIXED = ("method", "sparsity", "seed", "run_dir", "export_dir", "shared_dir")  #
 def page() -> str:
     """The --help page."""
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in FIXED]
-    return help_text(USAGE, {"The sweep": [(name, text, default) for name, text, default, _ in GRID], **field_groups(fields)})
+    return help_text(
+        USAGE, {"The sweep": [(name, text, default) for name, text, default, _ in GRID], **field_groups(fields)}
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -62,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     grid = make_grid(values.methods, values.sparsities, values.seeds, values.sweep_dir, shared)
     if values.dry_run:
         start_tensorflow()
-        from dlth_tf.runs.sweep_plan import print_plan
+        from dlth_tf.sweeps.dry_run import print_plan
 
         print_plan(grid, values.parallel if values.backend == "local" else 1, values.calibrate)
         return DONE

@@ -8,15 +8,29 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, define_fields, field_groups, help_text, parse, print_table, run_command, show_log
-from dlth_tf.quiet import start_tensorflow
+from dlth_tf.commands import (
+    DONE,
+    define,
+    define_fields,
+    field_groups,
+    help_text,
+    parse,
+    print_table,
+    run_command,
+    show_log,
+)
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.stopping import stop_on_signals
+from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Trains one network by one method, from data to result.json.
 
   python -m dlth_tf.train --flagfile=flags/digits/rst.flags [--any_flag=...]"""
-DRY_RUN = ("dry_run", "print the phases with their steps and images, and the table of layers; train and write nothing", False)
+DRY_RUN = (
+    "dry_run",
+    "print the phases with their steps and images, and the table of layers; train and write nothing",
+    False,
+)
 
 
 def page() -> str:
@@ -74,7 +88,9 @@ def train(config: RunConfig) -> int:
     if complete:
         print(f"{config.run_dir} is complete already, with this configuration: nothing to do")
     sparsity = f"{result['sparsity']['prunable']:.2%} of the prunable weights removed"
-    print(f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, {config.run_dir}/result.json")
+    print(
+        f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, {config.run_dir}/result.json"
+    )
     if config.export_dir:
         print(f"exported to {config.export_dir}")
     return DONE

@@ -29,7 +29,11 @@ def _pictures(draw: np.random.Generator, count: int) -> Split:
     labels = np.arange(count) % len(CLASSES)
     y, x = draw.integers(5, SIZE - 5, (2, count, 1, 1))
     up, right = abs(rows - y), abs(columns - x)
-    inside = [np.maximum(up, right) <= 3, up**2 + right**2 <= 12, (np.minimum(up, right) == 0) & (np.maximum(up, right) <= 4)]
+    inside = [
+        np.maximum(up, right) <= 3,
+        up**2 + right**2 <= 12,
+        (np.minimum(up, right) == 0) & (np.maximum(up, right) <= 4),
+    ]
     shown = np.select([labels[:, None, None] == label for label in range(len(CLASSES))], inside)
     images = shown * 180 + draw.integers(0, 60, (count, SIZE, SIZE))
     return Split(images[..., None].astype(np.uint8), labels.astype(np.int64))
@@ -37,10 +41,10 @@ def _pictures(draw: np.random.Generator, count: int) -> Split:
 
 def network(image_shape: tuple[int, int, int], classes: int, channels: int = 8):
     """Called with the images' shape, the number of classes, and what --model_args says; gives logits."""
-    import tensorflow as tf
+    import tf_keras
 
-    layers = tf.keras.layers
-    return tf.keras.Sequential(
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
         [
             layers.Input(image_shape),
             layers.Conv2D(channels, 3, padding="same", use_bias=False, name="conv1"),

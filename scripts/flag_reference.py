@@ -73,7 +73,11 @@ def tables(command: str, only: str | None = None) -> str:
     groups = flags_of(command)
     for group, flags in {only: groups[only]}.items() if only else groups.items():
         rows = [f"| `--{flag.name}` | {flag.kind} | {_code(flag.default)} | {_escaped(flag.text)} |" for flag in flags]
-        parts.append("\n".join([f"### {command}: {group}", "", "| flag | value | default | what it is |", "|---|---|---|---|", *rows]))
+        parts.append(
+            "\n".join(
+                [f"### {command}: {group}", "", "| flag | value | default | what it is |", "|---|---|---|---|", *rows]
+            )
+        )
     return "\n\n".join(parts)
 
 

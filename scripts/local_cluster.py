@@ -20,7 +20,10 @@ from collections.abc import Sequence
 from typing import IO
 
 USAGE = 2  # exit code
-PATIENCE, GRACE = 15.0, 3.0  # seconds for a checkpoint when workers are asked to stop, and to say why when one of them fails
+PATIENCE, GRACE = (
+    15.0,
+    3.0,
+)  # seconds for a checkpoint when workers are asked to stop, and to say why when one of them fails
 
 
 def free_ports(count: int) -> list[int]:

@@ -43,8 +43,14 @@ def untyped(thing: object) -> list[str]:
     """Arguments without a type, and "return" where there is none."""
     called = thing.__init__ if inspect.isclass(thing) and "__init__" in vars(thing) else thing
     signature = inspect.signature(called)
-    names = [name for name, one in signature.parameters.items() if name != "self" and one.annotation is inspect.Parameter.empty]
-    return names + (["return"] if signature.return_annotation is inspect.Signature.empty and not inspect.isclass(called) else [])
+    names = [
+        name
+        for name, one in signature.parameters.items()
+        if name != "self" and one.annotation is inspect.Parameter.empty
+    ]
+    return names + (
+        ["return"] if signature.return_annotation is inspect.Signature.empty and not inspect.isclass(called) else []
+    )
 
 
 def test_the_public_callbacks_are_the_reviewed_list():
@@ -67,7 +73,9 @@ def test_an_argument_without_a_type_would_be_seen():
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_in_the_docstrings_are_true(name, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("dlth_tf"), "handlers", [])  # a command that ran here before may print its log
+    monkeypatch.setattr(
+        logging.getLogger("dlth_tf"), "handlers", []
+    )  # a command that ran here before may print its log
     module = importlib.import_module(name)
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
@@ -97,7 +105,14 @@ def test_a_type_checker_sees_the_public_names_and_their_arguments(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**os.environ, "MYPYPATH": str(ROOT)},  # an editable installation is an import hook, which mypy does not follow
+        env={
+            **os.environ,
+            "MYPYPATH": str(ROOT),
+        },  # an editable installation is an import hook, which mypy does not follow
     )
-    errors = [line.split(" error: ")[0] for line in done.stdout.splitlines() if " error: " in line and line.startswith("theirs.py")]
+    errors = [
+        line.split(" error: ")[0]
+        for line in done.stdout.splitlines()
+        if " error: " in line and line.startswith("theirs.py")
+    ]
     assert errors == ["theirs.py:7:", "theirs.py:8:"], done.stdout

@@ -23,7 +23,9 @@ def test_train_step_prints_a_ratio_for_every_variant():
 
 
 def test_masks_prints_time_and_memory_of_every_case():
-    done = subprocess.run([sys.executable, "benchmarks/masks.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/masks.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert "2.0 million weights in 54 kernels" in done.stdout
     for allocation in ("uniform", "erk", "global"):
@@ -33,12 +35,16 @@ def test_masks_prints_time_and_memory_of_every_case():
 
 def test_the_kernels_of_the_masks_benchmark_are_those_of_resnet_50():
     code = "import math, masks; s = masks.kernels(); print(len(s), sum(map(math.prod, s.values())), s['stage4_3_conv2/kernel'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == "54 25502912 (3, 3, 512, 512)\n", done.stderr
 
 
 def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
-    done = subprocess.run([sys.executable, "benchmarks/checkpoint.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/checkpoint.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     for name, weights in (("lenet_300_100", "266,610"), ("resnet20", "269,722")):
         (line,) = (line for line in done.stdout.splitlines() if name in line.split())
@@ -48,7 +54,9 @@ def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
-    done = subprocess.run([sys.executable, "benchmarks/inference.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/inference.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if " to " in line and "%" in line]
     assert [line.split(",")[0].strip() for line in lines] == ["compact", "compact", "1x4 blocks", "packed"]
@@ -58,7 +66,9 @@ def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
-    done = subprocess.run([sys.executable, "benchmarks/sweep.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/sweep.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     (local,) = (line for line in lines if line.split()[:2] == ["local", "2"])
@@ -70,10 +80,17 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_scaling_prints_a_speed_and_a_difference_for_every_strategy():
-    done = subprocess.run([sys.executable, "benchmarks/scaling.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/scaling.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if " to " in line]
-    assert [line[:2] for line in lines] == [["one_device", "1"], ["mirrored", "2"], ["mirrored", "4"], ["multi_worker", "2"]]
+    assert [line[:2] for line in lines] == [
+        ["one_device", "1"],
+        ["mirrored", "2"],
+        ["mirrored", "4"],
+        ["multi_worker", "2"],
+    ]
     assert all(float(line[-1]) < 1e-14 and float(line[-2]) < 1e-5 for line in lines)
     assert float(lines[0][-1]) == 0 < float(lines[1][-1])
 
@@ -81,10 +98,16 @@ def test_scaling_prints_a_speed_and_a_difference_for_every_strategy():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_precision_prints_the_time_of_a_step_in_both_precisions():
-    done = subprocess.run([sys.executable, "benchmarks/precision.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/precision.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.count(" to ") == 2]
-    assert [re.search(r"(mixed_bfloat16|float32( again)?) ", row)[1] for row in rows] == ["float32", "float32 again", "mixed_bfloat16"]
+    assert [re.search(r"(mixed_bfloat16|float32( again)?) ", row)[1] for row in rows] == [
+        "float32",
+        "float32 again",
+        "mixed_bfloat16",
+    ]
     assert done.stdout.startswith("bfloat16 in hardware: ") and "not measured without --data_dir" in done.stdout
 
 
@@ -100,9 +123,22 @@ def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_pict
         "--hold_steps=1",
         "--verbosity=0",
     ]
-    grid = ["--methods=dense,rst", "--sparsities=.5", "--seeds=0", "--granularity=filter", f"--sweep_dir={tmp_path / 'sweep'}"]
-    subprocess.run([sys.executable, "-m", "dlth_tf.sweep", *flags, *grid], cwd=ROOT, capture_output=True, check=True, timeout=300)
-    words = ["benchmarks/accuracy_and_speed.py", f"--sweeps={tmp_path / 'sweep'}", f"--out={tmp_path / 'out'}", "--rounds=3"]
+    grid = [
+        "--methods=dense,rst",
+        "--sparsities=.5",
+        "--seeds=0",
+        "--granularity=filter",
+        f"--sweep_dir={tmp_path / 'sweep'}",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "dlth_tf.sweep", *flags, *grid], cwd=ROOT, capture_output=True, check=True, timeout=300
+    )
+    words = [
+        "benchmarks/accuracy_and_speed.py",
+        f"--sweeps={tmp_path / 'sweep'}",
+        f"--out={tmp_path / 'out'}",
+        "--rounds=3",
+    ]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "out/table.csv") as file:

@@ -88,7 +88,15 @@ def test_every_field_says_what_it_is_and_its_default(field):
 def test_flags_become_the_configuration(trained):
     argv = [*RUN, "--epochs=3", "--lr_boundaries=1,2", "--jit_compile", "--nodeterministic", "--seed", "7"]
     assert ended(train, *argv) == DONE
-    expected = {"method": "rst", "dataset": "digits", "model": "lenet5", "sparsity": 0.5, "epochs": 3, "lr_boundaries": "1,2", "seed": 7}
+    expected = {
+        "method": "rst",
+        "dataset": "digits",
+        "model": "lenet5",
+        "sparsity": 0.5,
+        "epochs": 3,
+        "lr_boundaries": "1,2",
+        "seed": 7,
+    }
     assert trained == [RunConfig(**expected, jit_compile=True)]
 
 
@@ -98,7 +106,8 @@ def test_the_last_of_several_values_wins(trained):
 
 
 @pytest.mark.parametrize(
-    ("word", "value"), [("--jit_compile", True), ("--nojit_compile", False), ("--jit_compile=true", True), ("--jit_compile=0", False)]
+    ("word", "value"),
+    [("--jit_compile", True), ("--nojit_compile", False), ("--jit_compile=true", True), ("--jit_compile=0", False)],
 )
 def test_booleans_can_be_given_in_several_ways(trained, word, value):
     assert ended(train, *RUN, word) == DONE and trained[0].jit_compile is value
@@ -190,14 +199,19 @@ def refused_for(value: str, source: str, filename: str) -> BadInput:
 
 def test_the_users_own_traceback_is_shown_without_our_lines(capsys):
     source = "def inner():\n    raise KeyError('mine')\n\ndef outer():\n    inner()\n\nouter()"
-    raised = refused_for("their:net", source, "/home/me/dlth_tf/their.py")  # a checkout is often named after the package
+    raised = refused_for(
+        "their:net", source, "/home/me/dlth_tf/their.py"
+    )  # a checkout is often named after the package
 
     def main(argv):
         raise raised
 
     assert run_command("name", main, []) == BAD_INPUT
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "Traceback (most recent call last):" and lines[-1] == "name: --model=their:net: failed with KeyError"
+    assert (
+        lines[0] == "Traceback (most recent call last):"
+        and lines[-1] == "name: --model=their:net: failed with KeyError"
+    )
     assert [line for line in lines if "their.py" in line] == [
         '  File "/home/me/dlth_tf/their.py", line 7, in <module>',
         '  File "/home/me/dlth_tf/their.py", line 5, in outer',

@@ -24,7 +24,12 @@ def test_help_is_as_wide_as_the_terminal_and_loses_nothing(columns, monkeypatch)
 
 
 LAYERS = pd.DataFrame(
-    {"layer": ["flatten", "fc1"], "shape": ["", "64x300"], "kept": [0, 384], "why": ["has no weights [red]", "98.00% by the ticket"]}
+    {
+        "layer": ["flatten", "fc1"],
+        "shape": ["", "64x300"],
+        "kept": [0, 384],
+        "why": ["has no weights [red]", "98.00% by the ticket"],
+    }
 )
 
 

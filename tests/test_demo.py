@@ -43,7 +43,10 @@ def test_a_transformed_random_ticket_is_close_to_the_winning_ticket_and_not_abov
 
 
 def test_rst_and_scratch_keep_the_very_same_weights(demo):
-    tickets = {method: json.loads((demo / f"{method}-0.98-s0" / "ticket.json").read_text()) for method in ("rst", "scratch", "lth")}
+    tickets = {
+        method: json.loads((demo / f"{method}-0.98-s0" / "ticket.json").read_text())
+        for method in ("rst", "scratch", "lth")
+    }
     assert tickets["rst"]["sha256"] == tickets["scratch"]["sha256"] != tickets["lth"]["sha256"]
 
 

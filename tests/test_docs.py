@@ -31,13 +31,17 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-COMMANDS = sorted({line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line})
+COMMANDS = sorted(
+    {line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line}
+)
 SNIPPETS = {name: blocks(text, "python")[0] for name, text in PAGES.items() if name != "README" and "```python" in text}
 
 
 def rows_of(index: str) -> dict[str, list[str]]:
     """Method -> the cells of its line in the index."""
-    return {cells[0]: cells[1:] for cells in re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| (.+) \| (.+) \| (.+) \|$", index, re.M)}
+    return {
+        cells[0]: cells[1:] for cells in re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| (.+) \| (.+) \| (.+) \|$", index, re.M)
+    }
 
 
 def dead_links(page: Path, text: str) -> list[str]:
@@ -55,7 +59,9 @@ def dead_links(page: Path, text: str) -> list[str]:
 
 def anchors(text: str) -> set[str]:
     """The headings of a page as a link names them."""
-    return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
+    return {
+        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)
+    }
 
 
 def missing_tests(text: str) -> list[str]:

@@ -22,7 +22,9 @@ def test_it_is_caught_as_a_value_error():
 
 
 @pytest.mark.parametrize(
-    "twin", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+    "twin",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
 )
 @pytest.mark.parametrize("value", [1.5, "a", None, ("a", 1)], ids=str)
 def test_it_travels_between_processes(twin, value):

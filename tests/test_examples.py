@@ -20,18 +20,26 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    lines = [line[2:] for line in (ROOT / "examples/own_model_and_data.py").read_text().splitlines() if line.startswith("# ")]
+    lines = [
+        line[2:] for line in (ROOT / "examples/own_model_and_data.py").read_text().splitlines() if line.startswith("# ")
+    ]
     words = shlex.split(lines[0].rstrip("\\") + lines[1])
     assert words[:3] == ["python", "-m", "dlth_tf.train"]
     assert commands.run_command("dlth_tf.train", train.main, [*words[3:], f"--run_dir={tmp_path / 'run'}"]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["sparsity"]["per_tensor"] == {"conv1/kernel": 0.0, "conv2/kernel": pytest.approx(0.9, abs=1e-3), "fc/kernel": 0.0}
+    assert result["sparsity"]["per_tensor"] == {
+        "conv1/kernel": 0.0,
+        "conv2/kernel": pytest.approx(0.9, abs=1e-3),
+        "fc/kernel": 0.0,
+    }
     assert result["test"]["accuracy_last"] > 0.6, "three classes, so a third is chance"
 
 
 def test_a_method_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setitem(METHODS._entries, "warm_up", "examples.own_method:METHOD")  # the line that docs/extending.md adds
+    monkeypatch.setitem(
+        METHODS._entries, "warm_up", "examples.own_method:METHOD"
+    )  # the line that docs/extending.md adds
     done = train_tiny(tiny("warm_up", tmp_path / "run"))
     assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [("warm_up", 4), ("finetune", 16)]
     assert done.result["sparsity"]["prunable"] == pytest.approx(0.9, abs=1e-3)

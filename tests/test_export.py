@@ -30,7 +30,9 @@ def test_a_run_is_exported_and_described(here, capsys):
     assert ended(run_dir=finished("rst").config.run_dir, export_dir="out") == DONE
     said = capsys.readouterr()
     parameters = finished("rst").result["parameters"]
-    assert said.err == "" and f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are not zero" in said.out
+    assert (
+        said.err == "" and f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are not zero" in said.out
+    )
     assert "alone, on 500 test images of digits:\nout/plain: logits differ by at most " in said.out
     assert "Median milliseconds of a call" in said.out  # --measure_latency is on
     loaded = tf.saved_model.load(str(here / "out" / "plain"))

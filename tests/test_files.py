@@ -20,7 +20,9 @@ from hypothesis.extra import numpy as hnp
 from dlth_tf.files import arrays_sha256, npz_bytes, parse_npz, sha256, write_atomic, write_json
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]
-ARRAYS = st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
+ARRAYS = st.sampled_from(DTYPES).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 
 
@@ -131,7 +133,9 @@ def test_a_folder_is_not_replaced(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize(("data", "raw"), [("äπ\n", "äπ\n".encode()), (b"\0\r\n\xff", b"\0\r\n\xff"), ("", b""), (b"", b"")])
+@pytest.mark.parametrize(
+    ("data", "raw"), [("äπ\n", "äπ\n".encode()), (b"\0\r\n\xff", b"\0\r\n\xff"), ("", b""), (b"", b"")]
+)
 def test_text_is_utf_8_and_bytes_are_bytes(tmp_path, data, raw):
     write_atomic(str(tmp_path / "file"), data)
     assert (tmp_path / "file").read_bytes() == raw
@@ -166,7 +170,11 @@ def test_arrays_come_back_as_they_were(arrays):
     for back in (parse_npz(data), parse_npz(data, expected)):
         assert list(back) == list(arrays)
         for name, value in arrays.items():
-            assert (back[name].shape, back[name].dtype, back[name].tobytes()) == (value.shape, value.dtype, value.tobytes())
+            assert (back[name].shape, back[name].dtype, back[name].tobytes()) == (
+                value.shape,
+                value.dtype,
+                value.tobytes(),
+            )
 
 
 def test_the_bytes_are_those_of_numpy_itself():
@@ -181,7 +189,10 @@ def test_neither_time_nor_memory_order_changes_the_bytes(monkeypatch):
     data = npz_bytes(arrays)
     monkeypatch.setattr("time.time", lambda: 2e9)
     assert npz_bytes({"a": np.asfortranarray(arrays["a"]), "b": arrays["b"].copy()}) == data
-    assert sha256(npz_bytes({"a": np.arange(6.0).reshape(2, 3)})) == "8bfddf314d5dafd3ef25448c603ccf038eb3cc0ca34238b64d3cae99b7c4e303"
+    assert (
+        sha256(npz_bytes({"a": np.arange(6.0).reshape(2, 3)}))
+        == "8bfddf314d5dafd3ef25448c603ccf038eb3cc0ca34238b64d3cae99b7c4e303"
+    )
 
 
 @pytest.mark.parametrize("name", ["file", "allow_pickle", "args", "arr_0", "a.npy"])
@@ -203,7 +214,10 @@ GOOD = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
         ({}, "it holds the arrays a, expected are $"),
         ({"b": ((2, 3), "float32")}, "it holds the arrays a, expected are b$"),
         ({"a": ((2, 3), "float32"), "b": ((), "bool")}, "it holds the arrays a, expected are a, b$"),
-        ({f"layer{i}": ((), "bool") for i in range(9)}, "expected are layer0, layer1, layer2, layer3, layer4, layer5 and 3 more$"),
+        (
+            {f"layer{i}": ((), "bool") for i in range(9)},
+            "expected are layer0, layer1, layer2, layer3, layer4, layer5 and 3 more$",
+        ),
         ({"a": ((3, 2), "float32")}, r"its array a is float32\[2, 3\], expected is float32\[3, 2\]$"),
         ({"a": ((6,), "float32")}, r"its array a is float32\[2, 3\], expected is float32\[6\]$"),
         ({"a": ((2, 3), "float64")}, r"its array a is float32\[2, 3\], expected is float64\[2, 3\]$"),
@@ -255,7 +269,10 @@ DIRECTORY = b"PK\x01\x02"
         (npz_bytes(GOOD).replace(b"\x40\x40", b"\x40\x41"), "Bad CRC-32"),
         (changed(npz_bytes(GOOD), DIRECTORY, 8, b"\x01"), "encrypted"),
         (changed(npz_bytes(GOOD), DIRECTORY, 6, b"\xff"), "it is not a readable .npz file"),
-        (changed(npz_bytes(GOOD), DIRECTORY, 42, struct.pack("<L", len(npz_bytes(GOOD)) - 9)), "it is not a readable .npz file"),
+        (
+            changed(npz_bytes(GOOD), DIRECTORY, 42, struct.pack("<L", len(npz_bytes(GOOD)) - 9)),
+            "it is not a readable .npz file",
+        ),
         (changed(npz_bytes(GOOD), DIRECTORY, 42, struct.pack("<L", 2**31)), "it is not a readable .npz file"),
         (changed(npz_bytes(GOOD), DIRECTORY, 24, struct.pack("<L", 2**31)), "not stored the way"),
         (changed(npz_bytes(GOOD), DIRECTORY, 10, b"\x63"), "not stored the way"),
@@ -310,7 +327,20 @@ BASE = {"a": np.array([[1, 0], [0, 1]], np.uint8), "b": np.array([1.5, 2])}
         {**BASE, "b": np.nextafter(BASE["b"], 9)},
         {**BASE, "b": BASE["b"][::-1]},
     ],
-    ids=["fewer", "none", "name", "swapped", "flat", "row", "bool", "signed", "value", "byte order", "last bit", "reversed"],
+    ids=[
+        "fewer",
+        "none",
+        "name",
+        "swapped",
+        "flat",
+        "row",
+        "bool",
+        "signed",
+        "value",
+        "byte order",
+        "last bit",
+        "reversed",
+    ],
 )
 def test_one_difference_changes_the_checksum(other):
     assert arrays_sha256(BASE) != arrays_sha256(other)
@@ -323,7 +353,9 @@ def test_a_scalar_a_vector_and_a_matrix_of_one_number_differ():
 
 def test_neither_order_nor_layout_changes_the_checksum():
     twin = {"b": np.array([1.5, 0, 2, 0])[::2], "a": np.asfortranarray(BASE["a"])}
-    assert arrays_sha256(twin) == arrays_sha256(BASE) == "d41baf5190ae08efd748d0ec0270e31163b72dcfc31c2193759cb0400ee52ecf"
+    assert (
+        arrays_sha256(twin) == arrays_sha256(BASE) == "d41baf5190ae08efd748d0ec0270e31163b72dcfc31c2193759cb0400ee52ecf"
+    )
 
 
 def test_the_checksum_of_a_file_is_its_sha_256():

@@ -13,12 +13,14 @@ from absl import flags as absl_flags
 from dlth_tf import export, report, sweep, train
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
-from dlth_tf.runs import sweep_plan
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.sweeps import dry_run
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "flags").rglob("*.flags"))}
-NAMED = [name for name, path in FILES.items() if re.search(r"^--methods?=", path.read_text(), re.M)]  # the others are parts of these
+NAMED = [
+    name for name, path in FILES.items() if re.search(r"^--methods?=", path.read_text(), re.M)
+]  # the others are parts of these
 
 
 def header(path: Path) -> str:
@@ -46,7 +48,7 @@ def planned(command: str, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     with monkeypatch.context() as patch:
         patch.setattr(train, "show_plan", lambda config: found.append(config) or 0)
         patch.setattr(train, "show_log", lambda: None)  # it would stay after this call
-        patch.setattr(sweep_plan, "print_plan", lambda *arguments: None)
+        patch.setattr(dry_run, "print_plan", lambda *arguments: None)
         patch.setattr(sweep, "make_grid", lambda *arguments: found.extend(make_grid(*arguments)) or found)
         assert main([*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
     return found
@@ -54,7 +56,9 @@ def planned(command: str, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
 def commands_of(path: Path) -> list[str]:
     """The commands in a flagfile's header, each without a remark after it."""
-    return [line.split("  ")[0].rstrip(":") for line in header(path).splitlines() if line.startswith("python -m dlth_tf.")]
+    return [
+        line.split("  ")[0].rstrip(":") for line in header(path).splitlines() if line.startswith("python -m dlth_tf.")
+    ]
 
 
 COMMANDS = sorted({command for path in FILES.values() for command in commands_of(path)})
@@ -95,12 +99,16 @@ def test_all_methods_runs_every_method_at_three_sparsities_with_three_seeds(monk
 def test_all_methods_and_the_methods_own_file_are_the_same_run(method, monkeypatch):
     (own,) = planned(commands_of(FILES[f"flags/digits/{method}.flags"])[0], monkeypatch)
     grid = planned(commands_of(FILES["flags/digits/all_methods.flags"])[0], monkeypatch)
-    (same,) = (config for config in grid if (config.method, config.sparsity, config.seed) == (method, own.sparsity, own.seed))
+    (same,) = (
+        config for config in grid if (config.method, config.sparsity, config.seed) == (method, own.sparsity, own.seed)
+    )
     assert not own.differences(same.to_json())
 
 
 @pytest.mark.parametrize(
-    ("line", "error"), [("--no_such_flag=1", absl_flags.Error), ("--method=nope", BadInput), ("--sparsity=1", BadInput)], ids=str
+    ("line", "error"),
+    [("--no_such_flag=1", absl_flags.Error), ("--method=nope", BadInput), ("--sparsity=1", BadInput)],
+    ids=str,
 )
 def test_a_flagfile_that_is_wrong_is_not_accepted(line, error, tmp_path, monkeypatch):
     path = tmp_path / "wrong.flags"
@@ -119,6 +127,8 @@ def table_of(index: str) -> pd.DataFrame:
 @pytest.mark.parametrize("method", [name for name in METHODS.names() if METHODS.load(name).needs_sparsity])
 def test_what_a_flagfile_expects_is_what_the_table_of_all_methods_says(method):
     said = header(FILES[f"flags/digits/{method}.flags"])
-    means = re.search(r"^Expect: test accuracy ([\d.]+) % at sparsity \.9, ([\d.]+) % at \.95, ([\d.]+) % at \.98", said, re.M)
+    means = re.search(
+        r"^Expect: test accuracy ([\d.]+) % at sparsity \.9, ([\d.]+) % at \.95, ([\d.]+) % at \.98", said, re.M
+    )
     table = table_of((ROOT / "docs/methods/README.md").read_text())
     assert [float(mean) for mean in means.groups()] == table.loc[method].tolist()

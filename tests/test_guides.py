@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
 from dlth_tf.data import AUGMENTS, DATASETS, NORMALIZATIONS
 from dlth_tf.models import MODELS
-from dlth_tf.runs import sweep_plan
+from dlth_tf.sweeps import dry_run
 from scripts.flag_reference import flags_of
 from tests.test_docs import blocks, dead_links, missing_tests
 from tests.test_flags import ROOT, header, planned
@@ -35,8 +35,12 @@ GUIDES = (
     "gpu",
     "paper_table",
 )
-PAGES = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES} | {"CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text()}
-COMMANDS = sorted({line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line})
+PAGES = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES} | {
+    "CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text()
+}
+COMMANDS = sorted(
+    {line for text in PAGES.values() for block in blocks(text, "sh") for line in block.splitlines() if line}
+)
 
 
 def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -70,7 +74,7 @@ def ran(name: str) -> dict[str, Any]:
     return names
 
 
-def removed(model: tf.keras.Model) -> list[float]:
+def removed(model: tf_keras.Model) -> list[float]:
     """The share of every prunable tensor that is removed, after a look whether it is really zero."""
     masking.check_removed(model)
     return [round(1 - float(entry.kept().mean()), 2) for entry in masking.prunable_weights(model).values()]
@@ -78,11 +82,15 @@ def removed(model: tf.keras.Model) -> list[float]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command, monkeypatch):
-    monkeypatch.setattr(sweep_plan, "print_plan", lambda *arguments: None)  # which needs the data, and time to build networks
+    monkeypatch.setattr(
+        dry_run, "print_plan", lambda *arguments: None
+    )  # which needs the data, and time to build networks
     assert accepted(command, monkeypatch)
 
 
-@pytest.mark.parametrize("command", ["make no-such-target", "rm -rf runs", ".venv/bin/python -m pytest tests/no_such -q"])
+@pytest.mark.parametrize(
+    "command", ["make no-such-target", "rm -rf runs", ".venv/bin/python -m pytest tests/no_such -q"]
+)
 def test_another_command_is_not_accepted(command, monkeypatch):
     assert not accepted(command, monkeypatch)
 
@@ -99,15 +107,19 @@ def test_the_keras_guide_does_what_it_says(tmp_path, monkeypatch):
     try:
         names = ran("keras")
     finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
+        tf_keras.mixed_precision.set_global_policy("float32")
     for name in ("model", "winner", "looped", "mirrored", "half", "again"):
         assert removed(names[name]) == [0.9, 0.0], name
     assert removed(names["residual"]) == [0.9, 0.9, 0.0]
     x, y = names["x"], names["y"]
     for name in ("model", "looped"):
         assert np.mean(names[name].predict(x, verbose=0).argmax(-1) == y) > 0.8, name
-    np.testing.assert_array_equal(tf.keras.models.load_model("plain.h5").predict(x, verbose=0), names["plain"].predict(x, verbose=0))
-    assert masking.installed(names["looped"]) is None and names["own"]["hidden/kernel"].mean() == pytest.approx(0.1, abs=1e-3)
+    np.testing.assert_array_equal(
+        tf_keras.models.load_model("plain.h5").predict(x, verbose=0), names["plain"].predict(x, verbose=0)
+    )
+    assert masking.installed(names["looped"]) is None and names["own"]["hidden/kernel"].mean() == pytest.approx(
+        0.1, abs=1e-3
+    )
 
 
 def test_the_page_on_data_shows_what_it_loads(capsys):
@@ -121,8 +133,20 @@ def test_links_lead_somewhere_and_named_tests_exist(name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_flags_and_files_that_a_page_names_are_there(name):
-    known = {flag.name for command in ("train", "sweep", "report", "export") for flags in flags_of(command).values() for flag in flags}
-    named = set(re.findall(r"`[^`\n]*?--(\w+)", PAGES[name])) - {"help", "flagfile", "name", "noname", "noshare", "logdir"}
+    known = {
+        flag.name
+        for command in ("train", "sweep", "report", "export")
+        for flags in flags_of(command).values()
+        for flag in flags
+    }
+    named = set(re.findall(r"`[^`\n]*?--(\w+)", PAGES[name])) - {
+        "help",
+        "flagfile",
+        "name",
+        "noname",
+        "noshare",
+        "logdir",
+    }
     assert not named - known
     files = re.findall(r"`((?:docs|dlth_tf|tests|flags|examples|benchmarks)/[\w/]+\.\w+)`", PAGES[name])
     assert not [path for path in files if not (ROOT / path).exists() and "warm_up" not in path]
@@ -130,7 +154,9 @@ def test_flags_and_files_that_a_page_names_are_there(name):
 
 def test_the_pages_on_data_and_networks_name_everything_that_is_registered():
     named = {name: set(re.findall(r"`(\w+)`", text)) for name, text in PAGES.items()}
-    assert {*DATASETS.names(), *AUGMENTS.names(), *NORMALIZATIONS.names()} <= named["data"] and set(MODELS.names()) <= named["networks"]
+    assert {*DATASETS.names(), *AUGMENTS.names(), *NORMALIZATIONS.names()} <= named["data"] and set(
+        MODELS.names()
+    ) <= named["networks"]
 
 
 def test_the_costs_are_those_of_the_flagfiles():
@@ -138,7 +164,9 @@ def test_the_costs_are_those_of_the_flagfiles():
     assert len(rows) == 9
     for method, phases, images, macs in rows:
         said = header(ROOT / f"flags/cifar10_resnet56/{method}.flags")
-        assert re.search(rf"Cost: {images} million images in {phases} phases?, {re.escape(macs)} multiply-adds", said), method
+        assert re.search(
+            rf"Cost: {images} million images in {phases} phases?, {re.escape(macs)} multiply-adds", said
+        ), method
 
 
 def test_the_flagfile_on_the_page_is_the_real_one():
@@ -150,7 +178,10 @@ def test_the_flagfile_on_the_page_is_the_real_one():
 def test_pictures_are_small_and_shown():
     pictures = sorted((DOCS / "pictures").glob("*.png"))
     assert {path.name for path in pictures} == {"masks.png", "tensorboard.png", "transform.png"}
-    assert all(path.stat().st_size < 300_000 and any(f"pictures/{path.name}" in text for text in PAGES.values()) for path in pictures)
+    assert all(
+        path.stat().st_size < 300_000 and any(f"pictures/{path.name}" in text for text in PAGES.values())
+        for path in pictures
+    )
 
 
 def test_versions_and_names_agree_with_the_package():

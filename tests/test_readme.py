@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
-    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.strip()
 ]
 
 
@@ -43,14 +46,19 @@ def test_a_command_of_the_readme_is_accepted(command, monkeypatch, capsys):
         assert commands.run_command(words[2], main, [*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
     with pytest.raises(SystemExit) as done:
         main([*words[3:], "--help"])
-    assert done.value.code == 0 and all(f"--{word[2:].split('=')[0]}" in capsys.readouterr().out + "--flagfile" for word in words[3:4])
+    assert done.value.code == 0 and all(
+        f"--{word[2:].split('=')[0]}" in capsys.readouterr().out + "--flagfile" for word in words[3:4]
+    )
 
 
 def test_every_callback_of_the_table_exists_and_takes_what_stands_there(tmp_path):
     from dlth_tf import callbacks
 
     calls = re.findall(r"^\| `(\w+\(.*?\))` \|", README, re.M)
-    assert {call.split("(")[0] for call in calls} == set(callbacks.__all__) - {"KeepMask", "RSTPenalty"}  # those two are in the snippet
+    assert {call.split("(")[0] for call in calls} == set(callbacks.__all__) - {
+        "KeepMask",
+        "RSTPenalty",
+    }  # those two are in the snippet
     for call in calls:
         assert eval(call, {**{name: getattr(callbacks, name) for name in callbacks.__all__}, "log_dir": str(tmp_path)})
 
@@ -58,7 +66,10 @@ def test_every_callback_of_the_table_exists_and_takes_what_stands_there(tmp_path
 def test_a_command_with_a_flag_that_does_not_exist_is_not_accepted():
     from dlth_tf import commands, train
 
-    assert commands.run_command("dlth_tf.train", train.main, ["--flagfile=flags/digits/rst.flags", "--no_such_flag=1"]) == 2
+    assert (
+        commands.run_command("dlth_tf.train", train.main, ["--flagfile=flags/digits/rst.flags", "--no_such_flag=1"])
+        == 2
+    )
 
 
 def test_links_and_files_that_the_readme_names_exist():

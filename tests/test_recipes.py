@@ -64,7 +64,11 @@ def made_up(name: str, folder: Path) -> str:
         pictures = [jpeg(colour, 20, 30) for colour in range(0, 256, 16)]
 
         def photograph(split: str, number: int) -> dict[str, Any]:
-            return {"image": io.BytesIO(pictures[number % 16]), "label": number % 1000, "file_name": f"{split}_{number}.JPEG"}
+            return {
+                "image": io.BytesIO(pictures[number % 16]),
+                "label": number % 1000,
+                "file_name": f"{split}_{number}.JPEG",
+            }
 
         return prepare("imagenet2012", folder, {"train": 2000, "validation": 1000}, photograph)
     features = tfds.builder(name, data_dir=folder).info.features
@@ -103,9 +107,13 @@ def test_rst_on_fashion_mnist_reaches_what_its_header_expects(real_data_dir, tmp
     monkeypatch.chdir(ROOT)
     name = "flags/fashion_mnist/rst.flags"
     expected = float(re.search(r"([\d.]+) % at \.98", Path(name).read_text())[1])
-    result = run(read(f"--flagfile={name}", f"--data_dir={real_data_dir}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0"))
+    result = run(
+        read(f"--flagfile={name}", f"--data_dir={real_data_dir}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0")
+    )
     assert result["sparsity"]["target"] == 0.98
-    assert 100 * result["test"]["accuracy_last"] > expected - 1.5  # below its mean by less than three deviations between seeds
+    assert (
+        100 * result["test"]["accuracy_last"] > expected - 1.5
+    )  # below its mean by less than three deviations between seeds
 
 
 @pytest.mark.parametrize(
@@ -137,6 +145,9 @@ def test_the_small_dense_networks_of_the_deployment_study_see_as_many_images_as_
     for name in ("deploy", "deploy_small_dense", "deploy_weights"):
         words = ["-m", "dlth_tf.sweep", f"--flagfile=flags/fashion_mnist/{name}.flags", "--dry_run"]
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
-        images |= {(name, method): int(seen.replace(",", "")) for method, seen in re.findall(r"(\w+) +9 +\S+ +(\S+)", done.stdout)}
+        images |= {
+            (name, method): int(seen.replace(",", ""))
+            for method, seen in re.findall(r"(\w+) +9 +\S+ +(\S+)", done.stdout)
+        }
     assert images["deploy", "rst"] == images["deploy_weights", "rst"]
     assert abs(images["deploy_small_dense", "small_dense"] / images["deploy", "rst"] - 1) < 1e-3

@@ -12,7 +12,8 @@ from dlth_tf.errors import BadInput
 from dlth_tf.registry import Registry, import_path, is_path, unknown
 
 METHODS = Registry(
-    "method", {"rst": "json:loads", "rst_iter": "json:dumps", "lth": "json.decoder:JSONDecoder", "later": "dlth_no_module:x"}
+    "method",
+    {"rst": "json:loads", "rst_iter": "json:dumps", "lth": "json.decoder:JSONDecoder", "later": "dlth_no_module:x"},
 )
 
 
@@ -85,7 +86,14 @@ def test_at_most_three_near_names_are_offered():
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("my.module:build", True), ("a:b", True), ("rst", False), ("folder:/data:x", False), ("keras_cv:ResNet18", False), ("", False)],
+    [
+        ("my.module:build", True),
+        ("a:b", True),
+        ("rst", False),
+        ("folder:/data:x", False),
+        ("keras_cv:ResNet18", False),
+        ("", False),
+    ],
 )
 def test_a_path_is_told_from_a_name(name, answer):
     assert is_path(name) is answer
@@ -108,7 +116,10 @@ def test_a_path_may_be_dotted(module):
         ("json:load_", "no such name in json; did you mean load or loads"),
         ("json:decoder.JSONDecoder", "no such name in json; did you mean JSONDecoder"),
         ("json:zzzzzz", "no such name in json; known are "),
-        *[(path, "must have the form package.module:function") for path in ("", ":", ":build", "json", "json:", ".json:build", "..:x")],
+        *[
+            (path, "must have the form package.module:function")
+            for path in ("", ":", ":build", "json", "json:", ".json:build", "..:x")
+        ],
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused_in_one_sentence(path, reason):

@@ -31,7 +31,9 @@ def test_a_sweep_s_report_is_printed_and_ends_with_where_its_page_is(write_sweep
     out = capsys.readouterr().out
     words = " ".join(out.split())
     assert "90.5 ± 0.7" in words and "Missing (1): rst-0.9-s2 (not begun)." in words
-    assert "At 90 %, over 2 seeds, the transformed random ticket (rst) is" in words and "one image is 0.2 points" in words
+    assert (
+        "At 90 %, over 2 seeds, the transformed random ticket (rst) is" in words and "one image is 0.2 points" in words
+    )
     assert all(name in words for name in FILES) and out.endswith(f"\n{root}/report.html\n")
 
 
@@ -44,7 +46,9 @@ def test_no_line_of_the_verdict_is_wider_than_the_console_and_no_bracket_is_lost
     root = write_sweep([*seeds("rst", 0.9, 0.9, 0.92, 0.93), *seeds("lth", 0.9, 0.8, 0.81, 0.84)], configs=True)
     assert call(f"--sweep_dir={root}") == 0
     verdict = capsys.readouterr().out.partition("At 90 %")[2].partition("wrote ")[0]
-    assert all(len(line) <= 50 for line in verdict.splitlines()) and "10.0 [7.52, 12.5] points" in " ".join(verdict.split())
+    assert all(len(line) <= 50 for line in verdict.splitlines()) and "10.0 [7.52, 12.5] points" in " ".join(
+        verdict.split()
+    )
 
 
 def test_the_margin_is_a_flag(write_sweep: WriteSweep, capsys) -> None:
@@ -66,10 +70,16 @@ def test_a_run_s_report_is_printed_and_ends_with_where_its_page_is(tmp_path: Pat
     ("argv", "line"),
     [
         ([], "dlth_tf.report: --sweep_dir=: must name the directory that a sweep wrote (or --run_dir that of one run)"),
-        (["--sweep_dir=nowhere"], "dlth_tf.report: --sweep_dir=nowhere: holds no complete run (a directory with a result.json)"),
+        (
+            ["--sweep_dir=nowhere"],
+            "dlth_tf.report: --sweep_dir=nowhere: holds no complete run (a directory with a result.json)",
+        ),
         (["--run_dir=nowhere"], "dlth_tf.report: --run_dir=nowhere: holds no complete run (a result.json)"),
         (["--sweep_dir=a", "--run_dir=b"], "dlth_tf.report: --run_dir=b: cannot be given together with --sweep_dir"),
-        (["--run_dir=b", "--margin=1"], "dlth_tf.report: --margin=1.0: is for --sweep_dir: one run is compared with nothing"),
+        (
+            ["--run_dir=b", "--margin=1"],
+            "dlth_tf.report: --margin=1.0: is for --sweep_dir: one run is compared with nothing",
+        ),
         (["--sweep_dir=nowhere", "--margin=-1"], "dlth_tf.report: --margin=-1.0: must be above 0 and at most 100"),
         (["--sweep_dir=nowhere", "--margin=nan"], "dlth_tf.report: --margin=nan: must be above 0 and at most 100"),
         (["--sweep_dir=nowhere", "--margin=wide"], "dlth_tf.report: --margin=wide: must be a number"),
@@ -77,7 +87,9 @@ def test_a_run_s_report_is_printed_and_ends_with_where_its_page_is(tmp_path: Pat
         (["--sweepdir=x"], "dlth_tf.report: Unknown command line flag 'sweepdir'"),
     ],
 )
-def test_a_bad_command_line_is_one_line_and_exit_code_2(argv: list[str], line: str, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_bad_command_line_is_one_line_and_exit_code_2(
+    argv: list[str], line: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert call(*argv) == 2
     captured = capsys.readouterr()
@@ -90,7 +102,10 @@ def test_help_names_every_flag_and_file_and_exits_0(capsys) -> None:
         report.main(["--help"])
     out = capsys.readouterr().out
     assert stop.value.code == 0
-    assert all(word in out for word in ("--sweep_dir", "--run_dir", "--margin", "default 0.5", "report/", "weights.html", *FILES))
+    assert all(
+        word in out
+        for word in ("--sweep_dir", "--run_dir", "--margin", "default 0.5", "report/", "weights.html", *FILES)
+    )
 
 
 @pytest.mark.parametrize("kind", ["sweep", "run"])
@@ -103,11 +118,15 @@ def test_the_command_runs_without_tensorflow(write_sweep: WriteSweep, tmp_path: 
 
 
 def test_the_module_exits_with_the_command_s_code(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "dlth_tf.report", f"--sweep_dir={tmp_path}"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dlth_tf.report", f"--sweep_dir={tmp_path}"], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "holds no complete run" in done.stderr
 
 
-def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_compares(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_compares(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.chdir(ROOT)
     words = ["--flagfile=flags/digits/verdict.flags", "--dry_run", f"--sweep_dir={tmp_path}"]
     assert run_command("dlth_tf.sweep", sweep.main, words) == 0

@@ -63,7 +63,9 @@ def test_a_page_that_is_linked_and_not_there_fails_the_build(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/index.md").write_text("[a](nowhere.md)")
     ours = (ROOT / "mkdocs.yml").read_text()
-    (tmp_path / "mkdocs.yml").write_text("site_name: one page\n" + ours[ours.index("validation:") : ours.index("nav:\n  -")])
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: one page\n" + ours[ours.index("validation:") : ours.index("nav:\n  -")]
+    )
     done = built(tmp_path / "site", str(tmp_path / "mkdocs.yml"))
     assert done.returncode == 1 and "nowhere.md" in done.stderr + done.stdout
 
@@ -104,7 +106,12 @@ def test_durations_and_switches_are_told_apart():
     kinds = {flag.name: flag.kind for flags in flags_of("train").values() for flag in flags}
     assert kinds["epochs"] == "duration; plain: epochs" and kinds["hold_steps"] == "duration; plain: steps"
     assert kinds["lr_boundaries"] == "durations; plain: epochs"
-    assert (kinds["deterministic"], kinds["seed"], kinds["sparsity"], kinds["dry_run"]) == ("switch", "whole number", "number", "switch")
+    assert (kinds["deterministic"], kinds["seed"], kinds["sparsity"], kinds["dry_run"]) == (
+        "switch",
+        "whole number",
+        "number",
+        "switch",
+    )
 
 
 def test_a_flag_that_is_added_comes_onto_the_page(monkeypatch):
@@ -115,11 +122,20 @@ def test_a_flag_that_is_added_comes_onto_the_page(monkeypatch):
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the pages out")
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("name", ["index", "how_it_works", "commands", "keras", "watching", "methods/index", "reproducing"])
+@pytest.mark.parametrize(
+    "name", ["index", "how_it_works", "commands", "keras", "watching", "methods/index", "reproducing"]
+)
 def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.format(width=width, page=(site / f"{name}.html").as_uri()))
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}/profile"]
+    words = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={tmp_path}/profile",
+    ]
     words += ["--allow-file-access-from-files", "--dump-dom", frame.as_uri()]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))

@@ -22,7 +22,9 @@ def ask(name): os.kill(os.getpid(), signal.Signals[name])
 
 def ended(code: str, timeout: float = 60) -> tuple[int, str, str]:
     """Exit code, stdout and the last line of stderr of a script."""
-    done = subprocess.run([sys.executable, "-c", START + code], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, "-c", START + code], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
     return done.returncode, done.stdout.strip(), (done.stderr.splitlines() or [""])[-1]
 
 
@@ -88,7 +90,10 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     ask("SIGTERM")
     time.sleep(60)
 """
-    assert ended(code)[::2] == (75, "stopped without another checkpoint, because a training step takes too long to wait for it: " + AGAIN)
+    assert ended(code)[::2] == (
+        75,
+        "stopped without another checkpoint, because a training step takes too long to wait for it: " + AGAIN,
+    )
 
 
 def test_whoever_stopped_in_time_is_left_alone_afterwards():
@@ -112,7 +117,10 @@ def test_nobody_takes_it_for_a_failure_of_what_was_interrupted():
 
 def test_other_signals_and_the_handlers_from_before_are_left_alone():
     seen: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, frame: seen.append(number)) for number in (signal.SIGUSR1, signal.SIGTERM)}
+    handlers = {
+        number: signal.signal(number, lambda number, frame: seen.append(number))
+        for number in (signal.SIGUSR1, signal.SIGTERM)
+    }
     try:
         with stopping.stop_on_signals():
             os.kill(os.getpid(), signal.SIGUSR1)

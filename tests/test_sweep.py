@@ -12,15 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 from dlth_tf import sweep
-from dlth_tf.analysis.plan import missing_runs, read_plan
+from dlth_tf.analysis.planned_runs import missing_runs, read_plan
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.grid import make_grid, run_grid, write_plan
-from dlth_tf.runs.local_backend import LocalBackend
-from dlth_tf.runs.worker import DIED, run_one
-from dlth_tf.runs.worker import DONE as RUN_DONE
-from dlth_tf.runs.worker import FAILED as RUN_FAILED
-from dlth_tf.runs.worker import Outcome as RunOutcome
+from dlth_tf.sweeps.grid import make_grid, run_grid, write_plan
+from dlth_tf.sweeps.local_backend import LocalBackend
+from dlth_tf.sweeps.worker import DIED, run_one
+from dlth_tf.sweeps.worker import DONE as RUN_DONE
+from dlth_tf.sweeps.worker import FAILED as RUN_FAILED
+from dlth_tf.sweeps.worker import Outcome as RunOutcome
 from tests.runs import tiny
 from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
 from tests.runs.tiny import TINY, as_flags, finished, listing
@@ -49,7 +49,11 @@ def net(image_shape, classes):
 """
 SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
 GRID = {"methods": "dense,scratch,rst", "sparsities": ".9,.5", "seeds": "0,1"}
-RUNS = {"dense-s0", "dense-s1", *(f"{method}-{level}-s{seed}" for method in ("scratch", "rst") for level in (0.5, 0.9) for seed in (0, 1))}
+RUNS = {
+    "dense-s0",
+    "dense-s1",
+    *(f"{method}-{level}-s{seed}" for method in ("scratch", "rst") for level in (0.5, 0.9) for seed in (0, 1)),
+}
 
 
 def ended(*argv: str) -> int:
@@ -101,18 +105,26 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     (swept.folder / "kill").touch()
     first = swept.run(capfd, "--max_retries=0")
     (failed,) = runs - first.complete
-    assert first.code == FAILED and len(first.builders) == len(set(first.builders)) == 2 and str(os.getpid()) not in first.builders
+    assert (
+        first.code == FAILED
+        and len(first.builders) == len(set(first.builders)) == 2
+        and str(os.getpid()) not in first.builders
+    )
     assert first.out[-1] == f"1 of 2 runs complete in {swept.dir}"
     assert sum("FAILED" in line for line in first.out) == sum("test " in line for line in first.out) == 1
     assert first.err == [f"failed: {swept.dir / failed}: its process died (killed, or out of memory)"]
     assert {run.run_dir for run in read_plan(swept.dir).runs} == runs
-    assert [(run.run_dir, run.reason) for run in missing_runs(swept.dir)] == [(failed, "its process died (killed, or out of memory)")]
+    assert [(run.run_dir, run.reason) for run in missing_runs(swept.dir)] == [
+        (failed, "its process died (killed, or out of memory)")
+    ]
 
     (complete,) = first.complete
     before = listing(swept.dir / complete)
     second = swept.run(capfd)
     assert (second.code, second.complete, second.err, len(second.builders)) == (DONE, runs, [], 1)
-    assert second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+    assert (
+        second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+    )
     assert listing(swept.dir / complete) == before
 
     assert not (swept.dir / "failures.json").exists()
@@ -138,7 +150,9 @@ class Worker:
         self.runs.append(name)
         if name in self.dies:
             return RunOutcome(DIED, "its process died (killed, or out of memory)")
-        return RunOutcome(RUN_FAILED, "RuntimeError: mine") if name in self.fails else RunOutcome(RUN_DONE, "test 50.00%")
+        return (
+            RunOutcome(RUN_FAILED, "RuntimeError: mine") if name in self.fails else RunOutcome(RUN_DONE, "test 50.00%")
+        )
 
     def close(self) -> None:
         pass
@@ -150,7 +164,10 @@ def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path,
     fails, dies = {"dense-s1", "rst-0.5-s0"}, {"scratch-0.9-s1", "rst-0.9-s1"}
     monkeypatch.setattr(LocalBackend, "_new_worker", lambda self: workers.append(Worker(fails, dies)) or workers[-1])
     board = run_grid(made(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2, retries))
-    expected = {**dict.fromkeys(fails, "RuntimeError: mine"), **dict.fromkeys(dies, "its process died (killed, or out of memory)")}
+    expected = {
+        **dict.fromkeys(fails, "RuntimeError: mine"),
+        **dict.fromkeys(dies, "its process died (killed, or out of memory)"),
+    }
     assert {Path(run_dir).name: reason for run_dir, reason in board.failed.items()} == expected
     assert json.loads((tmp_path / "failures.json").read_text()) == expected
     assert {run.run_dir: run.reason for run in missing_runs(tmp_path)} == {}, "there is no plan here"
@@ -256,7 +273,9 @@ def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, m
     assert capsys.readouterr() == ("", "")
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
     failed = run_one(done.config)
-    assert failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+    assert (
+        failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+    )
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
     assert run_one(done.config).said == "SystemExit: 3"
 

@@ -17,13 +17,14 @@ from tests.runs.tiny import as_flags, finished, listing, tiny_flags
 
 MODELS = """
 import tensorflow as tf
+import tf_keras
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 def net(image_shape, classes, units=4):
-    inputs = tf.keras.Input(image_shape)
+    inputs = tf_keras.Input(image_shape)
     x = layers.Dense(units, name="hidden")(layers.Flatten()(inputs))
-    return tf.keras.Model(inputs, layers.Dense(classes, name="out")(x))
+    return tf_keras.Model(inputs, layers.Dense(classes, name="out")(x))
 
 def too_few(image_shape, classes):
     return net(image_shape, classes - 1)
@@ -107,7 +108,11 @@ def test_a_directory_of_another_configuration_is_refused(here, capsys):
     before = listing(done.directory.path)
     assert ended(*tiny_flags("scratch", done.config.run_dir, seed=5)) == BAD_INPUT
     out, err = lines(capsys)
-    assert out == [] and len(err) == 1 and err[0].endswith("holds a run of another configuration: seed is 0 there and 5 here")
+    assert (
+        out == []
+        and len(err) == 1
+        and err[0].endswith("holds a run of another configuration: seed is 0 there and 5 here")
+    )
     assert listing(done.directory.path) == before
 
 
@@ -115,7 +120,7 @@ def test_a_directory_of_another_configuration_is_refused(here, capsys):
     ("name", "line"),
     [
         ("too_few", "must give 10 logits per image, but its output has shape (None, 9)"),
-        ("nothing", "must return a tf.keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
+        ("nothing", "must return a tf_keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
         ("none", "no such name in their_nets; did you mean net or nothing?"),
     ],
 )
@@ -132,7 +137,9 @@ def test_an_exception_in_the_users_function_shows_their_traceback_and_not_ours(t
     assert out == [] and not os.listdir(here)
     assert err[0] == "Traceback (most recent call last):"
     assert [line.split(", ")[-1] for line in err if "File " in line] == ["in raises", "in helper"]
-    assert err[-1] == f"dlth_tf.train: --model={their_models}:raises: failed with ValueError: my own mistake in two lines"
+    assert (
+        err[-1] == f"dlth_tf.train: --model={their_models}:raises: failed with ValueError: my own mistake in two lines"
+    )
 
 
 def test_a_model_of_the_users_own_is_trained(their_models, here, capsys):
@@ -153,7 +160,10 @@ def test_a_complete_directory_says_so_and_is_left_alone(capsys):
     assert err == [] and len(out) == 2
     assert out[0] == f"{done.config.run_dir} is complete already, with this configuration: nothing to do"
     accuracy = done.result["test"]["accuracy_last"]
-    assert out[1] == f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed, {done.config.run_dir}/result.json"
+    assert (
+        out[1]
+        == f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed, {done.config.run_dir}/result.json"
+    )
     assert listing(done.directory.path) == before
 
 
@@ -199,7 +209,9 @@ def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys):
 
 
 def test_the_default_run_directory_says_what_is_in_it(here, capsys):
-    argv = [flag for flag in tiny_flags("dense", "unused", epochs="1it", verbosity=1) if not flag.startswith("--run_dir")]
+    argv = [
+        flag for flag in tiny_flags("dense", "unused", epochs="1it", verbosity=1) if not flag.startswith("--run_dir")
+    ]
     assert ended(*argv) == DONE
     assert os.listdir(here / "runs") == ["digits-lenet_300_100-dense-0-s0"]
     weights = np.load(here / "runs" / "digits-lenet_300_100-dense-0-s0" / "weights.npz")

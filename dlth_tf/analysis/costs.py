@@ -6,7 +6,15 @@ import pandas as pd
 
 from dlth_tf.analysis.tables import percent, summary
 
-HEADER = ("method", "removed", "test accuracy, %", "images seen", "multiply-adds, dense", "multiply-adds, sparse", "wall time")
+HEADER = (
+    "method",
+    "removed",
+    "test accuracy, %",
+    "images seen",
+    "multiply-adds, dense",
+    "multiply-adds, sparse",
+    "wall time",
+)
 NOTES = (
     "Means over seeds, of everything that a run trains. Multiply-adds are those of training, three times the forward pass; dense: as if "
     "nothing were removed; sparse: as they would be if a removed weight cost nothing, which is a count and no measurement of speed. Wall "
@@ -18,7 +26,9 @@ _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3
 def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
     """One row of text per method and sparsity under `HEADER`, in the order of `results` (what `read_results` gives)."""
     means = results.groupby(["method", "sparsity"], sort=False, as_index=False).mean(numeric_only=True)
-    cells = means.assign(test_mean=summary(results)["test_mean"])  # the very number of the other table: sums may round otherwise
+    cells = means.assign(
+        test_mean=summary(results)["test_mean"]
+    )  # the very number of the other table: sums may round otherwise
     return [
         (
             row.method,

@@ -79,7 +79,13 @@ def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
     looks, cells = _looks(results), medians(results)
     lines = list(cells.loc[cells["sparsity"] > 0, "method"].unique())
     for reference in cells.loc[~cells["method"].isin(lines)].itertuples():
-        axes.axhline(reference.accuracy, label=reference.method, color=looks[reference.method][0], linestyle=(0, (5, 3)), linewidth=1.2)
+        axes.axhline(
+            reference.accuracy,
+            label=reference.method,
+            color=looks[reference.method][0],
+            linestyle=(0, (5, 3)),
+            linewidth=1.2,
+        )
     sparsities = np.unique(cells.loc[cells["method"].isin(lines), "sparsity"])
     gap = np.diff(sparsity_position(sparsities)).min(initial=0.3)
     for place, method in enumerate(lines):
@@ -118,7 +124,9 @@ def legend(axes: Axes, results: pd.DataFrame) -> tuple[list[Any], list[str]]:
 def _draw_line(axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, shift: float, look: tuple[str, str]) -> None:
     colour, marker = look
     x = sparsity_position(cells["sparsity"]) + shift
-    axes.plot(x, cells["accuracy"], label=runs["method"].iloc[0], color=colour, marker=marker, linewidth=1.4, markersize=5.5)
+    axes.plot(
+        x, cells["accuracy"], label=runs["method"].iloc[0], color=colour, marker=marker, linewidth=1.4, markersize=5.5
+    )
     seeds = sparsity_position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"]
     axes.scatter(*seeds, color=colour, s=14, alpha=0.4, linewidths=0, zorder=3)
 

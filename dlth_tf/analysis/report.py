@@ -16,11 +16,11 @@ from dlth_tf import files
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
-from dlth_tf.analysis.plan import MissingRun, missing_runs
+from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
 from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.sentences import conclusions, notes
-from dlth_tf.analysis.setup import read_setup
+from dlth_tf.analysis.settings import read_setup
 from dlth_tf.analysis.sweep_page import sweep_page
 from dlth_tf.analysis.tables import console_table, markdown, markdown_table
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN, check_margin, judge, verdict_json
@@ -69,11 +69,16 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
     setup = read_setup(root, results["run_dir"])
     verdicts = judge(results, margin, setup.test_images)
     sentences, remarks = conclusions(verdicts), notes(verdicts, margin, setup.test_images, len(missing))
-    pictures = {"accuracy_vs_sparsity.png": accuracy_vs_sparsity(results), "accuracy_vs_cost.png": accuracy_vs_cost(results)}
+    pictures = {
+        "accuracy_vs_sparsity.png": accuracy_vs_sparsity(results),
+        "accuracy_vs_cost.png": accuracy_vs_cost(results),
+    }
     contents: dict[str, str | bytes] = {
         "results.csv": results.to_csv(index=False, lineterminator="\n"),
         "table.md": _table_md(results, sentences, remarks, missing),
-        "verdict.json": _json(verdict_json(verdicts, margin, setup.test_images) | {"sentences": sentences, "notes": remarks}),
+        "verdict.json": _json(
+            verdict_json(verdicts, margin, setup.test_images) | {"sentences": sentences, "notes": remarks}
+        ),
         **pictures,
         "report.html": sweep_page(results, sentences, remarks, missing, setup, pictures),
     }
@@ -110,4 +115,6 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _missing_sentence(missing: tuple[MissingRun, ...]) -> str:
-    return f"Missing ({len(missing)}): {', '.join(f'{run.run_dir} ({run.state})' for run in missing)}." if missing else ""
+    return (
+        f"Missing ({len(missing)}): {', '.join(f'{run.run_dir} ({run.state})' for run in missing)}." if missing else ""
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from dlth_tf.analysis.plan import read_json, read_plan
+from dlth_tf.analysis.planned_runs import read_json, read_plan
 from dlth_tf.errors import BadInput
 
 
@@ -121,7 +121,9 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
             row[column] = check(value)
         except ValueError as error:
             found = "missing" if value is None else reprlib.repr(value)
-            raise BadInput(thing, root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}") from None
+            raise BadInput(
+                thing, root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}"
+            ) from None
     return row | {"run_dir": path.parent.name}
 
 
@@ -141,10 +143,18 @@ def _refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
     for column, kind in (("dataset", "data sets"), ("model", "models")):
         names = results[column].unique()
         if len(names) > 1:
-            raise BadInput("sweep_dir", root, f"holds runs of different {kind} ({', '.join(names)}); a report compares methods on one")
+            raise BadInput(
+                "sweep_dir",
+                root,
+                f"holds runs of different {kind} ({', '.join(names)}); a report compares methods on one",
+            )
     twice = results[results.duplicated(["method", "sparsity", "seed"], keep=False)]
     if len(twice):
         first = twice.iloc[0]
-        names = twice.loc[(twice[["method", "sparsity", "seed"]] == first[["method", "sparsity", "seed"]]).all(axis=1), "run_dir"]
+        names = twice.loc[
+            (twice[["method", "sparsity", "seed"]] == first[["method", "sparsity", "seed"]]).all(axis=1), "run_dir"
+        ]
         what = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
-        raise BadInput("sweep_dir", root, f"holds {what} more than once ({', '.join(names)}); a report counts each run once")
+        raise BadInput(
+            "sweep_dir", root, f"holds {what} more than once ({', '.join(names)}); a report counts each run once"
+        )

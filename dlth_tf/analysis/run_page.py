@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlth_tf.analysis.page import bullets, page, picture, table
+from dlth_tf.analysis.html import bullets, page, picture, table
 from dlth_tf.analysis.report import write_all
 from dlth_tf.analysis.run_plots import mask_pictures, weights_over_time
 from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord, read_run
@@ -55,7 +55,9 @@ def sentences(record: RunRecord) -> list[str]:
 
 def _outcome(record: RunRecord) -> str:
     result = record.result
-    prunable, kernels, accuracy = (_share(result[name]) for name in ("sparsity_prunable", "sparsity_global", "test_accuracy_last"))
+    prunable, kernels, accuracy = (
+        _share(result[name]) for name in ("sparsity_prunable", "sparsity_global", "test_accuracy_last")
+    )
     return (
         f"{result['method']} with seed {result['seed']}: {prunable} of the prunable weights, and {kernels} of all kernels' weights, are "
         f"removed; the test accuracy after the last epoch is {accuracy}."
@@ -67,7 +69,9 @@ def _squeezing(record: RunRecord) -> list[str]:
     if not (record.history["penalty"] > 0).any():
         return ["No penalty acted in this run, so nothing was squeezed out of weights that were to be removed."]
     if not record.has_magnitudes:
-        return [f"Its history.csv has no columns {' and '.join(MAGNITUDES)}, so how the penalty moved the magnitudes is not known."]
+        return [
+            f"Its history.csv has no columns {' and '.join(MAGNITUDES)}, so how the penalty moved the magnitudes is not known."
+        ]
     rows = record.transformed
     if len(rows) < 2:
         return ["The penalty acted for less than two epochs' ends, too few to see how the magnitudes moved."]
@@ -87,7 +91,9 @@ def _removal(record: RunRecord) -> list[str]:
 
 def _change(first: float, last: float) -> str:
     factor = last / first
-    return f"from {first:.3g} to {last:.3g} ({f'{100 * factor:.2g} % of' if factor < 1 else f'{factor:.3g} times'} that)"
+    return (
+        f"from {first:.3g} to {last:.3g} ({f'{100 * factor:.2g} % of' if factor < 1 else f'{factor:.3g} times'} that)"
+    )
 
 
 def _share(fraction: float) -> str:
@@ -101,7 +107,10 @@ def _run_page(record: RunRecord, found: list[str], curves: bytes, masks: bytes |
         f"Weights of one run: {run}, {result['dataset']}, {result['model']}",
         [
             ("What happened", [bullets(found)]),
-            ("Over time", [picture(curves, f"Line plots over the steps of the run. {' '.join(found)}", _CURVES_CAPTION)]),
+            (
+                "Over time",
+                [picture(curves, f"Line plots over the steps of the run. {' '.join(found)}", _CURVES_CAPTION)],
+            ),
             ("Tensors", [_tensors(record)]),
             ("Masks", [picture(masks, _masks_in_words(record), _MASKS_CAPTION)] if masks else []),
         ],

@@ -51,7 +51,9 @@ def weights_over_time(record: RunRecord) -> bytes:
 
 def mask_pictures(record: RunRecord) -> bytes | None:
     """The masks of the first pruned tensors as a PNG: dark is kept, a column is an output unit; None where nothing is removed."""
-    pruned = [(name, mask) for name, mask in record.ticket.items() if mask.ndim and mask.size and not mask.all()][:_MOST_TENSORS]
+    pruned = [(name, mask) for name, mask in record.ticket.items() if mask.ndim and mask.size and not mask.all()][
+        :_MOST_TENSORS
+    ]
     if not pruned:
         return None
     corners = [mask.reshape(-1, mask.shape[-1])[:_MOST_ROWS, :_MOST_COLUMNS] for _, mask in pruned]
@@ -91,12 +93,27 @@ def _draw_accuracy(axes: Axes, record: RunRecord) -> None:
     rows, drawn = record.history, []
     for column, colour in (("val_accuracy", _REMOVED), ("test_accuracy", _KEPT)):
         if rows[column].notna().any():
-            axes.plot(rows["total_step"], 100 * rows[column], color=colour, linewidth=1, label=column.removesuffix("_accuracy"))
+            axes.plot(
+                rows["total_step"],
+                100 * rows[column],
+                color=colour,
+                linewidth=1,
+                label=column.removesuffix("_accuracy"),
+            )
             drawn.append(100 * rows[column].dropna())
     before, after = (record.result[f"accuracy_{when}_removal"] for when in ("before", "after"))
     if not math.isnan(record.removal_step) and not math.isnan(before) and not math.isnan(after):
         for value, label, face in ((before, "test, before removal", "white"), (after, "test, after it", _KEPT)):
-            axes.plot(record.removal_step, 100 * value, "o", color=_KEPT, markerfacecolor=face, label=label, zorder=4, clip_on=False)
+            axes.plot(
+                record.removal_step,
+                100 * value,
+                "o",
+                color=_KEPT,
+                markerfacecolor=face,
+                label=label,
+                zorder=4,
+                clip_on=False,
+            )
             drawn.append([100 * value])
     accuracy_axis(axes, np.concatenate(drawn) if drawn else np.array([0.0, 100.0]))
     axes.set_ylabel("accuracy, %")
@@ -110,7 +127,9 @@ def _draw_phases(axes: Axes, record: RunRecord, named: bool) -> None:
         if end < total:
             axes.axvline(end, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
         if named and end - begin > 0.08 * total:  # a shorter phase has no room for its name
-            axes.annotate(phase, ((begin + end) / 2, 1.02), xycoords=("data", "axes fraction"), ha="center", color="0.35")
+            axes.annotate(
+                phase, ((begin + end) / 2, 1.02), xycoords=("data", "axes fraction"), ha="center", color="0.35"
+            )
         begin = end
 
 

@@ -49,7 +49,8 @@ def accuracy_axis(axes: Axes, accuracies: np.ndarray) -> None:
     worst, best = errors.max() + more, errors.min() + more
     stretch = max((worst / best) ** _ROOM, 1.03)
     axes.set_yscale(
-        "function", functions=(lambda y: -np.log10(np.maximum(100 - y + more, _TINY)), lambda height: 100 + more - 10.0**-height)
+        "function",
+        functions=(lambda y: -np.log10(np.maximum(100 - y + more, _TINY)), lambda height: 100 + more - 10.0**-height),
     )
     axes.set_ylim(100 + more - worst * stretch, 100 + more - best / stretch)
     axes.yaxis.set_major_locator(FixedLocator(_accuracy_ticks(axes, wide=worst / best > _WIDE)))

@@ -17,16 +17,24 @@ def sentence(verdict: Verdict) -> str:
     """What the seeds say about one transformed ticket at one sparsity."""
     start, ticket = f"At {percent(verdict.sparsity)}", f"the transformed random ticket ({verdict.method})"
     if not verdict.comparisons:
-        return f"{start}, {ticket} has nothing to be compared with: the sweep has no {_either(CONTROLS + WINNING)} there."
+        return (
+            f"{start}, {ticket} has nothing to be compared with: the sweep has no {_either(CONTROLS + WINNING)} there."
+        )
     common = _common_seeds(verdict.comparisons)
     phrases = _list([_phrase(comparison, seeds_said=bool(common)) for comparison in verdict.comparisons])
-    ending = " One seed says nothing about chance: run several, and the report can say how many would do." if common == _ONE else ""
+    ending = (
+        " One seed says nothing about chance: run several, and the report can say how many would do."
+        if common == _ONE
+        else ""
+    )
     return f"{start}, {common}{ticket} is {phrases}.{ending}"
 
 
 def conclusions(verdicts: Sequence[Verdict]) -> list[str]:
     """A sentence per verdict, or the one that says why there is none."""
-    return [sentence(verdict) for verdict in verdicts] or [f"No verdict: the sweep has no complete run of {_either(TRANSFORMED)}."]
+    return [sentence(verdict) for verdict in verdicts] or [
+        f"No verdict: the sweep has no complete run of {_either(TRANSFORMED)}."
+    ]
 
 
 def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, missing: int) -> list[str]:
@@ -44,10 +52,14 @@ def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, m
             "observed size from none, or to show equivalence if there is no difference at all."
         )
     if len(comparisons) > 1:
-        found.append(f"Intervals are not corrected for multiplicity: each of the {len(comparisons)} comparisons has its own 5 % of error.")
+        found.append(
+            f"Intervals are not corrected for multiplicity: each of the {len(comparisons)} comparisons has its own 5 % of error."
+        )
     found.append(_test_set_note(verdicts, margin, test_images))
     if missing:
-        left_out = "1 planned run has no result and is" if missing == 1 else f"{missing} planned runs have no result and are"
+        left_out = (
+            "1 planned run has no result and is" if missing == 1 else f"{missing} planned runs have no result and are"
+        )
         found.append(f"{left_out} in no comparison.")
     return found
 
@@ -72,17 +84,23 @@ def _phrase(comparison: Comparison, seeds_said: bool) -> str:
     size, side = points(abs(found.mean)), "above" if found.mean > 0 else "below"
     measured = f"difference {points(found.mean)}, 90 % interval {_interval(comparison.interval_90)}"
     if outcome == "no test":
-        return (f"{size} points {side} {name}" if found.mean else f"level with {name}") + f"{aside} (no interval can be given)"
+        return (
+            f"{size} points {side} {name}" if found.mean else f"level with {name}"
+        ) + f"{aside} (no interval can be given)"
     if outcome in ("better", "worse"):
         return f"{size} {_interval(_oriented(comparison))} points {side} {name}{aside}"
     if outcome == "equivalent":
-        slightly = f"; slightly {side}, 95 % interval {_interval(comparison.interval_95)}" if comparison.better or comparison.worse else ""
+        slightly = (
+            f"; slightly {side}, 95 % interval {_interval(comparison.interval_95)}"
+            if comparison.better or comparison.worse
+            else ""
+        )
         return f"equivalent to {name} {within}{aside} ({measured}{slightly})"
     if comparison.role == "control":
-        return (
-            f"not told apart from {name}{aside} (difference {points(found.mean)} {_interval(comparison.interval_95)}; {_more(comparison)})"
-        )
-    return f"neither told apart from {name} nor shown equivalent to it {within}{aside} ({measured}; {_more(comparison)})"
+        return f"not told apart from {name}{aside} (difference {points(found.mean)} {_interval(comparison.interval_95)}; {_more(comparison)})"
+    return (
+        f"neither told apart from {name} nor shown equivalent to it {within}{aside} ({measured}; {_more(comparison)})"
+    )
 
 
 def _margin(margin: float) -> str:

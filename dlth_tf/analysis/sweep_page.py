@@ -9,11 +9,11 @@ import pandas as pd
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
-from dlth_tf.analysis.page import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.plan import MissingRun
+from dlth_tf.analysis.html import bullets, page, pairs, paragraph, picture, table
+from dlth_tf.analysis.planned_runs import MissingRun
 from dlth_tf.analysis.plots import medians
 from dlth_tf.analysis.results import setting
-from dlth_tf.analysis.setup import Setup
+from dlth_tf.analysis.settings import Setup
 from dlth_tf.analysis.tables import grid, percent
 
 _SPARSITY_CAPTION = (
@@ -54,7 +54,10 @@ def sweep_page(
             ("Runs without a result", [bullets(f"{run.run_dir}: {run.state}" for run in missing)] if missing else []),
             (
                 "Test accuracy, %",
-                [table("test accuracy by method and sparsity", shown.header, shown.rows), paragraph(shown.notes, soft=True)],
+                [
+                    table("test accuracy by method and sparsity", shown.header, shown.rows),
+                    paragraph(shown.notes, soft=True),
+                ],
             ),
             ("", [picture(pictures["accuracy_vs_sparsity.png"], _in_words(results), _SPARSITY_CAPTION)]),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
@@ -72,7 +75,8 @@ def _cost_table(results: pd.DataFrame) -> str:
 
 def _in_words(results: pd.DataFrame) -> str:
     lines = [
-        f"{method}: " + ", ".join(f"{row.accuracy:.1f} % at {percent(row.sparsity)} removed" for row in cells.itertuples())
+        f"{method}: "
+        + ", ".join(f"{row.accuracy:.1f} % at {percent(row.sparsity)} removed" for row in cells.itertuples())
         for method, cells in medians(results).groupby("method", sort=False)
     ]
     return f"Line plot of median test accuracy against sparsity. {'; '.join(lines)}."

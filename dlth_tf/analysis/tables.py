@@ -71,7 +71,9 @@ def among_best(cells: pd.DataFrame) -> pd.Series:
     freedom = cells["n"] + best["n"] - 2
     squares = (cells["n"] - 1) * cells["test_std"].fillna(0) ** 2 + (best["n"] - 1) * _or_zero(best["test_std"]) ** 2
     error = (squares / freedom.clip(lower=1) * (1 / cells["n"] + 1 / best["n"])) ** 0.5
-    return best["test_mean"] - cells["test_mean"] <= error + 1e-12  # equal means differ by rounding, summed in another order
+    return (
+        best["test_mean"] - cells["test_mean"] <= error + 1e-12
+    )  # equal means differ by rounding, summed in another order
 
 
 def markdown_table(results: pd.DataFrame) -> str:
@@ -91,12 +93,16 @@ def console_table(results: pd.DataFrame) -> Table:
     """The content of `markdown_table` for the console."""
     shown = grid(results)
     table = Table(title=Text(shown.title), caption=Text(shown.notes), caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(shown.header[0], overflow="fold")  # a narrow console breaks what does not fit, and cuts nothing off
+    table.add_column(
+        shown.header[0], overflow="fold"
+    )  # a narrow console breaks what does not fit, and cuts nothing off
     for name in shown.header[1:]:
         table.add_column(Text(name, justify="right"), justify="right", overflow="fold")
     for method, cells in shown.rows:
         # A count of seeds goes on a line of its own, so that a usual table fits into 80 columns.
-        table.add_row(Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells))
+        table.add_row(
+            Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells)
+        )
     return table
 
 
@@ -118,7 +124,10 @@ def grid(results: pd.DataFrame) -> Grid:
     texts = {(cell.method, cell.sparsity): (_cell_text(cell, most), cell.best) for cell in cells.itertuples()}
     return Grid(
         header=("method", *("dense" if sparsity == 0 else percent(sparsity) for sparsity in sparsities)),
-        rows=tuple((method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities)) for method in methods),
+        rows=tuple(
+            (method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities))
+            for method in methods
+        ),
         title="Test accuracy in percent: {}, {}, {}".format(*setting(results)),
         notes=_notes(cells),
     )
@@ -130,12 +139,18 @@ def _cell_text(cell: Any, most: int) -> str:
 
 
 def _notes(cells: pd.DataFrame) -> str:
-    notes = ["Accuracy is that of the last epoch on the test set, never of the best epoch; columns are the share of weights removed."]
+    notes = [
+        "Accuracy is that of the last epoch on the test set, never of the best epoch; columns are the share of weights removed."
+    ]
     spread = cells["n"].max() > 1
     if spread:
         notes.append("± is the sample standard deviation over seeds.")
     if cells["best"].any():
-        tie = "whose mean lies within the pooled standard error of the difference from it" if spread else "with the same mean"
+        tie = (
+            "whose mean lies within the pooled standard error of the difference from it"
+            if spread
+            else "with the same mean"
+        )
         notes.append(f"Bold: the best of the column, and every method {tie}.")
     return " ".join(notes)
 

@@ -63,7 +63,11 @@ def judge(results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: in
     found = []
     for (method, sparsity), runs in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
         there = results[results["sparsity"] == sparsity]
-        others = {name: _by_seed(there[there["method"] == name]) for name in (*CONTROLS, *WINNING) if name in set(there["method"])}
+        others = {
+            name: _by_seed(there[there["method"] == name])
+            for name in (*CONTROLS, *WINNING)
+            if name in set(there["method"])
+        }
         comparisons = tuple(compare(_by_seed(runs), others[name], name, margin, step) for name in _opponents(others))
         found.append(Verdict(method, sparsity, runs["test_accuracy_last"].mean(), comparisons))
     return tuple(found)
@@ -110,7 +114,9 @@ def _opponents(others: Mapping[str, Any]) -> list[str]:
 
 
 def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
-    return {int(seed): POINTS * accuracy for seed, accuracy in zip(runs["seed"], runs["test_accuracy_last"], strict=True)}
+    return {
+        int(seed): POINTS * accuracy for seed, accuracy in zip(runs["seed"], runs["test_accuracy_last"], strict=True)
+    }
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import logging
 import numpy as np
 
 from dlth_tf import masking
-from dlth_tf.callbacks.changing_mask import ChangingMask, positive
+from dlth_tf.callbacks.mask_updating import ChangingMask, positive
 from dlth_tf.core import drop_fraction
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.changing import Change, DropAndGrow
-from dlth_tf.masking.grouped import Grouped
+from dlth_tf.masking.changing import DropAndGrow, MaskUpdate
+from dlth_tf.masking.graph_groups import GraphGroups
 from dlth_tf.randomness import stateless_seed
 
 GROWTH = ("gradient", "random")
@@ -62,13 +62,15 @@ class DynamicSparsity(ChangingMask):
         self.grow, self.seed, self.fraction, self.every = grow, seed, fraction, positive("every", every)
         self.stop, self.granularity = stop if stop is None else positive("stop", stop), granularity
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[MaskUpdate]:
         """See ChangingMask."""
         stop = self.stop or int(STOP * self._known_length())
         entries = [entry for entry in masking.prunable_weights(self.model).values() if not entry.kept().all()]
         if not entries:
             raise BadInput(
-                "model", self.model.name, "has nothing removed that could be exchanged: put RandomMask(remove=True) before DynamicSparsity"
+                "model",
+                self.model.name,
+                "has nothing removed that could be exchanged: put RandomMask(remove=True) before DynamicSparsity",
             )
         if self.every >= stop:
             logging.getLogger("dlth_tf").warning(
@@ -84,7 +86,7 @@ class DynamicSparsity(ChangingMask):
         return total
 
     def _change(self, entry: masking.PrunableWeight, fractions: list[float]) -> DropAndGrow:
-        groups = Grouped(entry, self.granularity)
+        groups = GraphGroups(entry, self.granularity)
         active = groups.kept(entry)
         dropped = np.array([int(fraction * active) for fraction in fractions], np.int32)
         seed = stateless_seed(self.seed, "growth", entry.name) if self.grow == "random" else None

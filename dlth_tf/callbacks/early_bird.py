@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking, scores
-from dlth_tf.callbacks.changing_mask import positive
+from dlth_tf.callbacks.mask_updating import positive
 from dlth_tf.core import Ticket, has_settled
-from dlth_tf.core.early_bird import WINDOW
+from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.changing import SignPenalty
 
 SCALE_PENALTY = 1e-4  # of the published code: L1 on batch norm's gamma while the ticket is searched
 
 
-class EarlyBird(tf.keras.callbacks.Callback):
+class EarlyBird(tf_keras.callbacks.Callback):
     """Draws an early-bird ticket inside one `fit` (You et al., Drawing Early-Bird Tickets, ICLR 2020, arXiv:1909.11957).
 
     At the start of every epoch the masks that would be drawn are compared with those of the epochs before. Once the newest
@@ -60,7 +60,7 @@ class EarlyBird(tf.keras.callbacks.Callback):
         allocation: str = "uniform",
         granularity: str = "weight",
         dense_layers: str | Sequence[str] = "auto",
-        remove: Callable[[tf.keras.Model], None] = masking.remove,
+        remove: Callable[[tf_keras.Model], None] = masking.remove,
     ) -> None:
         super().__init__()
         if type(window) is not int or window < 2:
@@ -71,7 +71,11 @@ class EarlyBird(tf.keras.callbacks.Callback):
             raise BadInput("scale_penalty", scale_penalty, "must be a finite number, at least 0")
         self.sparsity, self.window, self.threshold, self.scale_penalty = sparsity, window, threshold, scale_penalty
         self.last_epoch = last_epoch if last_epoch is None else positive("last_epoch", last_epoch)
-        self.options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
+        self.options: dict[str, Any] = {
+            "allocation": allocation,
+            "granularity": granularity,
+            "dense_layers": dense_layers,
+        }
         self.remove = remove
         self.ticket: Ticket | None = None
         self.drawn_at: int | None = None  # number of the first epoch that trained the ticket
@@ -81,10 +85,12 @@ class EarlyBird(tf.keras.callbacks.Callback):
         """Finds the batch norms whose gammas count, and installs their penalty."""
         entries = masking.prunable_of_ticket(self.model, self.options["dense_layers"], self.options["granularity"])
         by_filter = self.options["granularity"] == "filter"
-        self._gammas = {name: masking.scale_after(entry) for name, entry in entries.items()} if by_filter else {}
+        self._gammas = {name: masking.batch_norm_gamma(entry) for name, entry in entries.items()} if by_filter else {}
         without = [name for name in entries if by_filter and self._gammas[name] is None]
         if without:
-            logging.getLogger("dlth_tf").info("early_bird: no batch norm follows %s, so weight magnitude counts there", ", ".join(without))
+            logging.getLogger("dlth_tf").info(
+                "early_bird: no batch norm follows %s, so weight magnitude counts there", ", ".join(without)
+            )
         self.ticket = self.drawn_at = None
         self._compared: int | None = None
         self._masks.clear()
@@ -96,7 +102,9 @@ class EarlyBird(tf.keras.callbacks.Callback):
 
     def _install(self) -> None:
         """The hook with the gammas' penalty while the ticket is searched, and with the mask from then on."""
-        gammas = {id(gamma): gamma for gamma in self._gammas.values() if gamma is not None} if self.ticket is None else {}
+        gammas = (
+            {id(gamma): gamma for gamma in self._gammas.values() if gamma is not None} if self.ticket is None else {}
+        )
         changes = [SignPenalty(gamma, self.scale_penalty) for gamma in gammas.values() if self.scale_penalty]
         masking.install(self.model, changes=changes)
 
@@ -126,7 +134,11 @@ class EarlyBird(tf.keras.callbacks.Callback):
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The masks that are compared, and when the ticket was drawn (which is in the model then)."""
-        arrays = {f"{place}/{name}": np.packbits(mask) for place, masks in enumerate(self._masks) for name, mask in masks.items()}
+        arrays = {
+            f"{place}/{name}": np.packbits(mask)
+            for place, masks in enumerate(self._masks)
+            for name, mask in masks.items()
+        }
         return {"drawn_at": self.drawn_at, "masks": len(self._masks), "compared": self._compared}, arrays
 
     def restore_state(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -135,7 +147,9 @@ class EarlyBird(tf.keras.callbacks.Callback):
         shapes = {name: mask.shape for name, mask in self._draw().items()}
         self._masks.clear()
         for place in range(meta["masks"]):
-            bits = {name: np.unpackbits(arrays[f"{place}/{name}"], count=math.prod(shape)) for name, shape in shapes.items()}
+            bits = {
+                name: np.unpackbits(arrays[f"{place}/{name}"], count=math.prod(shape)) for name, shape in shapes.items()
+            }
             self._masks.append({name: bits[name].astype(bool).reshape(shape) for name, shape in shapes.items()})
         if meta["drawn_at"] is not None:
             self.ticket, self.drawn_at = masking.chosen_ticket(self.model), meta["drawn_at"]

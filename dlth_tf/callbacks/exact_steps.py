@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.errors import BadInput
 
 
-class ExactSteps(tf.keras.callbacks.Callback):
+class ExactSteps(tf_keras.callbacks.Callback):
     """Ends `fit` once the optimizer has made `steps` steps; the last execution is shortened to make the count exact.
 
     Args:
@@ -34,7 +34,11 @@ class ExactSteps(tf.keras.callbacks.Callback):
     def steps_per_execution(self) -> int:
         """The model's, as compiled."""
         if self.model.autotune_steps_per_execution:
-            raise BadInput("steps_per_execution", "auto", "must be a number here, since Keras would change it while the steps are counted")
+            raise BadInput(
+                "steps_per_execution",
+                "auto",
+                "must be a number here, since Keras would change it while the steps are counted",
+            )
         counter = self.model._steps_per_execution
         return 1 if counter is None else int(counter.numpy())
 
@@ -43,7 +47,11 @@ class ExactSteps(tf.keras.callbacks.Callback):
         self._execution, self._done = self.steps_per_execution(), self.iterations()
         self._last_batch = -1
         if self._done >= self.steps:
-            raise BadInput("optimizer", f"{self._done} steps old", f"has made all {self.steps} steps already: there is nothing to fit")
+            raise BadInput(
+                "optimizer",
+                f"{self._done} steps old",
+                f"has made all {self.steps} steps already: there is nothing to fit",
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Batch numbers start anew."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
 
 from dlth_tf import masking
-from dlth_tf.callbacks.changing_mask import ChangingMask, positive
-from dlth_tf.core import exact, kept_groups
+from dlth_tf.callbacks.mask_updating import ChangingMask, positive
+from dlth_tf.core import kept_groups, parse_sparsity
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.changing import Change, GradualMask
-from dlth_tf.masking.grouped import Grouped
+from dlth_tf.masking.changing import GradualMask, MaskUpdate
+from dlth_tf.masking.graph_groups import GraphGroups
+from dlth_tf.masking.keras2.tfmot import PolynomialDecay
 
 
 class GradualMagnitude(ChangingMask):
@@ -47,7 +47,7 @@ class GradualMagnitude(ChangingMask):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        self.sparsity, self.every = float(exact(sparsity)), positive("every", every)
+        self.sparsity, self.every = float(parse_sparsity(sparsity)), positive("every", every)
         self.begin = begin if begin is None else positive("begin", begin)
         self.end = end if end is None else positive("end", end)
         self.allocation, self.granularity, self.dense_layers = allocation, granularity, dense_layers
@@ -57,14 +57,16 @@ class GradualMagnitude(ChangingMask):
         if self.begin is not None and self.end is not None:
             begin, end = self.begin, self.end
         elif (total := self.total_steps()) is None:
-            raise BadInput("end", self.end, "must be given in steps, and begin too, since the length of the data is not known")
+            raise BadInput(
+                "end", self.end, "must be given in steps, and begin too, since the length of the data is not known"
+            )
         else:
             begin, end = self.begin or max(1, total // 4), self.end or max(1, total // 2)
         if end < begin:
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[MaskUpdate]:
         """See ChangingMask."""
         begin, end = self.steps()
         events = [*range(begin, end, self.every)]
@@ -73,9 +75,18 @@ class GradualMagnitude(ChangingMask):
         entries = masking.prunable_of_ticket(self.model, self.dense_layers, self.granularity)
         shapes = {name: entry.shape for name, entry in entries.items()}
         layouts = {name: entry.layout for name, entry in entries.items()}
-        kept = [kept_groups(shapes, self.sparsity, self.allocation, self.granularity, share=share, layouts=layouts) for share in shares]
+        kept = [
+            kept_groups(shapes, self.sparsity, self.allocation, self.granularity, share=share, layouts=layouts)
+            for share in shares
+        ]
         return [
-            GradualMask(entry, Grouped(entry, self.granularity), begin, self.every, np.array([counts[name] for counts in kept]))
+            GradualMask(
+                entry,
+                GraphGroups(entry, self.granularity),
+                begin,
+                self.every,
+                np.array([counts[name] for counts in kept]),
+            )
             for name, entry in entries.items()
         ]
 
@@ -85,7 +96,9 @@ class GradualMagnitude(ChangingMask):
             return
         total += int(masking.inner_optimizer(self.model).iterations.numpy())  # if it goes on with an interrupted fit
         if last > total:
-            raise BadInput("end", end, f"is too late: the last pruning is at step {last}, and this fit ends after {total}")
+            raise BadInput(
+                "end", end, f"is too late: the last pruning is at step {last}, and this fit ends after {total}"
+            )
 
     def share(self, step: int, begin: int, end: int) -> float:
         """The part of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""

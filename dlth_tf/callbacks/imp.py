@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlth_tf import masking
-from dlth_tf.callbacks.changing_mask import CountedSteps, positive
+from dlth_tf.callbacks.mask_updating import CountedSteps, positive
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
@@ -54,7 +54,11 @@ class IMP(CountedSteps):
             raise BadInput("rewind_step", rewind_step, "must be a whole number of steps, at least 0")
         self.sparsity, self.rewind_step = sparsity, rewind_step
         self.rounds, self.epochs_per_round = positive("rounds", rounds), positive("epochs_per_round", epochs_per_round)
-        self.options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
+        self.options: dict[str, Any] = {
+            "allocation": allocation,
+            "granularity": granularity,
+            "dense_layers": dense_layers,
+        }
         self.tickets: list[Ticket] = []
         self._snapshot: SnapshotAt | None = None
 
@@ -74,7 +78,11 @@ class IMP(CountedSteps):
                 f"are too few: {self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more",
             )
         if per_epoch is not None and self.rewind_step >= per_epoch * self.epochs_per_round:
-            raise BadInput("rewind_step", self.rewind_step, f"must be below {per_epoch * self.epochs_per_round}, the steps of a round")
+            raise BadInput(
+                "rewind_step",
+                self.rewind_step,
+                f"must be below {per_epoch * self.epochs_per_round}, the steps of a round",
+            )
         if int(masking.inner_optimizer(self.model).iterations.numpy()):
             raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
         self.tickets = []
@@ -88,7 +96,9 @@ class IMP(CountedSteps):
 
     def _draw(self, cycle: int) -> Ticket:
         within = masking.chosen_ticket(self.model)
-        return masking.magnitude_ticket(self.model, self.sparsity, cycle=(cycle, self.rounds), within=within, **self.options)
+        return masking.magnitude_ticket(
+            self.model, self.sparsity, cycle=(cycle, self.rounds), within=within, **self.options
+        )
 
     def _take(self) -> None:
         self._rewound_to = {name: variable.numpy() for name, variable in masking.named_weights(self.model).items()}

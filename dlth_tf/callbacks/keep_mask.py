@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.errors import BadInput
 
 
-class KeepMask(tf.keras.callbacks.Callback):
+class KeepMask(tf_keras.callbacks.Callback):
     """Keeps what was removed removed: w <- w * mask inside every optimizer step (finetuning).
 
     Gradients and optimizer state are not masked, as in the official code.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.core import Ticket
@@ -14,7 +14,7 @@ from dlth_tf.errors import BadInput
 PICKS = ("random", "magnitude_min", "magnitude_max")
 
 
-class RandomMask(tf.keras.callbacks.Callback):
+class RandomMask(tf_keras.callbacks.Callback):
     """Chooses a ticket of the wrapped model at the start of `fit`.
 
     With `remove=True` the weights are removed at once and kept at zero for this `fit`: training a random ticket
@@ -52,10 +52,14 @@ class RandomMask(tf.keras.callbacks.Callback):
         if pick not in PICKS:
             raise BadInput("pick", pick, f"must be one of {', '.join(PICKS)}")
         self.sparsity, self.seed, self.remove, self.pick = sparsity, seed, remove, pick
-        self.options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
+        self.options: dict[str, Any] = {
+            "allocation": allocation,
+            "granularity": granularity,
+            "dense_layers": dense_layers,
+        }
         self.ticket: Ticket | None = None
 
-    def draw(self, model: tf.keras.Model, **cycle: Any) -> Ticket:
+    def draw(self, model: tf_keras.Model, **cycle: Any) -> Ticket:
         """The ticket for this model, without writing it anywhere; `cycle` and `within` as in `dlth_tf.random_ticket`."""
         if self.pick == "random":
             return masking.random_ticket(model, self.sparsity, self.seed, **self.options, **cycle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
@@ -53,8 +53,14 @@ class RSTPenalty(ExactSteps):
         shorten_last_execution: bool = False,
         resume: bool = False,
     ) -> None:
-        self._arguments: dict[str, Any] = {"schedule": schedule, "step": step, "every": every, "limit": limit, "hold_steps": hold_steps}
-        self.staircase = staircase(**self._arguments, dtype=tf.keras.backend.floatx())
+        self._arguments: dict[str, Any] = {
+            "schedule": schedule,
+            "step": step,
+            "every": every,
+            "limit": limit,
+            "hold_steps": hold_steps,
+        }
+        self.staircase = staircase(**self._arguments, dtype=tf_keras.backend.floatx())
         super().__init__(self.staircase.steps)
         self.block_loss_grad, self.remove_at_end = block_loss_grad, remove_at_end
         self.shorten_last_execution, self.resume = shorten_last_execution, resume
@@ -69,14 +75,18 @@ class RSTPenalty(ExactSteps):
         pruned = [entry for entry in entries if not entry.chosen().all()]
         if not pruned:
             raise BadInput(
-                "model", self.model.name, "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first"
+                "model",
+                self.model.name,
+                "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first",
             )
         self.staircase = staircase(**self._arguments, dtype=pruned[0].weight.dtype.base_dtype.name)
         self.steps = self.staircase.steps
         done = int(masking.inner_optimizer(self.model).iterations.numpy())
         if done and not self.resume:
             raise BadInput(
-                "optimizer", f"{done} steps old", "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on"
+                "optimizer",
+                f"{done} steps old",
+                "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on",
             )
         super().on_train_begin(logs)
         self._check_length(done)
@@ -90,7 +100,11 @@ class RSTPenalty(ExactSteps):
         left = self.steps - done
         if epochs * per_epoch < left:
             needed = math.ceil(left / per_epoch)
-            raise BadInput("epochs", epochs, f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps")
+            raise BadInput(
+                "epochs",
+                epochs,
+                f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps",
+            )
         last, execution = left % per_epoch, self.steps_per_execution()
         if last % execution and not self.shorten_last_execution:
             raise BadInput(
@@ -118,6 +132,8 @@ class RSTPenalty(ExactSteps):
         super().on_train_end(logs)
         masking.uninstall(self.model)
         if self.iterations() < self.steps:
-            raise RuntimeError(f"the transformation was ended after {self.iterations()} of {self.steps} steps: nothing was removed")
+            raise RuntimeError(
+                f"the transformation was ended after {self.iterations()} of {self.steps} steps: nothing was removed"
+            )
         if self.remove_at_end:
             masking.remove(self.model)

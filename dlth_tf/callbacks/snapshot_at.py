@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 
 
-class SnapshotAt(tf.keras.callbacks.Callback):
+class SnapshotAt(tf_keras.callbacks.Callback):
     """Calls `take` once, when the optimizer has made `step` steps (what rewinding goes back to).
 
     Executions of several steps are shortened so that one ends exactly there.

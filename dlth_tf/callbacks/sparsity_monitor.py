@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 
 
-class SparsityMonitor(tf.keras.callbacks.Callback):
+class SparsityMonitor(tf_keras.callbacks.Callback):
     """Writes, at every epoch's end, sparsity and mean |w| per prunable tensor, and the penalty.
 
     Scalars, by optimizer step: `sparsity/<tensor>` and `sparsity/all` (fraction that is really removed), `penalty`

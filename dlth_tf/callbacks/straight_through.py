@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlth_tf import masking
-from dlth_tf.callbacks.changing_mask import ChangingMask
+from dlth_tf.callbacks.mask_updating import ChangingMask
 from dlth_tf.core import kept_groups
-from dlth_tf.masking.changing import Change, TopK
-from dlth_tf.masking.grouped import Grouped
+from dlth_tf.masking.changing import MaskUpdate, TopK
+from dlth_tf.masking.graph_groups import GraphGroups
 
 
 class StraightThrough(ChangingMask):
@@ -37,12 +37,17 @@ class StraightThrough(ChangingMask):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        self.sparsity, self.allocation, self.granularity, self.dense_layers = sparsity, allocation, granularity, dense_layers
+        self.sparsity, self.allocation, self.granularity, self.dense_layers = (
+            sparsity,
+            allocation,
+            granularity,
+            dense_layers,
+        )
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[MaskUpdate]:
         """See ChangingMask."""
         entries = masking.prunable_of_ticket(self.model, self.dense_layers, self.granularity)
         shapes = {name: entry.shape for name, entry in entries.items()}
         layouts = {name: entry.layout for name, entry in entries.items()}
         kept = kept_groups(shapes, self.sparsity, self.allocation, self.granularity, layouts=layouts)
-        return [TopK(entry, Grouped(entry, self.granularity), kept[name]) for name, entry in entries.items()]
+        return [TopK(entry, GraphGroups(entry, self.granularity), kept[name]) for name, entry in entries.items()]

@@ -6,14 +6,24 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from dlth_tf.core.counting import Sparsity, exact, removed_count
 from dlth_tf.core.erk import erk
-from dlth_tf.core.globally import globally
+from dlth_tf.core.exact_counts import Sparsity, parse_sparsity, removed_count
+from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.core.groups import Tensors, as_groups
 from dlth_tf.core.patterns import EXAMPLE, PatternMap
 from dlth_tf.errors import BadInput
 
-__all__ = ["ALLOCATIONS", "Allocation", "PatternMap", "erk", "exact", "globally", "parse_allocation", "removed_count", "uniform"]
+__all__ = [
+    "ALLOCATIONS",
+    "Allocation",
+    "PatternMap",
+    "erk",
+    "global_threshold",
+    "parse_allocation",
+    "parse_sparsity",
+    "removed_count",
+    "uniform",
+]
 
 
 def uniform(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
@@ -31,7 +41,7 @@ def uniform(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarra
 
 
 Allocation = Callable[[Tensors, Sparsity, Mapping[str, np.ndarray] | None], dict[str, int]]
-ALLOCATIONS: dict[str, Allocation] = {"uniform": uniform, "erk": erk, "global": globally}
+ALLOCATIONS: dict[str, Allocation] = {"uniform": uniform, "erk": erk, "global": global_threshold}
 
 
 def parse_allocation(given: str | Mapping[str, Sparsity] | Allocation) -> Allocation:

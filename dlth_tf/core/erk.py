@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dlth_tf.core.counting import Sparsity
+from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.groups import Groups, Tensors, as_groups, weight_budget
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from dlth_tf.core.highest import keep_highest
-from dlth_tf.core.n_of_m import NOfM
+from dlth_tf.core.n_m import NByM
 from dlth_tf.core.tiles import Tiles, Weights
+from dlth_tf.core.top_k import top_k_mask
 from dlth_tf.errors import BadInput
 
-__all__ = ["GRANULARITIES", "Granularity", "keep_highest", "parse_granularity"]
+__all__ = ["GRANULARITIES", "Granularity", "parse_granularity", "top_k_mask"]
 
-Granularity = Weights | Tiles | NOfM
+Granularity = Weights | Tiles | NByM
 GRANULARITIES: dict[str, Granularity] = {
     "weight": Weights(),
     "filter": Tiles("filter", all_positions=True, inputs=None, outputs=1),
@@ -41,5 +41,9 @@ def parse_granularity(given: str | Granularity) -> Granularity:
     if block := re.fullmatch(r"block:([1-9]\d{0,5})x([1-9]\d{0,5})", str(given)):
         return Tiles(str(given), all_positions=False, inputs=int(block[1]), outputs=int(block[2]))
     if (run := re.fullmatch(r"([1-9]\d{0,2}):([1-9]\d{0,2})", str(given))) and int(run[1]) < int(run[2]):
-        return NOfM(int(run[1]), int(run[2]))
-    raise BadInput("granularity", given, f"must be one of {', '.join(GRANULARITIES)}, a block such as block:4x1, or n:m such as 2:4")
+        return NByM(int(run[1]), int(run[2]))
+    raise BadInput(
+        "granularity",
+        given,
+        f"must be one of {', '.join(GRANULARITIES)}, a block such as block:4x1, or n:m such as 2:4",
+    )

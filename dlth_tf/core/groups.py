@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dlth_tf.core.counting import Sparsity, exact, removed_count
+from dlth_tf.core.exact_counts import Sparsity, parse_sparsity, removed_count
 from dlth_tf.errors import BadInput
 
 Shape = tuple[int, ...]
@@ -56,7 +56,7 @@ def weight_budget(groups: Mapping[str, Groups], sparsity: Sparsity) -> int:
     Raises:
       BadInput: fewer than one group of every tensor, or more than an earlier cycle has left.
     """
-    shown = f"{float(exact(sparsity)):.6g}"  # of a cycle's ratio there would be 40 digits
+    shown = f"{float(parse_sparsity(sparsity)):.6g}"  # of a cycle's ratio there would be 40 digits
     total = sum(entry.count * entry.weights for entry in groups.values())
     budget = total - removed_count(total, sparsity)
     least = sum(entry.weights for entry in groups.values() if entry.count)
@@ -64,9 +64,13 @@ def weight_budget(groups: Mapping[str, Groups], sparsity: Sparsity) -> int:
         most = f"{(total - least) / total:.4g}"
         names = ", ".join([*groups][:3]) + (", ..." if len(groups) > 3 else "")
         raise BadInput(
-            "sparsity", shown, f"leaves {budget} of {total} weights, fewer than one group of each of {names} ({least}): at most {most}"
+            "sparsity",
+            shown,
+            f"leaves {budget} of {total} weights, fewer than one group of each of {names} ({least}): at most {most}",
         )
     room = sum(entry.room for entry in groups.values())
     if budget - room >= max((entry.weights for entry in groups.values()), default=1):
-        raise BadInput("sparsity", shown, f"leaves {budget} of {total} weights, but only {room} of them are not removed yet")
+        raise BadInput(
+            "sparsity", shown, f"leaves {budget} of {total} weights, but only {room} of them are not removed yet"
+        )
     return min(budget, room)

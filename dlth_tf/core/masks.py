@@ -10,12 +10,12 @@ from fractions import Fraction
 import numpy as np
 
 from dlth_tf.core.allocation import Allocation, PatternMap
-from dlth_tf.core.choice import check_choice
-from dlth_tf.core.counting import Sparsity
+from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.granularity import Granularity
 from dlth_tf.core.groups import Groups, Shape
+from dlth_tf.core.iterative_sparsity import cumulative_sparsity
 from dlth_tf.core.layout import LAYOUTS, layout_of
-from dlth_tf.core.ratios import cumulative
+from dlth_tf.core.pruning_spec import check_choice
 from dlth_tf.errors import BadInput
 
 Masks = dict[str, np.ndarray]
@@ -140,7 +140,13 @@ def _plan(
         if layout not in LAYOUTS:
             raise BadInput("layouts", f"{name}: {layout}", f"must be one of {', '.join(LAYOUTS)}")
     groups = {name: grain.divide(shape, name, told[name]) for name, shape in shapes.items()}
-    return _Plan(groups, told, cumulative(final, *cycle), rule.after(*cycle) if isinstance(rule, PatternMap) else rule, grain)
+    return _Plan(
+        groups,
+        told,
+        cumulative_sparsity(final, *cycle),
+        rule.after(*cycle) if isinstance(rule, PatternMap) else rule,
+        grain,
+    )
 
 
 def _masks(plan: _Plan, scores: Mapping[str, np.ndarray], within: Mapping[str, np.ndarray] | None) -> Masks:
@@ -149,7 +155,9 @@ def _masks(plan: _Plan, scores: Mapping[str, np.ndarray], within: Mapping[str, n
         if name not in groups:
             continue
         if np.shape(mask) != groups[name].shape:
-            raise BadInput("within", name, f"its mask has shape {list(np.shape(mask))}, the tensor {list(groups[name].shape)}")
+            raise BadInput(
+                "within", name, f"its mask has shape {list(np.shape(mask))}, the tensor {list(groups[name].shape)}"
+            )
         free[name], count = plan.granularity.free(np.asarray(mask, bool), name, plan.layouts[name])
         groups[name] = dataclasses.replace(groups[name], free=count)
     candidates = _Lazy(groups, lambda name: scores[name][free[name]] if name in free else scores[name])
@@ -157,7 +165,11 @@ def _masks(plan: _Plan, scores: Mapping[str, np.ndarray], within: Mapping[str, n
     masks = {}
     for name, entry in groups.items():
         if kept[name] > entry.free:
-            raise BadInput("within", name, f"leaves {entry.free} groups, but {kept[name]} should stay, and what was removed stays removed")
+            raise BadInput(
+                "within",
+                name,
+                f"leaves {entry.free} groups, but {kept[name]} should stay, and what was removed stays removed",
+            )
         chosen = plan.granularity.keep(_checked(name, scores[name]), kept[name], free.get(name))
         masks[name] = plan.granularity.expand(chosen, entry.shape, plan.layouts[name])
     return masks

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dlth_tf.core.counting import Sparsity, exact, removed_count
+from dlth_tf.core.exact_counts import Sparsity, parse_sparsity, removed_count
 from dlth_tf.core.groups import Tensors, as_groups
-from dlth_tf.core.ratios import cumulative
+from dlth_tf.core.iterative_sparsity import cumulative_sparsity
 from dlth_tf.errors import BadInput
 
 EXAMPLE = '{"stage1*": 0.5, "*": 0.98}'
@@ -47,7 +47,9 @@ class PatternMap:
         try:
             pairs = list(given.items()) if isinstance(given, Mapping) else _json_pairs(given)
         except (ValueError, TypeError, AttributeError, RecursionError):
-            raise BadInput("allocation", given, f"is no JSON object of patterns and sparsities such as {EXAMPLE}") from None
+            raise BadInput(
+                "allocation", given, f"is no JSON object of patterns and sparsities such as {EXAMPLE}"
+            ) from None
         names = [pattern for pattern, _ in pairs]
         if not names or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
             raise BadInput("allocation", given, f"needs at least one pattern, and each only once, such as {EXAMPLE}")
@@ -57,7 +59,9 @@ class PatternMap:
         """JSON that parses to the same map."""
         return json.dumps({pattern: float(sparsity) for pattern, sparsity in self.sparsities})
 
-    def __call__(self, tensors: Tensors, sparsity: Sparsity = 0, scores: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
+    def __call__(
+        self, tensors: Tensors, sparsity: Sparsity = 0, scores: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, int]:
         """The number of groups that each tensor keeps; sparsity and scores are not looked at.
 
         Raises:
@@ -66,16 +70,25 @@ class PatternMap:
         for pattern, value in self.sparsities:
             if value and not any(_matches(name, pattern) for name in tensors):
                 raise BadInput("allocation", pattern, f"matches no pruned tensor; there are {', '.join(tensors)}")
-        return {name: entry.count - removed_count(entry.count, self.sparsity_of(name)) for name, entry in as_groups(tensors).items()}
+        return {
+            name: entry.count - removed_count(entry.count, self.sparsity_of(name))
+            for name, entry in as_groups(tensors).items()
+        }
 
     def sparsity_of(self, name: str) -> Fraction:
         """What the map says of the tensor of this name; 0 where nothing matches."""
-        matching = [(_specificity(pattern), place) for place, (pattern, _) in enumerate(self.sparsities) if _matches(name, pattern)]
+        matching = [
+            (_specificity(pattern), place)
+            for place, (pattern, _) in enumerate(self.sparsities)
+            if _matches(name, pattern)
+        ]
         return self.sparsities[max(matching)[1]][1] if matching else Fraction(0)
 
     def after(self, cycle: int, cycles: int) -> PatternMap:
         """The same map with the cumulative sparsities after cycle c of n."""
-        return dataclasses.replace(self, sparsities=tuple((name, cumulative(value, cycle, cycles)) for name, value in self.sparsities))
+        return dataclasses.replace(
+            self, sparsities=tuple((name, cumulative_sparsity(value, cycle, cycles)) for name, value in self.sparsities)
+        )
 
     def scaled(self, share: Fraction) -> PatternMap:
         """The same map with every sparsity times `share`."""
@@ -92,7 +105,7 @@ def _json_pairs(text: str) -> list[tuple[str, Any]]:
 
 def _sparsity(pattern: str, value: Any) -> Fraction:
     try:
-        return exact(value)
+        return parse_sparsity(value)
     except BadInput as refused:
         raise BadInput("allocation", f"{pattern}: {value}", refused.allowed) from None
 

@@ -41,7 +41,13 @@ class Staircase:
 
 
 def staircase(
-    schedule: str = "x", *, step: float = 1e-4, every: int = 5, limit: float = 1.0, hold_steps: int = 40_000, dtype: str = "float32"
+    schedule: str = "x",
+    *,
+    step: float = 1e-4,
+    every: int = 5,
+    limit: float = 1.0,
+    hold_steps: int = 40_000,
+    dtype: str = "float32",
 ) -> Staircase:
     """The published schedule: a counter grows by `step` every `every` steps until its power is above `limit`.
 
@@ -76,7 +82,9 @@ def staircase(
     power = SCHEDULES[schedule]
     stairs = limit ** (1 / power) / step
     if stairs > MOST_STAIRS:
-        raise BadInput("penalty_step", step, f"is too small: reaching the limit {limit} would take {stairs:.2g} growths")
+        raise BadInput(
+            "penalty_step", step, f"is too small: reaching the limit {limit} would take {stairs:.2g} growths"
+        )
     with np.errstate(over="ignore"):
         # Rounding shortens a growth by a third at most (1.5 ulp to 1 ulp), unless it swallows the growth for good.
         values = np.add.accumulate(np.full(int(stairs * 1.5) + 16, step, dtype)) ** power

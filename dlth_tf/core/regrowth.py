@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dlth_tf.core.highest import keep_highest
+from dlth_tf.core.top_k import top_k_mask
 from dlth_tf.errors import BadInput
 
 
@@ -26,7 +26,7 @@ def drop_and_grow(weights: np.ndarray, mask: np.ndarray, grow_scores: np.ndarray
     """Exchanges `count` kept places of one tensor for others; how many are kept does not change.
 
     First the `count` smallest |w| of the kept are dropped, then the `count` highest grow scores of everything that is not
-    kept grow; that includes the just dropped, which then return with the value they have. Equal ones go as in `keep_highest`.
+    kept grow; that includes the just dropped, which then return with the value they have. Equal ones go as in `top_k_mask`.
     Works for groups as well, on pooled arrays.
 
     Args:
@@ -48,5 +48,5 @@ def drop_and_grow(weights: np.ndarray, mask: np.ndarray, grow_scores: np.ndarray
     kept = int(np.count_nonzero(mask))
     if not 0 <= count <= kept:
         raise BadInput("count", count, f"must be between 0 and {kept}, the number of kept places")
-    stays = keep_highest(np.abs(weights), kept - count, free=mask)
-    return stays | keep_highest(grow_scores, count, free=~stays)
+    stays = top_k_mask(np.abs(weights), kept - count, free=mask)
+    return stays | top_k_mask(grow_scores, count, free=~stays)

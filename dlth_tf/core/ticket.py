@@ -42,7 +42,11 @@ class Ticket(Mapping[str, np.ndarray]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "masks", types.MappingProxyType({n: _checked(n, m) for n, m in self.masks.items()}))
         for key, value in self.provenance.items():
-            if not isinstance(key, str) or not isinstance(value, Plain) or (isinstance(value, float) and not math.isfinite(value)):
+            if (
+                not isinstance(key, str)
+                or not isinstance(value, Plain)
+                or (isinstance(value, float) and not math.isfinite(value))
+            ):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
         object.__setattr__(self, "provenance", types.MappingProxyType(dict(self.provenance)))
 
@@ -77,7 +81,9 @@ class Ticket(Mapping[str, np.ndarray]):
         return type(self), (dict(self.masks), dict(self.provenance))
 
     def __repr__(self) -> str:
-        return f"Ticket({len(self)} tensors, {self.removed:,} of {self.size:,} weights removed, {dict(self.provenance)})"
+        return (
+            f"Ticket({len(self)} tensors, {self.removed:,} of {self.size:,} weights removed, {dict(self.provenance)})"
+        )
 
     @property
     def size(self) -> int:
@@ -101,7 +107,10 @@ class Ticket(Mapping[str, np.ndarray]):
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """name -> {"shape": [...], "kept": int, "removed": int}."""
-        return {n: {"shape": list(m.shape), "kept": int(m.sum()), "removed": int(m.size - m.sum())} for n, m in self.masks.items()}
+        return {
+            n: {"shape": list(m.shape), "kept": int(m.sum()), "removed": int(m.size - m.sum())}
+            for n, m in self.masks.items()
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the masks, bit-packed, to `path` (.npz) and what describes them to the .json beside it, each atomically."""
@@ -110,7 +119,12 @@ class Ticket(Mapping[str, np.ndarray]):
         files.write_atomic(path, data)
         files.write_json(
             path.with_suffix(".json"),
-            {"format": FORMAT, "provenance": dict(self.provenance), "tensors": self.counts(), "sha256": files.sha256(data)},
+            {
+                "format": FORMAT,
+                "provenance": dict(self.provenance),
+                "tensors": self.counts(),
+                "sha256": files.sha256(data),
+            },
         )
 
     @classmethod
@@ -141,7 +155,12 @@ def _npz_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME_LETTERS or name != name.strip() or not name.isprintable():
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= MOST_NAME_LETTERS
+        or name != name.strip()
+        or not name.isprintable()
+    ):
         raise BadInput("ticket", repr(name)[:80], 'every mask needs a name such as "conv1/kernel"')
 
 
@@ -172,8 +191,12 @@ def _parse(text: bytes, data: bytes) -> Ticket:
     if not isinstance(tensors, dict) or not isinstance(provenance, dict):
         raise ValueError("its .json lacks the tensors or the provenance")
     shapes = {name: _shape(name, entry, most=8 * len(data)) for name, entry in tensors.items()}
-    packed = files.parse_npz(data, {name: ((-(-math.prod(shape) // 8),), np.dtype("uint8")) for name, shape in shapes.items()})
-    ticket = Ticket({n: np.unpackbits(packed[n], count=math.prod(s)).astype(bool).reshape(s) for n, s in shapes.items()}, provenance)
+    packed = files.parse_npz(
+        data, {name: ((-(-math.prod(shape) // 8),), np.dtype("uint8")) for name, shape in shapes.items()}
+    )
+    ticket = Ticket(
+        {n: np.unpackbits(packed[n], count=math.prod(s)).astype(bool).reshape(s) for n, s in shapes.items()}, provenance
+    )
     if ticket.counts() != tensors:
         raise ValueError("the counts in its .json are not those of its masks")
     return ticket

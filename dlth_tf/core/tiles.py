@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlth_tf.core.groups import Groups, Shape
-from dlth_tf.core.highest import keep_highest
 from dlth_tf.core.layout import as_four_axes, four_axes, from_four_axes
+from dlth_tf.core.top_k import top_k_mask
 from dlth_tf.errors import BadInput
 
 
@@ -32,7 +32,7 @@ class Weights:
 
     def keep(self, scores: np.ndarray, kept: int, free: np.ndarray | None = None) -> np.ndarray:
         """The mask of groups that keeps the `kept` highest of those that are free."""
-        return keep_highest(scores, kept, free)
+        return top_k_mask(scores, kept, free)
 
     def expand(self, mask: np.ndarray, shape: Shape, layout: str = "kernel") -> np.ndarray:
         """The mask of weights that belongs to a mask of groups."""
@@ -93,7 +93,7 @@ class Tiles:
 
     def keep(self, scores: np.ndarray, kept: int, free: np.ndarray | None = None) -> np.ndarray:
         """The mask of tiles that keeps the `kept` highest of those that are free."""
-        return keep_highest(scores, kept, free)
+        return top_k_mask(scores, kept, free)
 
     def expand(self, mask: np.ndarray, shape: Shape, layout: str = "kernel") -> np.ndarray:
         """The mask of weights that belongs to a mask of tiles."""
@@ -109,4 +109,8 @@ class Tiles:
 
 def does_not_fit(text: str, name: str, reason: str) -> BadInput:
     """The refusal of a tensor that a granularity cannot divide."""
-    return BadInput("granularity", text, f"does not fit {name or 'the tensor'}, whose {reason}; keep its layer whole with dense_layers")
+    return BadInput(
+        "granularity",
+        text,
+        f"does not fit {name or 'the tensor'}, whose {reason}; keep its layer whole with dense_layers",
+    )

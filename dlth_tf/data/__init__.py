@@ -5,13 +5,15 @@ Importing this package does not import TensorFlow: what a flag names can be chec
 
 from __future__ import annotations
 
-from dlth_tf.data.augment import AUGMENTS, Augmentation, augmentation, check_augment
+from dlth_tf.data.augment.names import AUGMENTS, Augmentation, augmentation, check_augment
 from dlth_tf.data.dataset import DataSet, Split
-from dlth_tf.data.load import DATASETS, check_name, keep_last, load
+from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.load import keep_last, load
+from dlth_tf.data.names import DATASETS, check_name
+from dlth_tf.data.normalize import NORMALIZATIONS, Normalization
 from dlth_tf.data.outline import Outline, of_data, outline
 from dlth_tf.data.pipeline import evaluation_batches, train_batches
-from dlth_tf.data.preprocess import NORMALIZATIONS, Normalization, normalization
-from dlth_tf.data.stream import Stream
+from dlth_tf.data.pixel_statistics import normalization
 
 __all__ = [
     "AUGMENTS",
@@ -19,10 +21,10 @@ __all__ = [
     "NORMALIZATIONS",
     "Augmentation",
     "DataSet",
+    "DiskSplit",
     "Normalization",
     "Outline",
     "Split",
-    "Stream",
     "augmentation",
     "check_augment",
     "check_name",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlth_tf.data.augment import check_augment
-from dlth_tf.data.preprocess import NORMALIZATIONS
-from dlth_tf.data.stream import Stream
+from dlth_tf.data.augment.names import check_augment
+from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
 
 
@@ -29,9 +29,15 @@ class Split:
 
     def __post_init__(self) -> None:
         if not _is_array(self.images, np.uint8, 4) or not self.images.size:
-            raise BadInput("images", _describe(self.images), "must be a uint8 array of shape [N, height, width, channels], N > 0")
+            raise BadInput(
+                "images", _describe(self.images), "must be a uint8 array of shape [N, height, width, channels], N > 0"
+            )
         if not _is_array(self.labels, np.int64, 1) or len(self.labels) != len(self.images):
-            raise BadInput("labels", _describe(self.labels), f"must be an int64 array of shape [{len(self.images)}], one label per image")
+            raise BadInput(
+                "labels",
+                _describe(self.labels),
+                f"must be an int64 array of shape [{len(self.images)}], one label per image",
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set for image classification: small ones in memory (Split), large ones and those of many sizes on disk (Stream).
+    """A data set for image classification: small ones in memory (Split), large ones and those of many sizes on disk (DiskSplit).
 
     Args:
       name: what `--dataset` calls it.
@@ -62,9 +68,9 @@ class DataSet:
     """
 
     name: str
-    train: Split | Stream
-    validation: Split | Stream
-    test: Split | Stream
+    train: Split | DiskSplit
+    validation: Split | DiskSplit
+    test: Split | DiskSplit
     label_names: tuple[str, ...]
     normalization: str = "standard"
     value_range: int = 255
@@ -73,21 +79,31 @@ class DataSet:
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
-            if not isinstance(split, Split | Stream):
-                raise BadInput("dataset", self.name, f"its {part} part must be a Split or a Stream, and is a {type(split).__name__}")
+            if not isinstance(split, Split | DiskSplit):
+                raise BadInput(
+                    "dataset",
+                    self.name,
+                    f"its {part} part must be a Split or a DiskSplit, and is a {type(split).__name__}",
+                )
             self._check(part, split)
         NORMALIZATIONS.check(self.normalization)
         check_augment(self.augment)
 
-    def _check(self, part: str, split: Split | Stream) -> None:
+    def _check(self, part: str, split: Split | DiskSplit) -> None:
         if split.image_shape != self.image_shape:
             shapes = f"{list(split.image_shape)} and {list(self.image_shape)}"
             raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
         if not 0 <= split.labels.min() <= split.labels.max() < self.num_classes:
             found = f"from {split.labels.min()} to {split.labels.max()}"
-            raise BadInput("dataset", self.name, f"its {part} labels go {found}, and must go from 0 to {self.num_classes - 1}")
+            raise BadInput(
+                "dataset", self.name, f"its {part} labels go {found}, and must go from 0 to {self.num_classes - 1}"
+            )
         if isinstance(split, Split) and split.images.max() > self.value_range:
-            raise BadInput("dataset", self.name, f"a {part} pixel is {split.images.max()}, and value_range says at most {self.value_range}")
+            raise BadInput(
+                "dataset",
+                self.name,
+                f"a {part} pixel is {split.images.max()}, and value_range says at most {self.value_range}",
+            )
 
     @property
     def num_classes(self) -> int:

@@ -4,65 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from dataclasses import dataclass, replace
 
 from dlth_tf.data.dataset import DataSet
+from dlth_tf.data.names import DATASETS, FOLDER, SIZED, SMALL, check_name, divide_name
 from dlth_tf.errors import BadInput
-from dlth_tf.registry import Registry, import_path, is_path
-
-SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
-SIZED = ("imagenet2012", "imagenet200")  # registered, with images of many sizes
-DATASETS = Registry(
-    "dataset",
-    {
-        "digits": "dlth_tf.data.digits:load",
-        **{name: f"dlth_tf.data.small_sets:{name}" for name in SMALL},
-        "tiny_imagenet": "dlth_tf.data.tiny_imagenet:load",
-        **{name: f"dlth_tf.data.imagenet:{name}" for name in SIZED},
-    },
-)
-FOLDER = "folder:"
-SIDES = (8, 1024)  # pixels that "@SIDE" may ask for
-_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-
-
-def check_name(name: str) -> str:
-    """Checks what can be checked about a data set's name before TensorFlow is imported.
-
-    Registered names and well-formed dotted paths pass. Any other name passes too: only tensorflow_datasets knows its own.
-
-    Returns:
-      `name`.
-
-    Raises:
-      BadInput: the name is empty, or has a colon and is neither folder:PATH nor of the form package.module:function, or asks with
-        "@SIDE" for a size that is not allowed.
-    """
-    base, side = divide_name(name)
-    if not base.strip():
-        known = ", ".join(DATASETS.names())
-        raise BadInput("dataset", repr(name), f"must be {known}, a name of tensorflow_datasets, folder:PATH, or package.module:function")
-    if base == FOLDER:
-        raise BadInput("dataset", name, "must name a folder, as in folder:PATH")
-    if is_path(base) and not _PATH.fullmatch(name):
-        raise BadInput("dataset", name, "must have the form package.module:function")
-    if side is not None:
-        if not SIDES[0] <= side <= SIDES[1]:
-            raise BadInput("dataset", name, f"must ask for images of {SIDES[0]} to {SIDES[1]} pixels after the @")
-        if base in DATASETS.names() and base not in SIZED:
-            raise BadInput("dataset", name, f"its images all have one size; leave @{side} out")
-    return name
-
-
-def divide_name(name: str) -> tuple[str, int | None]:
-    """What stands before and after "@SIDE" in a data set's name.
-
-    >>> divide_name("imagenet200@64"), divide_name("cifar10")
-    (('imagenet200', 64), ('cifar10', None))
-    """
-    match = re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
-    return (match[1], int(match[2])) if match else (name, None)
+from dlth_tf.registry import import_path, is_path
 
 
 def load(name: str, data_dir: str | None = None) -> DataSet:
@@ -112,15 +59,15 @@ def _load(name: str, data_dir: str | None) -> DataSet:
         return _from_path(name, data_dir)
     if base in SIZED:
         return _named(DATASETS.load(base)(data_dir, side), name)
-    if base in DATASETS.names():
+    if base in DATASETS.names() and base not in SMALL:
         return DATASETS.load(base)(data_dir)
     if base.startswith(FOLDER):
-        from dlth_tf.data import folder
+        from dlth_tf.data.sets import folder
 
         return folder.load(base.removeprefix(FOLDER), side)
-    from dlth_tf.data import tfds_sets
+    from dlth_tf.data.sets import from_tfds
 
-    return _named(tfds_sets.load(base, data_dir, side), name)
+    return _named(from_tfds.load(base, data_dir, side), name)
 
 
 def _named(dataset: DataSet, name: str) -> DataSet:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlth_tf.data.dataset import DataSet
-from dlth_tf.data.load import divide_name, load
+from dlth_tf.data.load import load
+from dlth_tf.data.names import divide_name
 from dlth_tf.errors import BadInput
 
 # Published sizes: training images, image shape, classes. A tenth of the training images (of ImageNet 10,000) validates.

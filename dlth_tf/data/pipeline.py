@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlth_tf.data.augment import Change, augment_key, augmentation
+from dlth_tf.data.augment.names import BatchFunction, augment_key, augmentation
 from dlth_tf.data.dataset import Split
-from dlth_tf.data.parallel import READY, cores, options
-from dlth_tf.data.preprocess import Normalization
-from dlth_tf.data.stream import Stream
+from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.normalize import Normalization
+from dlth_tf.data.tf_data_options import READY, cores, options
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import stateless_seed
 
@@ -26,7 +26,7 @@ ALIGNMENT = 64  # bytes: where TensorFlow can use an array's memory as it is
 
 
 def train_batches(
-    split: Split | Stream,
+    split: Split | DiskSplit,
     *,
     batch_size: int,
     seed: int,
@@ -77,7 +77,7 @@ def train_batches(
     import tensorflow as tf
 
     per_epoch, order_key = count // batch_size, _key(seed, f"data/{stream}")
-    cut = parts.without("resized_crop") if isinstance(split, Stream) else parts  # a stream cuts while it decodes
+    cut = parts.without("resized_crop") if isinstance(split, DiskSplit) else parts  # a stream cuts while it decodes
     change = cut.build(seed=seed, stream=stream, num_classes=num_classes, value_range=value_range)
 
     def chosen(step: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
@@ -87,7 +87,7 @@ def train_batches(
         images, labels = change(images, labels, step)
         return normalization.of_batch(tf.ensure_shape(images, [batch_size, *split.image_shape]), dtype), labels
 
-    if isinstance(split, Stream):
+    if isinstance(split, DiskSplit):
         crop_key = augment_key(seed, stream, "resized_crop") if cut != parts else None
         return _streamed(split, _numbers(start, steps, batch_size), batch_size, chosen, crop_key, finish, True)
     images, labels = _on_host(split)
@@ -101,7 +101,7 @@ def train_batches(
 
 
 def evaluation_batches(
-    split: Split | Stream, *, normalization: Normalization, batch_size: int = 500, dtype: str = "float32"
+    split: Split | DiskSplit, *, normalization: Normalization, batch_size: int = 500, dtype: str = "float32"
 ) -> tf.data.Dataset:
     """Every example once, in order; the last batch may be smaller.
 
@@ -120,7 +120,7 @@ def evaluation_batches(
     _check_batch_size(batch_size)
     import tensorflow as tf
 
-    if isinstance(split, Stream):
+    if isinstance(split, DiskSplit):
 
         def finish(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             del step
@@ -135,7 +135,9 @@ def evaluation_batches(
     def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return normalization.of_batch(tf.gather(images, chosen), dtype), tf.gather(labels, chosen)
 
-    batches = tf.data.Dataset.range(len(split)).batch(batch_size).map(batch, num_parallel_calls=cores(), deterministic=True)
+    batches = (
+        tf.data.Dataset.range(len(split)).batch(batch_size).map(batch, num_parallel_calls=cores(), deterministic=True)
+    )
     return batches.prefetch(READY).with_options(options())
 
 
@@ -143,16 +145,20 @@ def _numbers(start: int, steps: int | None, each: int) -> tf.data.Dataset:
     """int64 from `start` on, for `steps` or for ever, `each` times as fine."""
     import tensorflow as tf
 
-    return tf.data.Dataset.counter(start * each) if steps is None else tf.data.Dataset.range(start * each, (start + steps) * each)
+    return (
+        tf.data.Dataset.counter(start * each)
+        if steps is None
+        else tf.data.Dataset.range(start * each, (start + steps) * each)
+    )
 
 
 def _streamed(
-    split: Stream,
+    split: DiskSplit,
     numbers: tf.data.Dataset,
     batch_size: int,
     chosen: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     crop_key: int | None,
-    finish: Change,
+    finish: BatchFunction,
     training: bool,
 ) -> tf.data.Dataset:
     """Batches of images that are read and decoded one by one, as many at a time as there are cores.
@@ -180,7 +186,9 @@ def _streamed(
         return finish(images, some_labels, steps[0])
 
     examples = numbers.map(example, num_parallel_calls=cores(), deterministic=True)
-    batches = examples.batch(batch_size, drop_remainder=training).map(batch, num_parallel_calls=cores(), deterministic=True)
+    batches = examples.batch(batch_size, drop_remainder=training).map(
+        batch, num_parallel_calls=cores(), deterministic=True
+    )
     return batches.prefetch(READY).with_options(options())
 
 
@@ -199,7 +207,9 @@ def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     key = tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox")
-    return tf.raw_ops.RandomIndexShuffle(index=position, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=ROUNDS)
+    return tf.raw_ops.RandomIndexShuffle(
+        index=position, seed=key, max_index=tf.constant(count - 1, tf.int64), rounds=ROUNDS
+    )
 
 
 def _key(seed: int, purpose: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dlth_tf.data.dataset import Split
-from dlth_tf.data.stream import Stream
+from dlth_tf.data.disk_split import DiskSplit
 
 CHUNK = 1024  # images moved at a time
 
@@ -37,14 +37,16 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)
 
 
-def divided(train: Split | Stream, count: int, generator: np.random.Generator) -> tuple[Split | Stream, Split | Stream]:
+def divided(
+    train: Split | DiskSplit, count: int, generator: np.random.Generator
+) -> tuple[Split | DiskSplit, Split | DiskSplit]:
     """(training, validation): `count` examples of `train` validate, class by class, and the others train.
 
     The images of a split in memory are not copied but moved up within their array, which must not be used afterwards: a large set is
     never held twice.
     """
     picked, others = stratified(train.labels, count, generator)
-    if isinstance(train, Stream):
+    if isinstance(train, DiskSplit):
         return train.subset(others), train.subset(picked)
     validation = Split(train.images[picked], train.labels[picked])
     for start in range(0, len(others), CHUNK):

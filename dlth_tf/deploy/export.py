@@ -10,26 +10,27 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+import tf_keras
 
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
+from dlth_tf.deploy.atomic_folder import aside_of, put
+from dlth_tf.deploy.checks.dense_reference import dense_twin
+from dlth_tf.deploy.checks.verification import Examples, check_examples, measure, probes, verify
 from dlth_tf.deploy.forms import FORMS, Request, Written, check_forms
-from dlth_tf.deploy.packed import VALUES
-from dlth_tf.deploy.placing import aside_of, put
-from dlth_tf.deploy.report import form_facts, latency, network_facts, speed_note
+from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
+from dlth_tf.deploy.savedmodel.packed import VALUES
 from dlth_tf.deploy.serving import Serving
-from dlth_tf.deploy.twin import dense_twin
-from dlth_tf.deploy.verification import Examples, check_examples, measure, probes, verify
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.weights import leaf_layers
+from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
+from dlth_tf.masking.keras2.weights import leaf_layers
 
 FORMATS = tuple(FORMS)
 
 
 def export(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     export_dir: str | os.PathLike[str],
     *,
     formats: Sequence[str] = ("plain",),
@@ -87,11 +88,19 @@ def export(
             dense = write(request, aside / "dense", formats)
         found, accuracy = verify(written, model, serving, ticket, examples)
         network = network_facts(model, ticket, tuple(spec.shape[1:]))
-        forms = {name: form_facts(form, dense[name], found[name], network, tuple(spec.shape[1:])) for name, form in written.items()}
+        forms = {
+            name: form_facts(form, dense[name], found[name], network, tuple(spec.shape[1:]))
+            for name, form in written.items()
+        }
         if measure_latency:
             _add_latency(forms, written, dense, examples.images)
         _add_notes(forms, network["parameters"]["total"])
-        compared = {"on": examples.origin, "images": len(examples.images), "accuracy": accuracy, "tensorflow": tf.__version__}
+        compared = {
+            "on": examples.origin,
+            "images": len(examples.images),
+            "accuracy": accuracy,
+            "tensorflow": tf.__version__,
+        }
         report = {"origin": dict(origin or {}), **network, "verification": compared, "forms": forms}
         report["forms"] |= _others(Path(export_dir), network["weights_sha256"], formats)
         files.write_json(aside / "made" / "export.json", report)
@@ -112,7 +121,7 @@ def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] =
             raise BadInput("export_dir", export_dir, f"holds an export ({form}) already; overwrite replaces it")
 
 
-def _check(model: tf.keras.Model, serving: Serving, formats: Sequence[str], values: str) -> None:
+def _check(model: tf_keras.Model, serving: Serving, formats: Sequence[str], values: str) -> None:
     for layer in leaf_layers(model):
         if isinstance(layer, PruneLowMagnitude):
             raise BadInput(
@@ -125,7 +134,9 @@ def _check(model: tf.keras.Model, serving: Serving, formats: Sequence[str], valu
         raise BadInput("values", values, f"must be {' or '.join(VALUES)}")
     classes = model.compute_output_shape(serving.images(model).shape)[-1]
     if serving.label_names is not None and len(serving.label_names) != classes:
-        raise BadInput("label_names", f"{len(serving.label_names)} names", f"must be one for each of the model's {classes} classes")
+        raise BadInput(
+            "label_names", f"{len(serving.label_names)} names", f"must be one for each of the model's {classes} classes"
+        )
 
 
 def _add_latency(

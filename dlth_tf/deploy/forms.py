@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
-from dlth_tf.deploy.fixed import save_fixed
-from dlth_tf.deploy.packed import save_packed
-from dlth_tf.deploy.plain import save_plain
+from dlth_tf.deploy.savedmodel.constant_weights import save_fixed
+from dlth_tf.deploy.savedmodel.packed import save_packed
+from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
 
@@ -42,7 +42,7 @@ class Written:
       facts: for export.json.
     """
 
-    model: tf.keras.Model
+    model: tf_keras.Model
     kind: str
     path: Path
     tolerance: float | None
@@ -62,7 +62,7 @@ class Request:
       calibration: raw training images for a form that chooses number ranges by them.
     """
 
-    model: tf.keras.Model
+    model: tf_keras.Model
     serving: Serving
     values: str
     calibration: np.ndarray | None
@@ -77,7 +77,11 @@ def _packed(request: Request, path: Path) -> dict[str, Written]:
     facts = save_packed(request.model, path, request.serving, request.values)
     places = facts.pop("places")
     tolerance = FOLDED if request.values == "float32" else HALF
-    return {"packed": Written(request.model, "saved_model", path, tolerance, places, facts={"values": request.values, **facts})}
+    return {
+        "packed": Written(
+            request.model, "saved_model", path, tolerance, places, facts={"values": request.values, **facts}
+        )
+    }
 
 
 def _compact(request: Request, path: Path) -> dict[str, Written]:
@@ -87,11 +91,15 @@ def _compact(request: Request, path: Path) -> dict[str, Written]:
     save_fixed(small, path, request.serving, "compact")
     kernels = {name: facts["kernel"] for name, facts in removed(request.model, small)["layers"].items()}
     note = "" if small.count_params() < request.model.count_params() else NOTHING_REMOVED
-    return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note, "kernels": kernels})}
+    return {
+        "compact": Written(
+            small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note, "kernels": kernels}
+        )
+    }
 
 
 def _tflite(request: Request, path: Path) -> dict[str, Written]:
-    from dlth_tf.deploy.tflite import TOLERANCES, write_tflite
+    from dlth_tf.deploy.tflite.convert import TOLERANCES, write_tflite
 
     small = _smaller(request.model)
     facts = write_tflite(small, path, normalization=request.serving.normalization, calibration=request.calibration)
@@ -105,7 +113,7 @@ def _tflite(request: Request, path: Path) -> dict[str, Written]:
     return written
 
 
-def _smaller(model: tf.keras.Model) -> tf.keras.Model:
+def _smaller(model: tf_keras.Model) -> tf_keras.Model:
     """Without what can be removed, where the graph of the model is known."""
     from dlth_tf.deploy.compaction import compact
 

@@ -1,10 +1,12 @@
 """The tf-mot side: the wrapper, wrap and strip, tickets on a model, the hook in the optimizer step, the optimizer as published."""
 
-from dlth_tf.masking import optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.dense_layers import prunable_of_ticket, why_whole
-from dlth_tf.masking.hook import StepHook, inner_optimizer, install, installed, uninstall
-from dlth_tf.masking.joins import scale_after
-from dlth_tf.masking.layer import FixedMask, MaskedLayer
+from dlth_tf.masking.keras2 import optimizers
+from dlth_tf.masking.keras2.hook import StepHook, inner_optimizer, install, installed, uninstall
+from dlth_tf.masking.keras2.layer import FixedMask, MaskedLayer
+from dlth_tf.masking.keras2.weights import PrunableWeight, check_removed, leaf_layers, named_weights, prunable_weights
+from dlth_tf.masking.keras2.wrapping import strip, wrap
+from dlth_tf.masking.residual_ties import batch_norm_gamma
 from dlth_tf.masking.rewinding import FreshOptimizer, rewind
 from dlth_tf.masking.table import layer_table
 from dlth_tf.masking.tickets import (
@@ -17,8 +19,6 @@ from dlth_tf.masking.tickets import (
     remove,
     score_ticket,
 )
-from dlth_tf.masking.weights import PrunableWeight, check_removed, leaf_layers, named_weights, prunable_weights
-from dlth_tf.masking.wrapping import strip, wrap
 
 __all__ = [
     "FixedMask",
@@ -27,6 +27,7 @@ __all__ = [
     "PrunableWeight",
     "StepHook",
     "apply_ticket",
+    "batch_norm_gamma",
     "check_removed",
     "choose",
     "choose_what_is_kept",
@@ -44,7 +45,6 @@ __all__ = [
     "random_ticket",
     "remove",
     "rewind",
-    "scale_after",
     "score_ticket",
     "strip",
     "uninstall",

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from dlth_tf.masking.grouped import Grouped, highest
-from dlth_tf.masking.weights import PrunableWeight
+from dlth_tf.masking.graph_groups import GraphGroups, highest
+from dlth_tf.masking.keras2.weights import PrunableWeight
 
-Step = Callable[[Any, tf.Variable], None]
+UpdateFn = Callable[[Any, tf.Variable], None]
 
 
-class Change(Protocol):
+class MaskUpdate(Protocol):
     """What happens to one variable in an optimizer step."""
 
     variable: tf.Variable
 
-    def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """Calls `step(gradient, variable)`, or not, and does whatever belongs before and after it."""
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
@@ -43,11 +43,11 @@ class GradualMask:
       kept: int [events], not growing: how many groups are kept from each change on; the last stays.
     """
 
-    def __init__(self, entry: PrunableWeight, groups: Grouped, begin: int, every: int, kept: np.ndarray) -> None:
+    def __init__(self, entry: PrunableWeight, groups: GraphGroups, begin: int, every: int, kept: np.ndarray) -> None:
         self.variable, self.entry, self.groups = entry.weight, entry, groups
         self.begin, self.every, self.kept = begin, every, np.asarray(kept, np.int32)
 
-    def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """The optimizer's step, a change of the mask if one is due, and the mask."""
         step(gradient, variable)
         since, mask = optimizer.iterations + 1 - self.begin, self.entry.mask
@@ -63,7 +63,7 @@ class GradualMask:
         variable.assign(variable * mask)
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
-        """See Change; both are the mean of the table."""
+        """See MaskUpdate; both are the mean of the table."""
         since = np.arange(first, last) - self.begin
         event = np.minimum(since // self.every, len(self.kept) - 1)
         mean = float(np.where(since < 0, 1.0, self.kept[event] / self.groups.count).mean())
@@ -87,7 +87,12 @@ class DropAndGrow:
     """
 
     def __init__(
-        self, entry: PrunableWeight, groups: Grouped, every: int, dropped: np.ndarray, seed: tuple[int, int] | None = None
+        self,
+        entry: PrunableWeight,
+        groups: GraphGroups,
+        every: int,
+        dropped: np.ndarray,
+        seed: tuple[int, int] | None = None,
     ) -> None:
         self.variable, self.entry, self.groups = entry.weight, entry, groups
         self.every, self.dropped, self.seed = every, np.asarray(dropped, np.int32), seed
@@ -98,7 +103,7 @@ class DropAndGrow:
         event = optimizer.iterations // self.every - 1
         return (optimizer.iterations % self.every == 0) & (event >= 0) & (event < len(self.dropped)), event
 
-    def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """A change of the mask if one is due, otherwise the optimizer's step and the mask."""
         due, event = self.due(optimizer)
         mask, slots = self.entry.mask, slots_of(optimizer, variable)
@@ -124,14 +129,18 @@ class DropAndGrow:
     def _growth(self, gradient: Any, dtype: tf.DType, event: tf.Tensor) -> tf.Tensor:
         if self.seed is None:
             return self.groups.pool(tf.abs(tf.convert_to_tensor(gradient)))
-        seed = tf.stack([tf.constant(self.seed[0], tf.int64), tf.constant(self.seed[1], tf.int64) + tf.cast(event, tf.int64)])
+        seed = tf.stack(
+            [tf.constant(self.seed[0], tf.int64), tf.constant(self.seed[1], tf.int64) + tf.cast(event, tf.int64)]
+        )
         return tf.random.stateless_uniform([self.groups.count], seed, dtype=dtype, alg="philox")
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
-        """See Change; growing by gradient needs all of it, at the steps that change the mask."""
+        """See MaskUpdate; growing by gradient needs all of it, at the steps that change the mask."""
         density = self.active / self.groups.count
         steps = np.arange(first, last)
-        dense = (self.seed is None) & (steps > 0) & (steps % self.every == 0) & (steps // self.every <= len(self.dropped))
+        dense = (
+            (self.seed is None) & (steps > 0) & (steps % self.every == 0) & (steps // self.every <= len(self.dropped))
+        )
         return density, float(np.where(dense, 1.0, density).mean())
 
 
@@ -146,7 +155,7 @@ class TopK:
       kept: k.
     """
 
-    def __init__(self, entry: PrunableWeight, groups: Grouped, kept: int) -> None:
+    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int) -> None:
         self.variable, self.entry, self.groups, self.kept = entry.weight, entry, groups, kept
         self.whole = tf.Variable(tf.convert_to_tensor(entry.weight), trainable=False)
         self._apply(entry.weight)
@@ -156,9 +165,11 @@ class TopK:
         self.entry.mask.assign(tf.cast(self.groups.spread(chosen), self.entry.mask.dtype))
         variable.assign(self.whole * self.entry.mask)
 
-    def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """The optimizer's step on the whole weight, then its k largest values."""
-        with tf.control_dependencies(tf.nest.flatten(gradient, expand_composites=True)):  # no change without data: see StepHook
+        with tf.control_dependencies(
+            tf.nest.flatten(gradient, expand_composites=True)
+        ):  # no change without data: see StepHook
             variable.assign(self._decayed(optimizer, variable))
         step(gradient, variable)
         self.whole.assign(variable)
@@ -173,10 +184,12 @@ class TopK:
         whole = tf.convert_to_tensor(self.whole)
         if optimizer.weight_decay is None or not optimizer._use_weight_decay(variable):
             return whole
-        return whole * (1 - tf.cast(optimizer.learning_rate, whole.dtype) * tf.cast(optimizer.weight_decay, whole.dtype))
+        return whole * (
+            1 - tf.cast(optimizer.learning_rate, whole.dtype) * tf.cast(optimizer.weight_decay, whole.dtype)
+        )
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
-        """See Change; all of the gradient is needed, always."""
+        """See MaskUpdate; all of the gradient is needed, always."""
         return self.kept / self.groups.count, 1.0
 
 
@@ -191,18 +204,20 @@ class SignPenalty:
     def __init__(self, variable: tf.Variable, strength: float) -> None:
         self.variable, self.strength = variable, strength
 
-    def update(self, step: Step, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """The optimizer's step with the larger gradient."""
         step(tf.convert_to_tensor(gradient) + tf.cast(self.strength, variable.dtype) * tf.sign(variable), variable)
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
-        """See Change; nothing is sparse here."""
+        """See MaskUpdate; nothing is sparse here."""
         return 1.0, 1.0
 
 
 def slots_of(optimizer: Any, variable: tf.Variable) -> list[tf.Variable]:
     """The optimizer's own variables for one weight: velocities, moments."""
     index, number = optimizer._index_dict[optimizer._var_key(variable)], len(optimizer._index_dict)
-    own = {id(slot) for slot in optimizer.variables}  # what an optimizer keeps are its slots, and the model's variables beside them
+    own = {
+        id(slot) for slot in optimizer.variables
+    }  # what an optimizer keeps are its slots, and the model's variables beside them
     lists = [value for value in vars(optimizer).values() if isinstance(value, list | tuple) and len(value) == number]
     return [value[index] for value in lists if id(value[index]) in own and value[index].shape == variable.shape]

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
-from dlth_tf.masking.hook import inner_optimizer
+from dlth_tf.masking.keras2.hook import inner_optimizer
+from dlth_tf.masking.keras2.weights import named_weights
 from dlth_tf.masking.tickets import remove
-from dlth_tf.masking.weights import named_weights
 
 
-def rewind(model: tf.keras.Model, weights: Mapping[str, np.ndarray]) -> None:
+def rewind(model: tf_keras.Model, weights: Mapping[str, np.ndarray]) -> None:
     """Puts every weight and running statistic back, and removes what the chosen ticket does not keep.
 
     Args:
@@ -32,12 +32,14 @@ class FreshOptimizer:
       model: compiled, its optimizer not used yet.
     """
 
-    def __init__(self, model: tf.keras.Model) -> None:
+    def __init__(self, model: tf_keras.Model) -> None:
         self.optimizer = inner_optimizer(model)
         with model.distribute_strategy.scope():
             self.optimizer.build(model.trainable_variables)
         apart = {id(self.optimizer.iterations), id(getattr(self.optimizer, "_learning_rate", None))}
-        self._slots: list[tuple[Any, np.ndarray]] = [(slot, slot.numpy()) for slot in self.optimizer.variables if id(slot) not in apart]
+        self._slots: list[tuple[Any, np.ndarray]] = [
+            (slot, slot.numpy()) for slot in self.optimizer.variables if id(slot) not in apart
+        ]
 
     def restore(self, step: int = 0) -> None:
         """Empties the slots, and has schedules go on at `step`; a learning rate that is a plain number stays what it is."""

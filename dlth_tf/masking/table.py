@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+import tf_keras
 
-from dlth_tf.masking.layer import MaskedLayer
-from dlth_tf.masking.weights import PrunableWeight, leaf_layers, prunable_weights
-from dlth_tf.masking.wrapping import why_dense
+from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.keras2.weights import PrunableWeight, leaf_layers, prunable_weights
+from dlth_tf.masking.keras2.wrapping import why_dense
 
 COLUMNS = ("layer", "type", "weight", "shape", "parameters", "kept", "status", "why")
 
 
-def layer_table(model: tf.keras.Model, whole: Mapping[str, str] | None = None) -> pd.DataFrame:
+def layer_table(model: tf_keras.Model, whole: Mapping[str, str] | None = None) -> pd.DataFrame:
     """One row per prunable weight, and one per layer that has none, in model order.
 
     Args:
@@ -31,10 +31,16 @@ def layer_table(model: tf.keras.Model, whole: Mapping[str, str] | None = None) -
     rows: list[tuple[object, ...]] = []
     for layer in leaf_layers(model):
         if isinstance(layer, MaskedLayer):
-            rows += [_weight_row(entry, (whole or {}).get(entry.layer.layer.name)) for entry in entries if entry.layer is layer]
+            rows += [
+                _weight_row(entry, (whole or {}).get(entry.layer.layer.name))
+                for entry in entries
+                if entry.layer is layer
+            ]
         else:
             size = sum(int(np.prod(weight.shape)) for weight in layer.weights)
-            why = why_dense(layer) or ("left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it")
+            why = why_dense(layer) or (
+                "left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it"
+            )
             rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import scores
 from dlth_tf.core import Ticket, choose_masks, choose_random, parse_allocation
-from dlth_tf.core.counting import Sparsity
+from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.dense_layers import prunable_of_ticket
-from dlth_tf.masking.weights import PrunableWeight, prunable_weights
+from dlth_tf.masking.keras2.weights import PrunableWeight, prunable_weights
 
 REMOVE = {"smallest": 1, "largest": -1}
 
 
 def random_ticket(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     sparsity: Sparsity,
     seed: int = 0,
     *,
@@ -52,12 +52,14 @@ def random_ticket(
     entries = prunable_of_ticket(model, dense_layers, granularity)
     shapes = {name: entry.shape for name, entry in entries.items()}
     draw = functools.partial(scores.random, seed=seed)
-    masks = choose_random(shapes, draw, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
+    masks = choose_random(
+        shapes, draw, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries)
+    )
     return _ticket(masks, sparsity, allocation, granularity, pick="random", seed=seed)
 
 
 def magnitude_ticket(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     sparsity: Sparsity,
     *,
     remove: str = "smallest",
@@ -88,12 +90,18 @@ def magnitude_ticket(
 
     options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
     return score_ticket(
-        model, sparsity, score, f"magnitude_{'min' if remove == 'smallest' else 'max'}", cycle=cycle, within=within, **options
+        model,
+        sparsity,
+        score,
+        f"magnitude_{'min' if remove == 'smallest' else 'max'}",
+        cycle=cycle,
+        within=within,
+        **options,
     )
 
 
 def score_ticket(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     sparsity: Sparsity,
     score: Callable[[Mapping[str, PrunableWeight]], Mapping[str, np.ndarray]],
     pick: str,
@@ -118,12 +126,18 @@ def score_ticket(
       within: masks of an earlier ticket: what it removed stays removed.
     """
     entries = prunable_of_ticket(model, dense_layers, granularity)
-    masks = choose_masks(score(entries), sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries))
+    masks = choose_masks(
+        score(entries), sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries)
+    )
     return _ticket(masks, sparsity, allocation, granularity, pick=pick)
 
 
 def _ticket(
-    masks: Mapping[str, np.ndarray], sparsity: Sparsity, allocation: str | Mapping[str, Sparsity], granularity: str, **provenance: Plain
+    masks: Mapping[str, np.ndarray],
+    sparsity: Sparsity,
+    allocation: str | Mapping[str, Sparsity],
+    granularity: str,
+    **provenance: Plain,
 ) -> Ticket:
     return Ticket.from_masks(
         masks,
@@ -138,7 +152,7 @@ def _layouts(entries: Mapping[str, PrunableWeight]) -> dict[str, str]:
     return {name: entry.layout for name, entry in entries.items()}
 
 
-def apply_ticket(model: tf.keras.Model, ticket: Ticket, *, remove: bool = False) -> None:
+def apply_ticket(model: tf_keras.Model, ticket: Ticket, *, remove: bool = False) -> None:
     """Writes a ticket into a wrapped model.
 
     Args:
@@ -157,30 +171,32 @@ def apply_ticket(model: tf.keras.Model, ticket: Ticket, *, remove: bool = False)
         _remove(model)
 
 
-def choose(model: tf.keras.Model, ticket: Ticket) -> None:
+def choose(model: tf_keras.Model, ticket: Ticket) -> None:
     """Writes only the choice: the masks, and so what is removed already, stay as they are (cycles of RST-Iter)."""
     entries = prunable_weights(model)
     for name, mask in ticket.items():
         if name not in entries:
             raise BadInput("ticket", name, f"the model has no such prunable weight; it has {', '.join(entries)}")
         if mask.shape != entries[name].shape:
-            raise BadInput("ticket", name, f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}")
+            raise BadInput(
+                "ticket", name, f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}"
+            )
     for name, entry in entries.items():
         entry.ticket.assign(ticket[name] if name in ticket else np.ones(entry.shape))
 
 
-def choose_what_is_kept(model: tf.keras.Model) -> None:
+def choose_what_is_kept(model: tf_keras.Model) -> None:
     """The ticket becomes what the masks keep now (after they changed inside the graph)."""
     for entry in prunable_weights(model).values():
         entry.ticket.assign(entry.mask)
 
 
-def remove(model: tf.keras.Model) -> None:
+def remove(model: tf_keras.Model) -> None:
     """Removes what the chosen ticket does not keep: mask <- ticket, and those weights become exactly (positive) zero."""
     _remove(model)
 
 
-def _remove(model: tf.keras.Model) -> None:
+def _remove(model: tf_keras.Model) -> None:
     for entry in prunable_weights(model).values():
         chosen = entry.chosen()
         entry.mask.assign(chosen)
@@ -188,7 +204,7 @@ def _remove(model: tf.keras.Model) -> None:
             entry.weight.assign(np.where(chosen, entry.weight.numpy(), 0))
 
 
-def chosen_ticket(model: tf.keras.Model, **provenance: Plain) -> Ticket:
+def chosen_ticket(model: tf_keras.Model, **provenance: Plain) -> Ticket:
     """The ticket that is written in the model: every tensor of which something is not kept."""
     chosen = {name: entry.chosen() for name, entry in prunable_weights(model).items()}
     return Ticket.from_masks({name: mask for name, mask in chosen.items() if not mask.all()}, **provenance)

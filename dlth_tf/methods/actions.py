@@ -52,7 +52,11 @@ def draw_winning_ticket_of_round(number: int, of: int | None = None) -> Action:
         recipe = network.recipe
         cycle = (number, of or recipe.cycles)
         ticket = masking.magnitude_ticket(
-            network.model, recipe.sparsity, cycle=cycle, within=masking.chosen_ticket(network.model), **recipe.ticket_options
+            network.model,
+            recipe.sparsity,
+            cycle=cycle,
+            within=masking.chosen_ticket(network.model),
+            **recipe.ticket_options,
         )
         masking.choose(network.model, ticket)
 
@@ -108,7 +112,9 @@ def _draw_by(network: Network, pick: str, score: Callable[[dict[str, Any]], Any]
     from dlth_tf import masking
 
     recipe = network.recipe
-    ticket = masking.score_ticket(network.model, recipe.sparsity, lambda entries: score(_variables(entries)), pick, **recipe.ticket_options)
+    ticket = masking.score_ticket(
+        network.model, recipe.sparsity, lambda entries: score(_variables(entries)), pick, **recipe.ticket_options
+    )
     masking.choose(network.model, ticket)
 
 
@@ -117,7 +123,9 @@ def draw_by_synflow(network: Network) -> None:
     from dlth_tf import masking, scores
 
     recipe, shape = network.recipe, network.samples.data.image_shape
-    entries = masking.prunable_of_ticket(network.model, recipe.ticket_options["dense_layers"], recipe.ticket_options["granularity"])
+    entries = masking.prunable_of_ticket(
+        network.model, recipe.ticket_options["dense_layers"], recipe.ticket_options["granularity"]
+    )
     flow, ticket = scores.SynapticFlow(network.model, _variables(entries), shape), None
     for number in range(1, SYNFLOW_ROUNDS + 1):
         found = flow.score(ticket or {})

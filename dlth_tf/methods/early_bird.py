@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from dlth_tf.core.early_bird import WINDOW
+from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.methods.actions import remove
 from dlth_tf.methods.intervals import window_within_reach
 from dlth_tf.methods.phase import Method, Network, Phase, Recipe
@@ -22,7 +22,11 @@ def phases(recipe: Recipe) -> list[Phase]:
         from dlth_tf import callbacks
 
         drawn = functools.partial(_remove, network)
-        return [callbacks.EarlyBird(recipe.sparsity, last_epoch=last_epoch, window=window, remove=drawn, **recipe.ticket_options)]
+        return [
+            callbacks.EarlyBird(
+                recipe.sparsity, last_epoch=last_epoch, window=window, remove=drawn, **recipe.ticket_options
+            )
+        ]
 
     return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, watch=search)]
 

@@ -22,7 +22,11 @@ def within_reach(method: str, published: int, steps: int, least: int = 1) -> int
     interval = min(published, max(least, steps // SHARE))
     if interval < published:
         logging.getLogger("dlth_tf").info(
-            "%s: in this short run of %d steps the mask changes every %d steps instead of every %d", method, steps, interval, published
+            "%s: in this short run of %d steps the mask changes every %d steps instead of every %d",
+            method,
+            steps,
+            interval,
+            published,
         )
     return interval
 

@@ -9,10 +9,15 @@ def phases(recipe: Recipe) -> list[Phase]:
     """Train; n times remove the smallest magnitudes up to the sparsity 1 - (1 - p)^(c/n) and finetune, the last time in full."""
     found = [] if recipe.trained else [dense_training(recipe)]
     for cycle in range(1, recipe.cycles):
-        found.append(round_of_training(recipe, f"finetune_{cycle}", start=(draw_winning_ticket_of_round(cycle), remove)))
+        found.append(
+            round_of_training(recipe, f"finetune_{cycle}", start=(draw_winning_ticket_of_round(cycle), remove))
+        )
     return [*found, finetune(recipe, start=(draw_winning_ticket_of_round(recipe.cycles), remove))]
 
 
 METHOD = Method(
-    "l1_iter", "Han et al., NeurIPS 2015, arXiv:1506.02626, in cycles as the baseline L1-Iter of DLTH", phases, takes_weights=True
+    "l1_iter",
+    "Han et al., NeurIPS 2015, arXiv:1506.02626, in cycles as the baseline L1-Iter of DLTH",
+    phases,
+    takes_weights=True,
 )

@@ -11,5 +11,7 @@ def phases(recipe: Recipe) -> list[Phase]:
 
 
 METHOD = Method(
-    "lth", "Frankle and Carbin, The Lottery Ticket Hypothesis, ICLR 2019, arXiv:1803.03635 (one-shot, layerwise as in DLTH)", phases
+    "lth",
+    "Frankle and Carbin, The Lottery Ticket Hypothesis, ICLR 2019, arXiv:1803.03635 (one-shot, layerwise as in DLTH)",
+    phases,
 )

@@ -17,7 +17,9 @@ def phases(recipe: Recipe) -> list[Phase]:
 
     first = dense_round(recipe, "round_1", end=end(1), watch=snapshot_for_rewinding)
     later = range(2, recipe.cycles + 1)
-    rounds = [round_of_training(recipe, f"round_{number}", end=end(number), first_step=recipe.rewind_step) for number in later]
+    rounds = [
+        round_of_training(recipe, f"round_{number}", end=end(number), first_step=recipe.rewind_step) for number in later
+    ]
     return [first, *rounds, finetune(recipe, first_step=recipe.rewind_step)]
 
 

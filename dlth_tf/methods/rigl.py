@@ -1,6 +1,6 @@
 """rigl: the smallest weights are exchanged for those with the largest gradients."""
 
-from dlth_tf.methods.exchange import exchanged_while_trained
+from dlth_tf.methods.dynamic import exchanged_while_trained
 from dlth_tf.methods.phase import Method, Phase, Recipe
 
 

@@ -23,4 +23,6 @@ def phases(recipe: Recipe) -> list[Phase]:
     ]
 
 
-METHOD = Method("rst", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248", phases, takes_weights=True)
+METHOD = Method(
+    "rst", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248", phases, takes_weights=True
+)

@@ -34,5 +34,8 @@ def phases(recipe: Recipe) -> list[Phase]:
 
 
 METHOD = Method(
-    "rst_iter", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (RST-Iter)", phases, takes_weights=True
+    "rst_iter",
+    "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (RST-Iter)",
+    phases,
+    takes_weights=True,
 )

@@ -10,4 +10,6 @@ def phases(recipe: Recipe) -> list[Phase]:
     return [finetune(recipe, start=(draw_ticket, remove))]
 
 
-METHOD = Method("scratch", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (baseline Scratch)", phases)
+METHOD = Method(
+    "scratch", "Bai et al., Dual Lottery Ticket Hypothesis, ICLR 2022, arXiv:2203.04248 (baseline Scratch)", phases
+)

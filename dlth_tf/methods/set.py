@@ -1,6 +1,6 @@
 """set: sparse evolutionary training: the smallest weights are exchanged for random others."""
 
-from dlth_tf.methods.exchange import exchanged_while_trained
+from dlth_tf.methods.dynamic import exchanged_while_trained
 from dlth_tf.methods.phase import Method, Phase, Recipe
 
 

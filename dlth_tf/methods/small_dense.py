@@ -9,4 +9,9 @@ def phases(recipe: Recipe) -> list[Phase]:
     return [dense_training(recipe)]
 
 
-METHOD = Method("small_dense", "control of this package: width instead of sparsity, as in Evci et al., ICML 2020", phases, narrows=True)
+METHOD = Method(
+    "small_dense",
+    "control of this package: width instead of sparsity, as in Evci et al., ICML 2020",
+    phases,
+    narrows=True,
+)

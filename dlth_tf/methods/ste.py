@@ -13,4 +13,9 @@ def phases(recipe: Recipe) -> list[Phase]:
     return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, straight_through)]
 
 
-METHOD = Method("ste", "Bengio et al., 2013, arXiv:1308.3432, with top-k as in jaxpruner, arXiv:2304.14082", phases, fixed_counts=True)
+METHOD = Method(
+    "ste",
+    "Bengio et al., 2013, arXiv:1308.3432, with top-k as in jaxpruner, arXiv:2304.14082",
+    phases,
+    fixed_counts=True,
+)

@@ -11,5 +11,8 @@ def phases(recipe: Recipe) -> list[Phase]:
 
 
 METHOD = Method(
-    "synflow", "Tanaka et al., Pruning Neural Networks Without Any Data, NeurIPS 2020, arXiv:2006.05467", phases, allocation="global"
+    "synflow",
+    "Tanaka et al., Pruning Neural Networks Without Any Data, NeurIPS 2020, arXiv:2006.05467",
+    phases,
+    allocation="global",
 )

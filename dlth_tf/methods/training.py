@@ -31,7 +31,9 @@ def round_of_training(
     return _sparse_training(name, recipe, recipe.round_steps, start, end, first_step)
 
 
-def _sparse_training(name: str, recipe: Recipe, steps: int, start: tuple[Action, ...], end: tuple[Action, ...], first_step: int) -> Phase:
+def _sparse_training(
+    name: str, recipe: Recipe, steps: int, start: tuple[Action, ...], end: tuple[Action, ...], first_step: int
+) -> Phase:
     rate = recipe.learning_rate.stretched(steps / recipe.train_steps).resumed_at(first_step)
     return Phase(name, steps - first_step, recipe.batch_size, rate, keep_mask, start, end, first_step)
 

@@ -19,7 +19,9 @@ FAMILIES = {  # file -> the networks in it
     "vgg": ("vgg11", "vgg13", "vgg16", "vgg19"),
     "mobilenet": ("mobilenet_v1", "mobilenet_v2"),
 }
-MODELS = Registry("model", {name: f"dlth_tf.models.{family}:{name}" for family, names in FAMILIES.items() for name in names})
+MODELS = Registry(
+    "model", {name: f"dlth_tf.models.{family}:{name}" for family, names in FAMILIES.items() for name in names}
+)
 
 
 def check_name(name: str) -> str:
@@ -39,7 +41,9 @@ def _builder(name: str) -> Callable[..., Any]:
     return import_path(name, "model") if is_path(name) else MODELS.load(name)
 
 
-def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, arguments: Mapping[str, Any] | None = None) -> Any:
+def build(
+    name: str, image_shape: tuple[int, ...], classes: int, seed: int, arguments: Mapping[str, Any] | None = None
+) -> Any:
     """Builds a network with fresh weights that are a pure function of (seed, layer name, weight).
 
     Args:
@@ -53,13 +57,13 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
       BadInput: unknown name or arguments, or the function does not give a built Keras model with these outputs. An
         exception inside a function of the user's own is its cause.
     """
-    import tensorflow as tf
+    import tf_keras
 
     from dlth_tf.models.initialise import fresh_weights
     from dlth_tf.randomness import integer_seed
 
     # Only for what initialisers and layers draw by themselves (dropout, a user's own code); see fresh_weights for the rest.
-    tf.keras.utils.set_random_seed(integer_seed(seed, "model"))
+    tf_keras.utils.set_random_seed(integer_seed(seed, "model"))
     try:
         model = _builder(name)(image_shape, classes, **(arguments or {}))
         _check_shapes(name, model, image_shape, classes)
@@ -74,17 +78,23 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, seed: int, argu
 
 
 def _check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
-    import tensorflow as tf
+    import tf_keras
 
-    if not isinstance(model, tf.keras.Model):
+    if not isinstance(model, tf_keras.Model):
         raise BadInput(
-            "model", name, f"must return a tf.keras.Model of Keras 2 (tf_keras), not {type(model).__module__}.{type(model).__name__}"
+            "model",
+            name,
+            f"must return a tf_keras.Model of Keras 2 (tf_keras), not {type(model).__module__}.{type(model).__name__}",
         )
     if not model.built:
         model.build((None, *image_shape))
-    inputs = [tensor.shape for tensor in model.inputs or ()]  # a subclassed model has none, and takes what it was built for
+    inputs = [
+        tensor.shape for tensor in model.inputs or ()
+    ]  # a subclassed model has none, and takes what it was built for
     if inputs and not (len(inputs) == 1 and inputs[0].is_compatible_with((None, *image_shape))):
-        raise BadInput("model", name, f"must take images of shape {list(image_shape)}, but takes {', '.join(map(str, inputs))}")
+        raise BadInput(
+            "model", name, f"must take images of shape {list(image_shape)}, but takes {', '.join(map(str, inputs))}"
+        )
     outputs = model.compute_output_shape((None, *image_shape))
     if tuple(outputs) != (None, classes):
         raise BadInput("model", name, f"must give {classes} logits per image, but its output has shape {outputs}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import classifier, conv, conv_norm_relu, image_input, normalise, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
-def cifar_resnet(depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch") -> tf.keras.Model:
+def cifar_resnet(
+    depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch"
+) -> tf_keras.Model:
     """A ResNet with stages of 16, 32 and 64 channels and shortcuts without parameters (option A).
 
     It agrees with the official PyTorch network of the paper (`tests/models/test_official_resnet.py`). Weights are Kaiming
@@ -35,7 +37,7 @@ def cifar_resnet(depth: int, image_shape: tuple[int, ...], classes: int, width: 
         for block in range(1, (depth - 2) // 6 + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             x = _block(x, scaled(channels, width), stride, norm, f"stage{stage}_block{block}_")
-    return tf.keras.Model(inputs, classifier(x, classes), name=name)
+    return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
 def _block(x: Any, channels: int, stride: int, norm: str, prefix: str) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf.randomness import integer_seed
 
 
-def fresh_weights(model: tf.keras.Model, seed: int) -> None:
+def fresh_weights(model: tf_keras.Model, seed: int) -> None:
     """Draws every weight anew from its layer's own initialiser, seeded by (seed, "layer/weight").
 
     So the initial weights do not depend on the order of the layers, the process, or what was built before. Weights
@@ -23,11 +24,13 @@ def fresh_weights(model: tf.keras.Model, seed: int) -> None:
                 continue
             config = initializer.get_config()
             if "seed" in config:
-                initializer = type(initializer).from_config({**config, "seed": integer_seed(seed, "init", f"{layer.name}/{attribute}")})
+                initializer = type(initializer).from_config(
+                    {**config, "seed": integer_seed(seed, "init", f"{layer.name}/{attribute}")}
+                )
             weight.assign(initializer(weight.shape, weight.dtype.base_dtype))
 
 
-def _weight_of(layer: tf.keras.layers.Layer, attribute: str) -> tf.Variable | None:
+def _weight_of(layer: tf_keras.layers.Layer, attribute: str) -> tf.Variable | None:
     """The weight that an initialiser is for, if the attribute is one's and the layer has that weight."""
     if not attribute.endswith("_initializer"):
         return None
@@ -36,5 +39,5 @@ def _weight_of(layer: tf.keras.layers.Layer, attribute: str) -> tf.Variable | No
     return next((weight for weight in found if isinstance(weight, tf.Variable)), None)
 
 
-def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
-    return (layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, tf.keras.Model))
+def _layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
+    return (layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, tf_keras.Model))

@@ -7,15 +7,11 @@ the others hold their convolutions inside layers of keras-cv's own, where tf-mot
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import sys
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from dlth_tf.errors import BadInput
+from dlth_tf.legacy_keras import import_keras_cv
 
 PREFIX = "keras_cv:"
 
@@ -38,7 +34,12 @@ _SIZES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8), (1.6, 2.2)
 
 def _resnet(blocks: tuple[int, ...], block_type: str) -> dict[str, Any]:
     filters, strides = (64, 128, 256, 512), (1, 2, 2, 2)
-    return {"stackwise_filters": filters, "stackwise_blocks": blocks, "stackwise_strides": strides, "block_type": block_type}
+    return {
+        "stackwise_filters": filters,
+        "stackwise_blocks": blocks,
+        "stackwise_strides": strides,
+        "block_type": block_type,
+    }
 
 
 def _efficientnet(width: float, depth: float, **others: Any) -> dict[str, Any]:
@@ -55,7 +56,10 @@ BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
         for version in ("", "V2")
         for depth, blocks in _RESNETS.items()
     },
-    **{f"DenseNet{depth}Backbone": ("DenseNetBackbone", {"stackwise_num_repeats": layers}) for depth, layers in _DENSENETS.items()},
+    **{
+        f"DenseNet{depth}Backbone": ("DenseNetBackbone", {"stackwise_num_repeats": layers})
+        for depth, layers in _DENSENETS.items()
+    },
     **{
         f"EfficientNetV1B{number}Backbone": (
             "EfficientNetV1Backbone",
@@ -63,7 +67,10 @@ BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
         )
         for number, size in enumerate(_SIZES)
     },
-    **{f"EfficientNetLiteB{number}Backbone": ("EfficientNetLiteBackbone", _efficientnet(*size)) for number, size in enumerate(_SIZES[:5])},
+    **{
+        f"EfficientNetLiteB{number}Backbone": ("EfficientNetLiteBackbone", _efficientnet(*size))
+        for number, size in enumerate(_SIZES[:5])
+    },
 }
 
 
@@ -92,23 +99,12 @@ def build(name: str, image_shape: tuple[int, ...], classes: int, **arguments: An
       BadInput: unknown name, or images too small.
       TypeError: an argument that the class does not take.
     """
-    import tensorflow as tf
+    import tf_keras
 
     from dlth_tf.models.parts import classifier, image_input
 
     general, published = BACKBONES[check_name(name).removeprefix(PREFIX)]
     inputs = image_input(name, image_shape, least=17)
     options = {"include_rescaling": False, **published, **arguments}
-    backbone = getattr(_import_keras_cv().models, general)(input_shape=image_shape, input_tensor=inputs, **options)
-    return tf.keras.Model(inputs, classifier(backbone.output, classes), name=name.replace(":", "_"))
-
-
-def _import_keras_cv() -> ModuleType:
-    """keras-cv on the Keras that `tf.keras` is, and without a word.
-
-    It imports "tensorflow.keras" by that name, which in a process that imported TensorFlow before dlth_tf finds Keras 3,
-    whatever `tf.keras` is; and it announces its backend on standard output, where a command's own output goes.
-    """
-    sys.modules["tensorflow.keras"] = importlib.import_module("tf_keras.api._v2.keras")  # where TensorFlow itself finds Keras 2
-    with contextlib.redirect_stdout(io.StringIO()):
-        return importlib.import_module("keras_cv")
+    backbone = getattr(import_keras_cv().models, general)(input_shape=image_shape, input_tensor=inputs, **options)
+    return tf_keras.Model(inputs, classifier(backbone.output, classes), name=name.replace(":", "_"))

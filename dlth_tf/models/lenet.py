@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import image_input, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
-def lenet_300_100(image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf.keras.Model:
+def lenet_300_100(image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf_keras.Model:
     """LeNet-300-100: two hidden layers of 300 and 100 ReLU units, Glorot-normal weights as in Frankle and Carbin, ICLR 2019.
 
     Args:
@@ -17,14 +17,16 @@ def lenet_300_100(image_shape: tuple[int, ...], classes: int, width: float = 1.0
       classes: number of logits.
       width: multiplies both hidden sizes.
     """
-    x = inputs = tf.keras.Input(image_shape, name="image")
+    x = inputs = tf_keras.Input(image_shape, name="image")
     x = layers.Flatten(name="flatten")(x)
     for name, units in (("fc1", 300), ("fc2", 100)):
         x = layers.Dense(scaled(units, width), activation="relu", kernel_initializer="glorot_normal", name=name)(x)
-    return tf.keras.Model(inputs, layers.Dense(classes, kernel_initializer="glorot_normal", name="fc3")(x), name="lenet_300_100")
+    return tf_keras.Model(
+        inputs, layers.Dense(classes, kernel_initializer="glorot_normal", name="fc3")(x), name="lenet_300_100"
+    )
 
 
-def lenet5(image_shape: tuple[int, int, int], classes: int, width: float = 1.0) -> tf.keras.Model:
+def lenet5(image_shape: tuple[int, int, int], classes: int, width: float = 1.0) -> tf_keras.Model:
     """LeNet-5 with ReLU and max pooling: 61,706 parameters for 28x28x1 images and 10 classes.
 
     The second convolution has no padding, as published, wherever the image is large enough (14 pixels and more).
@@ -44,4 +46,4 @@ def lenet5(image_shape: tuple[int, int, int], classes: int, width: float = 1.0) 
     x = layers.Flatten(name="flatten")(x)
     for name, units in (("fc1", 120), ("fc2", 84)):
         x = layers.Dense(scaled(units, width), activation="relu", name=name, **init)(x)
-    return tf.keras.Model(inputs, layers.Dense(classes, name="fc3", **init)(x), name="lenet5")
+    return tf_keras.Model(inputs, layers.Dense(classes, name="fc3", **init)(x), name="lenet5")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import KAIMING, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
-def mlp_7(activation: str, image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf.keras.Model:
+def mlp_7(activation: str, image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf_keras.Model:
     """Seven dense layers, six hidden ones of 100 units and the logits, with ReLU between them or with nothing.
 
     Known of the official networks are the number of layers, the hidden size, and that one has ReLU and the other is linear.
@@ -28,12 +28,14 @@ def mlp_7(activation: str, image_shape: tuple[int, ...], classes: int, width: fl
       BadInput: a width that is none.
     """
     initializer = KAIMING if activation == "relu" else "lecun_normal"
-    x = inputs = tf.keras.Input(image_shape, name="image")
+    x = inputs = tf_keras.Input(image_shape, name="image")
     x = layers.Flatten(name="flatten")(x)
     for number in range(1, 7):
-        x = layers.Dense(scaled(100, width), activation=activation, kernel_initializer=initializer, name=f"fc{number}")(x)
+        x = layers.Dense(scaled(100, width), activation=activation, kernel_initializer=initializer, name=f"fc{number}")(
+            x
+        )
     logits = layers.Dense(classes, kernel_initializer=initializer, name="fc7")(x)
-    return tf.keras.Model(inputs, logits, name=f"mlp_7_{activation}")
+    return tf_keras.Model(inputs, logits, name=f"mlp_7_{activation}")
 
 
 mlp_7_linear = partial(mlp_7, "linear")

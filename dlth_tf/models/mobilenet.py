@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import classifier, conv, depthwise, image_input, normalise, one_of, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 STEMS = ("imagenet", "cifar")
 # (channels, blocks) of each stage; the first block of a stage but the first has stride 2.
@@ -24,7 +24,7 @@ V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
 
 def mobilenet_v1(
     image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch", stem: str = "imagenet"
-) -> tf.keras.Model:
+) -> tf_keras.Model:
     """MobileNetV1: 13 blocks of a depthwise and a 1x1 convolution.
 
     Args:
@@ -42,12 +42,12 @@ def mobilenet_v1(
         for block in range(1, blocks + 1):
             stride = 2 if block == 1 and stage > (2 if small else 1) else 1
             x = _separable(x, scaled(channels, width), stride, norm, f"stage{stage}_block{block}_")
-    return tf.keras.Model(inputs, classifier(x, classes), name="mobilenet_v1")
+    return tf_keras.Model(inputs, classifier(x, classes), name="mobilenet_v1")
 
 
 def mobilenet_v2(
     image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch", stem: str = "imagenet"
-) -> tf.keras.Model:
+) -> tf_keras.Model:
     """MobileNetV2: 17 inverted residual blocks.
 
     Args:
@@ -66,7 +66,7 @@ def mobilenet_v2(
             here = stride if block == 1 and not (small and stage == 2) else 1
             x = _inverted(x, expansion, scaled(channels, width), here, norm, f"stage{stage}_block{block}_")
     x = _relu6(conv(x, scaled(1280, width), 1, "conv_last"), norm, "bn_last", "relu_last")
-    return tf.keras.Model(inputs, classifier(x, classes), name="mobilenet_v2")
+    return tf_keras.Model(inputs, classifier(x, classes), name="mobilenet_v2")
 
 
 def _stem(name: str, image_shape: tuple[int, ...], width: float, norm: str, stem: str) -> tuple[Any, Any, bool]:

@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.errors import BadInput
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 # He et al., ICCV 2015, eq. 10, as PyTorch draws it: normal with variance 2 / fan_in, not truncated. A config and not an
 # object, so that every layer makes an initialiser of its own.
-KAIMING = {"class_name": "VarianceScaling", "config": {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"}}
+KAIMING = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"},
+}
 # Each output of a depthwise kernel sees one channel, but its shape (height, width, channels, 1) makes Keras count all of
 # them as inputs. What Keras counts as outputs is the true number of inputs: height * width.
-KAIMING_DEPTHWISE = {"class_name": "VarianceScaling", "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"}}
+KAIMING_DEPTHWISE = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+}
 
 
 def scaled(size: int, width: float) -> int:
@@ -56,7 +62,7 @@ def image_input(name: str, image_shape: tuple[int, ...], least: int) -> Any:
             name,
             f"needs images of shape [height, width, channels] with height and width at least {least}, not {list(image_shape)}",
         )
-    return tf.keras.Input(image_shape, name="image")
+    return tf_keras.Input(image_shape, name="image")
 
 
 def conv(x: Any, channels: int, size: int, name: str, stride: int = 1, use_bias: bool = False) -> Any:
@@ -67,7 +73,9 @@ def conv(x: Any, channels: int, size: int, name: str, stride: int = 1, use_bias:
     padding = "same"
     if stride > 1 and size > 1:
         x, padding = layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x), "valid"
-    return layers.Conv2D(channels, size, stride, padding=padding, use_bias=use_bias, kernel_initializer=KAIMING, name=name)(x)
+    return layers.Conv2D(
+        channels, size, stride, padding=padding, use_bias=use_bias, kernel_initializer=KAIMING, name=name
+    )(x)
 
 
 def depthwise(x: Any, name: str, stride: int = 1) -> Any:
@@ -75,7 +83,9 @@ def depthwise(x: Any, name: str, stride: int = 1) -> Any:
     padding = "same"
     if stride > 1:
         x, padding = layers.ZeroPadding2D(1, name=f"{name}_padding")(x), "valid"
-    return layers.DepthwiseConv2D(3, stride, padding=padding, use_bias=False, depthwise_initializer=KAIMING_DEPTHWISE, name=name)(x)
+    return layers.DepthwiseConv2D(
+        3, stride, padding=padding, use_bias=False, depthwise_initializer=KAIMING_DEPTHWISE, name=name
+    )(x)
 
 
 def normalise(x: Any, norm: str, name: str) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import classifier, conv, conv_norm_relu, image_input, normalise, one_of, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 CHANNELS = (64, 128, 256, 512)
@@ -17,8 +17,13 @@ STEMS = ("imagenet", "cifar")
 
 
 def resnet(
-    depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch", stem: str = "imagenet"
-) -> tf.keras.Model:
+    depth: int,
+    image_shape: tuple[int, ...],
+    classes: int,
+    width: float = 1.0,
+    norm: str = "batch",
+    stem: str = "imagenet",
+) -> tf_keras.Model:
     """ResNet-18, 34 or 50. The stride of a bottleneck is in its 3x3 convolution, as in PyTorch's networks.
 
     Args:
@@ -35,13 +40,17 @@ def resnet(
     name = f"resnet{depth}"
     large = one_of("stem", stem, STEMS) == "imagenet"
     inputs = image_input(name, image_shape, least=17 if large else 5)
-    x = _imagenet_stem(inputs, scaled(64, width), norm) if large else conv_norm_relu(inputs, scaled(64, width), 3, norm, "", 1)
+    x = (
+        _imagenet_stem(inputs, scaled(64, width), norm)
+        if large
+        else conv_norm_relu(inputs, scaled(64, width), 3, norm, "", 1)
+    )
     block_of = _bottleneck if depth >= 50 else _basic
     for stage, (channels, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             x = block_of(x, channels, width, stride, norm, f"stage{stage}_block{block}_")
-    return tf.keras.Model(inputs, classifier(x, classes), name=name)
+    return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
 def _imagenet_stem(x: Any, channels: int, norm: str) -> Any:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import classifier, conv, conv_norm_relu, image_input, one_of, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 # Configurations A, B, D and E of Simonyan and Zisserman, ICLR 2015, table 1: convolutions in each stage.
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
 
 
-def vgg(depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch") -> tf.keras.Model:
+def vgg(
+    depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch"
+) -> tf_keras.Model:
     """A VGG network; what the five poolings leave is averaged over the image and goes into one dense layer.
 
     Args:
@@ -35,8 +37,10 @@ def vgg(depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1
     for stage, (channels, number) in enumerate(zip(CHANNELS, CONVOLUTIONS[depth], strict=True), start=1):
         for layer in range(1, number + 1):
             x = _conv(x, scaled(channels, width), norm, f"stage{stage}_", layer)
-        x = layers.MaxPooling2D(padding="same", name=f"stage{stage}_pool")(x)  # of an odd size the last row counts too: 28 pixels do
-    return tf.keras.Model(inputs, classifier(x, classes), name=name)
+        x = layers.MaxPooling2D(padding="same", name=f"stage{stage}_pool")(
+            x
+        )  # of an odd size the last row counts too: 28 pixels do
+    return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
 def _conv(x: Any, channels: int, norm: str, prefix: str, number: int) -> Any:

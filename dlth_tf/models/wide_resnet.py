@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.models.parts import classifier, conv, image_input, normalise, scaled
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
 def wide_resnet(
     depth: int, factor: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch"
-) -> tf.keras.Model:
+) -> tf_keras.Model:
     """WRN-depth-factor: batch norm and ReLU before each convolution, no dropout.
 
     Args:
@@ -36,7 +36,7 @@ def wide_resnet(
             stride = 2 if stage > 1 and block == 1 else 1
             x = _block(x, scaled(channels * factor, width), stride, norm, f"stage{stage}_block{block}_")
     x = layers.ReLU(name="relu_last")(normalise(x, norm, "bn_last"))
-    return tf.keras.Model(inputs, classifier(x, classes), name=name)
+    return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
 def _block(x: Any, channels: int, stride: int, norm: str, prefix: str) -> Any:

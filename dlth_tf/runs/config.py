@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlth_tf.core import SCHEDULES, Staircase, check_choice, parse_granularity, staircase
-from dlth_tf.core.n_of_m import NOfM
+from dlth_tf.core.n_m import NByM
 from dlth_tf.data import AUGMENTS, NORMALIZATIONS, check_augment
 from dlth_tf.data import check_name as check_dataset
 from dlth_tf.errors import BadInput
@@ -22,9 +22,24 @@ from dlth_tf.runs.duration import Duration
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-PICKS = {"random": "random", "magnitude": "magnitude_min", "magnitude_min": "magnitude_min", "magnitude_max": "magnitude_max"}
+PICKS = {
+    "random": "random",
+    "magnitude": "magnitude_min",
+    "magnitude_min": "magnitude_min",
+    "magnitude_max": "magnitude_max",
+}
 # Do not change what comes out:
-WHERE_ONLY = ("data_dir", "run_dir", "resume", "checkpoint_every", "on_nan", "tensorboard", "verbosity", "export_dir", "shared_dir")
+WHERE_ONLY = (
+    "data_dir",
+    "run_dir",
+    "resume",
+    "checkpoint_every",
+    "on_nan",
+    "tensorboard",
+    "verbosity",
+    "export_dir",
+    "shared_dir",
+)
 
 
 def option(default: Any, group: str, text: str, kind: str = "text") -> Any:
@@ -55,7 +70,9 @@ class RunConfig:
         "What to run",
         f"one of {', '.join(MODELS.names())}; keras_cv:NAME, a backbone of keras-cv; or package.module:function; required",
     )
-    data_dir: str | None = option(None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory")
+    data_dir: str | None = option(
+        None, "What to run", "where tfds data sets lie prepared; default: tfds' own directory"
+    )
     init_weights: str | None = option(
         None,
         "What to run",
@@ -65,7 +82,10 @@ class RunConfig:
     seed: int = option(0, "What to run", "of tickets, initial weights, data order and augmentation", "int")
 
     sparsity: float = option(
-        None, "Ticket", "fraction removed of the pruned tensors, at least 0 and below 1; required by every method but dense", "float"
+        None,
+        "Ticket",
+        "fraction removed of the pruned tensors, at least 0 and below 1; required by every method but dense",
+        "float",
     )
     allocation: str = option(
         None,
@@ -74,10 +94,14 @@ class RunConfig:
         "default: global for snip, grasp and synflow, else uniform",
     )
     granularity: str = option(
-        "weight", "Ticket", "what is removed as one piece: weight, filter, channel, block:4x1 and the like, 2:4 and the like"
+        "weight",
+        "Ticket",
+        "what is removed as one piece: weight, filter, channel, block:4x1 and the like, 2:4 and the like",
     )
     dense_layers: str = option(
-        "auto", "Ticket", "layers kept whole: names, patterns, first, last or none; auto: first,last with convolutions, else last"
+        "auto",
+        "Ticket",
+        "layers kept whole: names, patterns, first, last or none; auto: first,last with convolutions, else last",
     )
     ticket_pick: str = option(
         "random",
@@ -87,7 +111,9 @@ class RunConfig:
 
     epochs: str | int = option("200ep", "Training", "length of a full training (ep, it; plain: epochs)")
     batch_size: int = option(128, "Training", "images per step of full trainings, over all replicas", "int")
-    lr: float = option(0.1, "Training", "first learning rate of full trainings; a tenth and a hundredth of it follow", "float")
+    lr: float = option(
+        0.1, "Training", "first learning rate of full trainings; a tenth and a hundredth of it follow", "float"
+    )
     lr_values: str | None = option(None, "Training", "comma list of learning rates, instead of lr", "list")
     lr_boundaries: str | None = option(
         None, "Training", "where the learning rate changes (ep, it; plain: epochs); default: at 50 % and 75 %", "list"
@@ -99,7 +125,9 @@ class RunConfig:
     penalty_step: float = option(1e-4, "Transformation", "growth of the penalty's counter", "float")
     penalty_every: int = option(5, "Transformation", "steps between two growths", "int")
     penalty_limit: float = option(1.0, "Transformation", "the penalty stops growing above this", "float")
-    hold_steps: str | int = option("40000it", "Transformation", "how long the reached penalty is held (ep, it; plain: steps)")
+    hold_steps: str | int = option(
+        "40000it", "Transformation", "how long the reached penalty is held (ep, it; plain: steps)"
+    )
     transform_lr: float = option(1e-3, "Transformation", "learning rate of the transformation, constant", "float")
     transform_batch_size: int = option(64, "Transformation", "images per step of the transformation", "int")
 
@@ -107,7 +135,9 @@ class RunConfig:
     round_epochs: str | int | None = option(
         None, "Iterative methods", "length of a round of training (ep, it; plain: epochs); default: epochs"
     )
-    rewind_step: str | int = option("0it", "Iterative methods", "step of the first round that lth_iter rewinds to (ep, it; plain: steps)")
+    rewind_step: str | int = option(
+        "0it", "Iterative methods", "step of the first round that lth_iter rewinds to (ep, it; plain: steps)"
+    )
     delete_between_cycles: bool = option(
         False, "Iterative methods", "rst_iter removes weights after every cycle, not only at the end", "bool"
     )
@@ -128,21 +158,31 @@ class RunConfig:
 
     precision: str = option("float32", "Machine", f"one of {', '.join(PRECISIONS)}")
     jit_compile: bool = option(False, "Machine", "compile the training step with XLA", "bool")
-    steps_per_execution: int = option(20, "Machine", "steps per call into TensorFlow; changes speed, not results", "int")
+    steps_per_execution: int = option(
+        20, "Machine", "steps per call into TensorFlow; changes speed, not results", "int"
+    )
     strategy: str = option(
         "auto",
         "Machine",
         "one_device; mirrored (over GPUs, or --num_replicas); multi_worker (over processes that TF_CONFIG names); tpu (the local one, or "
         "that of TPU_NAME); or auto: mirrored if there are several GPUs",
     )
-    num_replicas: int | None = option(None, "Machine", "replicas of mirrored; on a CPU that many logical devices", "int")
+    num_replicas: int | None = option(
+        None, "Machine", "replicas of mirrored; on a CPU that many logical devices", "int"
+    )
     scale_lr: bool = option(False, "Machine", "multiply all learning rates by the number of replicas", "bool")
-    deterministic: bool = option(False, "Machine", "TensorFlow's deterministic operations: the same command gives the same digest", "bool")
+    deterministic: bool = option(
+        False, "Machine", "TensorFlow's deterministic operations: the same command gives the same digest", "bool"
+    )
 
     run_dir: str = option(None, "Output", "default runs/<dataset>-<model>-<method>-<sparsity>-s<seed>")
-    resume: str = option("auto", "Output", "auto: finish an incomplete run directory; never: refuse one that holds a run")
+    resume: str = option(
+        "auto", "Output", "auto: finish an incomplete run directory; never: refuse one that holds a run"
+    )
     checkpoint_every: str = option(
-        "5min", "Output", "time from one checkpoint to the next: steps (500it), epochs (1ep) or minutes (5min) of the phase"
+        "5min",
+        "Output",
+        "time from one checkpoint to the next: steps (500it), epochs (1ep) or minutes (5min) of the phase",
     )
     on_nan: str = option(
         "stop",
@@ -152,7 +192,9 @@ class RunConfig:
     tensorboard: bool = option(False, "Output", "write TensorBoard scalars and histograms to the run directory", "bool")
     verbosity: int = option(1, "Output", "0 silent, 1 progress, 2 a line per epoch", "int")
     shared_dir: str | None = option(
-        None, "Output", "folder where runs keep a training of the whole network that others begin with too; a sweep's own in a sweep"
+        None,
+        "Output",
+        "folder where runs keep a training of the whole network that others begin with too; a sweep's own in a sweep",
     )
     export_dir: str | None = option(None, "Output", "also export the trained network there")
 
@@ -188,21 +230,23 @@ class RunConfig:
     def _allocation(self) -> Any:
         if self.allocation is not None:
             return json.dumps(self.allocation) if isinstance(self.allocation, Mapping) else self.allocation
-        return "uniform" if is_n_of_m(self.granularity) else METHODS.load(self.method).allocation
+        return "uniform" if is_n_by_m(self.granularity) else METHODS.load(self.method).allocation
 
     def _check_method(self) -> None:
         method = METHODS.load(self.method)
         if method.fixed_counts and self.allocation == "global":
-            allowed = (
-                f"does not go with {self.method}, which needs the number of weights of each tensor beforehand: say uniform, erk or a map"
-            )
+            allowed = f"does not go with {self.method}, which needs the number of weights of each tensor beforehand: say uniform, erk or a map"
             raise BadInput("allocation", self.allocation, allowed)
-        if method.fixed_counts and is_n_of_m(self.granularity):
-            raise BadInput("granularity", self.granularity, f"does not go with {self.method}, whose masks change while it trains")
+        if method.fixed_counts and is_n_by_m(self.granularity):
+            raise BadInput(
+                "granularity", self.granularity, f"does not go with {self.method}, whose masks change while it trains"
+            )
         if self.init_weights is not None and not method.takes_weights:
             able = ", ".join(name for name in METHODS.names() if METHODS.load(name).takes_weights)
             raise BadInput(
-                "init_weights", self.init_weights, f"does not go with {self.method}, which starts afresh; only {able} take weights"
+                "init_weights",
+                self.init_weights,
+                f"does not go with {self.method}, which starts afresh; only {able} take weights",
             )
 
     def _checked_sparsity(self) -> float:
@@ -225,12 +269,16 @@ class RunConfig:
             ("verbosity", (0, 1, 2)),
         ):
             if getattr(self, name) not in allowed:
-                raise BadInput(name, getattr(self, name), f"must be one of {', '.join(str(a) for a in allowed if a is not None)}")
+                raise BadInput(
+                    name, getattr(self, name), f"must be one of {', '.join(str(a) for a in allowed if a is not None)}"
+                )
         if self.num_replicas is not None and self.strategy != "mirrored":
             raise BadInput("num_replicas", self.num_replicas, "needs --strategy=mirrored")
         if self.strategy == "multi_worker" and self.shared_dir is not None:
             raise BadInput(
-                "shared_dir", self.shared_dir, "does not go with --strategy=multi_worker, whose workers would wait for each other"
+                "shared_dir",
+                self.shared_dir,
+                "does not go with --strategy=multi_worker, whose workers would wait for each other",
             )
         if self.strategy == "tpu" and self.precision in ("float64", "mixed_float16"):
             raise BadInput("precision", self.precision, "does not work on a TPU: say float32 or mixed_bfloat16")
@@ -266,8 +314,14 @@ class RunConfig:
         fits = len(boundaries) == len(values) - 1 if boundaries else len(values) in (1, 3)
         if not fits:
             given = f"{len(boundaries)} boundaries" if boundaries else "no boundaries"
-            raise BadInput("lr_boundaries", self.lr_boundaries, f"{given} do not fit {len(values)} learning rates: give {len(values) - 1}")
-        return ",".join(f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values), ",".join(boundaries) or None
+            raise BadInput(
+                "lr_boundaries",
+                self.lr_boundaries,
+                f"{given} do not fit {len(values)} learning rates: give {len(values) - 1}",
+            )
+        return ",".join(f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values), ",".join(
+            boundaries
+        ) or None
 
     def _checked_arguments(self) -> str:
         try:
@@ -312,7 +366,11 @@ class RunConfig:
         """(count, unit) of --checkpoint_every; the unit is "it", "ep" or "min"."""
         match = re.fullmatch(r"\s*([1-9]\d{0,8})\s*(it|ep|min)\s*", str(self.checkpoint_every))
         if match is None:
-            raise BadInput("checkpoint_every", self.checkpoint_every, "must be a number of steps (500it), epochs (1ep) or minutes (5min)")
+            raise BadInput(
+                "checkpoint_every",
+                self.checkpoint_every,
+                "must be a number of steps (500it), epochs (1ep) or minutes (5min)",
+            )
         return int(match[1]), match[2]
 
     @property
@@ -330,13 +388,19 @@ class RunConfig:
         A field that the other does not have yet is taken to have its default, which is what an older version did.
         """
         mine = self.to_json()
-        theirs = {item.name: other.get(item.name, item.default) for item in dataclasses.fields(self) if item.name not in WHERE_ONLY}
-        return [f"{name} is {value} there and {mine[name]} here" for name, value in theirs.items() if value != mine[name]]
+        theirs = {
+            item.name: other.get(item.name, item.default)
+            for item in dataclasses.fields(self)
+            if item.name not in WHERE_ONLY
+        }
+        return [
+            f"{name} is {value} there and {mine[name]} here" for name, value in theirs.items() if value != mine[name]
+        ]
 
 
-def is_n_of_m(granularity: str) -> bool:
+def is_n_by_m(granularity: str) -> bool:
     """Whether the text means n of every m weights."""
-    return isinstance(parse_granularity(granularity), NOfM)
+    return isinstance(parse_granularity(granularity), NByM)
 
 
 def _words(text: object) -> list[Any]:

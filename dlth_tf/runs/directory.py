@@ -15,6 +15,7 @@ import filelock
 from dlth_tf import files
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.version import __version__
 
 LOCK = ".lock"
 IN_EVERY_RESULT = ("sparsity", "test", "phases", "weights_sha256")
@@ -52,7 +53,9 @@ class RunDirectory:
             raise BadInput("run_dir", self.path, "is a file, and must be a directory")
         if not self.config.exists():
             if any(path.name != LOCK and not files.is_half_written(path) for path in self.path.iterdir()):
-                raise BadInput("run_dir", self.path, "holds other files and no config.json: name an empty or new directory")
+                raise BadInput(
+                    "run_dir", self.path, "holds other files and no config.json: name an empty or new directory"
+                )
             return
         there = read_json(self.config, "run_dir").get("config")
         if not isinstance(there, dict):
@@ -61,7 +64,9 @@ class RunDirectory:
         if differences:
             raise BadInput("run_dir", self.path, f"holds a run of another configuration: {'; '.join(differences)}")
         if config.resume == "never" and not self.result.exists():
-            raise BadInput("run_dir", self.path, "holds an unfinished run, and --resume=never allows only a new directory")
+            raise BadInput(
+                "run_dir", self.path, "holds an unfinished run, and --resume=never allows only a new directory"
+            )
 
     def complete_result(self) -> dict[str, Any] | None:
         """The result of a complete run, or None."""
@@ -97,10 +102,20 @@ class RunDirectory:
         return lock
 
     def _begin(self, config: RunConfig, data: dict[str, Any]) -> None:
-        self.refuse_other_runs(config)  # again: between the first look and the lock another process may have come and gone
+        self.refuse_other_runs(
+            config
+        )  # again: between the first look and the lock another process may have come and gone
         if self.result.exists():
-            raise BadInput("run_dir", self.path, "was completed by another process just now: the same command says what it found")
-        document = {"config": config.to_json(), "data": data, "versions": versions(), "git_commit": git_commit(), "command": sys.argv}
+            raise BadInput(
+                "run_dir", self.path, "was completed by another process just now: the same command says what it found"
+            )
+        document = {
+            "config": config.to_json(),
+            "data": data,
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "command": sys.argv,
+        }
         try:
             for folder in (self.path, self.checkpoints):
                 files.remove_half_written(folder)
@@ -123,8 +138,6 @@ def read_json(path: Path, thing: str) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Python's and the packages' versions that results depend on."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    from dlth_tf import __version__
-
     return {"dlth_tf": __version__, "python": sys.version.split()[0], **found}
 
 
@@ -133,7 +146,9 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")

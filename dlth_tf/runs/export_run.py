@@ -10,23 +10,24 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import data as data_room
 from dlth_tf import files
 from dlth_tf.analysis.results import read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
-from dlth_tf.data.parallel import cores, options
-from dlth_tf.data.stream import Stream
+from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.tf_data_options import cores, options
+from dlth_tf.deploy.checks.verification import Examples, most
 from dlth_tf.deploy.export import export, refuse_existing
 from dlth_tf.deploy.forms import check_forms
-from dlth_tf.deploy.verification import Examples, most
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory, read_json
-from dlth_tf.runs.machine import machine
-from dlth_tf.runs.narrow import build_network
+from dlth_tf.runs.network import build_network
 
 CALIBRATION = 256  # training images for forms that choose number ranges by them
 
@@ -75,7 +76,10 @@ def export_run(
         model = build_network(config, shape, len(label_names))
         load_weights(model, directory)
         result = read_json(directory.result, "run_dir")
-        origin = {"run_dir": str(run_dir), **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}}
+        origin = {
+            "run_dir": str(run_dir),
+            **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")},
+        }
         origin["sparsity"] = config.sparsity
         dataset = available(config, shape)
         return export(
@@ -99,10 +103,14 @@ def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None
     try:
         dataset = data_room.load(config.dataset, config.data_dir)
     except BadInput as error:
-        logging.getLogger("dlth_tf").info("compared on random images, since the data set of the run cannot be had: %s", error)
+        logging.getLogger("dlth_tf").info(
+            "compared on random images, since the data set of the run cannot be had: %s", error
+        )
         return None
     if dataset.image_shape != image_shape:
-        logging.getLogger("dlth_tf").info("compared on random images, since the images of %s have another shape by now", config.dataset)
+        logging.getLogger("dlth_tf").info(
+            "compared on random images, since the images of %s have another shape by now", config.dataset
+        )
         return None
     return dataset
 
@@ -114,7 +122,7 @@ def test_examples(dataset: DataSet) -> Examples:
     return Examples(raw_images(dataset.test, number), dataset.test.labels[:number], named)
 
 
-def raw_images(split: Split | Stream, number: int) -> np.ndarray:
+def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
     """uint8 [at most `number`, H, W, C], the first of a split as they come from its files."""
     number = min(number, len(split))
     if isinstance(split, Split):
@@ -123,20 +131,24 @@ def raw_images(split: Split | Stream, number: int) -> np.ndarray:
     return np.stack(list(read.as_numpy_iterator()))
 
 
-def load_weights(model: tf.keras.Model, directory: RunDirectory) -> None:
+def load_weights(model: tf_keras.Model, directory: RunDirectory) -> None:
     """Reads weights.npz into a model of the same architecture.
 
     Raises:
       BadInput: a damaged file, other names or shapes, or not the weights that result.json vouches for.
     """
     variables = named_weights(model)
-    expected = {name: (tuple(variable.shape), np.dtype(variable.dtype.base_dtype.name)) for name, variable in variables.items()}
+    expected = {
+        name: (tuple(variable.shape), np.dtype(variable.dtype.base_dtype.name)) for name, variable in variables.items()
+    }
     try:
         weights = files.parse_npz(directory.weights.read_bytes(), expected)
     except (OSError, ValueError) as error:
         raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
     if read_json(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
-        raise BadInput("run_dir", directory.path, "its weights.npz is not the one that its result.json was written with")
+        raise BadInput(
+            "run_dir", directory.path, "its weights.npz is not the one that its result.json was written with"
+        )
     for name, variable in variables.items():
         variable.assign(weights[name])
 
@@ -148,7 +160,11 @@ def best_run(sweep_dir: str | os.PathLike[str], method: str) -> Path:
       BadInput: the sweep has no complete run of that method.
     """
     results = read_results(sweep_dir)
-    mine = results[results["method"] == method].sort_values(["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True])
+    mine = results[results["method"] == method].sort_values(
+        ["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True]
+    )
     if mine.empty:
-        raise BadInput("method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}")
+        raise BadInput(
+            "method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}"
+        )
     return Path(sweep_dir) / mine.iloc[0]["run_dir"]

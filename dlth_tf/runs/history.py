@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import files, masking
+from dlth_tf.masking.macs import densities
 from dlth_tf.methods import Phase
-from dlth_tf.runs.cost import densities
-from dlth_tf.runs.evaluate import Evaluator
+from dlth_tf.runs.evaluation import Evaluator
 
 COLUMNS = (
     "phase",
@@ -34,15 +34,15 @@ COLUMNS = (
     "seconds",
 )
 
-Tell = Callable[[dict[str, Any]], None]  # whoever wants to hear of every row as it comes
+OnRow = Callable[[dict[str, Any]], None]  # whoever wants to hear of every row as it comes
 
 
-class History(tf.keras.callbacks.Callback):
+class History(tf_keras.callbacks.Callback):
     """Evaluates at every epoch's end and keeps the rows of one phase."""
 
-    def __init__(self, phase: Phase, evaluator: Evaluator, tell: Tell | None = None) -> None:
+    def __init__(self, phase: Phase, evaluator: Evaluator, on_row: OnRow | None = None) -> None:
         super().__init__()
-        self.phase, self.evaluator, self.tell = phase, evaluator, tell
+        self.phase, self.evaluator, self.on_row = phase, evaluator, on_row
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -87,12 +87,14 @@ class History(tf.keras.callbacks.Callback):
         logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=self.seconds())
         logs.update(_weights_now(self.model))
         logs.setdefault("penalty", 0.0)
-        self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}})
-        if self.tell:
-            self.tell(self.rows[-1])
+        self.rows.append(
+            {"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}}
+        )
+        if self.on_row:
+            self.on_row(self.rows[-1])
 
 
-def _weights_now(model: tf.keras.Model) -> dict[str, float]:
+def _weights_now(model: tf_keras.Model) -> dict[str, float]:
     """Sparsity over all prunable tensors, and mean |w| of what the ticket keeps and of what it does not, over those it prunes."""
     removed = total = 0
     sums, counts = np.zeros(2), np.zeros(2)

@@ -22,20 +22,30 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
     """
     for name in ("batch_size", "transform_batch_size"):
         if getattr(config, name) > examples:
-            raise BadInput(name, getattr(config, name), f"must be at most {examples}, the number of training images of {config.dataset}")
+            raise BadInput(
+                name,
+                getattr(config, name),
+                f"must be at most {examples}, the number of training images of {config.dataset}",
+            )
     steps_of = {
         name: Duration.parse(getattr(config, name) or config.epochs).steps(examples // config.batch_size)
         for name in ("epochs", "round_epochs")
     }
     rewind_step = Duration.parse(config.rewind_step, "it").steps(examples // config.batch_size)
     if rewind_step >= min(steps_of.values()):
-        raise BadInput("rewind_step", config.rewind_step, f"must be below {min(steps_of.values())}, the number of steps of a round")
+        raise BadInput(
+            "rewind_step", config.rewind_step, f"must be below {min(steps_of.values())}, the number of steps of a round"
+        )
     per_epoch, transform_per_epoch = examples // config.batch_size, examples // config.transform_batch_size
     return Recipe(
         sparsity=config.sparsity,
         seed=config.seed,
         ticket_pick=PICKS[config.ticket_pick],
-        ticket_options={"allocation": config.allocation, "granularity": config.granularity, "dense_layers": config.dense_layers},
+        ticket_options={
+            "allocation": config.allocation,
+            "granularity": config.granularity,
+            "dense_layers": config.dense_layers,
+        },
         train_steps=steps_of["epochs"],
         batch_size=config.batch_size,
         learning_rate=LearningRate(*config.rates(per_epoch)),
@@ -84,7 +94,10 @@ def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, ob
             "lr": " ".join(
                 [
                     f"{phase.learning_rate.values[0]:g}",
-                    *(f"{v:g}@{b}" for v, b in zip(phase.learning_rate.values[1:], phase.learning_rate.boundaries, strict=True)),
+                    *(
+                        f"{v:g}@{b}"
+                        for v, b in zip(phase.learning_rate.values[1:], phase.learning_rate.boundaries, strict=True)
+                    ),
                 ]
             ),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -16,7 +16,7 @@ BAR, TIME = 20, len("0:00:00")  # columns of the terminal
 ROOM_FOR_A_BAR = 72  # below it the numbers are worth more
 
 
-class ProgressLine(tf.keras.callbacks.Callback):
+class ProgressLine(tf_keras.callbacks.Callback):
     """Tells phase, epoch, accuracy, penalty and time left, on one line of whatever width there is.
 
     Args:
@@ -37,7 +37,11 @@ class ProgressLine(tf.keras.callbacks.Callback):
         self.bar = self._bar() if verbosity == 1 and moving else None
 
     def _bar(self) -> Progress:
-        columns: list[ProgressColumn | str] = [TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("{task.fields[note]}")]
+        columns: list[ProgressColumn | str] = [
+            TextColumn("{task.description}"),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        ]
         if self.console.width >= ROOM_FOR_A_BAR:
             columns.insert(1, BarColumn(BAR))
         return Progress(*columns, TimeRemainingColumn(), console=self.console)

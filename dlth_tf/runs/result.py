@@ -8,9 +8,9 @@ import numpy as np
 
 from dlth_tf import masking
 from dlth_tf.methods import Network, Phase
+from dlth_tf.runs.checkpointing.manager import RunState
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import versions
-from dlth_tf.runs.keeper import RunState
 
 
 def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
@@ -30,7 +30,11 @@ def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict
 def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
     """Sparsity as it really is: fractions of exact zeros in the masks, per tensor and over all."""
     kept = {name: entry.kept() for name, entry in masking.prunable_weights(network.model).items()}
-    kernels = [variable for name, variable in masking.named_weights(network.model).items() if name not in kept and len(variable.shape) > 1]
+    kernels = [
+        variable
+        for name, variable in masking.named_weights(network.model).items()
+        if name not in kept and len(variable.shape) > 1
+    ]
     prunable = masking.prunable_of_ticket(network.model, config.dense_layers, config.granularity)
     removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
     total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
@@ -49,7 +53,8 @@ def parameters(config: RunConfig, network: Network) -> dict[str, int]:
     return {
         "total": sum(weight.size for weight in weights),
         "prunable": sum(
-            int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, config.dense_layers, config.granularity).values()
+            int(np.prod(entry.shape))
+            for entry in masking.prunable_of_ticket(model, config.dense_layers, config.granularity).values()
         ),
         "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
     }
@@ -67,7 +72,9 @@ def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: f
     return {
         "images_seen": sum(images),
         "training_macs_dense": sum(dense * count for (dense, _), count in zip(macs, images, strict=True)),
-        "training_macs_theoretical": sum(round(sparse * count) for (_, sparse), count in zip(macs, images, strict=True)),
+        "training_macs_theoretical": sum(
+            round(sparse * count) for (_, sparse), count in zip(macs, images, strict=True)
+        ),
         "wall_seconds": seconds,
     }
 

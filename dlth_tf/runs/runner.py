@@ -14,30 +14,30 @@ from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking
 from dlth_tf.data import DataSet, Normalization, Outline, evaluation_batches
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
-from dlth_tf.runs.checkpoints import Checkpoints, Saved
+from dlth_tf.runs.checkpointing.callback import CheckpointInterval, NotFinite
+from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
+from dlth_tf.runs.checkpointing.manager import CheckpointManager, RunState
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.cost import kernel_positions, training_macs
+from dlth_tf.runs.devices.context import machine
+from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor, wait_for_all
+from dlth_tf.runs.devices.strategies import writes
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.evaluate import Evaluator
+from dlth_tf.runs.evaluation import Evaluator
 from dlth_tf.runs.export_run import export_run
-from dlth_tf.runs.history import Tell, write_history
-from dlth_tf.runs.initial_weights import load_weights
-from dlth_tf.runs.keeper import Keeper, RunState
-from dlth_tf.runs.machine import machine
-from dlth_tf.runs.narrow import build_network
+from dlth_tf.runs.fit_phase import train_phase
+from dlth_tf.runs.history import OnRow, write_history
+from dlth_tf.runs.inputs import Samples
+from dlth_tf.runs.network import build_network
 from dlth_tf.runs.plan import describe, make_phases, make_recipe
-from dlth_tf.runs.replicas import agreed, log_what_differs, rate_factor, wait_for_all
 from dlth_tf.runs.result import make_result, phase_row
-from dlth_tf.runs.samples import Samples
-from dlth_tf.runs.saver import Clock, NotFinite
-from dlth_tf.runs.shared import SharedTraining, shared_training
-from dlth_tf.runs.strategies import writes
+from dlth_tf.runs.shared_training import SharedTraining, shared_training
 from dlth_tf.runs.tensorboard import write_outcome
-from dlth_tf.runs.training import train_phase
+from dlth_tf.runs.weights import load_weights
 
 
-def run(config: RunConfig, tell: Tell | None = None) -> dict[str, Any]:
+def run(config: RunConfig, on_row: OnRow | None = None) -> dict[str, Any]:
     """Runs a method from its first phase to result.json.
 
     A run directory that is complete with the same configuration is not touched: its result is returned. What is missing
@@ -45,7 +45,7 @@ def run(config: RunConfig, tell: Tell | None = None) -> dict[str, Any]:
 
     Args:
       config: the run.
-      tell: called with every row of the history as it comes.
+      on_row: called with every row of the history as it comes.
 
     Returns:
       What result.json holds.
@@ -58,7 +58,7 @@ def run(config: RunConfig, tell: Tell | None = None) -> dict[str, Any]:
     result = directory.complete_result()
     if result is None:
         with machine(config) as strategy, strategy.scope():
-            result = _run(config, directory, tell)
+            result = _run(config, directory, on_row)
     if config.export_dir and writes(config) and not Path(config.export_dir, "export.json").exists():
         export_run(directory.path, config.export_dir)
     return result
@@ -81,7 +81,9 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, Any]:
     masking.named_weights(model)
     masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
     if config.sparsity and not METHODS.load(config.method).narrows:
-        masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)  # refuses options that do not fit these tensors
+        masking.random_ticket(
+            model, config.sparsity, config.seed, **recipe.ticket_options
+        )  # refuses options that do not fit these tensors
     return recipe, model
 
 
@@ -93,19 +95,20 @@ def build_model(config: RunConfig, outline: Outline) -> Any:
     return masking.wrap(model)
 
 
-def _run(config: RunConfig, directory: RunDirectory, tell: Tell | None) -> dict[str, Any]:
+def _run(config: RunConfig, directory: RunDirectory, on_row: OnRow | None) -> dict[str, Any]:
     data, normalization, recipe, model = prepare(config)
     batches = {"val": data.validation, "test": data.test}
     evaluator = Evaluator(
-        model, {n: evaluation_batches(s, normalization=normalization, dtype=config.weight_dtype) for n, s in batches.items()}
+        model,
+        {n: evaluation_batches(s, normalization=normalization, dtype=config.weight_dtype) for n, s in batches.items()},
     )
     initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
     samples = Samples(data, normalization, config.seed, config.weight_dtype)
     network = Network(model, recipe, initial, samples, evaluator)
     with open_for_all(directory, config, describe_data(data, normalization)):
         log_what_differs(model, config)
-        clock = Clock(*config.checkpoint_interval())
-        keeper = Keeper(network, Checkpoints(directory.checkpoints), clock, tell, writes(config))
+        clock = CheckpointInterval(*config.checkpoint_interval())
+        keeper = CheckpointManager(network, CheckpointFiles(directory.checkpoints), clock, on_row, writes(config))
         _train(network, phases_of(config, recipe), config, data, normalization, evaluator, directory, keeper)
         digest = save_network(network, config, directory)
         result = make_result(config, network, keeper.state, keeper.seconds(), digest)
@@ -118,7 +121,9 @@ def _run(config: RunConfig, directory: RunDirectory, tell: Tell | None) -> dict[
     return result
 
 
-def open_for_all(directory: RunDirectory, config: RunConfig, about: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+def open_for_all(
+    directory: RunDirectory, config: RunConfig, about: dict[str, Any]
+) -> contextlib.AbstractContextManager[Any]:
     """The lock of the run directory for whoever writes it; other workers wait until it is taken, or refused."""
     lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     try:
@@ -135,7 +140,10 @@ def open_for_all(directory: RunDirectory, config: RunConfig, about: dict[str, An
 def phases_of(config: RunConfig, recipe: Recipe) -> list[Phase]:
     """The phases as they are trained on this many replicas."""
     factor = rate_factor(config)
-    return [dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(factor)) for phase in make_phases(config, recipe)]
+    return [
+        dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(factor))
+        for phase in make_phases(config, recipe)
+    ]
 
 
 def _train(
@@ -146,7 +154,7 @@ def _train(
     normalization: Normalization,
     evaluator: Evaluator,
     directory: RunDirectory,
-    keeper: Keeper,
+    keeper: CheckpointManager,
 ) -> None:
     """All phases in order, from the newest checkpoint on; what they leave behind is in the keeper's state."""
     positions = kernel_positions(network.model, data.image_shape)
@@ -184,7 +192,7 @@ def sharing(
     return shared_training(config, network, phase, examples)
 
 
-def _go_on(keeper: Keeper, phases: list[Phase]) -> Saved | None:
+def _go_on(keeper: CheckpointManager, phases: list[Phase]) -> Saved | None:
     """The newest checkpoint, if there is one; the network is as it was there."""
     saved = keeper.load()
     wait_for_all()  # nobody writes another before all have read this one
@@ -194,7 +202,7 @@ def _go_on(keeper: Keeper, phases: list[Phase]) -> Saved | None:
     return saved
 
 
-def _roll_back(keeper: Keeper, config: RunConfig, phase: Phase, error: NotFinite) -> Saved:
+def _roll_back(keeper: CheckpointManager, config: RunConfig, phase: Phase, error: NotFinite) -> Saved:
     """Back to the last checkpoint with half the learning rate, once; raises `error` otherwise."""
     if config.on_nan != "rollback" or keeper.state.rollback:
         raise error
@@ -202,7 +210,11 @@ def _roll_back(keeper: Keeper, config: RunConfig, phase: Phase, error: NotFinite
     if saved is None:
         raise error
     keeper.state.rate_scale /= 2
-    keeper.state.rollback = {"phase": phase.name, "reason": str(error).split(":")[0], "rate_scale": keeper.state.rate_scale}
+    keeper.state.rollback = {
+        "phase": phase.name,
+        "reason": str(error).split(":")[0],
+        "rate_scale": keeper.state.rate_scale,
+    }
     logging.getLogger("dlth_tf").warning("%s; going back to the last checkpoint with half the learning rate", error)
     return saved
 
@@ -214,7 +226,11 @@ def describe_data(data: DataSet, normalization: Normalization) -> dict[str, Any]
         "label_names": list(data.label_names),
         "value_range": data.value_range,
         "normalization": normalization.to_json(),
-        "examples": {"train": len(data.train.labels), "validation": len(data.validation.labels), "test": len(data.test.labels)},
+        "examples": {
+            "train": len(data.train.labels),
+            "validation": len(data.validation.labels),
+            "test": len(data.test.labels),
+        },
     }
 
 
@@ -231,7 +247,9 @@ def save_network(network: Network, config: RunConfig, directory: RunDirectory) -
             raise RuntimeError(f"{name} holds values that are not finite numbers")
     if writes(config):
         files.write_atomic(directory.weights, files.npz_bytes(weights))
-        masking.chosen_ticket(network.model, method=config.method, seed=config.seed, sparsity=config.sparsity).save(directory.ticket)
+        masking.chosen_ticket(network.model, method=config.method, seed=config.seed, sparsity=config.sparsity).save(
+            directory.ticket
+        )
     return files.arrays_sha256(weights)
 
 
@@ -241,8 +259,14 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
         outline = data_room.outline(config.dataset, config.data_dir)
         recipe, model = prepare_network(config, outline)
         if config.sparsity and not METHODS.load(config.method).narrows:
-            masking.apply_ticket(model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options))
+            masking.apply_ticket(
+                model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
+            )
         positions = kernel_positions(model, outline.image_shape)
         macs, _ = training_macs(model, positions, {})
         whole = masking.why_whole(model, config.dense_layers, config.granularity)
-        return describe(phases_of(config, recipe), outline.examples, macs), masking.layer_table(model, whole), outline.known_from
+        return (
+            describe(phases_of(config, recipe), outline.examples, macs),
+            masking.layer_table(model, whole),
+            outline.known_from,
+        )

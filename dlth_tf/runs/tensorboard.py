@@ -10,7 +10,9 @@ from tensorboard.plugins.hparams import api as hparams
 
 from dlth_tf.runs.config import RunConfig
 
-FOLDER = "outcome"  # beside the phases: TensorBoard takes every scalar in or below the folder of a trial for a metric of it
+FOLDER = (
+    "outcome"  # beside the phases: TensorBoard takes every scalar in or below the folder of a trial for a metric of it
+)
 SETTINGS = (
     "method",
     "sparsity",

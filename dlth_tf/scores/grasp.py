@@ -12,12 +12,13 @@ from dlth_tf.scores.snip import first_replica
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
 
 TEMPERATURE = 200.0  # the official code's: logits are divided by it
 
 
 def grasp(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     weights: Mapping[str, tf.Variable],
     batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
     temperature: float = TEMPERATURE,
@@ -61,7 +62,9 @@ def grasp(
     products = _sum(product(*batch, direction) for batch in batches)
     for variable, value in before:
         variable.assign(value)
-    return {name: weight.numpy() * along.numpy() for (name, weight), along in zip(weights.items(), products, strict=True)}
+    return {
+        name: weight.numpy() * along.numpy() for (name, weight), along in zip(weights.items(), products, strict=True)
+    }
 
 
 def _sum(found: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:

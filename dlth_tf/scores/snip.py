@@ -9,9 +9,12 @@ import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
 
 
-def snip(model: tf.keras.Model, weights: Mapping[str, tf.Variable], images: tf.Tensor, labels: tf.Tensor) -> dict[str, np.ndarray]:
+def snip(
+    model: tf_keras.Model, weights: Mapping[str, tf.Variable], images: tf.Tensor, labels: tf.Tensor
+) -> dict[str, np.ndarray]:
     """|dL/dm| at m = 1, which is |w * dL/dw|, on one batch, batch norm in inference mode.
 
     The published scores are divided by their sum, which changes no order and is left out.
@@ -36,7 +39,10 @@ def snip(model: tf.keras.Model, weights: Mapping[str, tf.Variable], images: tf.T
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         return [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables, unconnected_gradients="zero")]
 
-    return {name: np.abs(weight.numpy() * gradient.numpy()) for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)}
+    return {
+        name: np.abs(weight.numpy() * gradient.numpy())
+        for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)
+    }
 
 
 def first_replica(weights: Iterable[tf.Variable]) -> list[tf.Variable]:

@@ -11,6 +11,7 @@ from dlth_tf.scores.snip import first_replica
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
 
 
 class SynapticFlow:
@@ -29,7 +30,7 @@ class SynapticFlow:
       FloatingPointError: from `score`, when the flow is not finite or vanished.
     """
 
-    def __init__(self, model: tf.keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
+    def __init__(self, model: tf_keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
         import tensorflow as tf
 
         copied = can_be_copied(model)
@@ -67,45 +68,48 @@ class SynapticFlow:
         return scores
 
 
-def can_be_copied(model: tf.keras.Model) -> bool:
+def can_be_copied(model: tf_keras.Model) -> bool:
     """Whether the graph of a model, and of every model inside it, is known and holds no numbers of its own dtype ("2.0 * x")."""
     import tensorflow as tf
+    import tf_keras
 
-    def fits(layer: tf.keras.layers.Layer) -> bool:
-        if isinstance(layer, tf.keras.Model):
+    def fits(layer: tf_keras.layers.Layer) -> bool:
+        if isinstance(layer, tf_keras.Model):
             return can_be_copied(layer)
         operations = layer._inbound_nodes if type(layer).__name__ == "TFOpLambda" else []
         held = tf.nest.flatten([(node.call_args, node.call_kwargs) for node in operations])
         return not any(isinstance(value, tf.Tensor) and value.dtype.is_floating for value in held)
 
-    return (isinstance(model, tf.keras.Sequential) or model._is_graph_network) and all(map(fits, model.layers))
+    return (isinstance(model, tf_keras.Sequential) or model._is_graph_network) and all(map(fits, model.layers))
 
 
-def in_float64(model: tf.keras.Model) -> tuple[tf.keras.Model, dict[int, tf.Variable]]:
+def in_float64(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[int, tf.Variable]]:
     """A copy of a Sequential or Functional model, wrapped or not, that computes in float64, with weights of its own.
 
     Returns:
       The copy, and for the id of every variable of `model` its twin in the copy.
     """
-    import tensorflow as tf
+    import tf_keras
 
-    copies: dict[int, tuple[tf.keras.layers.Layer, tf.keras.layers.Layer]] = {}  # one per layer, wherever it is shared
+    copies: dict[int, tuple[tf_keras.layers.Layer, tf_keras.layers.Layer]] = {}  # one per layer, wherever it is shared
 
-    def once(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+    def once(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if id(layer) not in copies:
-            copies[id(layer)] = layer, rebuilt(layer) if isinstance(layer, tf.keras.Model) else _float64_layer(layer)
+            copies[id(layer)] = layer, rebuilt(layer) if isinstance(layer, tf_keras.Model) else _float64_layer(layer)
         return copies[id(layer)][1]
 
-    def rebuilt(inner: tf.keras.Model) -> tf.keras.Model:
-        inputs = [tf.keras.Input(tensor.shape[1:], dtype="float64") for tensor in inner.inputs]
-        return tf.keras.models.clone_model(inner, inputs[0] if len(inputs) == 1 else inputs, clone_function=once)
+    def rebuilt(inner: tf_keras.Model) -> tf_keras.Model:
+        inputs = [tf_keras.Input(tensor.shape[1:], dtype="float64") for tensor in inner.inputs]
+        return tf_keras.models.clone_model(inner, inputs[0] if len(inputs) == 1 else inputs, clone_function=once)
 
     network = rebuilt(model)
-    leaves = [pair for pair in copies.values() if not isinstance(pair[0], tf.keras.Model)]
-    return network, {id(old): new for layer, copy in leaves for old, new in zip(layer.weights, copy.weights, strict=True)}
+    leaves = [pair for pair in copies.values() if not isinstance(pair[0], tf_keras.Model)]
+    return network, {
+        id(old): new for layer, copy in leaves for old, new in zip(layer.weights, copy.weights, strict=True)
+    }
 
 
-def _float64_layer(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+def _float64_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     config = layer.get_config()
     inner = config.get("layer")
     if isinstance(inner, dict) and "config" in inner:  # a wrapper's

@@ -32,7 +32,12 @@ def make_result(method: str, sparsity: float, seed: int, accuracy: float) -> dic
         },
         "val": {"accuracy_last": accuracy / 2},
         "phases": [{"name": "finetune", "steps": 100, "epochs": 10, "images": 6400, "seconds": 2.5}],
-        "cost": {"images_seen": 6400, "training_macs_dense": 1_500_000, "training_macs_theoretical": 30_000, "wall_seconds": 2.5},
+        "cost": {
+            "images_seen": 6400,
+            "training_macs_dense": 1_500_000,
+            "training_macs_theoretical": 30_000,
+            "wall_seconds": 2.5,
+        },
         "parameters": {"total": 1000, "prunable": 900, "nonzero": 118},
         "weights_sha256": "ab" * 32,
         "versions": {},
@@ -40,7 +45,14 @@ def make_result(method: str, sparsity: float, seed: int, accuracy: float) -> dic
 
 
 def make_config(run: tuple[str, float, int], test_images: int = 500) -> dict[str, Any]:
-    config = {"method": run[0], "sparsity": run[1], "seed": run[2], "run_dir": f"runs/{run_name(*run)}", "lr": 0.1, "augment": None}
+    config = {
+        "method": run[0],
+        "sparsity": run[1],
+        "seed": run[2],
+        "run_dir": f"runs/{run_name(*run)}",
+        "lr": 0.1,
+        "augment": None,
+    }
     return {
         "config": config,
         "data": {"examples": {"train": 1097, "validation": 200, "test": test_images}},
@@ -90,8 +102,13 @@ def write_sweep(tmp_path: Path) -> WriteSweep:
                 (root / run_name(*run[:3]) / "config.json").write_text(json.dumps(make_config(run[:3])))
         if methods is not None:
             planned = [run[:3] for run in runs] + list(missing)
-            entries = [{"run_dir": run_name(*run), **dict(zip(("method", "sparsity", "seed"), run, strict=True))} for run in planned]
-            (root / "plan.json").write_text(json.dumps({"methods": methods, "sparsities": [], "seeds": [], "runs": entries}))
+            entries = [
+                {"run_dir": run_name(*run), **dict(zip(("method", "sparsity", "seed"), run, strict=True))}
+                for run in planned
+            ]
+            (root / "plan.json").write_text(
+                json.dumps({"methods": methods, "sparsities": [], "seeds": [], "runs": entries})
+            )
         return root
 
     return write

@@ -35,8 +35,18 @@ def measured(page: str, folder: Path, width: int, *flags: str) -> dict[str, Any]
     """What a frame of that width measures of the page; a window of Chromium's own cannot be as narrow as a phone."""
     frame = folder / "frame.html"
     frame.write_text(WRAPPER.format(width=width, page=html.escape(page)))
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/profile", *flags]
-    done = subprocess.run([*words, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    words = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder}/profile",
+        *flags,
+    ]
+    done = subprocess.run(
+        [*words, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
     return json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout).group(1)))
 
 

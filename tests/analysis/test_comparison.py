@@ -10,7 +10,9 @@ from dlth_tf.analysis.comparison import Comparison, compare
 SWEEPS, ERROR = 2000, 3 * math.sqrt(0.05 * 0.95 / 2000)  # of a rate of 5 %, three standard errors
 
 
-def made(a: list[float], b: list[float], margin: float = 1.0, against: str = "lth", resolution: float = 0.0) -> Comparison:
+def made(
+    a: list[float], b: list[float], margin: float = 1.0, against: str = "lth", resolution: float = 0.0
+) -> Comparison:
     return compare(dict(enumerate(a)), dict(enumerate(b)), against, margin, resolution)
 
 
@@ -27,14 +29,22 @@ def made(a: list[float], b: list[float], margin: float = 1.0, against: str = "lt
         ([1.0, 3.0, 5.0], "undecided", False, False, False),  # s = 2: 95 % [-1.97, 7.97]
     ],
 )
-def test_outcomes_are_those_worked_by_hand(differences, outcome: str, better: bool, worse: bool, equivalent: bool) -> None:
+def test_outcomes_are_those_worked_by_hand(
+    differences, outcome: str, better: bool, worse: bool, equivalent: bool
+) -> None:
     found = made([90 + value for value in differences], [90.0] * 3)
     assert (found.outcome, found.better, found.worse, found.equivalent) == (outcome, better, worse, equivalent)
 
 
 def test_one_seed_is_no_test_and_settles_nothing() -> None:
     found = made([97.0], [50.0])
-    assert (found.outcome, found.better, found.worse, found.equivalent, found.more_seeds) == ("no test", False, False, False, None)
+    assert (found.outcome, found.better, found.worse, found.equivalent, found.more_seeds) == (
+        "no test",
+        False,
+        False,
+        False,
+        None,
+    )
 
 
 def test_identical_differences_are_a_test_only_if_the_size_of_the_test_set_is_known() -> None:
@@ -68,13 +78,16 @@ def test_settled_matters_need_no_more_seeds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "step", "unpaired"), [(2, 0.0, False), (3, 0.2, False), (8, 0.0, False), (8, 0.2, False), (3, 0.2, True), (8, 0.0, True)]
+    ("n", "step", "unpaired"),
+    [(2, 0.0, False), (3, 0.2, False), (8, 0.0, False), (8, 0.2, False), (3, 0.2, True), (8, 0.0, True)],
 )
 def test_false_answers_are_as_rare_as_promised(n: int, step: float, unpaired: bool) -> None:
     alike = _simulated(n, 0.0, step, unpaired)
     assert np.mean([comparison.better or comparison.worse for comparison in alike]) < 0.05 + ERROR
     assert np.mean([comparison.better for comparison in alike]) < 0.025 + ERROR
-    apart = _simulated(n, -1.0 if unpaired else 1.0, step, unpaired)  # the true difference is the margin: just not equivalent
+    apart = _simulated(
+        n, -1.0 if unpaired else 1.0, step, unpaired
+    )  # the true difference is the margin: just not equivalent
     assert np.mean([comparison.equivalent for comparison in apart]) < 0.05 + ERROR
 
 
@@ -99,4 +112,7 @@ def _simulated(n: int, truth: float, step: float, unpaired: bool) -> list[Compar
     first = n if unpaired else 0
     if unpaired:
         accuracies[..., 1] += random.normal(0, 1.5, (SWEEPS, n)) - common[..., 0]
-    return [compare(dict(enumerate(sweep[:, 0])), dict(enumerate(sweep[:, 1], first)), "lth", 1.0, step) for sweep in accuracies]
+    return [
+        compare(dict(enumerate(sweep[:, 0])), dict(enumerate(sweep[:, 1], first)), "lth", 1.0, step)
+        for sweep in accuracies
+    ]

@@ -16,13 +16,24 @@ def test_accuracy_stands_beside_every_cost(write_sweep: WriteSweep) -> None:
 
 
 def test_accuracy_is_rounded_as_in_the_other_table(write_sweep: WriteSweep) -> None:
-    halves = (0.96, 0.964, 0.968, 0.966, 0.97, 0.966, 0.978, 0.968)  # their mean is 96.75 %, or a float's width below it
+    halves = (
+        0.96,
+        0.964,
+        0.968,
+        0.966,
+        0.97,
+        0.966,
+        0.978,
+        0.968,
+    )  # their mean is 96.75 %, or a float's width below it
     results = read_results(write_sweep(seeds("lth_iter", 0.98, *halves)))
     assert cost_rows(results)[0][2] == grid(results).rows[0][1][0][0].split(" ")[0]
 
 
 def test_costs_are_means_over_seeds(write_sweep: WriteSweep) -> None:
-    results = read_results(write_sweep(seeds("rst", 0.9, 0.96, 0.97))).assign(images_seen=[1000, 3000], wall_seconds=[60, 180])
+    results = read_results(write_sweep(seeds("rst", 0.9, 0.96, 0.97))).assign(
+        images_seen=[1000, 3000], wall_seconds=[60, 180]
+    )
     assert cost_rows(results)[0][3] == "2,000" and cost_rows(results)[0][6] == "2.0 min"
 
 
@@ -35,4 +46,10 @@ def test_amounts_and_times_of_any_size_have_three_digits_and_a_unit() -> None:
         "123 M",
         "1000 E",
     ]
-    assert [duration(value) for value in (0, 119.9, 120, 7200, 172_800)] == ["0.0 s", "119.9 s", "2.0 min", "2.0 h", "2.0 d"]
+    assert [duration(value) for value in (0, 119.9, 120, 7200, 172_800)] == [
+        "0.0 s",
+        "119.9 s",
+        "2.0 min",
+        "2.0 h",
+        "2.0 d",
+    ]

@@ -19,7 +19,8 @@ from tests.analysis.conftest import Run, WriteSweep, seeds
 SPARSITIES = (0.9, 0.95, 0.98, 0.99)
 DENSE = seeds("dense", 0.0, 0.98, 0.981)
 SWEEPS: dict[str, list[Run]] = {
-    "usual": DENSE + [run for method in ("scratch", "rst") for s in SPARSITIES for run in seeds(method, s, 1 - s / 9, 1 - s / 8)],
+    "usual": DENSE
+    + [run for method in ("scratch", "rst") for s in SPARSITIES for run in seeds(method, s, 1 - s / 9, 1 - s / 8)],
     "only dense": DENSE,
     "one sparsity, one seed": seeds("rst", 0.9, 0.97),
     "nothing right, and everything": seeds("rst", 0.9, 0.0, 1.0),
@@ -33,7 +34,9 @@ PICTURES = {"sparsity": (accuracy_vs_sparsity, 768), "cost": (accuracy_vs_cost, 
 
 @pytest.mark.parametrize("runs", SWEEPS.values(), ids=SWEEPS)
 @pytest.mark.parametrize(("draw", "height"), PICTURES.values(), ids=PICTURES)
-def test_any_sweep_gives_a_picture_of_sane_size_with_something_on_it(write_sweep: WriteSweep, runs: list[Run], draw, height: int) -> None:
+def test_any_sweep_gives_a_picture_of_sane_size_with_something_on_it(
+    write_sweep: WriteSweep, runs: list[Run], draw, height: int
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns where a layout does not fit
         png = draw(_results(write_sweep, runs))
@@ -62,7 +65,11 @@ def test_lines_are_medians_and_dense_is_a_dashed_horizontal_line(write_sweep: Wr
     axes = _drawn(write_sweep, DENSE + seeds("rst", 0.9, 0.96, 0.98, 0.1) + seeds("rst", 0.99, 0.9, 0.94))
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert lines["rst"].get_ydata() == pytest.approx([96, 92])
-    assert lines["dense"].get_ydata() == pytest.approx([98.05, 98.05]) and lines["dense"].is_dashed() and not lines["rst"].is_dashed()
+    assert (
+        lines["dense"].get_ydata() == pytest.approx([98.05, 98.05])
+        and lines["dense"].is_dashed()
+        and not lines["rst"].is_dashed()
+    )
 
 
 def test_every_seed_is_a_dot(write_sweep: WriteSweep) -> None:
@@ -80,7 +87,9 @@ def test_a_collapsed_seed_is_on_the_picture_and_leaves_most_of_it_to_the_others(
 
 
 def test_the_cost_of_a_method_is_where_its_mark_stands_and_more_removed_is_larger(write_sweep: WriteSweep) -> None:
-    results = _results(write_sweep, [*seeds("rst", 0.9, 0.96), *seeds("rst", 0.99, 0.9)]).assign(images_seen=[1000, 3000])
+    results = _results(write_sweep, [*seeds("rst", 0.9, 0.96), *seeds("rst", 0.99, 0.9)]).assign(
+        images_seen=[1000, 3000]
+    )
     axes = Figure().add_subplot()
     plots.draw_cost(axes, results, "images_seen")
     (marks,) = axes.collections
@@ -113,7 +122,9 @@ def test_the_legend_is_no_wider_than_the_picture(write_sweep: WriteSweep, runs: 
         figures.add_legend(figure, *plots.legend(axes, results))
         figure.draw_without_rendering()
     assert figure.legends[0].get_window_extent().width <= figure.bbox.width
-    assert figure.bbox.height - figure.legends[0].get_window_extent().height > 0.9 * 4 * figure.dpi, "the plot keeps its height"
+    assert figure.bbox.height - figure.legends[0].get_window_extent().height > 0.9 * 4 * figure.dpi, (
+        "the plot keeps its height"
+    )
 
 
 def test_labels_of_close_sparsities_give_way_and_the_highest_stays(write_sweep: WriteSweep) -> None:
@@ -123,7 +134,12 @@ def test_labels_of_close_sparsities_give_way_and_the_highest_stays(write_sweep: 
 
 
 def test_labels_with_room_all_stay(write_sweep: WriteSweep) -> None:
-    assert [label.get_text() for label in _drawn(write_sweep, SWEEPS["usual"]).get_xticklabels()] == ["90 %", "95 %", "98 %", "99 %"]
+    assert [label.get_text() for label in _drawn(write_sweep, SWEEPS["usual"]).get_xticklabels()] == [
+        "90 %",
+        "95 %",
+        "98 %",
+        "99 %",
+    ]
 
 
 def test_methods_all_look_different_and_the_same_in_both_pictures(write_sweep: WriteSweep) -> None:

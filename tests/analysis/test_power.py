@@ -11,7 +11,13 @@ from dlth_tf.analysis.power import seeds_to_show_equivalence, seeds_to_tell_apar
 
 @pytest.mark.parametrize(
     ("effect", "paired", "seeds"),  # Cohen, Statistical Power Analysis (1988): 5 % two-sided, power .80
-    [(0.5, True, 34), (0.8, True, 15), (0.2, True, 199), (0.5 / math.sqrt(2), False, 64), (0.8 / math.sqrt(2), False, 26)],
+    [
+        (0.5, True, 34),
+        (0.8, True, 15),
+        (0.2, True, 199),
+        (0.5 / math.sqrt(2), False, 64),
+        (0.8 / math.sqrt(2), False, 26),
+    ],
 )
 def test_the_number_of_seeds_is_that_of_the_tables(effect: float, paired: bool, seeds: int) -> None:
     assert seeds_to_tell_apart(effect, 1.0, paired) == seeds_to_tell_apart(-5 * effect, 5.0, paired) == seeds

@@ -19,7 +19,12 @@ ODD: dict[str, list[Run]] = {
     "only dense": seeds("dense", 0.0, 0.98, 0.97),
     "no rst": [*seeds("lth", 0.9, 0.9, 0.91), *seeds("scratch", 0.9, 0.8, 0.82)],
     "no winning ticket": [*seeds("rst", 0.9, 0.9, 0.91), *seeds("scratch", 0.9, 0.8, 0.82)],
-    "half finished": [*seeds("rst", 0.9, 0.9, 0.91, 0.93), *seeds("rst", 0.98, 0.8), *seeds("lth", 0.9, 0.9), *seeds("scratch", 0.98, 0.1)],
+    "half finished": [
+        *seeds("rst", 0.9, 0.9, 0.91, 0.93),
+        *seeds("rst", 0.98, 0.8),
+        *seeds("lth", 0.9, 0.9),
+        *seeds("scratch", 0.98, 0.1),
+    ],
     "methods nobody knows": [*seeds("rigl", 0.9, 0.9), *seeds("mine", 0.5, 0.9), *seeds("rst", 0.9, 1.0, 1.0)],
 }
 
@@ -35,7 +40,9 @@ def test_the_csv_gives_back_every_number(write_sweep: WriteSweep) -> None:
 
 
 @pytest.mark.parametrize("runs", ODD.values(), ids=ODD)
-def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(write_sweep: WriteSweep, runs: list[Run]) -> None:
+def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(
+    write_sweep: WriteSweep, runs: list[Run]
+) -> None:
     root = write_sweep(runs, configs=True)
     made = write_report(root)
     assert written(root) == set(FILES)
@@ -43,7 +50,10 @@ def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(write_
     assert verdict["sentences"] == list(made.sentences) and verdict["test_images"] == 500
     assert len(verdict["verdicts"]) == len({run[1] for run in runs if run[0] == "rst"})
     for sentence in made.sentences:
-        assert f"- {sentence}\n" in (root / "table.md").read_text() and f"<li>{sentence}</li>" in (root / "report.html").read_text()
+        assert (
+            f"- {sentence}\n" in (root / "table.md").read_text()
+            and f"<li>{sentence}</li>" in (root / "report.html").read_text()
+        )
 
 
 def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) -> None:
@@ -74,10 +84,16 @@ def test_missing_runs_are_named_with_what_is_known_of_them(write_sweep: WriteSwe
 def test_nothing_is_said_of_missing_runs_where_none_are(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS, methods=["rst"])
     assert write_report(root).missing_sentence == ""
-    assert not any(word in (root / name).read_text() for word in ("Missing", "without a result") for name in ("table.md", "report.html"))
+    assert not any(
+        word in (root / name).read_text()
+        for word in ("Missing", "without a result")
+        for name in ("table.md", "report.html")
+    )
 
 
-@pytest.mark.parametrize(("file", "text"), [("plan.json", "{"), ("rst-0.9-s0/result.json", "[]"), ("rst-0.9-s0/config.json", "{")])
+@pytest.mark.parametrize(
+    ("file", "text"), [("plan.json", "{"), ("rst-0.9-s0/result.json", "[]"), ("rst-0.9-s0/config.json", "{")]
+)
 def test_bad_input_leaves_the_directory_untouched(write_sweep: WriteSweep, file: str, text: str) -> None:
     root = write_sweep(RUNS)
     (root / file).write_text(text)
@@ -107,7 +123,13 @@ def test_the_page_shows_table_pictures_cost_settings_and_environment(write_sweep
     root = write_sweep(RUNS, configs=True)
     write_report(root)
     page = (root / "report.html").read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", page) == ["Verdict", "Test accuracy, %", "Cost", "Configuration", "Environment"]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "Verdict",
+        "Test accuracy, %",
+        "Cost",
+        "Configuration",
+        "Environment",
+    ]
     assert "<strong>90.5 ± 0.7</strong>" in page and page.count("<img ") == page.count('alt="') == 2
     for words in (
         "6,400",

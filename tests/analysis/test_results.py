@@ -11,7 +11,13 @@ from dlth_tf.analysis.results import read_results, setting
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import WriteSweep, make_result, run_name, seeds
 
-MIXED_UP = [*seeds("rst", 0.98, 0.9), ("rst", 0.9, 10, 0.9), ("rst", 0.9, 2, 0.9), *seeds("lth", 0.9, 0.9), *seeds("dense", 0.0, 0.9)]
+MIXED_UP = [
+    *seeds("rst", 0.98, 0.9),
+    ("rst", 0.9, 10, 0.9),
+    ("rst", 0.9, 2, 0.9),
+    *seeds("lth", 0.9, 0.9),
+    *seeds("dense", 0.0, 0.9),
+]
 
 
 def order(root: Path) -> list[tuple[str, float, int]]:
@@ -148,6 +154,8 @@ def test_the_same_run_twice_is_refused(write_sweep: WriteSweep) -> None:
 
 
 @pytest.mark.parametrize(("more", "words"), [((), "1 seed"), ((0.8, 0.8), "1 to 3 seeds")])
-def test_the_setting_tells_how_many_seeds_stand_behind_a_cell(write_sweep: WriteSweep, more: tuple[float, ...], words: str) -> None:
+def test_the_setting_tells_how_many_seeds_stand_behind_a_cell(
+    write_sweep: WriteSweep, more: tuple[float, ...], words: str
+) -> None:
     root = write_sweep([*seeds("rst", 0.9, 0.9), *seeds("lth", 0.9, 0.9, *more)])
     assert setting(read_results(root)) == ("digits", "mlp", words)

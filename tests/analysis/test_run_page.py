@@ -22,7 +22,9 @@ REMOVAL = {"accuracy_before_removal": 0.7, "accuracy_after_removal": 0.65}
 
 def test_the_squeezing_is_told_in_numbers(tmp_path: Path) -> None:
     said = write_run_report(write_run(tmp_path / "run", NEW, MASKS, **REMOVAL)).sentences
-    assert said[0].startswith("rst with seed 0: 90 % of the prunable weights, and 81 % of all kernels' weights, are removed;")
+    assert said[0].startswith(
+        "rst with seed 0: 90 % of the prunable weights, and 81 % of all kernels' weights, are removed;"
+    )
     assert said[1].endswith(
         "to be removed went from 0.04 to 0.01 (25 % of that), that of the kept weights from 0.05 to 0.06 (1.2 times that)."
     )
@@ -58,12 +60,19 @@ def test_any_run_gives_a_page_and_its_pictures(tmp_path: Path, history: str, mas
 
 def test_the_table_names_every_tensor_with_what_is_left_of_it(tmp_path: Path) -> None:
     page = write_run_report(write_run(tmp_path / "run", OLD, CONV)).page.read_text()
-    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>', page)
-    assert rows == [("conv1/kernel", "3 × 3 × 4 × 300", "10,800", "1,080", "90 %"), ("fc/kernel", "4 × 2", "8", "8", "0 %")]
+    rows = re.findall(
+        r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>', page
+    )
+    assert rows == [
+        ("conv1/kernel", "3 × 3 × 4 × 300", "10,800", "1,080", "90 %"),
+        ("fc/kernel", "4 × 2", "8", "8", "0 %"),
+    ]
     assert "Pictures of masks. conv1/kernel 90 % removed." in page
 
 
-@pytest.mark.parametrize("masks", [{}, {"fc/kernel": np.ones((4, 2), bool)}, {"empty": np.ones((0, 3), bool), "scalar": np.array(True)}])
+@pytest.mark.parametrize(
+    "masks", [{}, {"fc/kernel": np.ones((4, 2), bool)}, {"empty": np.ones((0, 3), bool), "scalar": np.array(True)}]
+)
 def test_a_run_that_removed_nothing_has_no_picture_of_masks(tmp_path: Path, masks: dict) -> None:
     root = write_run(tmp_path / "run", ONE_PHASE, masks)
     assert write_run_report(root).page.read_text().count("<img ") == 1

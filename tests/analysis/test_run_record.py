@@ -83,5 +83,7 @@ def test_a_run_that_lacks_a_file_is_refused_in_one_sentence(tmp_path: Path, file
 
 def test_a_result_that_is_none_is_refused_in_the_name_of_its_flag(tmp_path: Path) -> None:
     root = write_run(tmp_path / "run", OLD, MASKS, accuracy_last=2)
-    with pytest.raises(BadInput, match=r"^run_dir=.*result.json is no valid result: test.accuracy_last is 2, it must be"):
+    with pytest.raises(
+        BadInput, match=r"^run_dir=.*result.json is no valid result: test.accuracy_last is 2, it must be"
+    ):
         read_run(root)

@@ -44,7 +44,9 @@ def test_halving_the_error_is_the_same_step_everywhere() -> None:
     assert np.diff(heights) == pytest.approx(np.diff(heights)[0])
     linear = Figure().add_subplot()
     linear.set_ylim(0, 100)
-    assert np.diff([linear.transData.transform((0, value))[1] for value in (20, 60, 80)])[0] != pytest.approx(np.diff(heights)[0])
+    assert np.diff([linear.transData.transform((0, value))[1] for value in (20, 60, 80)])[0] != pytest.approx(
+        np.diff(heights)[0]
+    )
 
 
 @pytest.mark.parametrize(("high", "least"), [(500, 5), (1e6, 4)])

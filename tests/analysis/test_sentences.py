@@ -71,7 +71,10 @@ def test_the_sentence_says_what_was_found(others: dict, words: str) -> None:
 
 def test_a_small_but_sure_difference_is_said_beside_the_equivalence() -> None:
     said = sentence(judged(resolution=0.01, lth=[91.79, 92.8, 95.81]))
-    assert "within 1 point (difference 0.20, 90 % interval [0.18, 0.22]; slightly above, 95 % interval [0.18, 0.22])" in said
+    assert (
+        "within 1 point (difference 0.20, 90 % interval [0.18, 0.22]; slightly above, 95 % interval [0.18, 0.22])"
+        in said
+    )
 
 
 def test_where_nobody_would_run_so_many_seeds_it_says_so() -> None:
@@ -104,7 +107,12 @@ def test_notes_say_how_to_read_it() -> None:
 
 def test_notes_leave_out_what_does_not_concern_the_reader() -> None:
     found = " ".join(notes([judged(lth=[92.0, 92.8, 95.6])], 1.0, None, missing=0))
-    assert "power" not in found and "multiplicity" not in found and "planned" not in found and "size of the test set is not known" in found
+    assert (
+        "power" not in found
+        and "multiplicity" not in found
+        and "planned" not in found
+        and "size of the test set is not known" in found
+    )
     assert notes([judged()], 1.0, 500, missing=3) == notes([], 1.0, 500, missing=3) == []
 
 
@@ -114,7 +122,10 @@ def test_a_margin_finer_than_an_image_is_pointed_out(margin: float, said: bool) 
 
 
 def test_a_single_missing_run_is_in_the_singular() -> None:
-    assert notes([judged(lth=[92.0, 92.8])], 1.0, 500, missing=1)[-1] == "1 planned run has no result and is in no comparison."
+    assert (
+        notes([judged(lth=[92.0, 92.8])], 1.0, 500, missing=1)[-1]
+        == "1 planned run has no result and is in no comparison."
+    )
 
 
 @pytest.mark.parametrize("module", [costs, sentences])

@@ -14,7 +14,9 @@ from dlth_tf.analysis.tables import among_best, console_table, markdown_table, s
 from tests.analysis.conftest import Run, WriteSweep, seeds
 
 RST = seeds("rst", 0.9, 0.96, 0.97, 0.98)  # mean 97, standard deviation 1
-NEAR = seeds("lth", 0.9, 0.9519, 0.9619, 0.9719)  # 0.81 below: the standard error of the difference is sqrt(2/3) = 0.816
+NEAR = seeds(
+    "lth", 0.9, 0.9519, 0.9619, 0.9719
+)  # 0.81 below: the standard error of the difference is sqrt(2/3) = 0.816
 FAR = seeds("lth", 0.9, 0.9517, 0.9617, 0.9717)  # 0.83 below
 DENSE = seeds("dense", 0.0, 0.985, 0.985, 0.985)
 
@@ -22,7 +24,9 @@ DENSE = seeds("dense", 0.0, 0.985, 0.985, 0.985)
 @pytest.fixture
 def results(write_sweep: WriteSweep):
     def read(*groups: list[Run]) -> pd.DataFrame:
-        return read_results(write_sweep([run for group in groups for run in group], methods=["dense", "scratch", "rst", "lth"]))
+        return read_results(
+            write_sweep([run for group in groups for run in group], methods=["dense", "scratch", "rst", "lth"])
+        )
 
     return read
 
@@ -42,7 +46,9 @@ def on_console(results: pd.DataFrame, width: int = 80) -> str:
 def test_mean_and_sample_standard_deviation_are_those_worked_by_hand(results) -> None:
     row = summary(results(RST)).iloc[0]
     assert (row["method"], row["sparsity"], row["n"]) == ("rst", 0.9, 3)
-    assert row["test_mean"] == pytest.approx(0.97) and row["test_std"] == pytest.approx(0.01)  # sqrt((0.01^2 + 0.01^2) / 2)
+    assert row["test_mean"] == pytest.approx(0.97) and row["test_std"] == pytest.approx(
+        0.01
+    )  # sqrt((0.01^2 + 0.01^2) / 2)
     assert row["val_mean"] == pytest.approx(0.485) and row["val_std"] == pytest.approx(0.005)
 
 
@@ -87,7 +93,10 @@ def test_equal_means_are_both_marked_whatever_the_order_of_their_seeds(results) 
 
 
 def test_each_column_has_its_own_best(results) -> None:
-    groups = [seeds(method, sparsity, *values) for method, sparsity, values in (("lth", 0.98, (0.9, 0.901)), ("rst", 0.98, (0.8, 0.801)))]
+    groups = [
+        seeds(method, sparsity, *values)
+        for method, sparsity, values in (("lth", 0.98, (0.9, 0.901)), ("rst", 0.98, (0.8, 0.801)))
+    ]
     table = cells(markdown_table(results(RST, FAR, *groups)))
     assert [text.startswith("**") for text in table["rst"] + table["lth"]] == [True, False, False, True]
 
@@ -99,7 +108,13 @@ def test_a_method_alone_in_its_column_is_best_of_nothing(results) -> None:
 
 def test_the_notes_say_what_the_numbers_are(results) -> None:
     table = markdown_table(results(RST, FAR))
-    for words in ("digits, mlp, 3 seeds", "last epoch", "test set", "± is the sample standard deviation", "pooled standard error"):
+    for words in (
+        "digits, mlp, 3 seeds",
+        "last epoch",
+        "test set",
+        "± is the sample standard deviation",
+        "pooled standard error",
+    ):
         assert words in table
 
 
@@ -118,14 +133,19 @@ def test_the_console_shows_what_the_markdown_shows(results) -> None:
 
 def test_a_usual_table_fits_into_80_columns_uncut(results) -> None:
     sparsities = (0.9, 0.95, 0.98, 0.99)
-    frame = results(DENSE, *(seeds("scratch", s, 0.9, 0.91, 0.9) for s in sparsities), *(seeds("rst", s, 0.9, 0.91) for s in sparsities))
+    frame = results(
+        DENSE,
+        *(seeds("scratch", s, 0.9, 0.91, 0.9) for s in sparsities),
+        *(seeds("rst", s, 0.9, 0.91) for s in sparsities),
+    )
     assert "…" not in on_console(frame) and on_console(frame).count("90.3 ± 0.6") == 4
     assert on_console(frame, width=50).count("90.3 ± 0.6") == 0, "in 50 columns it does not fit"
 
 
 def test_a_narrow_console_breaks_the_table_and_cuts_nothing_off(results) -> None:
     shown = on_console(
-        results(DENSE, *(seeds("lth_iterative", sparsity, 0.9, 0.91, 0.9) for sparsity in (0.9, 0.95, 0.98, 0.99))), width=50
+        results(DENSE, *(seeds("lth_iterative", sparsity, 0.9, 0.91, 0.9) for sparsity in (0.9, 0.95, 0.98, 0.99))),
+        width=50,
     )
     assert "…" not in shown and shown.count("90.3") == 4 and "lth_iterative" not in shown and "90.3 ± 0.6" not in shown
 

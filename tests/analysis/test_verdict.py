@@ -23,7 +23,11 @@ def results(write_sweep: WriteSweep):
 
 
 def test_each_ticket_meets_the_controls_and_one_winning_ticket(results) -> None:
-    others = [run for method in ("scratch", "scratch_long", "lth", "lth_iter", "rigl") for run in seeds(method, 0.98, 0.9, 0.91)]
+    others = [
+        run
+        for method in ("scratch", "scratch_long", "lth", "lth_iter", "rigl")
+        for run in seeds(method, 0.98, 0.9, 0.91)
+    ]
     verdicts = judge(results(RST, seeds("rst_iter", 0.98, 0.96, 0.95), others, seeds("dense", 0.0, 0.99)))
     assert [verdict.method for verdict in verdicts] == ["rst", "rst_iter"]
     for verdict in verdicts:
@@ -63,20 +67,38 @@ def test_a_margin_that_is_none_is_refused(margin: float, results) -> None:
 
 
 def test_json_holds_the_numbers_and_no_nan(results) -> None:
-    verdicts = judge(results(RST, seeds("scratch", 0.98, 0.9, 0.9, 0.92), [("lth", 0.98, 9, 0.96)]), 1.0, test_images=500)
+    verdicts = judge(
+        results(RST, seeds("scratch", 0.98, 0.9, 0.9, 0.92), [("lth", 0.98, 9, 0.96)]), 1.0, test_images=500
+    )
     document = json.loads(json.dumps(verdict_json(verdicts, 1.0, 500), allow_nan=False))
-    assert (document["margin_points"], document["one_image_points"], document["corrected_for_multiplicity"]) == (1.0, 0.2, False)
+    assert (document["margin_points"], document["one_image_points"], document["corrected_for_multiplicity"]) == (
+        1.0,
+        0.2,
+        False,
+    )
     (verdict,) = document["verdicts"]
     scratch, lth = verdict["comparisons"]
     assert scratch["difference_points"] == pytest.approx(35 / 6) and scratch["seeds"] == [0, 1, 2] and scratch["paired"]
-    assert scratch["interval_95"][0] < scratch["interval_90"][0] < scratch["difference_points"] < scratch["interval_90"][1]
-    assert (lth["outcome"], lth["interval_95"], lth["spread_points"], lth["more_seeds"]) == ("no test", [None, None], None, None)
+    assert (
+        scratch["interval_95"][0] < scratch["interval_90"][0] < scratch["difference_points"] < scratch["interval_90"][1]
+    )
+    assert (lth["outcome"], lth["interval_95"], lth["spread_points"], lth["more_seeds"]) == (
+        "no test",
+        [None, None],
+        None,
+        None,
+    )
     assert verdict["binomial_error_points"] == pytest.approx(100 * math.sqrt(0.965 * 0.035 / 500))
 
 
 def test_without_a_size_of_the_test_set_nothing_is_said_of_it(results) -> None:
     document = verdict_json(judge(results(RST, seeds("lth", 0.98, 0.96, 0.95))), 0.5, None)
-    assert document["test_images"] is document["one_image_points"] is document["verdicts"][0]["binomial_error_points"] is None
+    assert (
+        document["test_images"]
+        is document["one_image_points"]
+        is document["verdicts"][0]["binomial_error_points"]
+        is None
+    )
 
 
 def test_the_binomial_error_is_that_of_half_right_on_a_hundred_images() -> None:

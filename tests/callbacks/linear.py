@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
@@ -15,10 +16,10 @@ from dlth_tf.core import Ticket, parse_granularity
 NAME = "fc/kernel"
 
 
-def layer(kernel: np.ndarray, mask: np.ndarray | None = None, optimizer: Any = None, **options: Any) -> tf.keras.Model:
+def layer(kernel: np.ndarray, mask: np.ndarray | None = None, optimizer: Any = None, **options: Any) -> tf_keras.Model:
     """One Dense layer; `mask`, if given, is removed from it. The loss is linear: its gradient is that of the batch alone."""
-    inputs = tf.keras.layers.Input((kernel.shape[0],))
-    model = dlth.wrap(tf.keras.Model(inputs, tf.keras.layers.Dense(kernel.shape[1], name="fc")(inputs), name="linear"))
+    inputs = tf_keras.layers.Input((kernel.shape[0],))
+    model = dlth.wrap(tf_keras.Model(inputs, tf_keras.layers.Dense(kernel.shape[1], name="fc")(inputs), name="linear"))
     model.get_layer("fc").layer.kernel.assign(kernel)
     if mask is not None:
         dlth.apply_ticket(model, Ticket.from_masks({NAME: mask}), remove=True)
@@ -27,7 +28,7 @@ def layer(kernel: np.ndarray, mask: np.ndarray | None = None, optimizer: Any = N
     return model
 
 
-def half(granularity: str = "weight", **options: Any) -> tf.keras.Model:
+def half(granularity: str = "weight", **options: Any) -> tf_keras.Model:
     """A layer of 12 x 8 of which half the groups are removed."""
     grain, kernel = parse_granularity(granularity), drawn(0, 1, (12, 8))[0]
     groups = grain.divide(kernel.shape)
@@ -38,8 +39,10 @@ def half(granularity: str = "weight", **options: Any) -> tf.keras.Model:
 def batches(gradients: np.ndarray) -> tf.data.Dataset:
     """Data of which step t has the kernel's gradient `gradients[t]`, and the bias's its sum over the inputs."""
     steps, inputs, _ = gradients.shape
-    images = np.broadcast_to(np.eye(inputs), (steps, inputs, inputs))  # the loss is the mean over the batch, so targets are larger
-    floatx = tf.keras.backend.floatx()
+    images = np.broadcast_to(
+        np.eye(inputs), (steps, inputs, inputs)
+    )  # the loss is the mean over the batch, so targets are larger
+    floatx = tf_keras.backend.floatx()
     return tf.data.Dataset.from_tensor_slices((images.astype(floatx), (gradients * inputs).astype(floatx)))
 
 
@@ -54,8 +57,11 @@ class State:
     bias_slots: tuple[np.ndarray, ...]
 
 
-def state(model: tf.keras.Model) -> State:
-    entry, names = masking.prunable_weights(model)[NAME], ("velocities", "momentums", "_momentums", "_velocities", "_velocity_hats")
+def state(model: tf_keras.Model) -> State:
+    entry, names = (
+        masking.prunable_weights(model)[NAME],
+        ("velocities", "momentums", "_momentums", "_velocities", "_velocity_hats"),
+    )
     slots = [value for name in names for value in [getattr(model.optimizer, name, ())] if value]
     return State(
         entry.kept(),
@@ -66,7 +72,7 @@ def state(model: tf.keras.Model) -> State:
     )
 
 
-class Spy(tf.keras.callbacks.Callback):
+class Spy(tf_keras.callbacks.Callback):
     """Notes the state after every batch."""
 
     def __init__(self) -> None:
@@ -77,7 +83,7 @@ class Spy(tf.keras.callbacks.Callback):
         self.states.append(state(self.model))
 
 
-def fit(model: tf.keras.Model, gradients: np.ndarray, *callbacks: tf.keras.callbacks.Callback) -> list[State]:
+def fit(model: tf_keras.Model, gradients: np.ndarray, *callbacks: tf_keras.callbacks.Callback) -> list[State]:
     """One epoch; the state after every step."""
     spy = Spy()
     model.fit(batches(gradients), verbose=0, callbacks=[*callbacks, spy])

@@ -6,14 +6,13 @@ import re
 from typing import Any
 
 import pytest
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import BadInput, masking
+from tests.masking.networks import batches, same, weights
 
-from ..masking.networks import batches, same, weights
 
-
-def everything(model: tf.keras.Model) -> dict[str, Any]:
+def everything(model: tf_keras.Model) -> dict[str, Any]:
     """Weights, masks, tickets and the optimizer's state."""
     entries = masking.prunable_weights(model).items()
     masks = {f"{kind}/{name}": getattr(entry, kind).numpy() for name, entry in entries for kind in ("mask", "ticket")}
@@ -22,7 +21,7 @@ def everything(model: tf.keras.Model) -> dict[str, Any]:
     return weights(model) | masks | {f"optimizer/{index}": variable.numpy() for index, variable in enumerate(variables)}
 
 
-def refused(model: tf.keras.Model, callbacks: list, sentence: str, data: Any = None, epochs: int = 1) -> None:
+def refused(model: tf_keras.Model, callbacks: list, sentence: str, data: Any = None, epochs: int = 1) -> None:
     """A fit that is refused with this sentence and changes nothing."""
     before = everything(model)
     with pytest.raises(BadInput, match=re.escape(sentence)):
@@ -33,7 +32,7 @@ def refused(model: tf.keras.Model, callbacks: list, sentence: str, data: Any = N
     assert "update_step" not in vars(model.optimizer), "no hook is left"
 
 
-class Breaks(tf.keras.callbacks.Callback):
+class Breaks(tf_keras.callbacks.Callback):
     """Ctrl-C, or anything else that leaves fit without its end."""
 
     def __init__(self, steps: int) -> None:

@@ -8,19 +8,19 @@ import logging
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import DynamicSparsity, KeepMask, RandomMask
 from dlth_tf.core import Ticket, drop_and_grow, drop_fraction, parse_granularity
 from dlth_tf.randomness import stateless_seed
+from tests.callbacks import linear
+from tests.callbacks.linear import NAME, Momentum
+from tests.callbacks.refusals import Breaks, refused
+from tests.masking.networks import compiled, largest_removed, mlp, train, unknown_length, watch, wrapped
 
-from ..masking.networks import compiled, largest_removed, mlp, train, unknown_length, watch, wrapped
-from . import linear
-from .linear import NAME, Momentum
-from .refusals import Breaks, refused
-
-keras = tf.keras.optimizers
+keras = tf_keras.optimizers
 
 # eight weights, by hand --------------------------------------------------------------------------------------------
 
@@ -48,7 +48,9 @@ def test_rigl_on_eight_weights_by_hand():
     expected = 1.5 * GRADIENT
     expected[1, 2] = 0  # what grew; what returned, and what went, have theirs
     assert np.array_equal(after.slots[0], expected)
-    assert np.array_equal(after.bias, before.bias) and np.array_equal(after.bias_slots[0], before.bias_slots[0]), "no weight step"
+    assert np.array_equal(after.bias, before.bias) and np.array_equal(after.bias_slots[0], before.bias_slots[0]), (
+        "no weight step"
+    )
     velocity = 0.5 * expected + GRADIENT
     assert np.array_equal(trained.kernel, np.where(GROWN, np.array(EXCHANGED) - 0.125 * velocity, 0))
     assert np.array_equal(trained.mask, GROWN) and not np.array_equal(trained.bias, after.bias)
@@ -60,7 +62,9 @@ def test_another_gradient_would_grow_others():
     gradients = GRADIENTS.copy()
     gradients[2, 1, 3] = -10
     after = linear.fit(linear.layer(KERNEL, MASK), gradients, by_hand())[2]
-    assert np.array_equal(after.mask, [[True, False, True, False], [False, False, True, True]]), "3 does not return then"
+    assert np.array_equal(after.mask, [[True, False, True, False], [False, False, True, True]]), (
+        "3 does not return then"
+    )
     assert after.kernel[0, 3] == 0 and after.slots[0][0, 3] == 1.5 * GRADIENT[0, 3]
 
 
@@ -87,13 +91,17 @@ def test_every_slot_of_what_grew_is_empty_and_all_others_stay(optimizer):
 
 def random_scores(seed: int, event: int, count: int, dtype: str = "float32") -> np.ndarray:
     high, low = stateless_seed(seed, "growth", NAME)
-    return tf.random.stateless_uniform([count], tf.constant([high, low + event], tf.int64), dtype=dtype, alg="philox").numpy()
+    return tf.random.stateless_uniform(
+        [count], tf.constant([high, low + event], tf.int64), dtype=dtype, alg="philox"
+    ).numpy()
 
 
 SCHEDULE = {"fraction": 0.9, "every": 3, "stop": 11}
 
 
-def replay(model: tf.keras.Model, gradients: np.ndarray, grow: str, granularity: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def replay(
+    model: tf_keras.Model, gradients: np.ndarray, grow: str, granularity: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Masks and kernels after every step, by core.drop_and_grow on pooled arrays."""
     start, grain, found = linear.state(model), parse_granularity(granularity), []
     sgd, (groups, _) = Momentum(start.kernel), grain.free(start.mask)
@@ -117,7 +125,7 @@ def replay(model: tf.keras.Model, gradients: np.ndarray, grow: str, granularity:
 @pytest.mark.parametrize("granularity", ["weight", "filter", "block:2x2"])
 @pytest.mark.parametrize("grow", ["gradient", "random"])
 def test_it_is_core_drop_and_grow(grow, granularity):
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     model, gradients = linear.half(granularity), linear.drawn(1, 14, (12, 8))[2]
     expected, other = (replay(model, order, grow, granularity) for order in (gradients, -2 * gradients[::-1]))
     found = linear.fit(model, gradients, DynamicSparsity(grow, granularity=granularity, **SCHEDULE))
@@ -137,11 +145,15 @@ def test_steps_and_counts_follow_the_published_schedule():
     def note(batch, logs):
         seen.append({name: entry.kept() for name, entry in entries.items()})
 
-    train(model, [DynamicSparsity(every=4, stop=20), tf.keras.callbacks.LambdaCallback(on_train_batch_end=note)], steps=30)
+    train(
+        model, [DynamicSparsity(every=4, stop=20), tf_keras.callbacks.LambdaCallback(on_train_batch_end=note)], steps=30
+    )
     for name, active in (("fc1/kernel", 48), ("fc2/kernel", 60)):
         grown = {step: int((seen[step][name] & ~seen[step - 1][name]).sum()) for step in range(1, 30)}
         most = {step: int(0.15 * (1 + np.cos(np.pi * step / 20)) * active) for step in (4, 8, 12, 16)}
-        assert sum(count > 0 for count in grown.values()) >= 3 and {step for step, count in grown.items() if count} <= set(most)
+        assert sum(count > 0 for count in grown.values()) >= 3 and {
+            step for step, count in grown.items() if count
+        } <= set(most)
         assert all(grown[step] <= most[step] for step in most) and all(masks[name].sum() == active for masks in seen)
     assert all(masks["out/kernel"].all() for masks in seen)
 
@@ -189,7 +201,7 @@ def test_xla_keeps_the_counts_and_by_gradient_the_very_masks(grow):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_keeps_counts_and_zeros(policy):
-    tf.keras.mixed_precision.set_global_policy(policy)
+    tf_keras.mixed_precision.set_global_policy(policy)
     outcome()
 
 
@@ -200,7 +212,10 @@ def test_without_a_stop_it_ends_after_three_quarters_of_the_fit():
         callback.set_model(linear.half())
         callback.set_params({"epochs": 2, "steps": 6})
         found.append(callback.changes()[0].dropped.tolist())
-    assert found[0] == found[1] == [int(0.15 * (1 + np.cos(np.pi * step / 9)) * 48) for step in (2, 4, 6, 8)] and len(found[2]) == 5
+    assert (
+        found[0] == found[1] == [int(0.15 * (1 + np.cos(np.pi * step / 9)) * 48) for step in (2, 4, 6, 8)]
+        and len(found[2]) == 5
+    )
 
 
 def test_it_goes_on_where_an_interrupted_fit_stood_or_one_that_broke_off():
@@ -224,7 +239,9 @@ def test_intervals_that_are_never_reached_are_told(caplog):
 
 
 @pytest.mark.parametrize(
-    "options", [{"grow": "both"}, {"fraction": 0.0}, {"fraction": 1.1}, {"every": 0}, {"every": 2.0}, {"stop": 0}], ids=str
+    "options",
+    [{"grow": "both"}, {"fraction": 0.0}, {"fraction": 1.1}, {"every": 0}, {"every": 2.0}, {"stop": 0}],
+    ids=str,
 )
 def test_bad_values_are_refused_at_construction(options):
     with pytest.raises(BadInput, match=next(iter(options))):
@@ -233,11 +250,15 @@ def test_bad_values_are_refused_at_construction(options):
 
 def test_a_model_of_which_nothing_is_removed_is_refused():
     for model in (dlth.wrap(mlp()), wrapped(remove=False)):
-        refused(compiled(model), [DynamicSparsity(every=2)], "has nothing removed that could be exchanged: put RandomMask")
+        refused(
+            compiled(model), [DynamicSparsity(every=2)], "has nothing removed that could be exchanged: put RandomMask"
+        )
 
 
 def test_data_of_unknown_length_need_a_stop():
-    refused(compiled(wrapped()), [DynamicSparsity(every=2)], "stop=None: must be given in steps", data=unknown_length(4))
+    refused(
+        compiled(wrapped()), [DynamicSparsity(every=2)], "stop=None: must be given in steps", data=unknown_length(4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,11 +275,17 @@ def test_a_granularity_that_does_not_fit_is_refused(granularity, sentence):
 
 
 def test_an_optimizer_that_cannot_carry_the_hook_is_refused():
-    refused(compiled(wrapped(), tf.keras.optimizers.legacy.SGD(0.1)), [DynamicSparsity(every=2)], "has no update step of its own")
-    refused(compiled(wrapped(), tf.keras.optimizers.SGD(0.1, use_ema=True)), [DynamicSparsity(every=2)], "use_ema=True")
+    refused(
+        compiled(wrapped(), tf_keras.optimizers.legacy.SGD(0.1)),
+        [DynamicSparsity(every=2)],
+        "has no update step of its own",
+    )
+    refused(compiled(wrapped(), tf_keras.optimizers.SGD(0.1, use_ema=True)), [DynamicSparsity(every=2)], "use_ema=True")
 
 
-@pytest.mark.parametrize("other", [KeepMask, lambda: RandomMask(0.5, remove=True, dense_layers="none")], ids=["keep", "random"])
+@pytest.mark.parametrize(
+    "other", [KeepMask, lambda: RandomMask(0.5, remove=True, dense_layers="none")], ids=["keep", "random"]
+)
 def test_a_callback_that_takes_its_changes_off_must_come_before_it(other):
     gradients, model = linear.drawn(1, 4, (12, 8))[2], linear.half()
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5, 0, dense_layers="none"), remove=True)

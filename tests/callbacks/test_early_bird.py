@@ -7,25 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, Ticket, masking
 from dlth_tf.callbacks import EarlyBird
+from tests.callbacks.refusals import Breaks, refused
+from tests.masking.networks import LOSS, batches, compiled, kept_whole, largest_removed, mlp, same, train, weights
 
-from ..masking.networks import LOSS, batches, compiled, kept_whole, largest_removed, mlp, same, train, weights
-from .refusals import Breaks, refused
-
-L = tf.keras.layers
+L = tf_keras.layers
 SGD = dlth.optimizers.SGD
 
 
-def eager(model: tf.keras.Model, optimizer: Any = None) -> tf.keras.Model:
+def eager(model: tf_keras.Model, optimizer: Any = None) -> tf_keras.Model:
     """Compiled to run eagerly, which is quicker for a few steps; graphs are below."""
     return compiled(model, optimizer, run_eagerly=True)
 
 
-def fit(model: tf.keras.Model, *callbacks: tf.keras.callbacks.Callback, epochs: int = 8) -> None:
+def fit(model: tf_keras.Model, *callbacks: tf_keras.callbacks.Callback, epochs: int = 8) -> None:
     model.fit(batches(3), epochs=epochs, verbose=0, callbacks=list(callbacks))
     assert masking.installed(model) is None and largest_removed(model) == 0.0
 
@@ -51,7 +50,7 @@ def test_masks_that_change_too_much_are_drawn_at_the_last_epoch():
 def test_the_distance_of_the_newest_to_every_other_mask_decides():
     """One large change before epoch 3: with a window of 3 the masks of epochs 3, 4 and 5 are the first that agree."""
 
-    class Jolt(tf.keras.callbacks.Callback):
+    class Jolt(tf_keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if epoch == 1:
                 kernel = masking.named_weights(self.model)["fc1/kernel"]
@@ -63,7 +62,7 @@ def test_the_distance_of_the_newest_to_every_other_mask_decides():
         assert bird.drawn_at == drawn_at
 
 
-class Notes(tf.keras.callbacks.Callback):
+class Notes(tf_keras.callbacks.Callback):
     """Magnitude ticket, weights, slots and step count at the start of every epoch."""
 
     def __init__(self) -> None:
@@ -100,16 +99,16 @@ def test_what_removes_can_be_given():
 # the published form ------------------------------------------------------------------------------------------------
 
 
-def convolutional(norm: bool = True) -> tf.keras.Model:
+def convolutional(norm: bool = True) -> tf_keras.Model:
     """Two convolutions of 4 and 6 filters with batch norm, whose gammas are 1 to 4 and -6 to -1; the first has none if not `norm`."""
-    tf.keras.utils.set_random_seed(1)
+    tf_keras.utils.set_random_seed(1)
     x = inputs = L.Input((8,))
     x = L.Reshape((2, 2, 2))(x)
     for name, filters in (("stem", 3), ("a", 4), ("b", 6)):
         x = L.Conv2D(filters, 1, name=name)(x)
         x = L.BatchNormalization(name=f"bn_{name}")(x) if norm or name != "a" else x
         x = L.ReLU()(x)
-    model = dlth.wrap(tf.keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling2D()(x)), name="net"))
+    model = dlth.wrap(tf_keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling2D()(x)), name="net"))
     if norm:
         model.get_layer("bn_a").gamma.assign([1, 4, 2, 3])
     model.get_layer("bn_b").gamma.assign([-6, -1, -5, -2, -4, -3])
@@ -131,7 +130,9 @@ def test_filters_with_the_largest_gamma_stay():
 def test_one_threshold_for_all_gammas_as_published():
     bird = EarlyBird(0.5, last_epoch=1, granularity="filter", allocation="global")
     fit(eager(convolutional(), SGD(0.0)), bird, epochs=2)
-    assert bird.ticket["a/kernel"].any((0, 1, 2)).tolist() == [False, True, False, False], "of 4*3 + 6*4 weights 18 stay: 6, 5, 4, 4"
+    assert bird.ticket["a/kernel"].any((0, 1, 2)).tolist() == [False, True, False, False], (
+        "of 4*3 + 6*4 weights 18 stay: 6, 5, 4, 4"
+    )
     assert bird.ticket["b/kernel"].any((0, 1, 2)).tolist() == [True, False, True, False, True, False]
 
 
@@ -146,7 +147,9 @@ def test_gammas_get_the_l1_subgradient_until_the_ticket_is_drawn_and_not_after()
     for name, gamma in found[0.0, 2][0].items():
         expected = -rate * strength * np.sign(gamma) if name in ("bn_a/gamma", "bn_b/gamma") else 0.0
         ticket = np.ones(gamma.shape, bool) if not name.endswith("kernel") else found[strength, 2][0][name] != 0
-        np.testing.assert_allclose((found[strength, 2][0][name] - gamma)[ticket], np.broadcast_to(expected, gamma.shape)[ticket], atol=1e-6)
+        np.testing.assert_allclose(
+            (found[strength, 2][0][name] - gamma)[ticket], np.broadcast_to(expected, gamma.shape)[ticket], atol=1e-6
+        )
     assert same(found[strength, 1][1], found[0.0, 1][1]), "drawn before the first step: no penalty at all"
 
 
@@ -167,7 +170,9 @@ def test_a_layer_without_batch_norm_counts_by_its_weights_and_the_log_says_so(ca
 # ways to run -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"steps_per_execution": 3}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"steps_per_execution": 3}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+)
 def test_graphs_give_the_same_as_eager_steps(options):
     found = []
     for chosen in ({"run_eagerly": True}, options):
@@ -180,7 +185,7 @@ def test_graphs_give_the_same_as_eager_steps(options):
 
 
 def test_mixed_precision_draws_too():
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     bird = EarlyBird(0.5, last_epoch=2, granularity="filter")
     fit(compiled(convolutional(), SGD(0.01, momentum=0.9)), bird, epochs=3)
     assert bird.drawn_at == 2
@@ -200,7 +205,14 @@ def test_it_can_be_used_again_after_a_fit_that_broke_off():
 
 @pytest.mark.parametrize(
     "options",
-    [{"window": 1}, {"window": 2.0}, {"threshold": 1.1}, {"scale_penalty": -1.0}, {"scale_penalty": float("nan")}, {"last_epoch": 0}],
+    [
+        {"window": 1},
+        {"window": 2.0},
+        {"threshold": 1.1},
+        {"scale_penalty": -1.0},
+        {"scale_penalty": float("nan")},
+        {"last_epoch": 0},
+    ],
     ids=str,
 )
 def test_bad_values_are_refused_at_construction(options):
@@ -223,10 +235,15 @@ def test_what_does_not_fit_is_refused(options, sentence):
 
 
 def test_an_optimizer_that_cannot_carry_the_hook_and_an_unwrapped_model_are_refused():
-    refused(compiled(dlth.wrap(mlp()), tf.keras.optimizers.legacy.SGD(0.1)), [EarlyBird(0.5)], "has no update step", epochs=2)
+    refused(
+        compiled(dlth.wrap(mlp()), tf_keras.optimizers.legacy.SGD(0.1)),
+        [EarlyBird(0.5)],
+        "has no update step",
+        epochs=2,
+    )
     with pytest.raises(BadInput, match="is not wrapped"):
         train(compiled(mlp()), [EarlyBird(0.5)])
     with pytest.raises(BadInput, match="leaves nothing to prune"):
-        model = dlth.wrap(tf.keras.Sequential([L.Input((8,)), L.Dense(3, name="out")]))
+        model = dlth.wrap(tf_keras.Sequential([L.Input((8,)), L.Dense(3, name="out")]))
         model.compile(SGD(0.1), LOSS)
         train(model, [EarlyBird(0.5)])

@@ -7,8 +7,7 @@ import pytest
 from dlth_tf import BadInput
 from dlth_tf.callbacks import KeepMask
 from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
-
-from ..masking.networks import batches, compiled, mlp, same, train, unknown_length, watch, weights, wrapped
+from tests.masking.networks import batches, compiled, mlp, same, train, unknown_length, watch, weights, wrapped
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
+import tf_keras
 
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import GradualMagnitude
-from dlth_tf.core import keep_highest, parse_granularity, removed_count
-
-from ..masking.networks import compiled, largest_removed, mlp, unknown_length, watch, wrapped
-from . import linear
-from .linear import Momentum
-from .refusals import Breaks, refused
+from dlth_tf.core import parse_granularity, removed_count, top_k_mask
+from tests.callbacks import linear
+from tests.callbacks.linear import Momentum
+from tests.callbacks.refusals import Breaks, refused
+from tests.masking.networks import compiled, largest_removed, mlp, unknown_length, watch, wrapped
 
 KERNEL, _, GRADIENTS = linear.drawn(0, 12, (12, 8))
 SCHEDULE = {"begin": 2, "end": 8, "every": 2, "dense_layers": "none"}
@@ -25,11 +25,11 @@ SCHEDULE = {"begin": 2, "end": 8, "every": 2, "dense_layers": "none"}
 def stock(sparsity: float, begin: int, end: int, every: int, steps: int) -> list[int]:
     """How many weights tf-mot's own wrapper keeps after every step."""
     decay = tfmot.sparsity.keras.PolynomialDecay(0.0, sparsity, begin, end, power=3, frequency=every)
-    inner = tf.keras.layers.Dense(8, name="fc")
-    model = tf.keras.Sequential([tf.keras.layers.Input((12,)), tfmot.sparsity.keras.prune_low_magnitude(inner, decay)])
-    model.compile(tf.keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    inner = tf_keras.layers.Dense(8, name="fc")
+    model = tf_keras.Sequential([tf_keras.layers.Input((12,)), tfmot.sparsity.keras.prune_low_magnitude(inner, decay)])
+    model.compile(tf_keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
     kept: list[int] = []
-    note = tf.keras.callbacks.LambdaCallback(
+    note = tf_keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda *_: kept.append(int(model.layers[0].pruning_vars[0][1].numpy().sum()))
     )
     model.fit(linear.batches(GRADIENTS[:steps]), verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep(), note])
@@ -56,7 +56,7 @@ def replay(granularity: str, kept: list[int]) -> list[tuple[np.ndarray, np.ndarr
         sgd.step(gradient)
         if step in (1, 3, 5, 7):
             scores = grain.pool(np.abs(sgd.kernel * mask))
-            mask = grain.expand(keep_highest(scores, kept[step // 2]), KERNEL.shape)
+            mask = grain.expand(top_k_mask(scores, kept[step // 2]), KERNEL.shape)
         sgd.kernel = sgd.kernel * mask
         found.append((mask, sgd.kernel))
     return found
@@ -71,7 +71,7 @@ def replay(granularity: str, kept: list[int]) -> list[tuple[np.ndarray, np.ndarr
     ],
 )
 def test_the_smallest_go_and_never_return(granularity, allocation, kept):
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     callback = GradualMagnitude(0.75, granularity=granularity, allocation=allocation, **SCHEDULE)
     found = linear.fit(model := linear.layer(KERNEL), GRADIENTS, callback)
     for step, (state, (mask, kernel)) in enumerate(zip(found, replay(granularity, kept), strict=True)):
@@ -104,7 +104,12 @@ def outcome(data=None, optimizer=None, **options) -> linear.State:
     """After two epochs of 6 steps."""
     model = linear.layer(KERNEL, None, optimizer, **options)
     seen = watch(model)
-    model.fit(linear.batches(GRADIENTS[:6]) if data is None else data, epochs=2, verbose=0, callbacks=[GradualMagnitude(0.75, **SCHEDULE)])
+    model.fit(
+        linear.batches(GRADIENTS[:6]) if data is None else data,
+        epochs=2,
+        verbose=0,
+        callbacks=[GradualMagnitude(0.75, **SCHEDULE)],
+    )
     assert float(seen.largest) == 0.0 == largest_removed(model) and masking.installed(model) is None
     found = linear.state(model)
     assert found.mask.sum() == 24 == masking.chosen_ticket(model).size - masking.chosen_ticket(model).removed
@@ -122,17 +127,19 @@ def test_other_ways_to_run_give_the_same(options):
 
 def test_data_of_unknown_length_are_pruned_at_the_same_steps():
     known = linear.batches(GRADIENTS[:6])
-    assert equal(outcome(tf.data.Dataset.from_generator(lambda: iter(known), output_signature=known.element_spec)), plain())
+    assert equal(
+        outcome(tf.data.Dataset.from_generator(lambda: iter(known), output_signature=known.element_spec)), plain()
+    )
 
 
 def test_bfloat16_reaches_the_exact_count():
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     outcome()
 
 
 def test_steps_that_a_loss_scale_skips_do_not_cost_a_pruning():
-    tf.keras.mixed_precision.set_global_policy("mixed_float16")
-    optimizer = tf.keras.mixed_precision.LossScaleOptimizer(tf.keras.optimizers.SGD(0.1), initial_scale=2.0**22)
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    optimizer = tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.SGD(0.1), initial_scale=2.0**22)
     model = linear.layer(KERNEL, None, optimizer)
     found = linear.fit(model, GRADIENTS, GradualMagnitude(0.75, begin=1, end=1, dense_layers="none"))
     assert np.array_equal(found[0].kernel, KERNEL.astype("float32")), "the step that was due was skipped"
@@ -166,8 +173,14 @@ def test_bad_values_are_refused_at_construction(options):
     ("options", "sentence"),
     [
         ({"begin": 5, "end": 4}, "end=4: must be at least 5, the first step that prunes"),
-        ({"begin": 1, "end": 7, "every": 1}, "end=7: is too late: the last pruning is at step 7, and this fit ends after 6"),
-        ({"begin": 1, "end": 5, "every": 3}, "end=5: is too late: the last pruning is at step 7, and this fit ends after 6"),
+        (
+            {"begin": 1, "end": 7, "every": 1},
+            "end=7: is too late: the last pruning is at step 7, and this fit ends after 6",
+        ),
+        (
+            {"begin": 1, "end": 5, "every": 3},
+            "end=5: is too late: the last pruning is at step 7, and this fit ends after 6",
+        ),
         ({}, "end=3: is too late: the last pruning is at step 101, and this fit ends after 6"),
         ({"every": 1, "allocation": "global"}, "allocation=global: needs a score"),
         ({"every": 1, "granularity": "2:4"}, "granularity=2:4: does not go with masks that change"),
@@ -182,12 +195,23 @@ def test_what_does_not_fit_the_model_or_its_length_is_refused(options, sentence)
 
 
 def test_the_last_pruning_may_be_the_last_thing_that_happens():
-    found = linear.fit(linear.layer(KERNEL), GRADIENTS[:6], GradualMagnitude(0.75, begin=2, end=6, every=2, dense_layers="none"))
+    found = linear.fit(
+        linear.layer(KERNEL), GRADIENTS[:6], GradualMagnitude(0.75, begin=2, end=6, every=2, dense_layers="none")
+    )
     assert [int(state.mask.sum()) for state in found][-2:] == [33, 24]
 
 
 def test_an_unwrapped_model_and_unknown_length_are_refused():
-    refused(compiled(wrapped(remove=False)), [GradualMagnitude(0.5)], "end=None: must be given in steps", data=unknown_length(4))
-    refused(compiled(wrapped(), tf.keras.optimizers.legacy.SGD(0.1)), [GradualMagnitude(0.5, every=1)], "has no update step of its own")
+    refused(
+        compiled(wrapped(remove=False)),
+        [GradualMagnitude(0.5)],
+        "end=None: must be given in steps",
+        data=unknown_length(4),
+    )
+    refused(
+        compiled(wrapped(), tf_keras.optimizers.legacy.SGD(0.1)),
+        [GradualMagnitude(0.5, every=1)],
+        "has no update step of its own",
+    )
     with pytest.raises(BadInput, match="is not wrapped"):
         compiled(mlp()).fit(unknown_length(4), verbose=0, callbacks=[GradualMagnitude(0.5, begin=1, end=2)])

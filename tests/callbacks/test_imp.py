@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, Ticket, masking
 from dlth_tf.callbacks import IMP, KeepMask
-from dlth_tf.core import cumulative, removed_count
-
-from ..masking.networks import (
+from dlth_tf.core import cumulative_sparsity, removed_count
+from tests.callbacks.refusals import Breaks, refused
+from tests.masking.networks import (
     KINDS,
     batches,
     compiled,
@@ -29,17 +30,16 @@ from ..masking.networks import (
     weights,
     wrapped,
 )
-from .refusals import Breaks, refused
 
 SGD = dlth.optimizers.SGD
 STEPS = 4
 
 
 def scheduled() -> SGD:
-    return SGD(tf.keras.optimizers.schedules.PiecewiseConstantDecay([2, 5], [0.2, 0.1, 0.05]), momentum=0.9)
+    return SGD(tf_keras.optimizers.schedules.PiecewiseConstantDecay([2, 5], [0.2, 0.1, 0.05]), momentum=0.9)
 
 
-def by_callback(imp: IMP, optimizer: Any = None, data: Any = None, **options: Any) -> tf.keras.Model:
+def by_callback(imp: IMP, optimizer: Any = None, data: Any = None, **options: Any) -> tf_keras.Model:
     model = compiled(dlth.wrap(mlp()), optimizer or scheduled(), **options)
     model.fit(batches(STEPS) if data is None else data, epochs=imp.epochs(), verbose=0, callbacks=[imp])
     assert largest_removed(model) == 0.0 and masking.installed(model) is None
@@ -52,7 +52,7 @@ def plain() -> tuple[dict[str, np.ndarray], list[Ticket]]:
     return weights(by_callback(imp)), imp.tickets
 
 
-def by_loop(rounds: int, epochs: int, rewind_step: int) -> tf.keras.Model:
+def by_loop(rounds: int, epochs: int, rewind_step: int) -> tf_keras.Model:
     """One fit per round: fresh optimizer at the rewind step, magnitude ticket inside the last one, weights put back."""
     model = compiled(dlth.wrap(mlp()), scheduled())
     start = weights(model)
@@ -79,7 +79,7 @@ def test_it_is_an_explicit_loop_of_fits_bit_for_bit(epochs, rewind_step):
         np.testing.assert_array_equal(ours, theirs)
 
 
-class Rounds(tf.keras.callbacks.Callback):
+class Rounds(tf_keras.callbacks.Callback):
     """Notes weights, optimizer state and ticket at the start of every epoch."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Rounds(tf.keras.callbacks.Callback):
 
 
 def test_every_round_starts_from_the_rewound_weights_with_empty_slots():
-    model, seen = compiled(dlth.wrap(mlp()), tf.keras.optimizers.Adam(0.01), run_eagerly=True), Rounds()
+    model, seen = compiled(dlth.wrap(mlp()), tf_keras.optimizers.Adam(0.01), run_eagerly=True), Rounds()
     imp = IMP(0.8, rounds=2, epochs_per_round=2, rewind_step=3)
     model.fit(batches(STEPS), epochs=6, verbose=0, callbacks=[imp, seen])
     assert seen.iterations == [0, 4, 3, 7, 3, 7]
@@ -118,7 +118,9 @@ def test_tickets_nest_and_have_the_cumulative_counts():
     model = by_callback(imp, run_eagerly=True)
     for name, size in (("fc1/kernel", 96), ("fc2/kernel", 120)):
         kept = [ticket[name] for ticket in imp.tickets]
-        assert [int((~mask).sum()) for mask in kept] == [removed_count(size, cumulative(0.9, cycle, 3)) for cycle in (1, 2, 3)]
+        assert [int((~mask).sum()) for mask in kept] == [
+            removed_count(size, cumulative_sparsity(0.9, cycle, 3)) for cycle in (1, 2, 3)
+        ]
         assert all((earlier | ~later).all() for earlier, later in itertools.pairwise(kept))
     assert masking.chosen_ticket(model) == imp.tickets[-1] and "out/kernel" not in imp.tickets[-1]
 
@@ -132,12 +134,18 @@ def test_running_statistics_are_rewound():
     model.fit(inputs, epochs=2, verbose=0, callbacks=[imp, seen])
     after = weights(model)
     for name in ("bn/moving_mean", "bn/moving_variance", "bn/gamma"):
-        assert np.array_equal(seen.weights[1][name], seen.weights[0][name]) and not np.array_equal(after[name], seen.weights[0][name])
+        assert np.array_equal(seen.weights[1][name], seen.weights[0][name]) and not np.array_equal(
+            after[name], seen.weights[0][name]
+        )
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps_per_execution": 3}, {"data": unknown_length(STEPS)}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)],
+    [
+        {"steps_per_execution": 3},
+        {"data": unknown_length(STEPS)},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+    ],
     ids=["3 steps", "unknown", "jit"],
 )
 def test_other_ways_to_run_give_the_same(options):
@@ -166,7 +174,7 @@ def test_one_callback_can_be_used_again_also_after_a_fit_that_broke_off():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_has_the_counts_and_the_slots_of_the_inner_optimizer(policy):
-    tf.keras.mixed_precision.set_global_policy(policy)
+    tf_keras.mixed_precision.set_global_policy(policy)
     seen, imp = Rounds(), IMP(0.8, 2, 1, 2)
     model = compiled(dlth.wrap(mlp()), SGD(0.05, momentum=0.9))
     model.fit(batches(STEPS), epochs=3, verbose=0, callbacks=[imp, seen])
@@ -187,7 +195,10 @@ def test_shared_and_nested_layers_are_rewound_once():
     inputs = kind.inputs()
     model.compile(SGD(0.0), "mse", run_eagerly=True)
     model.fit(inputs, np.zeros((6, 2)), epochs=2, verbose=0, callbacks=[imp])
-    assert all(np.array_equal(value, np.where(imp.tickets[0].get(name, True), before[name], 0)) for name, value in weights(model).items())
+    assert all(
+        np.array_equal(value, np.where(imp.tickets[0].get(name, True), before[name], 0))
+        for name, value in weights(model).items()
+    )
     with pytest.raises(BadInput, match="epochs=1: are too few"):
         fit_kind(kind, model, [IMP(0.5, 1)])
 
@@ -196,7 +207,9 @@ def test_shared_and_nested_layers_are_rewound_once():
 
 
 @pytest.mark.parametrize(
-    "options", [{"rounds": 0}, {"epochs_per_round": 0}, {"rewind_step": -1}, {"rewind_step": 1.0}, {"rounds": True}], ids=str
+    "options",
+    [{"rounds": 0}, {"epochs_per_round": 0}, {"rewind_step": -1}, {"rewind_step": 1.0}, {"rounds": True}],
+    ids=str,
 )
 def test_bad_values_are_refused_at_construction(options):
     with pytest.raises(BadInput, match=next(iter(options))):
@@ -223,7 +236,9 @@ def test_a_used_optimizer_and_one_that_cannot_carry_the_hook_are_refused():
     model = compiled(dlth.wrap(mlp()), run_eagerly=True)
     train(model, [], steps=1)
     refused(model, [IMP(0.5, 1)], "optimizer=used before: IMP starts from a fresh optimizer: compile again", epochs=2)
-    refused(compiled(dlth.wrap(mlp()), tf.keras.optimizers.legacy.SGD(0.1)), [IMP(0.5, 1)], "has no update step", epochs=2)
+    refused(
+        compiled(dlth.wrap(mlp()), tf_keras.optimizers.legacy.SGD(0.1)), [IMP(0.5, 1)], "has no update step", epochs=2
+    )
 
 
 def test_a_ticket_that_leaves_too_little_is_refused_at_the_start_and_not_after_a_round():

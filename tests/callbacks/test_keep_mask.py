@@ -1,16 +1,27 @@
-"""KeepMask: finetuning with zeros. What every step leaves behind is in tests/masking/test_hook.py."""
+"""KeepMask: finetuning with zeros. What every step leaves behind is in tests/masking/keras2/test_hook.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import KeepMask
-
-from ..masking.networks import LOSS, batches, compiled, kept_whole, largest_removed, mlp, same, train, weights, wrapped
+from tests.masking.networks import (
+    LOSS,
+    batches,
+    compiled,
+    kept_whole,
+    largest_removed,
+    mlp,
+    same,
+    train,
+    weights,
+    wrapped,
+)
 
 
 def test_kept_weights_get_the_plain_update_of_a_network_whose_zeros_stay():
@@ -45,7 +56,9 @@ def test_learning_goes_on():
 
 def test_nothing_removed_is_refused():
     for model in (compiled(dlth.wrap(mlp())), compiled(wrapped(remove=False))):
-        with pytest.raises(BadInput, match="model=mlp: has nothing removed that KeepMask could keep: run RSTPenalty first"):
+        with pytest.raises(
+            BadInput, match="model=mlp: has nothing removed that KeepMask could keep: run RSTPenalty first"
+        ):
             train(model, [KeepMask()])
         assert kept_whole(model) and masking.installed(model) is None
 
@@ -55,7 +68,7 @@ def test_a_model_that_is_not_wrapped_is_refused():
         train(compiled(mlp()), [KeepMask()])
 
 
-class Meddler(tf.keras.callbacks.Callback):
+class Meddler(tf_keras.callbacks.Callback):
     """Sets a removed weight from outside the optimizer."""
 
     def on_epoch_end(self, epoch, logs=None):
@@ -65,7 +78,9 @@ class Meddler(tf.keras.callbacks.Callback):
 
 def test_weights_that_something_else_changed_are_an_error():
     model = compiled(wrapped())
-    with pytest.raises(RuntimeError, match="fc1/kernel has removed weights that are not zero: something outside the optimizer"):
+    with pytest.raises(
+        RuntimeError, match="fc1/kernel has removed weights that are not zero: something outside the optimizer"
+    ):
         train(model, [KeepMask(), Meddler()])
     assert masking.installed(model) is None
 

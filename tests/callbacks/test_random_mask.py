@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import KeepMask, RandomMask
+from tests.masking.networks import compiled, kept_whole, largest_removed, mlp, same, train, watch, weights
 
-from ..masking.networks import compiled, kept_whole, largest_removed, mlp, same, train, watch, weights
 
-
-def fitted(callback: RandomMask) -> tf.keras.Model:
+def fitted(callback: RandomMask) -> tf_keras.Model:
     model = compiled(dlth.wrap(mlp()))
     train(model, [callback])
     return model
@@ -23,7 +22,9 @@ def fitted(callback: RandomMask) -> tf.keras.Model:
 def test_the_ticket_is_that_of_random_ticket(options):
     callback = RandomMask(0.75, **options)
     model = fitted(callback)
-    assert callback.ticket == masking.chosen_ticket(model) == dlth.random_ticket(dlth.wrap(mlp(seed=3)), 0.75, **options)
+    assert (
+        callback.ticket == masking.chosen_ticket(model) == dlth.random_ticket(dlth.wrap(mlp(seed=3)), 0.75, **options)
+    )
     assert callback.ticket != dlth.random_ticket(model, 0.75, **{**options, "seed": 6})
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import KeepMask, RandomMask, RSTPenalty
-
-from ..masking.networks import (
+from tests.callbacks.two_replicas import outcome
+from tests.masking.networks import (
     LOSS,
     batches,
     compiled,
@@ -28,7 +29,6 @@ from ..masking.networks import (
     weights,
     wrapped,
 )
-from .two_replicas import outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 SGD = dlth.optimizers.SGD
@@ -41,16 +41,22 @@ def penalty(steps: int = 17, **options) -> RSTPenalty:
     return made
 
 
-def chosen(seed: int = 0) -> tf.keras.Model:
+def chosen(seed: int = 0) -> tf_keras.Model:
     return wrapped(remove=False, seed=seed)
 
 
-def transform(model: tf.keras.Model, callback: RSTPenalty, per_epoch: int = 5, epochs: int | None = None, extra: list | None = None):
+def transform(
+    model: tf_keras.Model,
+    callback: RSTPenalty,
+    per_epoch: int = 5,
+    epochs: int | None = None,
+    extra: list | None = None,
+):
     epochs = epochs or callback.epochs(per_epoch)
     return model.fit(batches(per_epoch), epochs=epochs, verbose=0, callbacks=[callback, *(extra or [])])
 
 
-class StopAfter(tf.keras.callbacks.Callback):
+class StopAfter(tf_keras.callbacks.Callback):
     """Another callback that ends the training early."""
 
     def __init__(self, steps: int) -> None:
@@ -117,7 +123,7 @@ def test_data_of_unknown_length_that_end_too_early_remove_nothing():
 # its update --------------------------------------------------------------------------------------------------------
 
 
-def gradients(model: tf.keras.Model, step: int) -> dict[str, np.ndarray]:
+def gradients(model: tf_keras.Model, step: int) -> dict[str, np.ndarray]:
     x, y = list(batches(step + 1, dtype="float64"))[step]
     with tf.GradientTape() as tape:
         loss = LOSS(y, model(x))
@@ -125,7 +131,9 @@ def gradients(model: tf.keras.Model, step: int) -> dict[str, np.ndarray]:
     return {name: gradient.numpy() for name, gradient in zip(masking.named_weights(model), found, strict=True)}
 
 
-def steps_by_hand(model: tf.keras.Model, count: int, block_loss_grad: bool, after_momentum: bool = False) -> dict[str, np.ndarray]:
+def steps_by_hand(
+    model: tf_keras.Model, count: int, block_loss_grad: bool, after_momentum: bool = False
+) -> dict[str, np.ndarray]:
     """The published update with lambda = .5, 1, ..., lr .125, momentum .75 and weight decay .0625, written out in NumPy."""
     entries, variables = masking.prunable_weights(model), masking.named_weights(model)
     velocity = dict.fromkeys(variables, 0.0)
@@ -144,7 +152,7 @@ def steps_by_hand(model: tf.keras.Model, count: int, block_loss_grad: bool, afte
 @pytest.mark.parametrize("block_loss_grad", [False, True])
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_update_is_the_published_one(count, block_loss_grad):
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     callback = RSTPenalty(step=0.5, every=1, limit=2.0, hold_steps=0, block_loss_grad=block_loss_grad)
     model = compiled(chosen(), SGD(0.125, momentum=0.75, weight_decay=0.0625))
     with pytest.raises(RuntimeError, match=f"ended after {count} of"):
@@ -154,7 +162,9 @@ def test_the_update_is_the_published_one(count, block_loss_grad):
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-12, err_msg=name)
     for twist in ((not block_loss_grad, False), (block_loss_grad, True)):
         distance = np.abs(steps_by_hand(chosen(), count, *twist)["fc1/kernel"] - expected["fc1/kernel"]).max()
-        assert distance > 1e-3 or (count == 1 and twist[1]), "the twin: another update is seen, after momentum from the second step on"
+        assert distance > 1e-3 or (count == 1 and twist[1]), (
+            "the twin: another update is seen, after momentum from the second step on"
+        )
 
 
 def test_blocking_the_loss_trains_biases_alone():
@@ -211,14 +221,21 @@ def test_the_loss_is_not_polluted_by_the_penalty():
 def test_the_history_has_the_penalty_of_every_epochs_last_step():
     history = transform(compiled(chosen()), penalty(), per_epoch=3).history["penalty"]
     assert history == [0.5, 0.75, 0.75, 0.75, 0.75, 0.75] and len(history) == penalty().epochs(3)
-    assert transform(compiled(chosen()), penalty(), per_epoch=1).history["penalty"][:6] == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+    assert transform(compiled(chosen()), penalty(), per_epoch=1).history["penalty"][:6] == [
+        0.25,
+        0.25,
+        0.5,
+        0.5,
+        0.75,
+        0.75,
+    ]
 
 
 def test_the_penalty_has_the_length_that_the_weights_dtype_gives_it():
     options = {"step": 0.1, "every": 1, "limit": 1.0, "hold_steps": 0}
     for dtype, steps in (("float32", 10), ("float64", 11)):
         callback = RSTPenalty(**options)  # before floatx is set: the weights decide, not the setting
-        tf.keras.backend.set_floatx(dtype)
+        tf_keras.backend.set_floatx(dtype)
         model = compiled(chosen())
         model.fit(batches(12, dtype=dtype), verbose=0, callbacks=[callback])
         assert int(model.optimizer.iterations) == callback.steps == steps
@@ -236,7 +253,7 @@ def test_other_ways_to_run_give_the_same_weights(options):
 
 
 def test_mixed_precision_squeezes_the_weights_too():
-    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
     model = compiled(chosen(), SGD(0.05, momentum=0.9))
     before = weights(model)["fc1/kernel"]
     transform(model, penalty(60, remove_at_end=False))
@@ -247,7 +264,7 @@ def test_mixed_precision_squeezes_the_weights_too():
 # what it refuses ---------------------------------------------------------------------------------------------------
 
 
-def refused(model: tf.keras.Model, callbacks: list, sentence: str, per_epoch: int = 5, epochs: int = 4) -> None:
+def refused(model: tf_keras.Model, callbacks: list, sentence: str, per_epoch: int = 5, epochs: int = 4) -> None:
     before, steps = weights(model), int(model.optimizer.iterations)
     with pytest.raises(BadInput, match=sentence):
         model.fit(batches(per_epoch), epochs=epochs, verbose=0, callbacks=callbacks)
@@ -256,7 +273,11 @@ def refused(model: tf.keras.Model, callbacks: list, sentence: str, per_epoch: in
 
 
 def test_a_model_without_a_ticket_is_refused():
-    refused(compiled(dlth.wrap(mlp())), [penalty()], "model=mlp: has no ticket yet: put callbacks.RandomMask before RSTPenalty")
+    refused(
+        compiled(dlth.wrap(mlp())),
+        [penalty()],
+        "model=mlp: has no ticket yet: put callbacks.RandomMask before RSTPenalty",
+    )
 
 
 def test_a_model_that_is_not_wrapped_is_refused():
@@ -264,9 +285,17 @@ def test_a_model_that_is_not_wrapped_is_refused():
 
 
 def test_a_random_mask_after_it_is_refused():
-    refused(compiled(dlth.wrap(mlp())), [penalty(), RandomMask(0.5)], "has no ticket yet: put callbacks.RandomMask before RSTPenalty")
+    refused(
+        compiled(dlth.wrap(mlp())),
+        [penalty(), RandomMask(0.5)],
+        "has no ticket yet: put callbacks.RandomMask before RSTPenalty",
+    )
     other = compiled(chosen())
-    refused(other, [penalty(), RandomMask(0.5, seed=3)], "callbacks=RSTPenalty: must come after RandomMask and KeepMask in the list")
+    refused(
+        other,
+        [penalty(), RandomMask(0.5, seed=3)],
+        "callbacks=RSTPenalty: must come after RandomMask and KeepMask in the list",
+    )
     train(other, [RandomMask(0.5, seed=3), penalty()], epochs=3)
     assert masking.chosen_ticket(other) == dlth.random_ticket(other, 0.5, seed=3)
 
@@ -274,7 +303,11 @@ def test_a_random_mask_after_it_is_refused():
 def test_a_keep_mask_after_it_is_refused_and_one_before_it_is_fine():
     model = wrapped(0.5)
     masking.choose(model, dlth.random_ticket(model, 0.8))
-    refused(compiled(model), [penalty(), KeepMask()], "callbacks=RSTPenalty: must come after RandomMask and KeepMask in the list")
+    refused(
+        compiled(model),
+        [penalty(), KeepMask()],
+        "callbacks=RSTPenalty: must come after RandomMask and KeepMask in the list",
+    )
     train(model, [KeepMask(), penalty()], epochs=3)
     assert masking.chosen_ticket(model).removed == 173 and largest_removed(model) == 0.0
 
@@ -301,22 +334,32 @@ def test_steps_per_execution_that_keras_would_change_is_refused():
 
 
 def test_a_legacy_optimizer_is_refused():
-    model = compiled(chosen(), tf.keras.optimizers.legacy.SGD(0.1))
+    model = compiled(chosen(), tf_keras.optimizers.legacy.SGD(0.1))
     refused(model, [penalty()], "has no update step of its own to hook into")
 
 
 def test_averaged_weights_are_refused():
-    refused(compiled(chosen(), SGD(0.1, use_ema=True)), [penalty()], "use_ema=True would write averages over removed weights")
+    refused(
+        compiled(chosen(), SGD(0.1, use_ema=True)),
+        [penalty()],
+        "use_ema=True would write averages over removed weights",
+    )
 
 
 def test_an_optimizer_that_made_steps_already_is_refused():
     model = compiled(chosen())
     train(model, [])
-    refused(model, [penalty()], "optimizer=6 steps old: RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True")
+    refused(
+        model,
+        [penalty()],
+        "optimizer=6 steps old: RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True",
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"schedule": "y"}, {"step": 0.0}, {"every": 0}, {"limit": -1.0}, {"hold_steps": -1}], ids=lambda o: next(iter(o))
+    "options",
+    [{"schedule": "y"}, {"step": 0.0}, {"every": 0}, {"limit": -1.0}, {"hold_steps": -1}],
+    ids=lambda o: next(iter(o)),
 )
 def test_bad_values_are_refused_at_construction(options):
     with pytest.raises(BadInput, match=next(iter(options))):
@@ -326,8 +369,10 @@ def test_bad_values_are_refused_at_construction(options):
 # interrupted and resumed -------------------------------------------------------------------------------------------
 
 
-def interrupted(model: tf.keras.Model, after: int) -> tf.keras.Model:
-    with pytest.raises(RuntimeError, match=f"the transformation was ended after {after} of 17 steps: nothing was removed"):
+def interrupted(model: tf_keras.Model, after: int) -> tf_keras.Model:
+    with pytest.raises(
+        RuntimeError, match=f"the transformation was ended after {after} of 17 steps: nothing was removed"
+    ):
         transform(model, penalty(), per_epoch=17, extra=[StopAfter(after)])
     return model
 
@@ -341,7 +386,7 @@ def test_an_interrupted_transformation_removes_nothing():
 
 def test_early_stopping_removes_nothing():
     model = compiled(chosen())
-    impatient = tf.keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e6)
+    impatient = tf_keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e6)
     with pytest.raises(RuntimeError, match="ended after 10 of 17 steps"):
         transform(model, penalty(), extra=[impatient])
     assert kept_whole(model) and masking.installed(model) is None
@@ -393,7 +438,12 @@ def test_a_transformation_goes_on_from_a_checkpoint_in_another_model(tmp_path):
 
 def test_what_is_left_decides_how_many_epochs_a_resumed_fit_needs():
     model = interrupted(compiled(chosen()), after=7)
-    refused(model, [penalty(resume=True)], "epochs=1: are too few: 10 steps of transformation need 2 epochs of 5 steps", epochs=1)
+    refused(
+        model,
+        [penalty(resume=True)],
+        "epochs=1: are too few: 10 steps of transformation need 2 epochs of 5 steps",
+        epochs=1,
+    )
     transform(model, penalty(resume=True), epochs=2)
     assert int(model.optimizer.iterations) == 17 and largest_removed(model) == 0.0
 
@@ -420,4 +470,6 @@ def test_two_replicas_give_what_one_gives(tmp_path):
                 np.testing.assert_array_equal(two[name], value)
             elif name != "replicas":
                 np.testing.assert_allclose(two[name], value, rtol=0, atol=1e-6, err_msg=name)
-        assert np.abs(two["trained/fc1/kernel"] - one["squeezed/fc1/kernel"]).max() > 1e-2, "the twin: a difference is seen"
+        assert np.abs(two["trained/fc1/kernel"] - one["squeezed/fc1/kernel"]).max() > 1e-2, (
+            "the twin: a difference is seen"
+        )

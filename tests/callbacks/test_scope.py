@@ -13,6 +13,7 @@ import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 
@@ -20,15 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 STEPS = 16  # of 64 images
 
 
-def network() -> tf.keras.Model:
-    tf.keras.utils.set_random_seed(0)
-    hidden = tf.keras.layers.Dense(60, activation="relu", input_shape=(64,), name="hidden")
-    return tf.keras.Sequential([hidden, tf.keras.layers.Dense(10, name="logits")])
+def network() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(0)
+    hidden = tf_keras.layers.Dense(60, activation="relu", input_shape=(64,), name="hidden")
+    return tf_keras.Sequential([hidden, tf_keras.layers.Dense(10, name="logits")])
 
 
-def compiled(strategy: tf.distribute.Strategy, model: tf.keras.Model) -> tf.keras.Model:
+def compiled(strategy: tf.distribute.Strategy, model: tf_keras.Model) -> tf_keras.Model:
     with strategy.scope():
-        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(dlth.optimizers.SGD(0.03, momentum=0.9, weight_decay=5e-4), loss, steps_per_execution=4)
     return model
 
@@ -44,7 +45,9 @@ def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     chosen = dlth.callbacks.RandomMask(sparsity=0.9, seed=0)
     compiled(strategy, dual).fit(x, y, epochs=squeeze.epochs(STEPS), callbacks=[chosen, squeeze], **options)
     compiled(strategy, dual).fit(x, y, epochs=2, callbacks=[dlth.callbacks.KeepMask()], **options)
-    compiled(strategy, winner).fit(x, y, epochs=3, callbacks=[dlth.callbacks.IMP(0.75, rounds=2, rewind_step=4)], **options)
+    compiled(strategy, winner).fit(
+        x, y, epochs=3, callbacks=[dlth.callbacks.IMP(0.75, rounds=2, rewind_step=4)], **options
+    )
     found = {"replicas": np.array(strategy.num_replicas_in_sync)}
     for kind, model in (("rst", dual), ("imp", winner)):
         found |= {f"{kind}/weight/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
@@ -77,7 +80,9 @@ def test_two_replicas_in_a_users_scope_give_the_weights_and_masks_of_one(tmp_pat
             np.testing.assert_allclose(two[name], value, rtol=0, atol=1e-5, err_msg=name)
     assert 1 - one["rst/mask/hidden/kernel"].mean() == pytest.approx(0.9, abs=1e-3)
     assert 1 - one["imp/mask/hidden/kernel"].mean() == pytest.approx(0.75, abs=1e-3)
-    assert np.abs(one["rst/weight/logits/kernel"] - one["imp/weight/logits/kernel"]).max() > 1e-2, "the twin: a difference would be seen"
+    assert np.abs(one["rst/weight/logits/kernel"] - one["imp/weight/logits/kernel"]).max() > 1e-2, (
+        "the twin: a difference would be seen"
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import dlth_tf as dlth
 from dlth_tf import BadInput
 from dlth_tf.callbacks import KeepMask, RandomMask, RSTPenalty, SparsityMonitor
-
-from ..masking.networks import compiled, mlp, train, wrapped
+from tests.masking.networks import compiled, mlp, train, wrapped
 
 TENSORS = ["fc1/kernel", "fc2/kernel", "out/kernel"]
 
@@ -21,7 +20,9 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(folder / "sparsity"), size_guidance={"tensors": 0})
     events.Reload()
     tags = [tag for tag in events.Tags()["tensors"] if not tag.startswith("weights/")]
-    return {tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)] for tag in tags}
+    return {
+        tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)] for tag in tags
+    }
 
 
 @pytest.fixture
@@ -57,7 +58,9 @@ def test_the_weights_that_will_be_removed_are_squeezed_out_and_the_kept_ones_are
 def test_the_penalty_is_the_staircase(transformed):
     transform, finetune, penalty = transformed
     steps = [step for step, _ in transform["penalty"]]
-    assert [value for _, value in transform["penalty"]] == [float(penalty.staircase.at(max(0, step - 1))) for step in steps]
+    assert [value for _, value in transform["penalty"]] == [
+        float(penalty.staircase.at(max(0, step - 1))) for step in steps
+    ]
     assert len({value for _, value in transform["penalty"]}) > 3
     assert {value for _, value in finetune["penalty"]} == {0.0}
 
@@ -72,7 +75,9 @@ def test_sparsity_is_what_is_really_removed(transformed):
 
 
 def test_without_a_penalty_nothing_is_squeezed_out(tmp_path):
-    train(compiled(wrapped(remove=False), dlth.optimizers.SGD(0.05, momentum=0.9)), [SparsityMonitor(tmp_path)], epochs=6)
+    train(
+        compiled(wrapped(remove=False), dlth.optimizers.SGD(0.05, momentum=0.9)), [SparsityMonitor(tmp_path)], epochs=6
+    )
     for tensor in TENSORS[:2]:
         sizes = [value for _, value in scalars(tmp_path)[f"mean_abs/to_remove/{tensor}"]]
         assert sizes[-1] > 0.9 * sizes[0]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import StraightThrough
-from dlth_tf.core import keep_highest, parse_granularity
-
-from ..masking.networks import compiled, largest_removed, mlp, same, train, unknown_length, watch, weights
-from .refusals import Breaks, refused
+from dlth_tf.core import parse_granularity, top_k_mask
+from tests.callbacks.refusals import Breaks, refused
+from tests.masking.networks import compiled, largest_removed, mlp, same, train, unknown_length, watch, weights
 
 STEPS, SIZE = 12, 8
 SGD = dlth.optimizers.SGD
@@ -28,16 +28,18 @@ def start() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(6, 4)) / 4, rng.normal(size=4) / 4
 
 
-def regression(optimizer, **options) -> tf.keras.Model:
-    inputs = tf.keras.layers.Input((6,))
-    model = dlth.wrap(tf.keras.Model(inputs, tf.keras.layers.Dense(4, name="fc")(inputs)))
+def regression(optimizer, **options) -> tf_keras.Model:
+    inputs = tf_keras.layers.Input((6,))
+    model = dlth.wrap(tf_keras.Model(inputs, tf_keras.layers.Dense(4, name="fc")(inputs)))
     for variable, value in zip(model.get_layer("fc").layer.weights, start(), strict=True):
         variable.assign(value)
     model.compile(optimizer, lambda targets, outputs: tf.reduce_sum((targets - outputs) ** 2, -1) / 2, **options)
     return model
 
 
-def fit(model: tf.keras.Model, callback: StraightThrough, steps: int = STEPS) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def fit(
+    model: tf_keras.Model, callback: StraightThrough, steps: int = STEPS
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Mask, kernel and bias after every step."""
     entry, found = next(iter(masking.prunable_weights(model).values())), []
     bias = masking.named_weights(model)["fc/bias"]
@@ -45,20 +47,28 @@ def fit(model: tf.keras.Model, callback: StraightThrough, steps: int = STEPS) ->
     def note(batch, logs):
         found.append((entry.kept(), entry.weight.numpy(), bias.numpy()))
 
-    spy = tf.keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    batches = tf.data.Dataset.from_tensor_slices(tuple(part[:steps] for part in data(tf.keras.backend.floatx())))
+    spy = tf_keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    batches = tf.data.Dataset.from_tensor_slices(tuple(part[:steps] for part in data(tf_keras.backend.floatx())))
     model.fit(batches, verbose=0, callbacks=[callback, spy])
     return found
 
 
-def replay(granularity: str, kept: int, *, at_whole: bool = False, masked: bool = False, coupled: float = 0.0, decoupled: float = 0.0):
+def replay(
+    granularity: str,
+    kept: int,
+    *,
+    at_whole: bool = False,
+    masked: bool = False,
+    coupled: float = 0.0,
+    decoupled: float = 0.0,
+):
     """lr .125, momentum .5, in NumPy; the twins take the gradient at the whole weights, or mask it."""
     grain, (images, targets) = parse_granularity(granularity), data()
     whole, bias = start()
     velocities, found = [0.0, 0.0], []
 
     def top(weight: np.ndarray) -> np.ndarray:
-        return grain.expand(keep_highest(grain.pool(np.abs(weight)), kept), weight.shape)
+        return grain.expand(top_k_mask(grain.pool(np.abs(weight)), kept), weight.shape)
 
     for x, y in zip(images, targets, strict=True):
         error = x @ (whole if at_whole else whole * top(whole)) + bias - y
@@ -73,14 +83,16 @@ def replay(granularity: str, kept: int, *, at_whole: bool = False, masked: bool 
 
 def agree(found, expected) -> bool:
     return all(
-        np.array_equal(mask, other) and np.allclose(kernel, value, rtol=0, atol=1e-12) and np.allclose(bias, offset, rtol=0, atol=1e-12)
+        np.array_equal(mask, other)
+        and np.allclose(kernel, value, rtol=0, atol=1e-12)
+        and np.allclose(bias, offset, rtol=0, atol=1e-12)
         for (mask, kernel, bias), (other, value, offset) in zip(found, expected, strict=True)
     )
 
 
 @pytest.mark.parametrize(("granularity", "kept"), [("weight", 8), ("filter", 2), ("block:2x1", 4)])
 def test_the_gradient_at_the_sparse_weights_trains_the_whole_ones(granularity, kept):
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     callback = StraightThrough(2 / 3 if granularity != "filter" else 0.5, granularity=granularity, dense_layers="none")
     found = fit(model := regression(SGD(0.125, momentum=0.5, weight_decay=0.0625)), callback)
     assert agree(found, replay(granularity, kept, coupled=0.0625))
@@ -98,7 +110,7 @@ def test_weights_come_back_with_the_value_that_they_were_trained_to():
 
 
 def test_decoupled_weight_decay_reaches_the_hidden_weights_too():
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     optimizer = KerasMomentum(0.125, momentum=0.5, weight_decay=0.5)
     found = fit(regression(optimizer), StraightThrough(2 / 3, dense_layers="none"))
     assert agree(found, replay("weight", 8, decoupled=0.5)) and not agree(found, replay("weight", 8))
@@ -139,7 +151,7 @@ def test_other_ways_to_run_give_the_same():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_keeps_the_count_and_float32_weights(policy):
-    tf.keras.mixed_precision.set_global_policy(policy)
+    tf_keras.mixed_precision.set_global_policy(policy)
     kernel = outcome()["fc/kernel"]
     assert kernel.dtype == np.float32 and (kernel.astype(np.float16).astype(np.float32) != kernel).any()
 
@@ -171,7 +183,7 @@ def test_what_does_not_fit_the_model_is_refused(options, sentence):
 
 @pytest.mark.parametrize(
     ("optimizer", "sentence"),
-    [(tf.keras.optimizers.legacy.SGD(0.1), "has no update step of its own"), (SGD(0.1, use_ema=True), "use_ema=True")],
+    [(tf_keras.optimizers.legacy.SGD(0.1), "has no update step of its own"), (SGD(0.1, use_ema=True), "use_ema=True")],
     ids=["legacy", "ema"],
 )
 def test_an_optimizer_that_cannot_carry_the_hook_is_refused_while_the_weights_are_whole(optimizer, sentence):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from .two_replicas_changing import CALLBACKS, outcome
+from tests.callbacks.two_replicas_changing import CALLBACKS, outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 

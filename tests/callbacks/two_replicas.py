@@ -14,8 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import masking
-
-from ..masking.networks import LOSS, batches, mlp
+from tests.masking.networks import LOSS, batches, mlp
 
 
 def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:

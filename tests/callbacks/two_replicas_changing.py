@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking, scores
 from dlth_tf.callbacks import IMP, DynamicSparsity, EarlyBird, GradualMagnitude, RandomMask, StraightThrough
-
-from . import linear
+from tests.callbacks import linear
 
 WHOLE = {"dense_layers": "none"}
-CALLBACKS: dict[str, Callable[[], list[tf.keras.callbacks.Callback]]] = {
+CALLBACKS: dict[str, Callable[[], list[tf_keras.callbacks.Callback]]] = {
     "rigl": lambda: [RandomMask(0.5, remove=True, **WHOLE), DynamicSparsity(fraction=0.9, every=2, stop=7)],
     "set": lambda: [RandomMask(0.5, remove=True, **WHOLE), DynamicSparsity("random", fraction=0.9, every=2, stop=7)],
     "filters": lambda: [
@@ -53,12 +53,12 @@ def outcome(strategy: tf.distribute.Strategy, names: Iterable[str]) -> dict[str,
 
 def scored(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """SNIP, GraSP (whose batch norm is in training mode) and SynFlow of one small network."""
-    layers, rng = tf.keras.layers, np.random.default_rng(0)
+    layers, rng = tf_keras.layers, np.random.default_rng(0)
     batch = rng.normal(size=(6, 4)).astype("float32"), rng.integers(0, 3, 6)
     with strategy.scope():
-        tf.keras.utils.set_random_seed(0)
+        tf_keras.utils.set_random_seed(0)
         hidden = [layers.Dense(5, name="one"), layers.BatchNormalization(), layers.ReLU()]
-        model = dlth.wrap(tf.keras.Sequential([layers.Input((4,)), *hidden, layers.Dense(3, name="two")]))
+        model = dlth.wrap(tf_keras.Sequential([layers.Input((4,)), *hidden, layers.Dense(3, name="two")]))
         weights = {name: entry.weight for name, entry in masking.prunable_weights(model).items()}
         by = {
             "snip": scores.snip(model, weights, *batch),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dlth_tf import files
-
-from .forgery import TICKET
+from tests.core.forgery import TICKET
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +22,9 @@ def saved() -> tuple[bytes, dict]:
     packed = {name: np.packbits(mask, axis=None) for name, mask in TICKET.items()}
     data = files.npz_bytes(packed)
     tensors = TICKET.counts()
-    return data, {"format": "dlth_tf ticket 1", "provenance": dict(TICKET.provenance), "tensors": tensors, "sha256": files.sha256(data)}
+    return data, {
+        "format": "dlth_tf ticket 1",
+        "provenance": dict(TICKET.provenance),
+        "tensors": tensors,
+        "sha256": files.sha256(data),
+    }

@@ -15,7 +15,8 @@ from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 
 TICKET = Ticket(
-    {"conv1/kernel": np.arange(54).reshape(3, 3, 2, 3) % 5 > 1, "fc/kernel": np.arange(7) % 2 == 0}, {"method": "rst", "seed": 7}
+    {"conv1/kernel": np.arange(54).reshape(3, 3, 2, 3) % 5 > 1, "fc/kernel": np.arange(7) % 2 == 0},
+    {"method": "rst", "seed": 7},
 )
 
 
@@ -56,7 +57,11 @@ def entries(data: bytes) -> dict[str, bytes]:
 
 
 def one_mask(size: int, kept: int) -> dict:
-    return {"format": "dlth_tf ticket 1", "provenance": {}, "tensors": {"a": {"shape": [size], "kept": kept, "removed": size - kept}}}
+    return {
+        "format": "dlth_tf ticket 1",
+        "provenance": {},
+        "tensors": {"a": {"shape": [size], "kept": kept, "removed": size - kept}},
+    }
 
 
 def foreign(array: np.ndarray) -> bytes:

@@ -15,13 +15,18 @@ RESNET56 = {
 WHOLE_RESNET56 = {"conv1/kernel": (3, 3, 3, 16), **RESNET56, "fc/kernel": (64, 10)}
 
 EIGHTS = st.sampled_from([8, 12, 16])
-KERNELS = st.one_of(st.tuples(EIGHTS, EIGHTS), st.tuples(st.just(1), st.just(3), EIGHTS, EIGHTS), st.tuples(st.just(3), EIGHTS, EIGHTS))
-NETWORKS = st.lists(KERNELS, min_size=1, max_size=4).map(lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)})
+KERNELS = st.one_of(
+    st.tuples(EIGHTS, EIGHTS), st.tuples(st.just(1), st.just(3), EIGHTS, EIGHTS), st.tuples(st.just(3), EIGHTS, EIGHTS)
+)
+NETWORKS = st.lists(KERNELS, min_size=1, max_size=4).map(
+    lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)}
+)
 
 
 def drawn(shapes: dict[str, tuple[int, ...]], seed: int, levels: int = 0) -> dict[str, np.ndarray]:
     """Scores for every weight; of a few levels only, so that many are equal, if `levels` says how many."""
     rng = np.random.default_rng(seed)
     return {
-        name: (rng.integers(0, levels, shape).astype("float32") if levels else rng.normal(size=shape)) for name, shape in shapes.items()
+        name: (rng.integers(0, levels, shape).astype("float32") if levels else rng.normal(size=shape))
+        for name, shape in shapes.items()
     }

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import ALLOCATIONS, PatternMap, erk, globally, parse_allocation, removed_count, uniform
+from dlth_tf.core import ALLOCATIONS, PatternMap, erk, global_threshold, parse_allocation, removed_count, uniform
 from dlth_tf.errors import BadInput
-
-from .networks import RESNET56, drawn
+from tests.core.networks import RESNET56, drawn
 
 SIDES = st.tuples(st.integers(1, 12), st.integers(1, 12)) | st.tuples(st.just(3), st.integers(1, 6), st.integers(1, 6))
-SHAPES = st.lists(SIDES, min_size=1, max_size=6).map(lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)})
+SHAPES = st.lists(SIDES, min_size=1, max_size=6).map(
+    lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)}
+)
 SPARSITIES = st.integers(0, 999).map(lambda thousandths: Fraction(thousandths, 1000))
 
 
@@ -48,11 +49,19 @@ def test_every_allocation_keeps_at_least_one_weight_and_at_most_all(allocation, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(allocation=st.sampled_from([erk, globally]), shapes=SHAPES, sparsity=SPARSITIES, seed=st.integers(0, 99), levels=st.integers(0, 3))
+@given(
+    allocation=st.sampled_from([erk, global_threshold]),
+    shapes=SHAPES,
+    sparsity=SPARSITIES,
+    seed=st.integers(0, 99),
+    levels=st.integers(0, 3),
+)
 def test_the_total_is_exact_and_no_tensor_is_overfull_or_empty(allocation, shapes, sparsity, seed, levels):
     total = size(shapes)
     if total - removed_count(total, sparsity) < len(shapes):
-        with pytest.raises(BadInput, match=f"sparsity={float(sparsity):g}: leaves .* fewer than one group of each of layer0/kernel"):
+        with pytest.raises(
+            BadInput, match=f"sparsity={float(sparsity):g}: leaves .* fewer than one group of each of layer0/kernel"
+        ):
             allocation(shapes, sparsity, drawn(shapes, seed, levels))
         return
     kept = allocation(shapes, sparsity, drawn(shapes, seed, levels))
@@ -70,14 +79,14 @@ def test_the_total_of_uniform_is_not_that_of_the_network():
 def test_a_higher_global_sparsity_never_keeps_more_of_any_tensor(shapes, few, more, seed):
     scores, (few, more) = drawn(shapes, seed, 3), sorted((few, more))
     try:
-        fewer = globally(shapes, more, scores)
+        fewer = global_threshold(shapes, more, scores)
     except BadInput:
         return
-    assert all(fewer[name] <= count for name, count in globally(shapes, few, scores).items())
+    assert all(fewer[name] <= count for name, count in global_threshold(shapes, few, scores).items())
 
 
 def test_a_name_or_a_map_means_an_allocation():
-    assert [parse_allocation(name) for name in ALLOCATIONS] == [uniform, erk, globally]
+    assert [parse_allocation(name) for name in ALLOCATIONS] == [uniform, erk, global_threshold]
     assert parse_allocation(erk) is erk
     assert parse_allocation(' {"*": 0.5}') == parse_allocation({"*": 0.5}) == PatternMap((("*", Fraction(1, 2)),))
 
@@ -93,7 +102,7 @@ def test_another_name_is_refused_with_those_there_are(given):
 
 def test_global_without_scores_is_refused():
     with pytest.raises(BadInput, match="allocation=global: needs a score for every weight"):
-        globally(RESNET56, 0.5)
+        global_threshold(RESNET56, 0.5)
 
 
 def test_scores_are_only_read():

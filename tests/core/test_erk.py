@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlth_tf.core import erk
-
-from .networks import NETWORKS, WHOLE_RESNET56
+from tests.core.networks import NETWORKS, WHOLE_RESNET56
 
 # sparsity -> eps and the sparsity of conv1, stage1, the first and the other convolutions of stages 2 and 3, fc
 TABLE = {

@@ -59,7 +59,9 @@ def test_a_group_is_that_slice_of_the_kernel(text, group):
 def test_filters_of_a_depthwise_kernel_belong_to_channels():
     assert counts("filter", (3, 3, 8, 2), "depthwise") == (16, 9)
     assert counts("channel", (3, 3, 8, 2), "depthwise") == (8, 18)
-    assert counts("filter", (3, 3, 8, 1)) == (1, 72), "as an ordinary kernel it would be a single filter, which cannot go"
+    assert counts("filter", (3, 3, 8, 1)) == (1, 72), (
+        "as an ordinary kernel it would be a single filter, which cannot go"
+    )
 
 
 def test_filters_of_a_transposed_kernel_are_its_outputs():
@@ -101,7 +103,9 @@ def test_n_of_m_keeps_the_highest_of_every_run():
     scores = np.array([[4.0, 0], [1, 0], [3, 0], [2, 0], [1, 5], [1, 6], [1, 7], [1, 8]])
     grain = parse_granularity("2:4")
     mask = grain.expand(grain.keep(grain.pool(scores), 2), (8, 2))
-    assert mask[:, 0].tolist() == [True, False, True, False, False, False, True, True], "of equal ones the earlier goes first"
+    assert mask[:, 0].tolist() == [True, False, True, False, False, False, True, True], (
+        "of equal ones the earlier goes first"
+    )
     assert mask[:, 1].tolist() == [False, False, True, True, False, False, True, True]
 
 
@@ -116,7 +120,9 @@ def test_an_earlier_mask_that_cuts_through_a_group_is_refused():
     within = np.ones(CONV, bool)
     within[0, 0, 0, 0] = False
     for text in ("filter", "channel", "block:2x1"):
-        with pytest.raises(BadInput, match=f"within=a/kernel: keeps parts of groups, and granularity {text} needs them whole"):
+        with pytest.raises(
+            BadInput, match=f"within=a/kernel: keeps parts of groups, and granularity {text} needs them whole"
+        ):
             parse_granularity(text).free(within, "a/kernel")
 
 
@@ -134,17 +140,37 @@ def test_an_earlier_mask_that_cuts_through_a_group_is_refused():
 def test_a_tensor_that_does_not_divide_is_refused_by_name(text, shape, layout, reason):
     with pytest.raises(BadInput) as refused:
         parse_granularity(text).divide(shape, "conv1/kernel", layout)
-    assert str(refused.value) == f"granularity={text}: does not fit conv1/kernel, whose {reason}; keep its layer whole with dense_layers"
+    assert (
+        str(refused.value)
+        == f"granularity={text}: does not fit conv1/kernel, whose {reason}; keep its layer whole with dense_layers"
+    )
 
 
 @pytest.mark.parametrize("text", [*GRANULARITIES, "block:4x1", "block:16x16", "2:4", "1:128"])
 def test_a_granularity_is_a_value_that_prints_as_the_flag(text):
-    assert parse_granularity(text) == parse_granularity(parse_granularity(text)) and parse_granularity(text).text == text
+    assert (
+        parse_granularity(text) == parse_granularity(parse_granularity(text)) and parse_granularity(text).text == text
+    )
     assert len({parse_granularity(text), parse_granularity(text)}) == 1
 
 
 @pytest.mark.parametrize(
-    "text", ["atom", "", None, "block", "block:4", "block:0x1", "block:4x1x1", "block:-4x1", "4:4", "5:4", "0:4", "2:4:8", "2:4 "]
+    "text",
+    [
+        "atom",
+        "",
+        None,
+        "block",
+        "block:4",
+        "block:0x1",
+        "block:4x1x1",
+        "block:-4x1",
+        "4:4",
+        "5:4",
+        "0:4",
+        "2:4:8",
+        "2:4 ",
+    ],
 )
 def test_another_word_is_refused(text):
     with pytest.raises(BadInput) as refused:

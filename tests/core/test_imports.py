@@ -10,23 +10,30 @@ import sys
 
 import pytest
 
-NUMPY_ONLY = ["dlth_tf.core", "dlth_tf.scores", "dlth_tf.files", "dlth_tf.randomness", "dlth_tf.registry", "dlth_tf.errors"]
+NUMPY_ONLY = [
+    "dlth_tf.core",
+    "dlth_tf.scores",
+    "dlth_tf.files",
+    "dlth_tf.randomness",
+    "dlth_tf.registry",
+    "dlth_tf.errors",
+]
 DOCUMENTED = {
     "dlth_tf.core.allocation": 1,
-    "dlth_tf.core.choice": 1,
-    "dlth_tf.core.counting": 1,
-    "dlth_tf.core.early_bird": 1,
+    "dlth_tf.core.pruning_spec": 1,
+    "dlth_tf.core.exact_counts": 1,
+    "dlth_tf.core.settled_masks": 1,
     "dlth_tf.core.erk": 1,
-    "dlth_tf.core.globally": 1,
+    "dlth_tf.core.global_threshold": 1,
     "dlth_tf.core.granularity": 1,
     "dlth_tf.core.groups": 0,
-    "dlth_tf.core.highest": 2,
+    "dlth_tf.core.top_k": 2,
     "dlth_tf.core.layout": 2,
     "dlth_tf.core.masks": 3,
-    "dlth_tf.core.n_of_m": 0,
+    "dlth_tf.core.n_m": 0,
     "dlth_tf.core.patterns": 1,
     "dlth_tf.core.penalty": 2,
-    "dlth_tf.core.ratios": 5,
+    "dlth_tf.core.iterative_sparsity": 5,
     "dlth_tf.core.regrowth": 2,
     "dlth_tf.core.ticket": 1,
     "dlth_tf.core.tiles": 0,
@@ -43,7 +50,11 @@ DOCUMENTED = {
 def imported_by(modules: list[str]) -> set[str]:
     """What a fresh interpreter holds after importing `modules`."""
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, check=True, text=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ, capture_output=True, check=True, text=True
+        ).stdout.split()
+    )
 
 
 def test_the_core_is_imported_without_tensorflow():

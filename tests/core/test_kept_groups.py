@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dlth_tf.core import PatternMap, choose_masks, kept_groups, parse_granularity
 from dlth_tf.errors import BadInput
-
-from .networks import NETWORKS, drawn
+from tests.core.networks import NETWORKS, drawn
 
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc/kernel": (16, 10)}
 
@@ -58,7 +57,9 @@ def test_a_pattern_map_is_scaled_entry_by_entry():
     assert half.sparsities == (("conv", Fraction(2, 5)), ("fc", Fraction(1, 20)))
     assert given_map.scaled(Fraction(1)) == given_map and given_map.scaled(Fraction(0)).sparsity_of("conv/kernel") == 0
     assert (
-        half(SHAPES) == kept_groups(SHAPES, 0.5, {"conv": 0.8, "fc": 0.1}, share=Fraction(1, 2)) == {"conv/kernel": 691, "fc/kernel": 152}
+        half(SHAPES)
+        == kept_groups(SHAPES, 0.5, {"conv": 0.8, "fc": 0.1}, share=Fraction(1, 2))
+        == {"conv/kernel": 691, "fc/kernel": 152}
     )
     assert half != given_map.after(1, 2), "the share is of the sparsity, not of the cycles"
 

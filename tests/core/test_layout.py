@@ -41,7 +41,8 @@ def test_heads_of_attention_are_outputs_of_projections():
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes"), [((), (1, 1, 1, 1)), ((7,), (1, 1, 1, 7)), ((4, 7), (1, 1, 4, 7)), ((2, 3, 4, 5, 6), (24, 1, 5, 6))]
+    ("shape", "axes"),
+    [((), (1, 1, 1, 1)), ((7,), (1, 1, 1, 7)), ((4, 7), (1, 1, 4, 7)), ((2, 3, 4, 5, 6), (24, 1, 5, 6))],
 )
 def test_every_rank_has_four_axes(shape, axes):
     assert four_axes(shape) == axes

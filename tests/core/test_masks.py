@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dlth_tf import scores
-from dlth_tf.core import Ticket, choose_masks, choose_random, cumulative, keep_highest, parse_granularity, removed_count, uniform
+from dlth_tf.core import (
+    Ticket,
+    choose_masks,
+    choose_random,
+    cumulative_sparsity,
+    parse_granularity,
+    removed_count,
+    top_k_mask,
+    uniform,
+)
 from dlth_tf.errors import BadInput
 from dlth_tf.files import arrays_sha256
-
-from .networks import NETWORKS, drawn
+from tests.core.networks import NETWORKS, drawn
 
 ALLOCATIONS = ["uniform", "erk", "global", '{"layer0": 0.5, "*": 0.75}']
 GRANULARITIES = ["weight", "filter", "channel", "block:4x1", "block:2x2"]
@@ -43,7 +51,9 @@ def in_cycles(choose, cycles: int) -> list[dict[str, np.ndarray]]:
 
 
 def nested(masks: list[dict[str, np.ndarray]]) -> bool:
-    return all(not (later[name] & ~earlier[name]).any() for earlier, later in itertools.pairwise(masks) for name in earlier)
+    return all(
+        not (later[name] & ~earlier[name]).any() for earlier, later in itertools.pairwise(masks) for name in earlier
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -57,10 +67,14 @@ def nested(masks: list[dict[str, np.ndarray]]) -> bool:
     levels=st.integers(0, 3),
     seed=st.integers(0, 99),
 )
-def test_every_combination_nests_in_whole_groups_with_exact_counts(shapes, allocation, granularity, sparsity, cycles, random, levels, seed):
+def test_every_combination_nests_in_whole_groups_with_exact_counts(
+    shapes, allocation, granularity, sparsity, cycles, random, levels, seed
+):
     def choose(cycle, within):
         if random:
-            return choose_random(shapes, partial(scores.random, seed=seed), sparsity, allocation, granularity, cycle=cycle, within=within)
+            return choose_random(
+                shapes, partial(scores.random, seed=seed), sparsity, allocation, granularity, cycle=cycle, within=within
+            )
         weights = drawn(shapes, seed * 10 + cycle[0], levels)  # other scores in every cycle, as after training
         return choose_masks(weights, sparsity, allocation, granularity, cycle=cycle, within=within)
 
@@ -69,20 +83,24 @@ def test_every_combination_nests_in_whole_groups_with_exact_counts(shapes, alloc
     grain = parse_granularity(granularity)
     groups = {name: grain.divide(shape) for name, shape in shapes.items()}
     for cycle, masks in enumerate(found, 1):
-        assert list(masks) == list(shapes) and all(mask.dtype == bool and mask.shape == shapes[name] for name, mask in masks.items())
+        assert list(masks) == list(shapes) and all(
+            mask.dtype == bool and mask.shape == shapes[name] for name, mask in masks.items()
+        )
         assert all(whole(mask, granularity) and mask.any() for mask in masks.values())
         kept = {name: int(mask.sum()) for name, mask in masks.items()}
         if allocation in ("erk", "global"):
             total = sum(mask.size for mask in masks.values())
-            short = total - removed_count(total, cumulative(sparsity, cycle, cycles)) - sum(kept.values())
+            short = total - removed_count(total, cumulative_sparsity(sparsity, cycle, cycles)) - sum(kept.values())
             assert 0 <= short < max(entry.weights for entry in groups.values()), "exact for single weights"
             assert short == 0 or granularity != "weight"
         else:
             wanted = (
-                dict.fromkeys(shapes, sparsity) if allocation == "uniform" else dict.fromkeys(shapes, "0.75") | {"layer0/kernel": "0.5"}
+                dict.fromkeys(shapes, sparsity)
+                if allocation == "uniform"
+                else dict.fromkeys(shapes, "0.75") | {"layer0/kernel": "0.5"}
             )
             for name, entry in groups.items():
-                removed = removed_count(entry.count, cumulative(wanted[name], cycle, cycles))
+                removed = removed_count(entry.count, cumulative_sparsity(wanted[name], cycle, cycles))
                 assert kept[name] == (entry.count - removed) * entry.weights
 
 
@@ -101,7 +119,12 @@ def test_a_mask_in_part_of_a_group_would_be_seen():
 
 
 @settings(max_examples=60, deadline=None)
-@given(shapes=NETWORKS, run=st.sampled_from([(2, 4), (1, 4), (4, 8), (3, 8), (1, 2)]), cycles=st.integers(1, 5), seed=st.integers(0, 99))
+@given(
+    shapes=NETWORKS,
+    run=st.sampled_from([(2, 4), (1, 4), (4, 8), (3, 8), (1, 2)]),
+    cycles=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
 def test_n_of_m_is_exact_in_every_run_and_nests(shapes, run, cycles, seed):
     n, m = run
     shapes = {name: (*shape[:-2], shape[-2] * 2, shape[-1]) for name, shape in shapes.items() if shape[-2] * 2 % m == 0}
@@ -114,7 +137,7 @@ def test_n_of_m_is_exact_in_every_run_and_nests(shapes, run, cycles, seed):
     )
     assert nested(found)
     for cycle, masks in enumerate(found, 1):
-        stays = n if cycle == cycles else m - removed_count(m, cumulative(1 - Fraction(n, m), cycle, cycles))
+        stays = n if cycle == cycles else m - removed_count(m, cumulative_sparsity(1 - Fraction(n, m), cycle, cycles))
         for mask in masks.values():
             runs = mask.reshape(-1, mask.shape[-2] // m, m, mask.shape[-1])
             assert (runs.sum(2) == stays).all()
@@ -133,11 +156,15 @@ def test_a_random_ticket_of_single_weights_is_the_one_it_always_was():
     masks = choose_random(shapes, partial(scores.random, seed=0), 0.5)
     assert arrays_sha256(masks) == "eb93b739dbb07b1a454a2fd94f472d70d37d63f9acdf15ff98e1690a9131db5d"
     kept = uniform(shapes, 0.5)
-    assert Ticket(masks) == Ticket({name: keep_highest(score, kept[name]) for name, score in scores.random(shapes, 0).items()})
+    assert Ticket(masks) == Ticket(
+        {name: top_k_mask(score, kept[name]) for name, score in scores.random(shapes, 0).items()}
+    )
     assert Ticket(masks) == Ticket(choose_masks(scores.random(shapes, 0), 0.5))
 
 
-@pytest.mark.parametrize(("granularity", "draws"), [("weight", 192), ("filter", 8), ("channel", 8), ("block:4x1", 48), ("2:4", 192)])
+@pytest.mark.parametrize(
+    ("granularity", "draws"), [("weight", 192), ("filter", 8), ("channel", 8), ("block:4x1", 48), ("2:4", 192)]
+)
 def test_every_group_has_one_draw(granularity, draws):
     asked = []
 
@@ -161,7 +188,9 @@ def p_of_equal_choices(masks: list[np.ndarray], choices: int) -> float:
 )
 def test_every_choice_of_groups_is_equally_likely(granularity, shape, sparsity, choices):
     masks = [
-        choose_random({"fc/kernel": shape}, partial(scores.random, seed=seed), sparsity, granularity=granularity)["fc/kernel"]
+        choose_random({"fc/kernel": shape}, partial(scores.random, seed=seed), sparsity, granularity=granularity)[
+            "fc/kernel"
+        ]
         for seed in range(1000)
     ]
     assert p_of_equal_choices(masks, choices) > 0.01
@@ -181,7 +210,8 @@ def test_random_cycles_nest_without_being_told_the_earlier_ones():
     shapes = {"a/kernel": (8, 12), "b/kernel": (3, 3, 8, 8)}
     draw = partial(scores.random, seed=3)
     for granularity in ("weight", "filter", "block:4x1"):
-        assert nested(in_cycles(lambda cycle, _: choose_random(shapes, draw, 0.8, granularity=granularity, cycle=cycle), 5))  # noqa: B023
+        choose = partial(choose_random, shapes, draw, 0.8, granularity=granularity)
+        assert nested(in_cycles(lambda cycle, _, choose=choose: choose(cycle=cycle), 5))
 
 
 # layouts and refusals ----------------------------------------------------------------------------------------------
@@ -189,13 +219,22 @@ def test_random_cycles_nest_without_being_told_the_earlier_ones():
 
 def test_a_layer_may_tell_the_layout_that_the_name_does_not():
     scored = {"up/kernel": np.arange(12.0).reshape(1, 1, 3, 4)}
-    assert choose_masks(scored, "2/3", granularity="filter", layouts={"up/kernel": "transposed"})["up/kernel"][0, 0].any(1).tolist() == [
+    assert choose_masks(scored, "2/3", granularity="filter", layouts={"up/kernel": "transposed"})["up/kernel"][
+        0, 0
+    ].any(1).tolist() == [
         False,
         False,
         True,
     ]
-    assert choose_masks(scored, "1/2", granularity="filter")["up/kernel"][0, 0].any(0).tolist() == [False, False, True, True]
-    with pytest.raises(BadInput, match="layouts=up/kernel: sideways: must be one of kernel, transposed, depthwise, projection"):
+    assert choose_masks(scored, "1/2", granularity="filter")["up/kernel"][0, 0].any(0).tolist() == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    with pytest.raises(
+        BadInput, match="layouts=up/kernel: sideways: must be one of kernel, transposed, depthwise, projection"
+    ):
         choose_masks(scored, 0.5, layouts={"up/kernel": "sideways"})
 
 
@@ -225,9 +264,14 @@ def test_an_earlier_mask_of_another_shape_is_refused():
 
 def test_a_sparsity_that_would_empty_a_tensor_is_refused_with_what_is_possible():
     scored = drawn({"a/kernel": (10, 10), "b/kernel": (10, 10)}, 0)
-    with pytest.raises(BadInput, match=r"leaves 10 of 200 weights, fewer than one group of each of a/kernel, b/kernel \(20\): at most 0.9"):
+    with pytest.raises(
+        BadInput,
+        match=r"leaves 10 of 200 weights, fewer than one group of each of a/kernel, b/kernel \(20\): at most 0.9",
+    ):
         choose_masks(scored, 0.95, "erk", "filter")
-    assert sum(int(mask.sum()) for mask in choose_masks(scored, 0.95, "uniform", "filter").values()) == 20, "uniform keeps one of each"
+    assert sum(int(mask.sum()) for mask in choose_masks(scored, 0.95, "uniform", "filter").values()) == 20, (
+        "uniform keeps one of each"
+    )
 
 
 def test_the_count_of_open_lth_can_be_asked_for():

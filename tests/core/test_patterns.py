@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dlth_tf.core import PatternMap, choose_masks
 from dlth_tf.errors import BadInput
-
-from .networks import RESNET56, drawn
+from tests.core.networks import RESNET56, drawn
 
 TENSORS = ["conv1/kernel", "stage1_conv1/kernel", "mha/query/kernel", "lstm/kernel", "lstm/recurrent_kernel"]
 PATTERNS = ["*", "c*", "conv?", "stage1*", "*kernel", "lstm", "lstm/kernel", "mha/query", "mha", "[cl]*"]
@@ -21,7 +20,9 @@ PATTERNS = ["*", "c*", "conv?", "stage1*", "*kernel", "lstm", "lstm/kernel", "mh
 def test_the_map_of_the_issue_does_what_it_says_in_either_order():
     for given_map in ({"stage1*": 0.5, "*": 0.98}, {"*": 0.98, "stage1*": 0.5}):
         kept = PatternMap.parse(json.dumps(given_map))(RESNET56)
-        assert {name: kept[name] for name in ("stage1_conv0/kernel", "stage2_conv0/kernel", "stage3_conv17/kernel")} == {
+        assert {
+            name: kept[name] for name in ("stage1_conv0/kernel", "stage2_conv0/kernel", "stage3_conv17/kernel")
+        } == {
             "stage1_conv0/kernel": 2304 - 1152,
             "stage2_conv0/kernel": 4608 - 4516,
             "stage3_conv17/kernel": 36_864 - 36_127,
@@ -49,7 +50,9 @@ def test_layer_and_full_name_are_matched(name, pattern):
     assert PatternMap.parse({pattern: 0.5}).sparsity_of(name) == Fraction(1, 2)
 
 
-@pytest.mark.parametrize(("name", "pattern"), [("conv10/kernel", "conv1"), ("conv1/kernel", "Conv1"), ("conv1/kernel", "kernel")])
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("conv10/kernel", "conv1"), ("conv1/kernel", "Conv1"), ("conv1/kernel", "kernel")]
+)
 def test_other_names_are_not(name, pattern):
     assert PatternMap.parse({pattern: 0.5}).sparsity_of(name) == 0
 
@@ -67,7 +70,8 @@ def test_the_most_specific_decides_and_of_equals_the_last():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    pairs=st.dictionaries(st.sampled_from(PATTERNS), st.integers(0, 99).map(lambda p: p / 100), min_size=1), name=st.sampled_from(TENSORS)
+    pairs=st.dictionaries(st.sampled_from(PATTERNS), st.integers(0, 99).map(lambda p: p / 100), min_size=1),
+    name=st.sampled_from(TENSORS),
 )
 def test_text_mapping_and_printed_form_are_the_same_map(pairs, name):
     from_text = PatternMap.parse(json.dumps(pairs))
@@ -117,4 +121,7 @@ def test_a_pattern_that_matches_nothing_is_a_slip_unless_it_removes_nothing():
     with pytest.raises(BadInput, match=r"allocation=stage9\*: matches no pruned tensor; there are a/kernel, b/kernel"):
         PatternMap.parse({"stage9*": 0.5, "*": 0.9})({"a/kernel": (4,), "b/kernel": (4,)})
     assert PatternMap.parse({"stage9*": 0, "*": 0.5})({"a/kernel": (4,)}) == {"a/kernel": 2}
-    assert PatternMap.parse({"a": 0.5, "b": 0.5, "*": 0.9})({"a/kernel": (4,), "b/kernel": (4,)}) == {"a/kernel": 2, "b/kernel": 2}
+    assert PatternMap.parse({"a": 0.5, "b": 0.5, "*": 0.9})({"a/kernel": (4,), "b/kernel": (4,)}) == {
+        "a/kernel": 2,
+        "b/kernel": 2,
+    }

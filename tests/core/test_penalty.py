@@ -16,7 +16,9 @@ DTYPES = ["float32", "float64"]
 OFFICIAL = {"step": 1e-4, "every": 5, "limit": 1.0, "hold_steps": 40_000}
 
 
-def official_loop(schedule, *, step, every, limit, hold_steps, dtype, strict=True, first=0, bound_counter=False) -> list[float]:
+def official_loop(
+    schedule, *, step, every, limit, hold_steps, dtype, strict=True, first=0, bound_counter=False
+) -> list[float]:
     """lambda in the gradient of every step, as yueb17/DLTH's reg_pruner.py takes it; the last three arguments get it wrong."""
     counter, power = np.zeros(1, dtype), SCHEDULES[schedule]
     used, reached, t = [], None, 0
@@ -50,7 +52,9 @@ def test_every_step_has_the_strength_of_the_official_loop(schedule, step, every,
     assert strengths(staircase(schedule, **arguments)) == official_loop(schedule, **arguments)
 
 
-@pytest.mark.parametrize("twist", [{"strict": False}, {"first": 1}, {"bound_counter": True}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize(
+    "twist", [{"strict": False}, {"first": 1}, {"bound_counter": True}, {"dtype": "float64"}], ids=str
+)
 def test_another_loop_would_be_seen(twist):
     arguments = {"step": 0.1, "every": 3, "limit": np.float32(0.3) ** 2, "hold_steps": 2, "dtype": "float32"}
     assert strengths(staircase("x^2", **arguments)) == official_loop("x^2", **arguments)
@@ -143,12 +147,24 @@ def test_rounding_may_lengthen_the_staircase_by_more_than_a_hundredth():
     [
         ({"schedule": "x^4"}, "penalty_schedule=x^4: must be one of x, x^2, x^3"),
         ({"schedule": ""}, "penalty_schedule=: must be one of x, x^2, x^3"),
-        *[({"step": bad}, f"penalty_step={bad}: must be a finite number above 0") for bad in (0, -1e-4, np.inf, np.nan)],
-        *[({"limit": bad}, f"penalty_limit={bad}: must be a finite number above 0") for bad in (0, -1.0, np.inf, np.nan)],
+        *[
+            ({"step": bad}, f"penalty_step={bad}: must be a finite number above 0")
+            for bad in (0, -1e-4, np.inf, np.nan)
+        ],
+        *[
+            ({"limit": bad}, f"penalty_limit={bad}: must be a finite number above 0")
+            for bad in (0, -1.0, np.inf, np.nan)
+        ],
         *[({"every": bad}, f"penalty_every={bad}: must be at least 1 step") for bad in (0, -5)],
         ({"hold_steps": -1}, "hold_steps=-1: must be at least 0 steps"),
-        ({"step": 1e20, "schedule": "x^3"}, "penalty_step=1e+20: is too large for float32 weights: lambda would be infinite"),
-        ({"step": 1e38, "limit": 1e39}, "penalty_step=1e+38: is too small for float32 weights: lambda would never get above 1e+39"),
+        (
+            {"step": 1e20, "schedule": "x^3"},
+            "penalty_step=1e+20: is too large for float32 weights: lambda would be infinite",
+        ),
+        (
+            {"step": 1e38, "limit": 1e39},
+            "penalty_step=1e+38: is too small for float32 weights: lambda would never get above 1e+39",
+        ),
     ],
     ids=str,
 )

@@ -31,7 +31,9 @@ def test_set_grows_where_the_dice_fall():
 
 
 def test_what_is_kept_does_not_count_as_grown():
-    assert indices(drop_and_grow(WEIGHTS, MASK, GRADIENTS, 1)) == [0, 2, 3, 6], "0 and 2 have the largest gradients of all"
+    assert indices(drop_and_grow(WEIGHTS, MASK, GRADIENTS, 1)) == [0, 2, 3, 6], (
+        "0 and 2 have the largest gradients of all"
+    )
 
 
 def test_nothing_or_everything_can_be_exchanged():
@@ -40,7 +42,9 @@ def test_nothing_or_everything_can_be_exchanged():
 
 
 def test_removed_weights_do_not_count_as_small():
-    assert not drop_and_grow(WEIGHTS, MASK, GRADIENTS, 1)[1], "1 is the smallest of the kept, though the removed are zero"
+    assert not drop_and_grow(WEIGHTS, MASK, GRADIENTS, 1)[1], (
+        "1 is the smallest of the kept, though the removed are zero"
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -50,7 +50,9 @@ def test_lists_scalars_and_tensors_without_elements_are_masks():
     assert ticket.provenance == {"origin": "by hand"}
 
 
-@pytest.mark.parametrize("mask", [[0.5, 1], [2, 1], [-1, 1], [np.nan, 1.0], ["a", "b"], [None, True], [1 + 0j, 0j], [[1], [1, 0]]], ids=str)
+@pytest.mark.parametrize(
+    "mask", [[0.5, 1], [2, 1], [-1, 1], [np.nan, 1.0], ["a", "b"], [None, True], [1 + 0j, 0j], [[1], [1, 0]]], ids=str
+)
 def test_anything_else_is_not_a_mask(mask):
     with pytest.raises(BadInput, match=r"^ticket=fc/kernel: its mask must be boolean, or hold only 0 and 1, but is "):
         Ticket({"fc/kernel": mask if mask != [[1], [1, 0]] else np.array(mask, object)})
@@ -58,11 +60,15 @@ def test_anything_else_is_not_a_mask(mask):
 
 @pytest.mark.parametrize("mask", [False, [0], np.zeros((3, 4), bool)], ids=["scalar", "one weight", "matrix"])
 def test_a_tensor_that_keeps_nothing_is_refused(mask):
-    with pytest.raises(BadInput, match=r"^ticket=fc/kernel: its mask keeps nothing, and at least one weight of every tensor must stay$"):
+    with pytest.raises(
+        BadInput, match=r"^ticket=fc/kernel: its mask keeps nothing, and at least one weight of every tensor must stay$"
+    ):
         Ticket({"conv/kernel": [True], "fc/kernel": mask})
 
 
-@pytest.mark.parametrize("name", ["", " ", " a", "a ", "a\n", "a\nb", "a\0b", "\ud800", "x" * 1001, 3, None, ("a",), b"a"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["", " ", " a", "a ", "a\n", "a\nb", "a\0b", "\ud800", "x" * 1001, 3, None, ("a",), b"a"], ids=ascii
+)
 def test_a_name_that_no_file_could_hold_is_refused(name):
     with pytest.raises(BadInput, match=r'every mask needs a name such as "conv1/kernel"$') as refused:
         Ticket({name: [True]})
@@ -70,7 +76,9 @@ def test_a_name_that_no_file_could_hold_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    "provenance", [{"a": [1]}, {"a": np.int64(1)}, {"a": np.nan}, {"a": -np.inf}, {"a": b"b"}, {1: "a"}, {None: 1}], ids=str
+    "provenance",
+    [{"a": [1]}, {"a": np.int64(1)}, {"a": np.nan}, {"a": -np.inf}, {"a": b"b"}, {1: "a"}, {None: 1}],
+    ids=str,
 )
 def test_provenance_that_is_not_plain_is_refused(provenance):
     with pytest.raises(BadInput, match=r"^provenance=\{.*\}: must map names to text, numbers, booleans or None$"):
@@ -128,7 +136,9 @@ def test_one_difference_makes_another_ticket(other):
     assert hash(Ticket(MASKS)) != hash(Ticket(other))
 
 
-@pytest.mark.parametrize("twin", [lambda t: pickle.loads(pickle.dumps(t)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "twin", [lambda t: pickle.loads(pickle.dumps(t)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+)
 def test_a_copied_ticket_is_the_same_and_as_safe(twin):
     ticket = twin(Ticket(MASKS, {"seed": 3}))
     assert ticket == Ticket(MASKS) and ticket.provenance == {"seed": 3}

@@ -12,16 +12,25 @@ from hypothesis.extra import numpy as hnp
 
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-
-from .forgery import TICKET, put, refusal
+from tests.core.forgery import TICKET, put, refusal
 
 NAMES = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=8)
-PLAIN = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
-MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)).filter(lambda mask: mask.any() or not mask.size)
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)).filter(
+    lambda mask: mask.any() or not mask.size
+)
 
 
 @settings(max_examples=100, deadline=None)
-@given(masks=st.dictionaries(NAMES, MASKS, max_size=4), provenance=st.dictionaries(st.text(max_size=5), PLAIN, max_size=4))
+@given(
+    masks=st.dictionaries(NAMES, MASKS, max_size=4), provenance=st.dictionaries(st.text(max_size=5), PLAIN, max_size=4)
+)
 def test_what_was_saved_comes_back(path, masks, provenance):
     ticket = Ticket(masks, provenance)
     ticket.save(path)
@@ -31,7 +40,9 @@ def test_what_was_saved_comes_back(path, masks, provenance):
     assert not any(mask.flags.writeable for mask in loaded.values())
 
 
-@pytest.mark.parametrize("name", ["file", "allow_pickle", "a.npy", "a.npz", "arr_0", "../up", "/", "a/", "conv 1/kernel", "ä/核"])
+@pytest.mark.parametrize(
+    "name", ["file", "allow_pickle", "a.npy", "a.npz", "arr_0", "../up", "/", "a/", "conv 1/kernel", "ä/核"]
+)
 def test_any_name_that_a_layer_may_have_comes_back(path, name):
     ticket = Ticket({name: [True, False], "other": [True]})
     ticket.save(path)
@@ -172,7 +183,10 @@ FC = {"shape": [7], "kept": 4, "removed": 3}
         ({"fc/kernel": {**FC, "shape": [10**12]}}, "the shape of fc/kernel"),
         ({"fc/kernel": {**FC, "shape": [10**6, 10**6]}}, "the shape of fc/kernel"),
         ({"fc/kernel": {**FC, "shape": [10**30, 0]}}, "the shape of fc/kernel"),
-        ({"fc/kernel": {**FC, "shape": [2**30, 2**30, 2**30, 0]}}, "its array fc/kernel is uint8[1], expected is uint8[0]"),
+        (
+            {"fc/kernel": {**FC, "shape": [2**30, 2**30, 2**30, 0]}},
+            "its array fc/kernel is uint8[1], expected is uint8[0]",
+        ),
         ({"fc/kernel": {**FC, "shape": [9]}}, "its array fc/kernel is uint8[1], expected is uint8[2]"),
         ({"fc/kernel": {**FC, "shape": [8]}}, "the counts in its .json are not those of its masks"),
         ({"fc/kernel": {**FC, "shape": [7, 1]}}, None),

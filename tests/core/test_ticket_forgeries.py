@@ -15,8 +15,7 @@ import pytest
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.core.ticket import MOST_SIDECAR_BYTES
-
-from .forgery import foreign, npy, npz, one_mask, put, refusal
+from tests.core.forgery import foreign, npy, npz, one_mask, put, refusal
 
 MEMORY = MOST_SIDECAR_BYTES + 2**21  # the buffer that the sidecar is read into, and a little
 

@@ -11,8 +11,7 @@ import pytest
 
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-
-from .forgery import TICKET, entries, npz, put
+from tests.core.forgery import TICKET, entries, npz, put
 
 
 def mutated(data: bytes, random: np.random.Generator) -> bytes:
@@ -82,5 +81,9 @@ def test_mutations_reach_the_parser(path, saved):
         try:
             reasons.add("loaded" if Ticket.load(path) == TICKET else "another ticket")
         except BadInput as error:
-            reasons |= {word for word in ("checksum", "valid JSON", "readable", "header", "counts", "shape") if word in str(error)}
+            reasons |= {
+                word
+                for word in ("checksum", "valid JSON", "readable", "header", "counts", "shape")
+                if word in str(error)
+            }
     assert reasons >= {"loaded", "checksum", "valid JSON", "readable", "header", "counts", "shape"}

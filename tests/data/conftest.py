@@ -47,5 +47,10 @@ def random_split(count: int, shape: tuple[int, int, int] = (4, 5, 3), classes: i
 
 
 def random_dataset(**changes: object) -> DataSet:
-    parts = {"name": "made", "train": random_split(30), "validation": random_split(6, seed=1), "test": random_split(9, seed=2)}
+    parts = {
+        "name": "made",
+        "train": random_split(30),
+        "validation": random_split(6, seed=1),
+        "test": random_split(9, seed=2),
+    }
     return DataSet(**{**parts, "label_names": ("a", "b", "c"), **changes})

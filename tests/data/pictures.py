@@ -30,5 +30,7 @@ def prepare(name: str, path: Path, counts: Mapping[str, int], example: Callable[
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(builder), "_split_generators", lambda self, _: {split: examples(split) for split in counts})
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False, register_checksums=False))
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False, register_checksums=False)
+        )
     return str(path)

@@ -38,7 +38,15 @@ def test_names_are_checked_without_tensorflow() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["digits", "fashion_mnist", "cifar10_corrupted/fog_1", "package.module:function", "folder:/a/b.c", "imagenet200@64"]
+    "name",
+    [
+        "digits",
+        "fashion_mnist",
+        "cifar10_corrupted/fog_1",
+        "package.module:function",
+        "folder:/a/b.c",
+        "imagenet200@64",
+    ],
 )
 def test_names_that_may_exist_pass_the_first_check(name: str) -> None:
     assert check_name(name) == name
@@ -88,7 +96,9 @@ def test_a_process_that_keeps_its_last_data_set_loads_it_once(monkeypatch: pytes
     assert load(name, "a") is not first  # only the last one is kept
 
 
-def test_a_data_set_that_cannot_be_loaded_is_not_kept_and_neither_is_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_that_cannot_be_loaded_is_not_kept_and_neither_is_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(load_module, "_KEPT", load_module._Kept(wanted=True))
     first = load(f"{HERE}:made")
     with pytest.raises(BadInput):

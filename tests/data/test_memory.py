@@ -10,7 +10,7 @@ import pytest
 
 from dlth_tf.data import Split, evaluation_batches, train_batches
 from dlth_tf.data.pipeline import _on_host
-from dlth_tf.data.prepared import aligned
+from dlth_tf.data.sets.tfds_reader import aligned
 from tests.data.conftest import RAW3
 
 MEGABYTES = 200
@@ -39,7 +39,9 @@ def grown(batches: Iterable) -> float:
     return after - before
 
 
-LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process the way Linux tells it")
+LINUX = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads the memory of a process the way Linux tells it"
+)
 
 
 @LINUX

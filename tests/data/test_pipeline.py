@@ -14,7 +14,9 @@ PER_EPOCH = COUNT // BATCH
 
 def chosen(steps: int, *, start: int = 0, seed: int = 0, stream: str = "finetune", count: int = COUNT) -> np.ndarray:
     """Which examples are in each batch, int64 [steps, BATCH]; also checks that images and labels stay together."""
-    batches = train_batches(numbered(count), batch_size=BATCH, seed=seed, stream=stream, normalization=RAW, start=start, steps=steps)
+    batches = train_batches(
+        numbered(count), batch_size=BATCH, seed=seed, stream=stream, normalization=RAW, start=start, steps=steps
+    )
     found = []
     for images, labels in batches.as_numpy_iterator():
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
@@ -40,8 +42,16 @@ def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started() -> 
 
 def test_augmented_batches_depend_on_their_step_and_on_nothing_else(digits: DataSet) -> None:
     def batches(start: int, steps: int) -> list[np.ndarray]:
-        options = {"batch_size": 64, "seed": 3, "stream": "x", "normalization": normalization(digits), "augment": "crop_flip"}
-        return [images for images, _ in train_batches(digits.train, start=start, steps=steps, **options).as_numpy_iterator()]
+        options = {
+            "batch_size": 64,
+            "seed": 3,
+            "stream": "x",
+            "normalization": normalization(digits),
+            "augment": "crop_flip",
+        }
+        return [
+            images for images, _ in train_batches(digits.train, start=start, steps=steps, **options).as_numpy_iterator()
+        ]
 
     np.testing.assert_array_equal(batches(0, 20)[5:], batches(5, 15))
 
@@ -49,14 +59,20 @@ def test_augmented_batches_depend_on_their_step_and_on_nothing_else(digits: Data
 def test_epochs_seeds_and_streams_differ_in_order() -> None:
     epochs = chosen(300 * PER_EPOCH).reshape(300, -1)
     assert len({epoch.tobytes() for epoch in epochs}) == 300  # TensorFlow's own index_shuffle repeats after 256
-    first = [chosen(PER_EPOCH, seed=seed, stream=stream).tobytes() for seed in range(8) for stream in ("transform", "finetune")]
+    first = [
+        chosen(PER_EPOCH, seed=seed, stream=stream).tobytes()
+        for seed in range(8)
+        for stream in ("transform", "finetune")
+    ]
     assert len(set(first)) == 16
 
 
 def test_every_example_is_as_likely_at_every_place() -> None:
     epochs = chosen(600 * PER_EPOCH).reshape(600, -1)
     counts = np.array([np.bincount(place, minlength=COUNT) for place in epochs.T])
-    chi_square = ((counts - 6) ** 2 / 6).sum() / (counts.shape[0] * (COUNT - 1))  # per degree of freedom: 1 with a spread of .015
+    chi_square = ((counts - 6) ** 2 / 6).sum() / (
+        counts.shape[0] * (COUNT - 1)
+    )  # per degree of freedom: 1 with a spread of .015
     assert abs(chi_square - 1) < 0.08
 
 
@@ -70,9 +86,13 @@ def test_training_goes_on_for_as_long_as_it_is_asked() -> None:
 
 def test_batches_have_a_static_shape_and_the_dtypes_that_were_asked_for(digits: DataSet) -> None:
     scheme = normalization(digits)
-    train = train_batches(digits.train, batch_size=64, seed=0, stream="x", normalization=scheme, steps=1, dtype="bfloat16")
+    train = train_batches(
+        digits.train, batch_size=64, seed=0, stream="x", normalization=scheme, steps=1, dtype="bfloat16"
+    )
     assert train.element_spec == (tf.TensorSpec((64, 8, 8, 1), tf.bfloat16), tf.TensorSpec((64,), tf.int64))
-    assert evaluation_batches(digits.test, normalization=scheme).element_spec[0] == tf.TensorSpec((None, 8, 8, 1), tf.float32)
+    assert evaluation_batches(digits.test, normalization=scheme).element_spec[0] == tf.TensorSpec(
+        (None, 8, 8, 1), tf.float32
+    )
 
 
 def test_images_stay_uint8_until_they_are_in_a_batch(digits: DataSet) -> None:
@@ -100,7 +120,10 @@ def test_no_pipeline_is_autotuned_since_letting_go_of_one_that_is_can_take_secon
 def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> None:
     batches = list(evaluation_batches(numbered(COUNT), normalization=RAW, batch_size=batch_size).as_numpy_iterator())
     assert len(batches) == -(-COUNT // batch_size)
-    for part in (np.concatenate([labels for _, labels in batches]), np.concatenate([images.ravel() for images, _ in batches])):
+    for part in (
+        np.concatenate([labels for _, labels in batches]),
+        np.concatenate([images.ravel() for images, _ in batches]),
+    ):
         np.testing.assert_array_equal(part, np.arange(COUNT))
 
 
@@ -123,7 +146,9 @@ def test_bad_input_is_told_in_one_sentence(changes: dict[str, object], sentence:
 
 
 def test_a_batch_of_the_whole_split_is_allowed_and_evaluation_needs_one_example_per_batch() -> None:
-    (labels,) = [labels for _, labels in train_batches(numbered(5), batch_size=5, seed=0, stream="x", normalization=RAW, steps=1)]
+    (labels,) = [
+        labels for _, labels in train_batches(numbered(5), batch_size=5, seed=0, stream="x", normalization=RAW, steps=1)
+    ]
     assert sorted(labels.numpy()) == list(range(5))
     with pytest.raises(BadInput, match="batch_size=0: must be at least 1"):
         evaluation_batches(numbered(5), normalization=RAW, batch_size=0)

@@ -24,14 +24,25 @@ print(json.dumps({text: digest(text, STEP, 1) for text in SAMPLES}))
 
 
 def dataset() -> DataSet:
-    return random_dataset(train=random_split(30, (8, 8, 3)), validation=random_split(3, (8, 8, 3)), test=random_split(3, (8, 8, 3)))
+    return random_dataset(
+        train=random_split(30, (8, 8, 3)), validation=random_split(3, (8, 8, 3)), test=random_split(3, (8, 8, 3))
+    )
 
 
 def digest(augment: str, start: int, steps: int, **changes: object) -> str:
     """Of the last batch's images and labels."""
     data = dataset()
-    options = {"batch_size": 6, "seed": 1, "stream": "x", "num_classes": data.num_classes, "normalization": normalization(data), **changes}
-    *_, (images, labels) = train_batches(data.train, augment=augment, start=start, steps=steps, **options).as_numpy_iterator()
+    options = {
+        "batch_size": 6,
+        "seed": 1,
+        "stream": "x",
+        "num_classes": data.num_classes,
+        "normalization": normalization(data),
+        **changes,
+    }
+    *_, (images, labels) = train_batches(
+        data.train, augment=augment, start=start, steps=steps, **options
+    ).as_numpy_iterator()
     assert images.dtype == np.float32
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
@@ -49,5 +60,7 @@ def test_a_fresh_process_makes_the_same_batch(augment: str, elsewhere: dict[str,
 
 
 @pytest.mark.parametrize("changes", [{"seed": 2}, {"stream": "y"}, {"augment": "cutout"}, {"start": STEP + 1}])
-def test_another_seed_stream_augmentation_or_step_makes_another(changes: dict[str, object], elsewhere: dict[str, str]) -> None:
+def test_another_seed_stream_augmentation_or_step_makes_another(
+    changes: dict[str, object], elsewhere: dict[str, str]
+) -> None:
     assert digest(**{"augment": "crop_flip", "start": STEP, "steps": 1, **changes}) != elsewhere["crop_flip"]

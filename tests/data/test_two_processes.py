@@ -21,8 +21,8 @@ import json, pathlib, sys, time
 
 index, data_dir = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 from dlth_tf import files
-from dlth_tf.data import Stream, evaluation_batches, load, train_batches
-from dlth_tf.data.stream import ImageFiles
+from dlth_tf.data import DiskSplit, evaluation_batches, load, train_batches
+from dlth_tf.data.disk_split import ImageFiles
 import tensorflow as tf
 from tests.data.conftest import RAW, numbered
 
@@ -41,7 +41,7 @@ def shares(dataset, policy=None):
     return [strategy.experimental_local_results(labels)[0].numpy().tolist() for _, labels in batches]
 
 numbers = numbered(40).labels
-disk = Stream(ImageFiles([str(data_dir / f"{number}.png") for number in numbers]), numbers, numbers, (1, 1, 1), one_size=True)
+disk = DiskSplit(ImageFiles([str(data_dir / f"{number}.png") for number in numbers]), numbers, numbers, (1, 1, 1), one_size=True)
 streamed = train_batches(disk, batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
 train = train_batches(numbered(40), batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
 print(json.dumps({
@@ -75,7 +75,11 @@ def workers(data_dir: Path) -> list[dict[str, Any]]:
         config = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
         environment = {**os.environ, "TF_CONFIG": config, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, "-c", WORKER, str(index), str(data_dir)]
-        started.append(subprocess.Popen(command, env=environment, cwd=data_dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                command, env=environment, cwd=data_dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
     try:
         outputs = [process.communicate(timeout=120) for process in started]
     finally:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlth_tf import files
-from dlth_tf.deploy import alone, verification
+from dlth_tf.deploy.checks import standalone, verification
 from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
 
 
@@ -22,7 +22,7 @@ def checked_here(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     def run(task: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         data = Path(folder) / "data.npz"
         data.write_bytes(files.npz_bytes(arrays))
-        result = alone.run({**task, "threads": 0, "data": str(data)})
+        result = standalone.run({**task, "threads": 0, "data": str(data)})
         if "error" in result:
             raise RuntimeError(result["error"])
         return result["forms"]

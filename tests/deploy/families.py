@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf import models
@@ -28,7 +29,7 @@ OTHERS = {
 GRANULARITIES = ("weight", "filter", "block:4x1")
 
 
-def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5) -> tuple[tf.keras.Model, Ticket]:
+def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5) -> tuple[tf_keras.Model, Ticket]:
     """A stripped network with three classes, and its random ticket; vectors are random, with gammas of both signs."""
     side, channels, arguments = (SMALL | OTHERS)[name]
     model = dlth_tf.wrap(models.build(name, (side, side, channels), 3, 0, arguments))
@@ -38,17 +39,19 @@ def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5
     draw = np.random.default_rng(0)
     for key, variable in named_weights(model).items():
         if variable.shape.rank == 1 and "moving" not in key:
-            variable.assign(draw.choice([-1.0, 1.0], variable.shape) if "gamma" in key else draw.normal(0, 0.3, variable.shape))
+            variable.assign(
+                draw.choice([-1.0, 1.0], variable.shape) if "gamma" in key else draw.normal(0, 0.3, variable.shape)
+            )
     measure_moments(model, draw.uniform(-2, 2, (64, side, side, channels)).astype(np.float32))
     return model, ticket
 
 
-def measure_moments(model: tf.keras.Model, images: np.ndarray) -> None:
+def measure_moments(model: tf_keras.Model, images: np.ndarray) -> None:
     """Gives every batch norm the moments of these images: with any others, nothing of an image gets through a deep network.
 
     Channels that hardly vary would be blown up by hundreds, and in float32 two correct networks would differ.
     """
-    norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
+    norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
     for norm in norms:
         norm.momentum = 0.0
     model(images, training=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf.randomness import generator
 from tests.models.small import small
 
-L = tf.keras.layers
+L = tf_keras.layers
 
 
-def lively(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
+def lively(model: tf_keras.Model, seed: int = 0) -> tf_keras.Model:
     """The model with batch norms and biases as training leaves them: nothing is 0 or 1 by chance."""
     for layer in model.layers:
         random = generator(seed, "lively", layer.name)
@@ -26,25 +26,25 @@ def lively(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
     return model
 
 
-def pruned(name: str, granularity: str, sparsity: float = 0.6, seed: int = 0) -> tf.keras.Model:
+def pruned(name: str, granularity: str, sparsity: float = 0.6, seed: int = 0) -> tf_keras.Model:
     """A small network of this family with a random ticket, stripped."""
     wrapped = dlth.wrap(lively(small(name, seed), seed))
     dlth.apply_ticket(wrapped, dlth.random_ticket(wrapped, sparsity, seed=seed, granularity=granularity), remove=True)
     return dlth.strip(wrapped)
 
 
-def zero(model: tf.keras.Model, layer: str, filters: object) -> None:
+def zero(model: tf_keras.Model, layer: str, filters: object) -> None:
     """Removes filters (or units) of a layer; its bias stays."""
     kernel = model.get_layer(layer).kernel.numpy()
     kernel[..., filters] = 0
     model.get_layer(layer).kernel.assign(kernel)
 
 
-def images(model: tf.keras.Model, count: int = 4) -> np.ndarray:
+def images(model: tf_keras.Model, count: int = 4) -> np.ndarray:
     return generator(0, "images").random((count, *model.input_shape[1:])).astype(np.float32)
 
 
-def difference(one: tf.keras.Model, other: tf.keras.Model) -> float:
+def difference(one: tf_keras.Model, other: tf_keras.Model) -> float:
     """The largest difference of the outputs, relative to the largest output."""
     expected, found = (model(images(one), training=False).numpy() for model in (one, other))
     return float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf.core import Ticket
@@ -17,16 +18,22 @@ from dlth_tf.errors import BadInput
 from tests.runs.tiny import listing
 
 pytestmark = pytest.mark.usefixtures("checked_here")
-layers = tf.keras.layers
+layers = tf_keras.layers
 FAST = {"measure_latency": False}
 MASK = np.arange(16 * 6).reshape(16, 6) % 4 == 0
 TICKET = Ticket.from_masks({"body/kernel": MASK})
 
 
-def network() -> tf.keras.Model:
+def network() -> tf_keras.Model:
     """A small network with the ticket's zeros inside."""
-    model = tf.keras.Sequential(
-        [tf.keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(6, "relu", name="body"), layers.Dense(3, name="head")], name="mine"
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((4, 4, 1)),
+            layers.Flatten(),
+            layers.Dense(6, "relu", name="body"),
+            layers.Dense(3, name="head"),
+        ],
+        name="mine",
     )
     kernel = model.get_layer("body").kernel
     kernel.assign(np.where(MASK, kernel.numpy(), 0))
@@ -34,7 +41,7 @@ def network() -> tf.keras.Model:
 
 
 @pytest.fixture(scope="module")
-def model() -> tf.keras.Model:
+def model() -> tf_keras.Model:
     return network()
 
 
@@ -77,7 +84,7 @@ def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
     assert not np.allclose(serve(images=tf.constant(raw))["logits"], model(raw.astype(np.float32)), atol=1e-2)
 
 
-class Own(tf.keras.Model):
+class Own(tf_keras.Model):
     def __init__(self) -> None:
         super().__init__(name="own")
         self.flat, self.head = layers.Flatten(), layers.Dense(3, name="head")
@@ -95,13 +102,17 @@ def test_a_subclassed_model_is_exported_too(tmp_path):
 
 
 def test_batch_normalisation_is_served_as_in_inference(tmp_path):
-    model = tf.keras.Sequential([tf.keras.Input((4,)), layers.BatchNormalization(name="norm"), layers.Dense(3, name="head")])
+    model = tf_keras.Sequential(
+        [tf_keras.Input((4,)), layers.BatchNormalization(name="norm"), layers.Dense(3, name="head")]
+    )
     model.get_layer("norm").moving_mean.assign([1.0, 2.0, 3.0, 4.0])
     report = dlth_tf.export(model, tmp_path, **FAST)
     assert report["parameters"]["total"] == 16 + 15
     inputs = np.random.default_rng(0).random((2, 4), np.float32)
     found = signature(tmp_path / "plain")[1](images=tf.constant(inputs))["logits"]
-    assert np.allclose(found, model(inputs, training=False), atol=1e-6) and not np.allclose(found, model(inputs, training=True), atol=1e-2)
+    assert np.allclose(found, model(inputs, training=False), atol=1e-6) and not np.allclose(
+        found, model(inputs, training=True), atol=1e-2
+    )
 
 
 def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
@@ -199,7 +210,7 @@ def damaged(monkeypatch) -> None:
     save_plain = forms.save_plain
 
     def save_another(model, path, serving):
-        other = tf.keras.models.clone_model(model)
+        other = tf_keras.models.clone_model(model)
         other.set_weights([weight * 1.001 for weight in model.get_weights()])
         save_plain(other, path, serving)
 
@@ -211,7 +222,9 @@ def test_what_was_damaged_on_its_way_to_the_disk_is_found_and_an_earlier_export_
     before = named(tmp_path)
     damaged(monkeypatch)
     for folder in ("earlier", "new"):
-        with pytest.raises(RuntimeError, match=r"plain: the export's logits differ from the model's by .*, and at most .* is allowed"):
+        with pytest.raises(
+            RuntimeError, match=r"plain: the export's logits differ from the model's by .*, and at most .* is allowed"
+        ):
             dlth_tf.export(model, tmp_path / folder, ticket=TICKET, overwrite=True, **FAST)
         assert named(tmp_path) == before
 

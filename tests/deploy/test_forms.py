@@ -10,22 +10,25 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf.data import Normalization
+from dlth_tf.deploy.checks.verification import probes, verify
 from dlth_tf.deploy.export import write
 from dlth_tf.deploy.forms import FORMS, NOTHING_REMOVED, Request
 from dlth_tf.deploy.serving import Serving, expected_logits
-from dlth_tf.deploy.verification import probes, verify
 from tests.deploy.families import GRANULARITIES, OTHERS, SMALL, sparse_network
 
 PRODUCT = [
     (name, granularity)
     for name in (*SMALL, *OTHERS)
     for granularity in (*GRANULARITIES, "channel", "2:4")
-    if name not in ("mobilenet_v2", "mlp_7_relu") or ":" not in granularity  # whose numbers of inputs are no multiples of 4
+    if name not in ("mobilenet_v2", "mlp_7_relu")
+    or ":" not in granularity  # whose numbers of inputs are no multiples of 4
 ]
 LABELS = ("tulip", "rose", "Ä")
 
 
-def round_trip(name: str, granularity: str, folder: Path, formats: tuple[str, ...], values: str = "float32") -> dict[str, dict[str, Any]]:
+def round_trip(
+    name: str, granularity: str, folder: Path, formats: tuple[str, ...], values: str = "float32"
+) -> dict[str, dict[str, Any]]:
     """Writes and verifies the forms; raises RuntimeError if one is not right. Form -> what is known about it."""
     model, ticket = sparse_network(name, granularity)
     channels = model.input_shape[-1]
@@ -94,5 +97,7 @@ def test_a_weight_that_the_ticket_removes_would_be_seen(form, tmp_path):
     kernel.assign(tf.tensor_scatter_nd_update(kernel, [place], [0.5]))
     serving = Serving()
     written = write(Request(model, serving, "float32", None), tmp_path, [form])
-    with pytest.raises(RuntimeError, match=f"{form}: .* in stage1_block1_conv2/kernel that the ticket removes and that are not zero"):
+    with pytest.raises(
+        RuntimeError, match=f"{form}: .* in stage1_block1_conv2/kernel that the ticket removes and that are not zero"
+    ):
         verify(written, model, serving, ticket, probes(serving.images(model)))

@@ -13,7 +13,7 @@ import dlth_tf as dlth
 import dlth_tf.export as command
 from dlth_tf.commands import BAD_INPUT, run_command
 from dlth_tf.deploy import FORMATS
-from dlth_tf.deploy.verification import MOST_IMAGES, PROBES
+from dlth_tf.deploy.checks.verification import MOST_IMAGES, PROBES
 from tests.deploy.families import sparse_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,9 @@ def test_a_command_is_accepted(line, tmp_path, monkeypatch, capsys):
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "dlth_tf.export"]
     assert run_command("dlth_tf.export", command.main, words[3:]) == BAD_INPUT
-    assert "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run" in capsys.readouterr().err  # all flags are fine
+    assert (
+        "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run" in capsys.readouterr().err
+    )  # all flags are fine
 
 
 @pytest.mark.usefixtures("checked_here")
@@ -42,8 +44,12 @@ def test_the_snippets_run_one_after_another(tmp_path, monkeypatch):
     for snippet in blocks("python"):
         exec(compile(snippet.replace("NAME", "mine"), "deploy.md", "exec"), names)
     expected = plain(images).numpy()
-    assert np.allclose(names["outputs"]["logits"], expected, atol=1e-4) and np.allclose(names["logits"], expected, atol=1e-4)
-    assert [label.decode() for label in names["outputs"]["label"].numpy()] == [names["names"][c] for c in expected.argmax(1)]
+    assert np.allclose(names["outputs"]["logits"], expected, atol=1e-4) and np.allclose(
+        names["logits"], expected, atol=1e-4
+    )
+    assert [label.decode() for label in names["outputs"]["label"].numpy()] == [
+        names["names"][c] for c in expected.argmax(1)
+    ]
 
 
 def test_every_form_and_every_number_on_the_page_is_the_codes():
@@ -55,5 +61,7 @@ def test_every_form_and_every_number_on_the_page_is_the_codes():
 @pytest.mark.parametrize("page", ["docs/deploy.md", "saved_models/README.md"])
 def test_links_and_named_files_exist(page):
     text = (ROOT / page).read_text()
-    named = re.findall(r"\]\(([\w./]+)\)", text) + [f"{'../' * page.count('/')}{path}" for path in re.findall(r"`(tests/[\w/.]+)", text)]
+    named = re.findall(r"\]\(([\w./]+)\)", text) + [
+        f"{'../' * page.count('/')}{path}" for path in re.findall(r"`(tests/[\w/.]+)", text)
+    ]
     assert named and all((ROOT / page).parent.joinpath(path).exists() for path in named)

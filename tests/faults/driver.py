@@ -65,7 +65,10 @@ def happen(fault: Fault, arguments: tuple[Any, ...]) -> None:
 
 def names(arguments: tuple[Any, ...]) -> list[str]:
     """Paths among the arguments, and the phases of callbacks; not what is written to a file, which may name others."""
-    found = [str(argument) if isinstance(argument, str | Path) else str(getattr(argument, "phase", "")) for argument in arguments]
+    found = [
+        str(argument) if isinstance(argument, str | Path) else str(getattr(argument, "phase", ""))
+        for argument in arguments
+    ]
     return [name for name in found if "\n" not in name]
 
 
@@ -93,21 +96,21 @@ def install(fault: Fault) -> None:
 
 def count_steps() -> Callable[[], int]:
     """How many optimizer steps this process makes."""
-    from dlth_tf.runs.saver import Saver
+    from dlth_tf.runs.checkpointing.callback import CheckpointCallback
 
-    steps, original = [0], Saver.on_train_batch_end
+    steps, original = [0], CheckpointCallback.on_train_batch_end
 
-    def counted(self: Saver, batch: int, logs: Any = None) -> None:
+    def counted(self: CheckpointCallback, batch: int, logs: Any = None) -> None:
         steps[0] += self.step() - self.before
         original(self, batch, logs)
 
-    Saver.on_train_batch_end = counted
+    CheckpointCallback.on_train_batch_end = counted
     return lambda: steps[0]
 
 
 def main() -> int:
     from dlth_tf.commands import run_command
-    from dlth_tf.quiet import start_tensorflow
+    from dlth_tf.tensorflow_start import start_tensorflow
     from dlth_tf.train import main as train
 
     fault = Fault(**json.loads(sys.argv[1])) if sys.argv[1] != "{}" else None

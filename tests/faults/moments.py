@@ -8,7 +8,10 @@ from dlth_tf.runs.plan import make_phases, make_recipe
 from tests.faults.driver import Fault
 from tests.runs.tiny import EXAMPLES, tiny
 
-STEP, EPOCH_END = "dlth_tf.runs.saver:Saver.on_train_batch_end", "dlth_tf.runs.saver:Saver.on_epoch_end"
+STEP, EPOCH_END = (
+    "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_train_batch_end",
+    "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_epoch_end",
+)
 WRITE, RENAME, SYNC = "dlth_tf.files:write_atomic", "os:replace", "os:fsync"
 
 WHILE_WRITING = (
@@ -19,7 +22,9 @@ WHILE_WRITING = (
     Fault(WRITE, given=".npz", do="half"),
     Fault(WRITE, given="checkpoints/", nth=2, do="half"),
     Fault(SYNC, nth=2),  # the first is config.json's
-    Fault("dlth_tf.runs.checkpoints:_to_disk", when="after"),  # nothing is left to be done but to take old ones away
+    Fault(
+        "dlth_tf.runs.checkpointing.files:_to_disk", when="after"
+    ),  # nothing is left to be done but to take old ones away
 )
 AT_THE_END = (
     Fault("dlth_tf.runs.runner:save_network"),

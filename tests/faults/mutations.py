@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 PLACE = st.floats(0, 1, exclude_max=True)
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(["flip", "put", "cut", "double", "fill", "end"]), PLACE, st.integers(0, 7), st.binary(max_size=12)),
+    st.tuples(
+        st.sampled_from(["flip", "put", "cut", "double", "fill", "end"]),
+        PLACE,
+        st.integers(0, 7),
+        st.binary(max_size=12),
+    ),
     min_size=1,
     max_size=3,
 )

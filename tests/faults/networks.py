@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dlth_tf  # isort: skip  (before tensorflow)  # noqa: F401
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.data import DataSet, load
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
 class Noisy(layers.Layer):
@@ -21,9 +21,9 @@ class Noisy(layers.Layer):
         return self.drop(self.noise(inputs, training=training), training=training)
 
 
-def dropout(image_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
+def dropout(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
     """Dropout in the open, and inside a layer."""
-    return tf.keras.Sequential(
+    return tf_keras.Sequential(
         [
             layers.Flatten(input_shape=image_shape),
             layers.Dense(20, activation="relu", name="one"),
@@ -35,9 +35,9 @@ def dropout(image_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
     )
 
 
-def normalised(image_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
+def normalised(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
     """Batch norm, whose running statistics are no trainable weights."""
-    return tf.keras.Sequential(
+    return tf_keras.Sequential(
         [
             layers.Flatten(input_shape=image_shape),
             layers.Dense(20, name="one"),

@@ -42,7 +42,9 @@ def command(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> 
 def start(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> subprocess.Popen[str]:
     """Starts a run and does not wait for it."""
     words, pipe = command(fault, method, run_dir, **changes), subprocess.PIPE
-    return subprocess.Popen(words, cwd=tiny.ROOT, env=tiny.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        words, cwd=tiny.ROOT, env=tiny.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:

@@ -15,7 +15,11 @@ from tests.faults import runs
 from tests.runs.interrupted import interrupted
 from tests.runs.tiny import finished
 
-FILES = ("config.json", "history.csv", *(f"checkpoints/{name}.{ending}" for name in ("new", "old") for ending in ("json", "npz")))
+FILES = (
+    "config.json",
+    "history.csv",
+    *(f"checkpoints/{name}.{ending}" for name in ("new", "old") for ending in ("json", "npz")),
+)
 Damage = Callable[[Path, Path, random.Random], None]
 
 
@@ -46,7 +50,9 @@ def file(run_dir: Path, name: str) -> Path:
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("damage", "times"), [(cut, 3), (flip, 3), (delete, 1), (swap, 1)], ids=lambda value: getattr(value, "__name__", None)
+    ("damage", "times"),
+    [(cut, 3), (flip, 3), (delete, 1), (swap, 1)],
+    ids=lambda value: getattr(value, "__name__", None),
 )
 @pytest.mark.parametrize("name", FILES)
 def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
@@ -58,7 +64,9 @@ def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
         try:
             runner.run(config)
         except BadInput as error:
-            assert error.thing == "run_dir" and name == "config.json", "there is another good checkpoint, so there is no need to refuse"
+            assert error.thing == "run_dir" and name == "config.json", (
+                "there is another good checkpoint, so there is no need to refuse"
+            )
         else:
             assert runs.outcome(tmp_path / f"run{turn}") == expected
 
@@ -68,6 +76,8 @@ def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_p
     config = interrupted("rst", "finetune", tmp_path / "run")
     interrupted("rst", "finetune", tmp_path / "other", seed=1)
     for ending in ("json", "npz"):
-        shutil.copyfile(file(tmp_path / "other", f"checkpoints/new.{ending}"), file(tmp_path / "run", f"checkpoints/new.{ending}"))
+        shutil.copyfile(
+            file(tmp_path / "other", f"checkpoints/new.{ending}"), file(tmp_path / "run", f"checkpoints/new.{ending}")
+        )
     monkeypatch.setattr("dlth_tf.runs.config.RunConfig.differences", lambda *_: [])
     assert runner.run(config)["weights_sha256"] != finished("rst").result["weights_sha256"]

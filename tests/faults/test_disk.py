@@ -113,6 +113,10 @@ def test_a_directory_that_vanishes_ends_the_run_and_is_not_made_again(tmp_path):
     runs.reached(process, "now wait")
     shutil.rmtree(tmp_path / "run")
     ended = runs.ended(process)
-    assert ended.code == runs.FAILED and "No such file or directory" in ended.err[-1] and str(tmp_path / "run") in ended.err[-1]
+    assert (
+        ended.code == runs.FAILED
+        and "No such file or directory" in ended.err[-1]
+        and str(tmp_path / "run") in ended.err[-1]
+    )
     assert not (tmp_path / "run").exists()
     finishes(tmp_path / "run", tmp_path / "whole", 16)

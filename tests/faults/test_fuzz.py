@@ -15,22 +15,26 @@ from hypothesis import strategies as st
 from dlth_tf import files, masking, models
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.checkpoints import DamagedCheckpoint, read_checkpoint
+from dlth_tf.runs.checkpointing.files import DamagedCheckpoint, read_checkpoint
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.initial_weights import load_weights
+from dlth_tf.runs.weights import load_weights
 from tests.faults.mutations import CHANGES, JSON, changed_json, mutated, refused_or_read
 from tests.runs.tiny import tiny
 
 ARRAYS = {"fc1/kernel": np.arange(24, dtype=np.float32).reshape(4, 6), "fc1/bias": np.ones(6), "step": np.array(3)}
 NPZ = files.npz_bytes(ARRAYS)
 WAY = st.lists(st.integers(0, 50), max_size=4)
-pytestmark = pytest.mark.parametrize("examples", [300, pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])])
+pytestmark = pytest.mark.parametrize(
+    "examples", [300, pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])]
+)
 
 
 def fuzz(examples: int, strategy: Any, check: Callable[[Any], None]) -> None:
     """`check` of so many examples."""
     health = list(HealthCheck)
-    settings(max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=health)(given(strategy)(check))()
+    settings(max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=health)(
+        given(strategy)(check)
+    )()
 
 
 def same(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
@@ -47,7 +51,7 @@ def test_arrays(examples):
 
 
 def written(folder: Path) -> Path:
-    """A checkpoint as `Checkpoints` writes it."""
+    """A checkpoint as `CheckpointFiles` writes it."""
     text = json.dumps({"config": {"seed": 0}, "meta": {"phase": 1, "rows": [{"loss": 0.5}]}})
     header = {"format": 2, "arrays_sha256": files.sha256(NPZ), "text_sha256": files.sha256(text.encode()), "text": text}
     (folder / "000001.npz").write_bytes(NPZ)
@@ -72,7 +76,9 @@ def test_checkpoints_never_give_other_numbers(examples, tmp_path):
         if isinstance(found, ValueError):
             assert isinstance(found, DamagedCheckpoint) and str(found).startswith("checkpoint 000001 cannot be used (")
         else:
-            assert (found.meta, found.config) == (expected.meta, expected.config) and same(found.arrays, expected.arrays)
+            assert (found.meta, found.config) == (expected.meta, expected.config) and same(
+                found.arrays, expected.arrays
+            )
 
     fuzz(examples, st.tuples(st.sampled_from([".npz", ".json", "json"]), CHANGES, st.tuples(WAY, JSON)), check)
     assert seen >= {"DamagedCheckpoint"}
@@ -92,7 +98,9 @@ def test_a_reader_without_checksums_would_give_other_numbers(examples):
 
 def test_config_json(examples, tmp_path):
     config = tiny("rst", tmp_path)
-    whole = json.dumps({"config": config.to_json(), "data": {}, "versions": {}, "git_commit": None, "command": []}).encode()
+    whole = json.dumps(
+        {"config": config.to_json(), "data": {}, "versions": {}, "git_commit": None, "command": []}
+    ).encode()
     (tmp_path / "config.json").write_bytes(whole)
     RunDirectory(tmp_path).refuse_other_runs(config)
 
@@ -122,7 +130,9 @@ def test_result_json(examples, tmp_path):
 
 
 def test_tickets(examples, tmp_path):
-    ticket = Ticket({"fc1/kernel": np.arange(54).reshape(6, 9) % 5 > 1, "fc2/kernel": np.arange(7) % 2 == 0}, {"method": "rst"})
+    ticket = Ticket(
+        {"fc1/kernel": np.arange(54).reshape(6, 9) % 5 > 1, "fc2/kernel": np.arange(7) % 2 == 0}, {"method": "rst"}
+    )
     ticket.save(tmp_path / "ticket.npz")
     whole = {name: (tmp_path / name).read_bytes() for name in ("ticket.npz", "ticket.json")}
 
@@ -143,7 +153,12 @@ def test_tickets(examples, tmp_path):
 
     fuzz(
         examples,
-        st.tuples(st.sampled_from(["ticket.npz", "ticket.json", "ticket.inside"]), CHANGES, st.tuples(WAY, JSON), st.booleans()),
+        st.tuples(
+            st.sampled_from(["ticket.npz", "ticket.json", "ticket.inside"]),
+            CHANGES,
+            st.tuples(WAY, JSON),
+            st.booleans(),
+        ),
         check,
     )
 

@@ -58,7 +58,12 @@ def test_another_seed_or_one_step_more_would_be_seen(tmp_path):
         assert other["weights_sha256"] != expected["weights_sha256"] and other["history"] != expected["history"]
 
 
-FORMS = [(1, "3it", 5), (7, "3it", 1), (1, "1ep", 5), (7, "1ep", 2)]  # steps_per_execution, checkpoint_every, executions until the kill
+FORMS = [
+    (1, "3it", 5),
+    (7, "3it", 1),
+    (1, "1ep", 5),
+    (7, "1ep", 2),
+]  # steps_per_execution, checkpoint_every, executions until the kill
 
 
 @pytest.mark.faults
@@ -76,7 +81,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "batch norm": ("rst", {"model": f"{NETWORKS}:normalised", "model_args": "{}"}),
     "early bird by batch norm": (
         "early_bird",
-        {"model": f"{NETWORKS}:normalised", "model_args": "{}", "granularity": "filter", "epochs": 6, "dense_layers": "last"},
+        {
+            "model": f"{NETWORKS}:normalised",
+            "model_args": "{}",
+            "granularity": "filter",
+            "epochs": 6,
+            "dense_layers": "last",
+        },
     ),
     "rewinding to a step": ("lth_iter", {"rewind_step": "5it"}),
     "deleting and finetuning between cycles": (
@@ -104,9 +115,19 @@ def test_every_kind_of_network_and_option_survives_kills(variant, tmp_path):
 @pytest.mark.faults
 def test_a_run_that_went_back_once_goes_back_again_after_a_kill(tmp_path):
     """It diverges at step 12; what went before and came after that was not saved, and comes again."""
-    changes = {"on_nan": "rollback", "lr_values": "0.038", "weight_decay": 100.0, "momentum": 0.0, "epochs": 3, "steps_per_execution": 1}
+    changes = {
+        "on_nan": "rollback",
+        "lr_values": "0.038",
+        "weight_decay": 100.0,
+        "momentum": 0.0,
+        "epochs": 3,
+        "steps_per_execution": 1,
+    }
     for nth in (10, 20):
-        assert runs.run(Fault(STEP, nth=nth), "dense", tmp_path / "killed", checkpoint_every="99ep", **changes).code == runs.KILLED
+        assert (
+            runs.run(Fault(STEP, nth=nth), "dense", tmp_path / "killed", checkpoint_every="99ep", **changes).code
+            == runs.KILLED
+        )
     assert runs.run(None, "dense", tmp_path / "killed", checkpoint_every="99ep", **changes).code == runs.DONE
     expected = runs.uninterrupted("dense", tmp_path / "whole", **{**changes, "checkpoint_every": "99ep"})
     assert runs.outcome(tmp_path / "killed") == expected and expected["rollback"]["rate_scale"] == 0.5
@@ -116,7 +137,11 @@ def test_a_run_that_went_back_once_goes_back_again_after_a_kill(tmp_path):
 @pytest.mark.timeout(1800)
 def test_kills_from_outside_at_random_times(tmp_path):
     """No moment is chosen: a kill comes up to two seconds after the process has written a checkpoint of its own."""
-    draw, folder, changes = random.Random(0), tmp_path / "killed", {"epochs": 240, "hold_steps": 100, "steps_per_execution": 1}
+    draw, folder, changes = (
+        random.Random(0),
+        tmp_path / "killed",
+        {"epochs": 240, "hold_steps": 100, "steps_per_execution": 1},
+    )
     for _ in range(5):
         before = newest(folder)
         process = runs.start(None, "rst", folder, **changes)
@@ -155,7 +180,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(fault, tmp_path):
 @pytest.mark.faults
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_killed_after_its_result_is_complete(when, tmp_path):
-    fault = Fault("dlth_tf.runs.checkpoints:Checkpoints.clear", when=when)
+    fault = Fault("dlth_tf.runs.checkpointing.files:CheckpointFiles.clear", when=when)
     assert runs.run(fault, "scratch", tmp_path / "killed").code == runs.KILLED
     ended = runs.run(None, "scratch", tmp_path / "killed")
     assert (ended.code, ended.steps) == (runs.DONE, 0) and "is complete already" in ended.out[-3]

@@ -19,7 +19,11 @@ RUNNER = "dlth_tf.runs.runner"
 
 def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishes(tmp_path):
     ended = runs.run(
-        Fault(STEP, do="SIGTERM", nth=4, given="finetune"), "rst", tmp_path / "run", steps_per_execution=1, checkpoint_every="9ep"
+        Fault(STEP, do="SIGTERM", nth=4, given="finetune"),
+        "rst",
+        tmp_path / "run",
+        steps_per_execution=1,
+        checkpoint_every="9ep",
     )
     assert ended.code == runs.STOPPED
     assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {GO_ON}"
@@ -36,18 +40,32 @@ def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishe
         (Fault(STEP, do="SIGINT", nth=9, given="transform"), 16),  # the last step of a phase
         (Fault(STEP, do="SIGINT", when="after", nth=16, given="finetune"), 0),  # the last of all
         (Fault(EPOCH_END, do="SIGTERM", given="finetune"), 8),
-        (Fault("dlth_tf.runs.saver:Saver.on_train_begin", do="SIGTERM", given="finetune"), 25),  # outside of the steps
+        (
+            Fault(
+                "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_train_begin", do="SIGTERM", given="finetune"
+            ),
+            25,
+        ),  # outside of the steps
         (Fault(f"{RUNNER}:write_history", do="SIGTERM"), 25),
         (Fault(f"{RUNNER}:train_phase", do="SIGINT", when="after"), 25),
         (Fault(f"{RUNNER}:save_network", do="SIGTERM"), 25),
         (Fault("os:replace", do="SIGTERM", given="result.json"), 25),
     ],
-    ids=lambda value: f"{value.do} {value.when} {value.at.split(':')[1]} {value.given}" if isinstance(value, Fault) else None,
+    ids=lambda value: (
+        f"{value.do} {value.when} {value.at.split(':')[1]} {value.given}" if isinstance(value, Fault) else None
+    ),
 )
 def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, steps, tmp_path):
-    changes = {"steps_per_execution": 1, "checkpoint_every": "99min"}  # so that none lies there but what the signal asks for
+    changes = {
+        "steps_per_execution": 1,
+        "checkpoint_every": "99min",
+    }  # so that none lies there but what the signal asks for
     ended = runs.run(fault, "rst", tmp_path / "run", **changes)
-    assert ended.code == runs.STOPPED and ended.err[-1].endswith(GO_ON) and ended.err[-1].startswith("dlth_tf.train: stopped")
+    assert (
+        ended.code == runs.STOPPED
+        and ended.err[-1].endswith(GO_ON)
+        and ended.err[-1].startswith("dlth_tf.train: stopped")
+    )
     again = runs.run(None, "rst", tmp_path / "run", **changes)
     assert (again.code, again.steps) == (runs.DONE, steps), again
     assert runs.outcome(tmp_path / "run") == runs.uninterrupted("rst", tmp_path / "whole", steps_per_execution=1)

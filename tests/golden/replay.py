@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, scores
@@ -22,7 +23,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
 REGULARISE, MINI_FINETUNE, FINETUNE = 0, 1, 2
 
 
-class TorchBatchNormalization(tf.keras.layers.BatchNormalization):
+class TorchBatchNormalization(tf_keras.layers.BatchNormalization):
     """In float64, running statistics as PyTorch has them: Keras' own are biased there, with a decay rounded to float32."""
 
     def call(self, inputs, training=None, **kwargs):
@@ -37,17 +38,17 @@ class TorchBatchNormalization(tf.keras.layers.BatchNormalization):
         return variable.assign_sub((variable - value) * tf.constant(1 - momentum, variable.dtype))
 
 
-class TableRate(tf.keras.optimizers.schedules.LearningRateSchedule):
+class TableRate(tf_keras.optimizers.schedules.LearningRateSchedule):
     """The recorded learning rate of every step."""
 
     def __init__(self, rates):
         self.rates = rates
 
     def __call__(self, step):
-        return tf.gather(tf.constant(self.rates, tf.keras.backend.floatx()), step)
+        return tf.gather(tf.constant(self.rates, tf_keras.backend.floatx()), step)
 
 
-class Recorder(tf.keras.callbacks.Callback):
+class Recorder(tf_keras.callbacks.Callback):
     """State after every step, loss of every batch, velocities; stands before RSTPenalty, so it sees the end before the removal."""
 
     def __init__(self, replay):
@@ -102,25 +103,25 @@ class Replay:
     # the network -------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
-        tf.keras.backend.clear_session()
-        tf.keras.backend.set_floatx(self.dtype)
+        tf_keras.backend.clear_session()
+        tf_keras.backend.set_floatx(self.dtype)
         self.net = self._mlp() if self.meta["net"]["type"] == "mlp" else self._conv()
         self.model = dlth.wrap(self.net)
         self.load("init")
 
-    def _mlp(self) -> tf.keras.Model:
+    def _mlp(self) -> tf_keras.Model:
         sizes = self.meta["net"]["sizes"]
-        x = inputs = tf.keras.Input((sizes[0],))
+        x = inputs = tf_keras.Input((sizes[0],))
         for number, size in enumerate(sizes[1:], 1):
-            x = tf.keras.layers.Dense(size, name=f"fc{number}")(x)
-            x = x if number == len(sizes) - 1 else tf.keras.layers.ReLU()(x)
-        return tf.keras.Model(inputs, x)
+            x = tf_keras.layers.Dense(size, name=f"fc{number}")(x)
+            x = x if number == len(sizes) - 1 else tf_keras.layers.ReLU()(x)
+        return tf_keras.Model(inputs, x)
 
-    def _conv(self) -> tf.keras.Model:
-        layers = tf.keras.layers
+    def _conv(self) -> tf_keras.Model:
+        layers = tf_keras.layers
         norm = {"momentum": 0.9, "epsilon": 1e-5}
         first, second = self.meta["net"]["channels"]
-        x = inputs = tf.keras.Input((8, 8, 1))
+        x = inputs = tf_keras.Input((8, 8, 1))
         x = layers.Conv2D(first, 3, padding="same", use_bias=False, name="conv1")(x)
         x = layers.ReLU()(TorchBatchNormalization(name="bn1", **norm)(x))
         if self.padding == "torch":
@@ -128,7 +129,7 @@ class Replay:
         else:
             x = layers.Conv2D(second, 3, strides=2, padding="same", use_bias=False, name="conv2")(x)
         x = layers.ReLU()(TorchBatchNormalization(name="bn2", **norm)(x))
-        return tf.keras.Model(inputs, layers.Dense(10, name="fc")(layers.GlobalAveragePooling2D()(x)))
+        return tf_keras.Model(inputs, layers.Dense(10, name="fc")(layers.GlobalAveragePooling2D()(x)))
 
     def _variables(self) -> dict[str, tf.Variable]:
         ends = {
@@ -176,12 +177,16 @@ class Replay:
         how = "min" if self.args["LTH_Iter"] else self.args["pick_pruned"]
         self.compare(f"cycle{cycle}/pick_w", self.state())
         if how in ("min", "max"):
-            magnitudes = scores.magnitude({n: e.weight.numpy() for n, e in masking.prunable_weights(self.model).items() if n in pruned})
+            magnitudes = scores.magnitude(
+                {n: e.weight.numpy() for n, e in masking.prunable_weights(self.model).items() if n in pruned}
+            )
             grain = parse_granularity(self.args["wg"])
             for name, magnitude in magnitudes.items():
                 score = grain.pool(magnitude if how == "min" else -magnitude)
                 mask = grain.expand(grain.keep(score, int(grain.free(pruned[name])[1])), magnitude.shape)
-                np.testing.assert_array_equal(mask, pruned[name], err_msg=f"cycle {cycle} picks other weights of {name}")
+                np.testing.assert_array_equal(
+                    mask, pruned[name], err_msg=f"cycle {cycle} picks other weights of {name}"
+                )
         return dlth.Ticket.from_masks(pruned)
 
     def mask_after_next_step(self, ticket: dlth.Ticket) -> None:
@@ -205,18 +210,22 @@ class Replay:
         recorder = Recorder(self)
         rate = TableRate(self.z["steps/lr"][steps])
         optimizer = self.optimizer(rate, momentum=self.args["momentum"], weight_decay=self.args["weight_decay"])
-        self.model.compile(optimizer, tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        self.model.compile(optimizer, tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         first = self.state()
         self.model.fit(self.data(steps), epochs=1, verbose=0, callbacks=[recorder, *callbacks])
         assert len(recorder.losses) == steps.stop - steps.start, "the number of steps differs"
-        np.testing.assert_allclose(recorder.losses, self.z["steps/loss"][steps], rtol=0, atol=self.tolerance, err_msg="loss")
+        np.testing.assert_allclose(
+            recorder.losses, self.z["steps/loss"][steps], rtol=0, atol=self.tolerance, err_msg="loss"
+        )
         for count in self.z["snap_steps"]:
             if steps.start < count <= steps.stop:
                 self.compare(f"snap/{count:04d}", recorder.states[count - 1 - steps.start])
         if steps.start == 0 and recorder.velocities[0]:
             for name, velocity in zip(self.meta["params"], recorder.velocities[0], strict=True):
                 expected = self.z[f"grad1_total/{name}"] + self.args["weight_decay"] * first[name]
-                np.testing.assert_allclose(to_torch(velocity), expected, rtol=0, atol=self.tolerance, err_msg=f"first gradient of {name}")
+                np.testing.assert_allclose(
+                    to_torch(velocity), expected, rtol=0, atol=self.tolerance, err_msg=f"first gradient of {name}"
+                )
         self.done = steps.stop
         return recorder
 
@@ -224,7 +233,9 @@ class Replay:
         found = [name for name in state if f"{prefix}/{name}" in self.z]
         assert found or prefix.startswith("snap"), f"the trace has no {prefix}"
         for name in found:
-            np.testing.assert_allclose(state[name], self.z[f"{prefix}/{name}"], rtol=0, atol=self.tolerance, err_msg=f"{prefix}/{name}")
+            np.testing.assert_allclose(
+                state[name], self.z[f"{prefix}/{name}"], rtol=0, atol=self.tolerance, err_msg=f"{prefix}/{name}"
+            )
 
     def transform(self, cycle: int, ticket: dlth.Ticket, schedule: str, remove: bool) -> Recorder:
         """One regularisation phase; the penalty of every step must be the recorded one to the last bit."""
@@ -242,7 +253,11 @@ class Replay:
         assert penalty.steps == steps.stop - steps.start, "the transformation has another number of steps"
         for column, layer in enumerate(self.meta["layers"]):
             recorded = self.z["steps/lam"][steps, column]
-            ours = penalty.staircase.at(self.z["steps/total_iter"][steps]) if f"{layer}/kernel" in ticket else np.zeros(len(recorded))
+            ours = (
+                penalty.staircase.at(self.z["steps/total_iter"][steps])
+                if f"{layer}/kernel" in ticket
+                else np.zeros(len(recorded))
+            )
             np.testing.assert_array_equal(ours, recorded, err_msg=f"lambda of {layer}")
         return recorder
 
@@ -270,7 +285,10 @@ class Replay:
         before; how far a tensor was really cut is read off its recorded shape.
         """
         layers, axis = self.meta["layers"], int(self.args["wg"] == "channel")
-        gone = {layer: self.z.get(f"pruned_idx/{layer}", self.z.get(f"cycle1/pruned_idx/{layer}")).astype(int) for layer in layers}
+        gone = {
+            layer: self.z.get(f"pruned_idx/{layer}", self.z.get(f"cycle1/pruned_idx/{layer}")).astype(int)
+            for layer in layers
+        }
         state, owner = self.state(), ""
         for name in self.meta["params"]:
             layer = name.split(".")[0]
@@ -280,11 +298,19 @@ class Replay:
             inputs = (layers[place - 1] if place else None) if axis == 0 else owner
             cut = state[name]
             for dimension, source in ((0, outputs), (1, inputs)):
-                if dimension < cut.ndim and source and cut.shape[dimension] != self.z[f"final_after/{name}"].shape[dimension]:
+                if (
+                    dimension < cut.ndim
+                    and source
+                    and cut.shape[dimension] != self.z[f"final_after/{name}"].shape[dimension]
+                ):
                     cut = np.delete(cut, gone[source], dimension)
-            np.testing.assert_allclose(cut, self.z[f"final_after/{name}"], rtol=0, atol=self.tolerance, err_msg=f"final_after/{name}")
+            np.testing.assert_allclose(
+                cut, self.z[f"final_after/{name}"], rtol=0, atol=self.tolerance, err_msg=f"final_after/{name}"
+            )
             if name == f"{owner}.weight":
-                assert not np.take(state[name], gone[owner], axis).any(), f"removed {self.args['wg']}s of {name} are not zero"
+                assert not np.take(state[name], gone[owner], axis).any(), (
+                    f"removed {self.args['wg']}s of {name} are not zero"
+                )
 
     # the official methods ----------------------------------------------------------------------------------------
 
@@ -307,7 +333,11 @@ class Replay:
         ]  # a twin has none
         for name, velocity in zip(self.meta["params"], velocities, strict=True):
             np.testing.assert_allclose(
-                to_torch(velocity), self.z[f"final_velocity/{name}"], rtol=0, atol=self.tolerance, err_msg=f"velocity of {name}"
+                to_torch(velocity),
+                self.z[f"final_velocity/{name}"],
+                rtol=0,
+                atol=self.tolerance,
+                err_msg=f"velocity of {name}",
             )
 
     def run_rst_iter(self) -> None:

@@ -26,8 +26,13 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
         weights[f"{layer}.weight"] = draw.normal(0, 0.2, (outputs, inputs)).astype(np.float32).astype(float)
         weights[f"{layer}.bias"] = draw.normal(0, 0.1, outputs).astype(np.float32).astype(float)
     z = {"data/x_u8": pixels, "data/y": labels, **{f"init/{n}": w.copy() for n, w in weights.items()}}
-    pruned = {layer: _pick(weights[f"{layer}.weight"], group, pick, draw) if layer == "fc2" else np.array([], int) for layer in LAYERS}
-    z |= {f"cycle1/pruned_idx/{n}": index for n, index in pruned.items()} | {f"cycle1/pick_w/{n}": w.copy() for n, w in weights.items()}
+    pruned = {
+        layer: _pick(weights[f"{layer}.weight"], group, pick, draw) if layer == "fc2" else np.array([], int)
+        for layer in LAYERS
+    }
+    z |= {f"cycle1/pruned_idx/{n}": index for n, index in pruned.items()} | {
+        f"cycle1/pick_w/{n}": w.copy() for n, w in weights.items()
+    }
     z |= {f"pruned_idx/{n}": index for n, index in pruned.items()}
     velocity = {name: np.zeros_like(w) for name, w in weights.items()}
     reached, strength, updates, end = None, 0.0, 0, 10**9
@@ -42,7 +47,9 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
         loss, gradients = _gradients(weights, pixels[index].reshape(BATCH, -1) / 16, labels[index])
         rows = np.moveaxis(gradients["fc2.weight"], int(group == "channel"), 0)
         rows[pruned["fc2"]] += (
-            (2 if doubled else 1) * strength * np.moveaxis(weights["fc2.weight"], int(group == "channel"), 0)[pruned["fc2"]]
+            (2 if doubled else 1)
+            * strength
+            * np.moveaxis(weights["fc2.weight"], int(group == "channel"), 0)[pruned["fc2"]]
         )
         for name, gradient in gradients.items():
             if step == 0:
@@ -77,7 +84,9 @@ def _pick(weight: np.ndarray, group: str, pick: str, draw: np.random.Generator) 
     return {"rand": draw.permutation(weight.shape[axis]), "min": order, "max": order[::-1]}[pick][:number]
 
 
-def _gradients(weights: dict[str, np.ndarray], x: np.ndarray, labels: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+def _gradients(
+    weights: dict[str, np.ndarray], x: np.ndarray, labels: np.ndarray
+) -> tuple[float, dict[str, np.ndarray]]:
     inputs, sums = [x], []
     for layer in LAYERS:
         sums.append(inputs[-1] @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])
@@ -109,9 +118,35 @@ def _cut(weights: dict[str, np.ndarray], group: str, gone: np.ndarray) -> dict[s
 
 
 def _meta(group: str, pick: str, steps: int) -> dict:
-    arguments = {"wg": group, "pick_pruned": pick, "base_pr_model": None, "momentum": MOMENTUM, "weight_decay": DECAY, "method": "RST"}
-    arguments |= {"RST_schedule": "x", "mag_ratio_limit": 1000.0, "block_loss_grad": False, "LTH_Iter": False, "num_cycles": 0}
-    arguments |= {"reg_granularity_prune": STEP, "reg_upper_limit": LIMIT, "update_reg_interval": EVERY, "stabilize_reg_interval": HOLD}
+    arguments = {
+        "wg": group,
+        "pick_pruned": pick,
+        "base_pr_model": None,
+        "momentum": MOMENTUM,
+        "weight_decay": DECAY,
+        "method": "RST",
+    }
+    arguments |= {
+        "RST_schedule": "x",
+        "mag_ratio_limit": 1000.0,
+        "block_loss_grad": False,
+        "LTH_Iter": False,
+        "num_cycles": 0,
+    }
+    arguments |= {
+        "reg_granularity_prune": STEP,
+        "reg_upper_limit": LIMIT,
+        "update_reg_interval": EVERY,
+        "stabilize_reg_interval": HOLD,
+    }
     parameters = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
     net = {"type": "mlp", "sizes": list(SIZES)}
-    return {"dtype": "float64", "net": net, "layers": LAYERS, "params": parameters, "args": arguments, "n_steps": steps, "final_ft": None}
+    return {
+        "dtype": "float64",
+        "net": net,
+        "layers": LAYERS,
+        "params": parameters,
+        "args": arguments,
+        "n_steps": steps,
+        "final_ft": None,
+    }

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf.masking import StepHook
-
-from .replay import Replay
-from .structured import write_trace
+from tests.golden.replay import Replay
+from tests.golden.structured import write_trace
 
 FOLDER = Path(os.environ.get("DLTH_TRACES") or Path(__file__).parent / "traces")
 TRACES = sorted(FOLDER.glob("*.npz"))
@@ -24,7 +24,7 @@ TRACES = sorted(FOLDER.glob("*.npz"))
 @pytest.fixture(autouse=True)
 def floatx_is_restored():
     yield
-    tf.keras.backend.set_floatx("float32")
+    tf_keras.backend.set_floatx("float32")
 
 
 def test_the_folder_holds_traces():
@@ -73,10 +73,10 @@ def must_disagree(name: str, **changes) -> None:
 
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 def test_decoupled_weight_decay_does_not_agree(dtype):
-    must_disagree(f"o1_rst_x_mlp.{dtype}", optimizer=tf.keras.optimizers.SGD)
+    must_disagree(f"o1_rst_x_mlp.{dtype}", optimizer=tf_keras.optimizers.SGD)
 
 
-class RateInsideVelocity(tf.keras.optimizers.SGD):
+class RateInsideVelocity(tf_keras.optimizers.SGD):
     """Keras' velocity with the published, coupled weight decay: differs only once the learning rate changes."""
 
     def __init__(self, rate, momentum, weight_decay):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import tensorflow as tf
+import tf_keras
 
 
 @pytest.fixture(autouse=True)
 def keras_is_left_as_it_was():
     yield
-    tf.keras.mixed_precision.set_global_policy(None)  # and so whatever floatx says
-    tf.keras.backend.set_floatx("float32")
-    tf.keras.backend.clear_session()
+    tf_keras.mixed_precision.set_global_policy(None)  # and so whatever floatx says
+    tf_keras.backend.set_floatx("float32")
+    tf_keras.backend.clear_session()

@@ -8,22 +8,28 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
 
-L = tf.keras.layers
-LOSS = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+L = tf_keras.layers
+LOSS = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def mlp(seed: int = 0, classes: int = 3) -> tf.keras.Model:
+def mlp(seed: int = 0, classes: int = 3) -> tf_keras.Model:
     """8 -> 12 -> 10 -> classes, the same initial weights for the same seed."""
-    tf.keras.utils.set_random_seed(seed)
-    layers = [L.Input((8,)), L.Dense(12, "relu", name="fc1"), L.Dense(10, "relu", name="fc2"), L.Dense(classes, name="out")]
-    return tf.keras.Sequential(layers, name="mlp")
+    tf_keras.utils.set_random_seed(seed)
+    layers = [
+        L.Input((8,)),
+        L.Dense(12, "relu", name="fc1"),
+        L.Dense(10, "relu", name="fc2"),
+        L.Dense(classes, name="out"),
+    ]
+    return tf_keras.Sequential(layers, name="mlp")
 
 
-def wrapped(sparsity: float = 0.5, *, remove: bool = True, seed: int = 0) -> tf.keras.Model:
+def wrapped(sparsity: float = 0.5, *, remove: bool = True, seed: int = 0) -> tf_keras.Model:
     """The wrapped mlp with a random ticket: chosen, and removed if `remove`."""
     model = dlth.wrap(mlp(seed))
     dlth.apply_ticket(model, dlth.random_ticket(model, sparsity, seed), remove=remove)
@@ -42,19 +48,21 @@ def unknown_length(steps: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(lambda: iter(batches(steps)), output_signature=batches(1).element_spec)
 
 
-def compiled(model: tf.keras.Model, optimizer: Any = None, **options: Any) -> tf.keras.Model:
+def compiled(model: tf_keras.Model, optimizer: Any = None, **options: Any) -> tf_keras.Model:
     """The model compiled with the published SGD unless told otherwise."""
     model.compile(optimizer or dlth.optimizers.SGD(0.1, momentum=0.9), LOSS, **options)
     if hasattr(model.optimizer, "build"):
-        model.optimizer.build(model.trainable_variables)  # or the train step would be traced twice, which takes half of these tests' time
+        model.optimizer.build(
+            model.trainable_variables
+        )  # or the train step would be traced twice, which takes half of these tests' time
     return model
 
 
-def train(model: tf.keras.Model, callbacks: list, steps: int = 6, epochs: int = 1) -> tf.keras.callbacks.History:
+def train(model: tf_keras.Model, callbacks: list, steps: int = 6, epochs: int = 1) -> tf_keras.callbacks.History:
     return model.fit(batches(steps), epochs=epochs, verbose=0, callbacks=callbacks)
 
 
-def weights(model: tf.keras.Model) -> dict[str, np.ndarray]:
+def weights(model: tf_keras.Model) -> dict[str, np.ndarray]:
     """Every weight of the network, without masks and tickets, copied."""
     return {name: variable.numpy().copy() for name, variable in masking.named_weights(model).items()}
 
@@ -64,13 +72,16 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
-def kept_whole(model: tf.keras.Model) -> bool:
+def kept_whole(model: tf_keras.Model) -> bool:
     return all(entry.kept().all() for entry in masking.prunable_weights(model).values())
 
 
-def largest_removed(model: tf.keras.Model) -> float:
+def largest_removed(model: tf_keras.Model) -> float:
     """The largest |w| that the masks say is removed."""
-    return max(float(np.abs(entry.weight.numpy()[~entry.kept()]).max(initial=0)) for entry in masking.prunable_weights(model).values())
+    return max(
+        float(np.abs(entry.weight.numpy()[~entry.kept()]).max(initial=0))
+        for entry in masking.prunable_weights(model).values()
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class Watched:
     largest: tf.Variable
 
 
-def watch(model: tf.keras.Model) -> Watched:
+def watch(model: tf_keras.Model) -> Watched:
     """Looks at the removed weights after every single train step, inside the graph and so inside long executions too."""
     seen = Watched(tf.Variable(0), tf.Variable(0.0, dtype=tf.float64))
     entries, train_step = list(masking.prunable_weights(model).values()), model.train_step
@@ -105,19 +116,19 @@ def watch(model: tf.keras.Model) -> Watched:
 class Kind:
     """A kind of network: its builder, its input (without weights of its own), and its prunable tensors in order."""
 
-    build: Callable[[], tf.keras.Model]
+    build: Callable[[], tf_keras.Model]
     inputs: Callable[[], Any]
     prunable: tuple[str, ...]
 
-    def model(self) -> tf.keras.Model:
-        tf.keras.utils.set_random_seed(3)
+    def model(self) -> tf_keras.Model:
+        tf_keras.utils.set_random_seed(3)
         model = self.build()
         model(self.inputs())
         return model
 
 
 def normal(*shape: int) -> Callable[[], np.ndarray]:
-    return lambda: np.random.default_rng(1).normal(size=shape).astype(tf.keras.backend.floatx())
+    return lambda: np.random.default_rng(1).normal(size=shape).astype(tf_keras.backend.floatx())
 
 
 def tokens() -> np.ndarray:
@@ -127,20 +138,20 @@ def tokens() -> np.ndarray:
     return found
 
 
-def functional(shape: tuple[int, ...], *layers: tf.keras.layers.Layer) -> tf.keras.Model:
+def functional(shape: tuple[int, ...], *layers: tf_keras.layers.Layer) -> tf_keras.Model:
     inputs = hidden = L.Input(shape)
     for layer in layers:
         hidden = layer(hidden)
-    return tf.keras.Model(inputs, hidden)
+    return tf_keras.Model(inputs, hidden)
 
 
-def attention() -> tf.keras.Model:
+def attention() -> tf_keras.Model:
     inputs = L.Input((4, 6))
     hidden = L.MultiHeadAttention(2, 3, name="mha")(inputs, inputs)
-    return tf.keras.Model(inputs, L.Dense(2, name="out")(L.Flatten()(hidden)))
+    return tf_keras.Model(inputs, L.Dense(2, name="out")(L.Flatten()(hidden)))
 
 
-def padded_sequences() -> tf.keras.Model:
+def padded_sequences() -> tf_keras.Model:
     """The mask of the padding goes through a layer that ignores it, one that drops it, and one that uses it.
 
     The LSTM is unrolled, which is built in a tenth of the time; test_hook.py trains one that is not.
@@ -149,34 +160,36 @@ def padded_sequences() -> tf.keras.Model:
     embedded = L.Embedding(12, 4, mask_zero=True, name="embed")(inputs)
     recurrent = L.LSTM(3, unroll=True, name="lstm")(L.Dense(4, name="mix")(embedded))
     convolved = L.GlobalAveragePooling1D()(L.Conv1D(4, 2, name="conv")(embedded))
-    return tf.keras.Model(inputs, L.Dense(2, name="out")(L.Concatenate()([recurrent, convolved])))
+    return tf_keras.Model(inputs, L.Dense(2, name="out")(L.Concatenate()([recurrent, convolved])))
 
 
-def encoder_decoder() -> tf.keras.Model:
+def encoder_decoder() -> tf_keras.Model:
     inputs = L.Input((4, 6))
     _, *state = L.SimpleRNN(3, return_state=True, name="encoder")(inputs)
-    return tf.keras.Model(inputs, L.Dense(2, name="out")(L.SimpleRNN(3, name="decoder")(inputs, initial_state=state)))
+    return tf_keras.Model(inputs, L.Dense(2, name="out")(L.SimpleRNN(3, name="decoder")(inputs, initial_state=state)))
 
 
-def operations() -> tf.keras.Model:
+def operations() -> tf_keras.Model:
     """Two inputs, two named outputs, and plain TensorFlow operations between the layers."""
     one, other = L.Input((6,), name="one"), L.Input((6,), name="other")
     hidden = tf.reshape(L.Dense(4, name="a")(one) + 2.0 * L.Dense(4, name="b")(other), (-1, 2, 2))
     flat = tf.concat([L.Flatten()(hidden), tf.nn.relu(L.Flatten()(hidden))], -1)
-    return tf.keras.Model([one, other], {"u": L.Dense(2, name="u")(flat), "v": L.Dense(1, name="v")(tf.math.square(flat))})
+    return tf_keras.Model(
+        [one, other], {"u": L.Dense(2, name="u")(flat), "v": L.Dense(1, name="v")(tf.math.square(flat))}
+    )
 
 
-def nested() -> tf.keras.Model:
+def nested() -> tf_keras.Model:
     """Models inside models, two levels deep, one of them used twice, and a layer shared across the levels."""
     shared = L.Dense(6, name="shared")
-    inner = tf.keras.Sequential([L.Input((6,)), L.Dense(6, name="deep")], name="inner")
+    inner = tf_keras.Sequential([L.Input((6,)), L.Dense(6, name="deep")], name="inner")
     inputs = L.Input((6,))
-    middle = tf.keras.Model(inputs, inner(shared(inputs)), name="middle")
+    middle = tf_keras.Model(inputs, inner(shared(inputs)), name="middle")
     inputs = L.Input((6,))
-    return tf.keras.Model(inputs, L.Dense(2, name="out")(middle(shared(middle(inputs)))))
+    return tf_keras.Model(inputs, L.Dense(2, name="out")(middle(shared(middle(inputs)))))
 
 
-class Block(tf.keras.Model):
+class Block(tf_keras.Model):
     """A subclassed model to be nested: layers in a list, in a dictionary and in a private attribute."""
 
     def __init__(self, name: str) -> None:
@@ -191,7 +204,7 @@ class Block(tf.keras.Model):
         return self._gate(x) * self.by_name["more"][0](self.by_name["left"](x))
 
 
-class Subclassed(tf.keras.Model):
+class Subclassed(tf_keras.Model):
     def __init__(self) -> None:
         super().__init__()
         self.stem = L.Dense(6, name="stem")
@@ -214,12 +227,18 @@ def kernels(*layers: str) -> tuple[str, ...]:
 
 
 KINDS = {
-    "sequential": Kind(lambda: functional((8,), L.Dense(6, "relu", name="a"), L.Dense(2, name="b")), normal(6, 8), kernels("a", "b")),
+    "sequential": Kind(
+        lambda: functional((8,), L.Dense(6, "relu", name="a"), L.Dense(2, name="b")), normal(6, 8), kernels("a", "b")
+    ),
     "sequential built by a call": Kind(
-        lambda: tf.keras.Sequential([L.Dense(6, "relu", name="a"), L.Dense(2, name="b")]), normal(6, 8), kernels("a", "b")
+        lambda: tf_keras.Sequential([L.Dense(6, "relu", name="a"), L.Dense(2, name="b")]),
+        normal(6, 8),
+        kernels("a", "b"),
     ),
     "conv1d": Kind(
-        lambda: functional((8, 3), L.Conv1D(4, 3, name="c"), L.Flatten(), L.Dense(2, name="out")), normal(6, 8, 3), kernels("c", "out")
+        lambda: functional((8, 3), L.Conv1D(4, 3, name="c"), L.Flatten(), L.Dense(2, name="out")),
+        normal(6, 8, 3),
+        kernels("c", "out"),
     ),
     "conv2d, batch norm, dropout": Kind(
         lambda: functional(
@@ -235,7 +254,9 @@ KINDS = {
         kernels("c", "out"),
     ),
     "conv2d transposed, separable": Kind(
-        lambda: functional((3, 3, 2), L.Conv2DTranspose(4, 3, name="t"), L.SeparableConv2D(3, 3, name="s"), L.GlobalMaxPooling2D()),
+        lambda: functional(
+            (3, 3, 2), L.Conv2DTranspose(4, 3, name="t"), L.SeparableConv2D(3, 3, name="s"), L.GlobalMaxPooling2D()
+        ),
         normal(6, 3, 3, 2),
         ("t/kernel", "s/pointwise_kernel"),
     ),
@@ -249,14 +270,18 @@ KINDS = {
         normal(6, 4, 6),
         ("encoder/kernel", "encoder/recurrent_kernel", "decoder/kernel", "decoder/recurrent_kernel", "out/kernel"),
     ),
-    "attention": Kind(attention, normal(6, 4, 6), kernels("mha/query", "mha/key", "mha/value", "mha/attention_output", "out")),
+    "attention": Kind(
+        attention, normal(6, 4, 6), kernels("mha/query", "mha/key", "mha/value", "mha/attention_output", "out")
+    ),
     "operations, many inputs and outputs": Kind(
         operations, lambda: [normal(6, 6)(), normal(6, 6)()[::-1].copy()], kernels("b", "a", "u", "v")
     ),
     "nested, shared": Kind(nested, normal(6, 6), kernels("shared", "deep", "out")),
     "subclassed": Kind(Subclassed, normal(6, 6), kernels("stem", *BLOCK, "pair_0", "pair_1", "head")),
     "subclassed inside functional": Kind(
-        lambda: functional((6,), L.Dense(6, name="in"), Block("block"), L.Dense(2, name="out")), normal(6, 6), kernels("in", *BLOCK, "out")
+        lambda: functional((6,), L.Dense(6, name="in"), Block("block"), L.Dense(2, name="out")),
+        normal(6, 6),
+        kernels("in", *BLOCK, "out"),
     ),
 }
 
@@ -268,8 +293,8 @@ def difference(one: Any, other: Any) -> float:
 
 
 def fit_kind(
-    kind: Kind, model: tf.keras.Model, callbacks: list, optimizer: Any = None, steps: int = 3, **options: Any
-) -> tf.keras.callbacks.History:
+    kind: Kind, model: tf_keras.Model, callbacks: list, optimizer: Any = None, steps: int = 3, **options: Any
+) -> tf_keras.callbacks.History:
     """Trains a network of some kind towards fixed random outputs, the same batch at every step."""
     inputs = kind.inputs()
     rng = np.random.default_rng(5)

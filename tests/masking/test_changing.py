@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import Ticket, masking
 from dlth_tf.masking.changing import DropAndGrow, GradualMask, SignPenalty, TopK, slots_of
-from dlth_tf.masking.grouped import Grouped
+from dlth_tf.masking.graph_groups import GraphGroups
+from tests.masking.networks import compiled, mlp, wrapped
 
-from .networks import compiled, mlp, wrapped
-
-keras = tf.keras.optimizers
+keras = tf_keras.optimizers
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def first(sparsity: float = 0.5) -> masking.PrunableWeight:
 
 def test_densities_of_gradual_pruning_follow_its_table():
     entry = first(0)
-    change = GradualMask(entry, Grouped(entry), begin=4, every=2, kept=np.array([96, 48, 24]))
+    change = GradualMask(entry, GraphGroups(entry), begin=4, every=2, kept=np.array([96, 48, 24]))
     by_step = [1.0] * 6 + [0.5] * 2 + [0.25] * 4  # before step 4; from 4, 6 and 8 on
     assert [change.densities(step, step + 1)[0] for step in range(12)] == by_step
     assert change.densities(0, 12) == (pytest.approx(np.mean(by_step)),) * 2
@@ -55,21 +55,32 @@ def test_densities_of_gradual_pruning_follow_its_table():
 
 def test_growing_by_gradient_needs_all_of_it_when_the_mask_changes():
     entry = first()
-    changes = {seed: DropAndGrow(entry, Grouped(entry), 3, np.array([5, 5]), seed) for seed in (None, (1, 2))}
-    assert [changes[None].densities(step, step + 1)[1] for step in range(10)] == [0.5, 0.5, 0.5, 1, 0.5, 0.5, 1, 0.5, 0.5, 0.5]
+    changes = {seed: DropAndGrow(entry, GraphGroups(entry), 3, np.array([5, 5]), seed) for seed in (None, (1, 2))}
+    assert [changes[None].densities(step, step + 1)[1] for step in range(10)] == [
+        0.5,
+        0.5,
+        0.5,
+        1,
+        0.5,
+        0.5,
+        1,
+        0.5,
+        0.5,
+        0.5,
+    ]
     assert changes[None].densities(0, 10) == (0.5, pytest.approx(0.6)) and changes[1, 2].densities(0, 10) == (0.5, 0.5)
 
 
 def test_straight_through_needs_every_gradient_and_a_penalty_makes_nothing_sparse():
     entry = first(0)
-    assert TopK(entry, Grouped(entry), 24).densities(0, 9) == (0.25, 1.0)
+    assert TopK(entry, GraphGroups(entry), 24).densities(0, 9) == (0.25, 1.0)
     assert SignPenalty(entry.weight, 0.1).densities(0, 9) == (1.0, 1.0)
 
 
 def test_straight_through_makes_the_weight_sparse_at_once_and_remembers_it_whole():
     entry = first(0)
     whole = entry.weight.numpy()
-    change = TopK(entry, Grouped(entry, "filter"), 3)
+    change = TopK(entry, GraphGroups(entry, "filter"), 3)
     kept = np.argsort(np.abs(whole).mean(0))[-3:]
     assert sorted(np.flatnonzero(entry.kept().all(0))) == sorted(kept) and entry.kept().sum() == 24
     np.testing.assert_array_equal(entry.weight, np.where(entry.kept(), whole, 0))

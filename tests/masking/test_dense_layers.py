@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.masking.dense_layers import TIED
-
-from .networks import mlp
-from .test_joins import basic, network
+from tests.masking.networks import mlp
+from tests.masking.test_residual_ties import basic, network
 
 FIRST, LAST = "the first layer", "the last layer"
 
 
 @functools.cache
-def residual() -> tf.keras.Model:
+def residual() -> tf_keras.Model:
     """Two basic blocks, built once: what is dense does not depend on what the tests write into it."""
     return network(basic)
 
 
-def whole(model: tf.keras.Model, *arguments: str) -> dict[str, str]:
+def whole(model: tf_keras.Model, *arguments: str) -> dict[str, str]:
     return masking.why_whole(model, *arguments)
 
 
@@ -79,7 +78,7 @@ def test_what_names_nothing_or_leaves_nothing_is_refused(dense_layers, sentence)
 
 def test_a_residual_network_of_which_everything_is_tied_has_nothing_to_prune():
     def block(x, channels, name):
-        return tf.keras.layers.Add()([tf.keras.layers.Conv2D(channels, 3, padding="same", name=name)(x), x])
+        return tf_keras.layers.Add()([tf_keras.layers.Conv2D(channels, 3, padding="same", name=name)(x), x])
 
     with pytest.raises(BadInput, match="dense_layers=auto: leaves nothing to prune"):
         dlth.random_ticket(network(block), 0.5, granularity="filter")

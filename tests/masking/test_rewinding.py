@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
+from tests.masking.networks import KINDS, compiled, mlp, train, weights, wrapped
 
-from .networks import KINDS, compiled, mlp, train, weights, wrapped
-
-keras = tf.keras.optimizers
+keras = tf_keras.optimizers
 
 
 def test_every_weight_and_statistic_goes_back_and_what_the_ticket_removes_is_zero():
@@ -77,7 +76,7 @@ def test_a_learning_rate_that_was_changed_by_hand_stays_and_a_schedule_goes_on_a
 
 
 def test_inside_a_loss_scale_it_is_the_inner_optimizer_that_is_emptied():
-    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
     model = dlth.wrap(mlp())
     model.compile(keras.Adam(0.01), "mse", run_eagerly=True)
     fresh = masking.FreshOptimizer(model)
@@ -85,4 +84,6 @@ def test_inside_a_loss_scale_it_is_the_inner_optimizer_that_is_emptied():
     inner = model.optimizer.inner_optimizer
     assert inner._momentums[0].numpy().any()
     fresh.restore(1)
-    assert not any(slot.numpy().any() for slot in (*inner._momentums, *inner._velocities)) and int(inner.iterations) == 1
+    assert (
+        not any(slot.numpy().any() for slot in (*inner._momentums, *inner._velocities)) and int(inner.iterations) == 1
+    )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
+from tests.masking.networks import functional
 
-from .networks import functional
-
-L = tf.keras.layers
+L = tf_keras.layers
 
 
 @pytest.fixture
-def mixed() -> tf.keras.Model:
+def mixed() -> tf_keras.Model:
     return functional(
         (6, 6, 2),
         L.Conv2D(4, 3, name="conv"),
@@ -29,7 +28,10 @@ def mixed() -> tf.keras.Model:
 
 
 def rows(table) -> dict[tuple[str, str], tuple]:
-    return {(row.layer, row.weight): (row.type, row.shape, row.parameters, row.kept, row.status, row.why) for row in table.itertuples()}
+    return {
+        (row.layer, row.weight): (row.type, row.shape, row.parameters, row.kept, row.status, row.why)
+        for row in table.itertuples()
+    }
 
 
 def test_every_layer_is_listed_with_its_reason(mixed):

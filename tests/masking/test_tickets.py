@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, files, masking
+from tests.masking.networks import (
+    KINDS,
+    compiled,
+    functional,
+    kept_whole,
+    kernels,
+    largest_removed,
+    mlp,
+    same,
+    train,
+    weights,
+    wrapped,
+)
 
-from .networks import KINDS, compiled, functional, kept_whole, kernels, largest_removed, mlp, same, train, weights, wrapped
-
-L = tf.keras.layers
+L = tf_keras.layers
 
 
-def digest(model: tf.keras.Model) -> list[bytes]:
+def digest(model: tf_keras.Model) -> list[bytes]:
     """Everything that a ticket could change."""
     return [variable.numpy().tobytes() for variable in model.variables]
 
@@ -25,12 +36,15 @@ def digest(model: tf.keras.Model) -> list[bytes]:
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.98])
 def test_a_random_ticket_removes_the_exact_count_of_every_tensor(sparsity):
     ticket = dlth.random_ticket(dlth.wrap(mlp()), sparsity)
-    expected = {name: min(int(np.ceil(round(sparsity * size, 9))), size - 1) for name, size in (("fc1/kernel", 96), ("fc2/kernel", 120))}
+    expected = {
+        name: min(int(np.ceil(round(sparsity * size, 9))), size - 1)
+        for name, size in (("fc1/kernel", 96), ("fc2/kernel", 120))
+    }
     assert {name: count["removed"] for name, count in ticket.counts().items()} == expected
 
 
 def test_a_random_ticket_is_a_function_of_seed_and_names_alone():
-    def build(order: str) -> tf.keras.Model:
+    def build(order: str) -> tf_keras.Model:
         units = {"a": 7, "b": 6, "c": 2}
         made = {name: L.Dense(units[name], name=name) for name in order}
         return dlth.wrap(functional((5,), made["a"], made["b"], made["c"]))
@@ -42,7 +56,9 @@ def test_a_random_ticket_is_a_function_of_seed_and_names_alone():
     assert dlth.random_ticket(one, 0.5, seed=5) != ticket
     renamed = dlth.wrap(functional((5,), L.Dense(7, name="a2"), L.Dense(6, name="b"), L.Dense(2, name="c")))
     other = dlth.random_ticket(renamed, 0.5, seed=4)
-    assert not np.array_equal(other["a2/kernel"], ticket["a/kernel"]) and np.array_equal(other["b/kernel"], ticket["b/kernel"])
+    assert not np.array_equal(other["a2/kernel"], ticket["a/kernel"]) and np.array_equal(
+        other["b/kernel"], ticket["b/kernel"]
+    )
 
 
 def test_a_random_ticket_is_the_same_in_every_process():
@@ -70,7 +86,11 @@ def test_a_magnitude_ticket_removes_the_smallest_or_the_largest(remove, worse):
         ("embedding, lstm", "auto", ("mix/kernel", "conv/kernel", "lstm/kernel", "lstm/recurrent_kernel")),
         ("attention", "mha", kernels("out")),
         ("subclassed", "first,block_*", kernels("pair_0", "pair_1", "head")),
-        ("subclassed", ["last", "pair_0"], kernels("stem", "block_0", "block_1", "block_left", "block_more", "block_gate", "pair_1")),
+        (
+            "subclassed",
+            ["last", "pair_0"],
+            kernels("stem", "block_0", "block_1", "block_left", "block_more", "block_gate", "pair_1"),
+        ),
     ],
 )
 def test_dense_layers_are_left_out_of_a_ticket(kind, dense_layers, pruned):
@@ -86,8 +106,14 @@ def test_dense_layers_are_left_out_of_a_ticket(kind, dense_layers, pruned):
         ({"sparsity": "much"}, "sparsity=much: must be a number"),
         ({"sparsity": 0.5, "allocation": "fair"}, "allocation=fair"),
         ({"sparsity": 0.5, "granularity": "atom"}, "granularity=atom"),
-        ({"sparsity": 0.5, "dense_layers": "fc*,out"}, "leaves nothing to prune; the prunable layers are fc1, fc2, out"),
-        ({"sparsity": 0.5, "dense_layers": "conv1"}, "dense_layers=conv1: matches no prunable layer; use none, first, last"),
+        (
+            {"sparsity": 0.5, "dense_layers": "fc*,out"},
+            "leaves nothing to prune; the prunable layers are fc1, fc2, out",
+        ),
+        (
+            {"sparsity": 0.5, "dense_layers": "conv1"},
+            "dense_layers=conv1: matches no prunable layer; use none, first, last",
+        ),
         ({"sparsity": 0.5, "dense_layers": "none,fc1"}, "none cannot stand beside other names"),
     ],
 )
@@ -122,7 +148,9 @@ def test_removing_makes_exact_positive_zeros_and_leaves_the_kept_bits_alone():
     for name, value in weights(model).items():
         mask = ticket[name] if name in ticket else np.ones(value.shape, bool)
         assert value.tobytes() == np.where(mask, before[name], 0).astype(value.dtype).tobytes()
-    assert np.signbit(before["fc1/kernel"][~ticket["fc1/kernel"]]).any(), "a product with the mask would leave negative zeros"
+    assert np.signbit(before["fc1/kernel"][~ticket["fc1/kernel"]]).any(), (
+        "a product with the mask would leave negative zeros"
+    )
 
 
 def test_a_second_ticket_takes_the_place_of_the_first():
@@ -162,8 +190,14 @@ def test_a_ticket_goes_through_its_file_into_another_model(tmp_path):
             {"fc1/kernel": np.eye(8, 12), "conv1/kernel": np.eye(3)},
             "ticket=conv1/kernel: the model has no such prunable weight; it has fc1/k",
         ),
-        ({"fc1/kernel": np.eye(8, 12), "fc1/bias": np.ones(12)}, "ticket=fc1/bias: the model has no such prunable weight"),
-        ({"fc1/kernel": np.eye(8, 12), "fc2/kernel": np.eye(10, 12)}, r"fc2/kernel: its mask has shape \[10, 12\], .* weight \[12, 10\]"),
+        (
+            {"fc1/kernel": np.eye(8, 12), "fc1/bias": np.ones(12)},
+            "ticket=fc1/bias: the model has no such prunable weight",
+        ),
+        (
+            {"fc1/kernel": np.eye(8, 12), "fc2/kernel": np.eye(10, 12)},
+            r"fc2/kernel: its mask has shape \[10, 12\], .* weight \[12, 10\]",
+        ),
     ],
 )
 def test_a_ticket_of_another_model_is_refused_and_changes_nothing(masks, sentence):
@@ -179,11 +213,13 @@ def test_a_ticket_of_another_model_is_refused_and_changes_nothing(masks, sentenc
     assert digest(model) != before, "the twin: a ticket that fits is seen"
 
 
-@pytest.mark.parametrize("use", [lambda model: dlth.random_ticket(model, 0.5), lambda model: dlth.apply_ticket(model, dlth.Ticket({}))])
+@pytest.mark.parametrize(
+    "use", [lambda model: dlth.random_ticket(model, 0.5), lambda model: dlth.apply_ticket(model, dlth.Ticket({}))]
+)
 def test_tickets_need_a_wrapped_and_built_model(use):
     with pytest.raises(BadInput, match=r"is not wrapped \(call model = dlth_tf.wrap\(model\) before compile\)"):
         use(mlp())
-    unbuilt = dlth.wrap(tf.keras.Sequential([L.Dense(4, name="a"), L.Dense(2, name="b")]))
+    unbuilt = dlth.wrap(tf_keras.Sequential([L.Dense(4, name="a"), L.Dense(2, name="b")]))
     with pytest.raises(BadInput, match=r"is not built yet \(layer a\): call it once on a batch"):
         use(unbuilt)
     unbuilt(np.ones((1, 3)))
@@ -191,7 +227,7 @@ def test_tickets_need_a_wrapped_and_built_model(use):
 
 
 def test_a_model_that_was_wrapped_before_it_was_built_trains_with_zeros():
-    model = dlth.wrap(tf.keras.Sequential([L.Dense(12, name="fc1"), L.Dense(3, name="out")]))
+    model = dlth.wrap(tf_keras.Sequential([L.Dense(12, name="fc1"), L.Dense(3, name="out")]))
     model(np.ones((1, 8)))
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5), remove=True)
     train(compiled(model), [dlth.callbacks.KeepMask()])

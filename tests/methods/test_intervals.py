@@ -22,7 +22,8 @@ def test_an_interval_is_at_most_a_twentieth_of_the_run(steps, interval, caplog):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "last_epoch", "window"), [(160, 81, 5), (8, 5, 5), (7, 4, 2), (2, 2, 2), (1, 1, 2), (80, 4, 4), (200, 3, 5)]
+    ("epochs", "last_epoch", "window"),
+    [(160, 81, 5), (8, 5, 5), (7, 4, 2), (2, 2, 2), (1, 1, 2), (80, 4, 4), (200, 3, 5)],
 )
 def test_a_window_is_as_published_when_the_last_epoch_leaves_room_for_it(epochs, last_epoch, window, caplog):
     assert window_within_reach("early_bird", 5, epochs, last_epoch) == window

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dlth_tf.core import cumulative, removed_count
+from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
 from tests.methods.test_methods import PRUNED, initial, same, ticket
 from tests.runs.tiny import finished, tiny, train
@@ -29,7 +29,9 @@ def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_remove
     stages = [zeros(watched.before[name]) for name in ("transform_2", "transform_3", "finetune")]
     for name in PRUNED:
         counts = [int(stage[name].sum()) for stage in stages]
-        assert counts == [removed_count(stages[0][name].size, cumulative(0.9, cycle, 3)) for cycle in (1, 2, 3)]
+        assert counts == [
+            removed_count(stages[0][name].size, cumulative_sparsity(0.9, cycle, 3)) for cycle in (1, 2, 3)
+        ]
         assert all((later[name] | ~earlier[name]).all() for earlier, later in itertools.pairwise(stages))
         assert np.array_equal(zeros(watched.after["transform_2"])[name], stages[0][name])
 
@@ -57,7 +59,7 @@ def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds
     second, last = done.watched.before["round_2"], done.watched.before["finetune"]
     for name in PRUNED:
         once, twice = second[name] == 0, last[name] == 0
-        assert int(once.sum()) == removed_count(once.size, cumulative(0.9, 1, 2)) and (twice | ~once).all()
+        assert int(once.sum()) == removed_count(once.size, cumulative_sparsity(0.9, 1, 2)) and (twice | ~once).all()
         trained = np.abs(done.watched.after["round_2"][name])
         assert trained[~twice].min() >= trained[twice].max()
         assert np.array_equal(last[name][~twice], start[name][~twice])
@@ -68,7 +70,11 @@ def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_ex
     five = train(tiny("lth_iter", tmp_path / "five", epochs="5it", lr_values="0.1", cycles=1)).watched.after["round_1"]
     changes = {"rewind_step": 5, "lr_values": "0.1", "steps_per_execution": steps_per_execution}
     done = train(tiny("lth_iter", tmp_path / "run", **changes))
-    assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [("round_1", 16), ("round_2", 11), ("finetune", 11)]
+    assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [
+        ("round_1", 16),
+        ("round_2", 11),
+        ("finetune", 11),
+    ]
     for phase in ("round_2", "finetune"):
         rewound = done.watched.before[phase]
         for name, weight in five.items():
@@ -78,7 +84,9 @@ def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_ex
 
 
 def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
-    runs = [train(tiny("lth_iter", tmp_path / str(n), rewind_step=5, cycles=1, steps_per_execution=n)) for n in (1, 3, 20)]
+    runs = [
+        train(tiny("lth_iter", tmp_path / str(n), rewind_step=5, cycles=1, steps_per_execution=n)) for n in (1, 3, 20)
+    ]
     assert len({run.result["weights_sha256"] for run in runs}) == 1
 
 
@@ -104,7 +112,7 @@ def test_l1_iter_prunes_in_cycles_from_the_trained_weights():
     watched = finished("l1_iter").watched
     first, last = zeros(watched.before["finetune_1"]), zeros(watched.before["finetune"])
     for name in PRUNED:
-        assert int(first[name].sum()) == removed_count(first[name].size, cumulative(0.9, 1, 2))
+        assert int(first[name].sum()) == removed_count(first[name].size, cumulative_sparsity(0.9, 1, 2))
         assert (last[name] | ~first[name]).all()
         kept = ~last[name]
         assert np.array_equal(watched.before["finetune"][name][kept], watched.after["finetune_1"][name][kept])
@@ -136,7 +144,17 @@ def test_a_ticket_that_does_not_fit_the_network_is_refused_and_nothing_written(o
 @pytest.mark.parametrize("method", ["rst", "lth_iter"])
 def test_any_allocation_and_granularity_goes_with_a_method(method, allocation, granularity, sparsity, tmp_path):
     width = {"model_args": '{"width": 0.12}'}  # 36 and 12 units: multiples of 4
-    done = train(tiny(method, tmp_path / "run", allocation=allocation, granularity=granularity, sparsity=sparsity, epochs="2it", **width))
+    done = train(
+        tiny(
+            method,
+            tmp_path / "run",
+            allocation=allocation,
+            granularity=granularity,
+            sparsity=sparsity,
+            epochs="2it",
+            **width,
+        )
+    )
     kept = ticket(done)
     if granularity == "filter":
         assert all((mask.all(0) | ~mask.any(0)).all() for mask in kept.values())

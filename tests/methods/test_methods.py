@@ -20,7 +20,10 @@ PRUNED = ("fc1/kernel", "fc2/kernel")
 
 def initial() -> dict[str, np.ndarray]:
     """The weights that every tiny run starts from."""
-    return {name: weight.numpy() for name, weight in named_weights(models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.1})).items()}
+    return {
+        name: weight.numpy()
+        for name, weight in named_weights(models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.1})).items()
+    }
 
 
 def ticket(done: Finished) -> Ticket:
@@ -40,7 +43,12 @@ def test_a_method_knows_its_name_and_its_paper(name):
 
 def test_methods_are_listed_without_tensorflow():
     code = "import sys; from dlth_tf.methods import METHODS; [METHODS.load(n) for n in METHODS.names()]; print('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -53,7 +61,10 @@ def test_every_method_starts_from_the_same_initial_weights(name):
     if finished(name).history["sparsity"].iloc[0] and name != "gmp":  # the first phase begins with something removed
         if name in ("set", "rigl"):  # whose ticket has changed since
             first = {key: np.where(first[key] == 0, initial()[key], first[key]) for key in first}
-        first = {key: np.where(ticket(finished(name))[key], first[key], initial()[key]) if key in PRUNED else first[key] for key in first}
+        first = {
+            key: np.where(ticket(finished(name))[key], first[key], initial()[key]) if key in PRUNED else first[key]
+            for key in first
+        }
     assert same(first, initial())
 
 
@@ -81,7 +92,11 @@ def test_rst_and_scratch_draw_the_same_random_ticket():
 
 def test_rst_squeezes_the_weights_that_go_and_keeps_the_others_as_transformed():
     done = finished("rst")
-    before, after, start = done.watched.before["transform"], done.watched.after["transform"], done.watched.before["finetune"]
+    before, after, start = (
+        done.watched.before["transform"],
+        done.watched.after["transform"],
+        done.watched.before["finetune"],
+    )
     for name in PRUNED:
         mask = ticket(done)[name]
         assert after[name][~mask].all()  # nothing is removed while it is transformed

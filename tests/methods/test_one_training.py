@@ -14,7 +14,7 @@ from dlth_tf import data as data_room
 from dlth_tf import masking, models, scores
 from dlth_tf.core import Ticket, removed_count
 from dlth_tf.methods.actions import draw_by_synflow
-from dlth_tf.runs.samples import Samples
+from dlth_tf.runs.inputs import Samples
 from tests.methods.test_methods import PRUNED, initial, same, ticket
 from tests.runs.tiny import data_dir, finished, tiny, train
 
@@ -62,7 +62,10 @@ def test_the_ticket_is_that_of_the_initial_weights_and_the_seeds_sample(method):
     done = finished(method)
     assert ticket(done) == chosen_by(method) != chosen_by(method, seed=1)
     before = done.watched.before["finetune"]
-    assert all(np.array_equal(before[name], np.where(ticket(done).get(name, True), value, 0)) for name, value in initial().items())
+    assert all(
+        np.array_equal(before[name], np.where(ticket(done).get(name, True), value, 0))
+        for name, value in initial().items()
+    )
 
 
 def test_synflow_keeps_the_same_share_in_each_of_its_hundred_rounds(monkeypatch):
@@ -75,13 +78,21 @@ def test_synflow_keeps_the_same_share_in_each_of_its_hundred_rounds(monkeypatch)
     monkeypatch.setattr(scores.SynapticFlow, "score", noted)
     options = {"allocation": "global", "granularity": "weight", "dense_layers": "auto"}
     recipe = SimpleNamespace(sparsity=0.9, ticket_options=options)
-    drawn = SimpleNamespace(model=network(), recipe=recipe, samples=SimpleNamespace(data=SimpleNamespace(image_shape=(8, 8, 1))))
+    drawn = SimpleNamespace(
+        model=network(), recipe=recipe, samples=SimpleNamespace(data=SimpleNamespace(image_shape=(8, 8, 1)))
+    )
     draw_by_synflow(drawn)
-    assert [round(kept[number], 3) for number in (1, 10, 25, 50, 75)] == [0.977, 0.794, 0.562, 0.316, 0.177] and len(kept) == 100
+    assert [round(kept[number], 3) for number in (1, 10, 25, 50, 75)] == [0.977, 0.794, 0.562, 0.316, 0.177] and len(
+        kept
+    ) == 100
     found = masking.chosen_ticket(drawn.model)
     assert found.removed == removed_count(2220, 0.9)
-    scorer = scores.SynapticFlow(network_ := network(), {n: e.weight for n, e in masking.prunable_weights(network_).items()}, (8, 8, 1))
-    once = masking.score_ticket(network_, 0.9, lambda entries: {n: scorer.score({})[n] for n in entries}, "synflow", allocation="global")
+    scorer = scores.SynapticFlow(
+        network_ := network(), {n: e.weight for n, e in masking.prunable_weights(network_).items()}, (8, 8, 1)
+    )
+    once = masking.score_ticket(
+        network_, 0.9, lambda entries: {n: scorer.score({})[n] for n in entries}, "synflow", allocation="global"
+    )
     assert found != once, "the twin: one round would choose others"
 
 
@@ -96,7 +107,9 @@ def test_set_and_rigl_start_from_the_random_ticket_and_exchange_as_many(method):
     assert ticket(done) != start and {name: int((~mask).sum()) for name, mask in ticket(done).items()} == REMOVED
     assert done.history["sparsity"].nunique() == 1
     returned = [np.count_nonzero(ticket(done)[name] & ~start[name]) for name in PRUNED]
-    assert all(0 < count < 0.9 * start[name].sum() for count, name in zip(returned, PRUNED, strict=True)), "most places stay"
+    assert all(0 < count < 0.9 * start[name].sum() for count, name in zip(returned, PRUNED, strict=True)), (
+        "most places stay"
+    )
 
 
 @pytest.mark.slow

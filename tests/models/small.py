@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import models
 from dlth_tf.models import FAMILIES
@@ -20,15 +20,25 @@ _SMALL: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "mobilenet": ((8, 8, 3), {"width": 0.25, "stem": "cifar"}),
 }
 SMALL = {name: _SMALL[family] for family, names in FAMILIES.items() for name in names}
-ONE_OF_EACH = ("lenet5", "mlp_7_linear", "mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v1", "mobilenet_v2")
+ONE_OF_EACH = (
+    "lenet5",
+    "mlp_7_linear",
+    "mlp_7_relu",
+    "resnet8",
+    "resnet18",
+    "wrn_16_2",
+    "vgg11",
+    "mobilenet_v1",
+    "mobilenet_v2",
+)
 
 
 @functools.cache
-def unchanged(name: str) -> tf.keras.Model:
+def unchanged(name: str) -> tf_keras.Model:
     """The small form with seed 0, built once: for tests that change nothing in it."""
     return small(name)
 
 
-def small(name: str, seed: int = 0, classes: int = 7, **arguments: Any) -> tf.keras.Model:
+def small(name: str, seed: int = 0, classes: int = 7, **arguments: Any) -> tf_keras.Model:
     shape, own = SMALL[name]
     return models.build(name, shape, classes, seed, {**own, **arguments})

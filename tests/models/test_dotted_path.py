@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import models
 from dlth_tf.errors import BadInput
@@ -15,15 +15,16 @@ from dlth_tf.masking import named_weights
 
 MODULE = """
     import tensorflow as tf
+    import tf_keras
 
-    layers = tf.keras.layers
+    layers = tf_keras.layers
 
     def good(image_shape, classes, units=4):
-        inputs = tf.keras.Input(image_shape)
+        inputs = tf_keras.Input(image_shape)
         x = layers.Dense(units, name="hidden")(layers.Flatten()(inputs))
-        return tf.keras.Model(inputs, layers.Dense(classes, name="out")(x))
+        return tf_keras.Model(inputs, layers.Dense(classes, name="out")(x))
 
-    class Own(tf.keras.Model):
+    class Own(tf_keras.Model):
         def __init__(self, classes):
             super().__init__()
             self.flat, self.head = layers.Flatten(), layers.Dense(classes, name="head")
@@ -35,7 +36,7 @@ MODULE = """
         return Own(classes)
 
     def unbuilt(image_shape, classes):
-        return tf.keras.Sequential([layers.Flatten(), layers.Dense(classes, name="out")])
+        return tf_keras.Sequential([layers.Flatten(), layers.Dense(classes, name="out")])
 
     def nothing(image_shape, classes):
         good(image_shape, classes)
@@ -48,23 +49,23 @@ MODULE = """
         return good(image_shape, classes - 1)
 
     def two_outputs(image_shape, classes):
-        inputs = tf.keras.Input(image_shape)
-        return tf.keras.Model(inputs, [layers.Dense(classes)(layers.Flatten()(inputs)) for _ in range(2)])
+        inputs = tf_keras.Input(image_shape)
+        return tf_keras.Model(inputs, [layers.Dense(classes)(layers.Flatten()(inputs)) for _ in range(2)])
 
     def feature_map(image_shape, classes):
-        return tf.keras.Sequential([tf.keras.Input(image_shape), layers.Conv2D(classes, 3)])
+        return tf_keras.Sequential([tf_keras.Input(image_shape), layers.Conv2D(classes, 3)])
 
     def other_images(image_shape, classes):
         return good((28, 28, 3), classes)
 
     def any_images(image_shape, classes):
-        inputs = tf.keras.Input((None, None, image_shape[-1]))
+        inputs = tf_keras.Input((None, None, image_shape[-1]))
         x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="conv")(inputs))
-        return tf.keras.Model(inputs, layers.Dense(classes, name="out")(x))
+        return tf_keras.Model(inputs, layers.Dense(classes, name="out")(x))
 
     def two_inputs(image_shape, classes):
-        inputs = [tf.keras.Input(image_shape), tf.keras.Input((3,))]
-        return tf.keras.Model(inputs, layers.Dense(classes)(layers.Flatten()(inputs[0])))
+        inputs = [tf_keras.Input(image_shape), tf_keras.Input((3,))]
+        return tf_keras.Model(inputs, layers.Dense(classes)(layers.Flatten()(inputs[0])))
 
     def raises(image_shape, classes):
         return {}["my own mistake"]
@@ -93,7 +94,7 @@ def module(tmp_path, monkeypatch) -> str:
     return name
 
 
-def build(path: str, **arguments) -> tf.keras.Model:
+def build(path: str, **arguments) -> tf_keras.Model:
     return models.build(path, (8, 8, 1), 10, 0, arguments)
 
 
@@ -113,8 +114,8 @@ def test_arguments_reach_the_function(module):
     ("name", "message"),
     [
         ("god", r"no such name in their_models_\d+; did you mean good"),
-        ("nothing", "must return a tf.keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
-        ("keras_3", "must return a tf.keras.Model of Keras 2 (tf_keras), not keras."),
+        ("nothing", "must return a tf_keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
+        ("keras_3", "must return a tf_keras.Model of Keras 2 (tf_keras), not keras."),
         ("too_few", "must give 10 logits per image, but its output has shape (None, 9)"),
         ("two_outputs", "must give 10 logits per image, but its output has shape ["),
         ("feature_map", "must give 10 logits per image, but its output has shape (None, 6, 6, 10)"),
@@ -125,7 +126,9 @@ def test_arguments_reach_the_function(module):
 def test_what_is_no_such_model_is_refused_in_one_sentence_that_blames_no_code(module, name, message):
     with pytest.raises(BadInput) as refused:
         build(f"{module}:{name}")
-    assert refused.value.thing == "model" and refused.value.value == f"{module}:{name}" and refused.value.__cause__ is None
+    assert (
+        refused.value.thing == "model" and refused.value.value == f"{module}:{name}" and refused.value.__cause__ is None
+    )
     if name == "god":
         assert refused.match(message)
     else:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf.masking import named_weights
 from dlth_tf.models.initialise import fresh_weights
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
-def network(names: str, before: int = 0) -> tf.keras.Model:
+def network(names: str, before: int = 0) -> tf_keras.Model:
     """Two dense layers in parallel, made in the order of `names`, after some others were made."""
     for _ in range(before):
         layers.Dense(3).build((None, 3))
-    inputs = tf.keras.Input((5,))
+    inputs = tf_keras.Input((5,))
     branches = {name: layers.Dense(4, name=name)(inputs) for name in names}
-    return tf.keras.Model(inputs, layers.Add()([branches[name] for name in sorted(branches)]))
+    return tf_keras.Model(inputs, layers.Add()([branches[name] for name in sorted(branches)]))
 
 
-def drawn(model: tf.keras.Model, seed: int) -> dict[str, np.ndarray]:
+def drawn(model: tf_keras.Model, seed: int) -> dict[str, np.ndarray]:
     fresh_weights(model, seed)
     return {name: variable.numpy() for name, variable in named_weights(model).items()}
 
@@ -50,41 +51,47 @@ def test_drawing_again_gives_the_same_whatever_was_trained_since():
 
 
 def test_the_layers_own_initialisers_are_kept():
-    inputs = tf.keras.Input((50,))
-    x = layers.Dense(40, kernel_initializer="he_normal", bias_initializer=tf.keras.initializers.Constant(0.25), name="he")(inputs)
+    inputs = tf_keras.Input((50,))
+    x = layers.Dense(
+        40, kernel_initializer="he_normal", bias_initializer=tf_keras.initializers.Constant(0.25), name="he"
+    )(inputs)
     x = layers.BatchNormalization(gamma_initializer="ones", name="norm")(x)
-    x = layers.Dense(40, kernel_initializer=tf.keras.initializers.RandomUniform(2, 3, seed=7), name="uniform")(x)
-    weights = drawn(tf.keras.Model(inputs, x), 0)
+    x = layers.Dense(40, kernel_initializer=tf_keras.initializers.RandomUniform(2, 3, seed=7), name="uniform")(x)
+    weights = drawn(tf_keras.Model(inputs, x), 0)
     assert weights["he/kernel"].std() == pytest.approx(np.sqrt(2 / 50), rel=0.1)
-    assert (weights["he/bias"] == 0.25).all() and (weights["norm/gamma"] == 1).all() and (weights["norm/moving_variance"] == 1).all()
+    assert (
+        (weights["he/bias"] == 0.25).all()
+        and (weights["norm/gamma"] == 1).all()
+        and (weights["norm/moving_variance"] == 1).all()
+    )
     assert weights["uniform/kernel"].min() >= 2 and weights["uniform/kernel"].max() <= 3
 
 
 def test_a_seed_in_the_builder_does_not_override_the_runs():
-    def model(seed: int) -> tf.keras.Model:
-        initializer = tf.keras.initializers.GlorotNormal(seed=seed)
-        return tf.keras.Sequential([tf.keras.Input((5,)), layers.Dense(4, kernel_initializer=initializer, name="a")])
+    def model(seed: int) -> tf_keras.Model:
+        initializer = tf_keras.initializers.GlorotNormal(seed=seed)
+        return tf_keras.Sequential([tf_keras.Input((5,)), layers.Dense(4, kernel_initializer=initializer, name="a")])
 
     assert same(drawn(model(1), 0), drawn(model(2), 0))
     assert not same(drawn(model(1), 0), drawn(model(1), 1))
 
 
 def test_models_inside_models_are_drawn_too():
-    inner = tf.keras.Sequential([tf.keras.Input((5,)), layers.Dense(4, name="inside")])
-    outer = tf.keras.Sequential([tf.keras.Input((5,)), inner, layers.Dense(2, name="outside")])
+    inner = tf_keras.Sequential([tf_keras.Input((5,)), layers.Dense(4, name="inside")])
+    outer = tf_keras.Sequential([tf_keras.Input((5,)), inner, layers.Dense(2, name="outside")])
     first, other = drawn(outer, 0), drawn(outer, 1)
     assert not any(np.array_equal(first[name], other[name]) for name in ("inside/kernel", "outside/kernel"))
 
 
 def test_kernels_whose_initialiser_has_a_shorter_name_are_drawn_too():
-    def model() -> tf.keras.Model:
-        x = inputs = tf.keras.Input((5, 5, 3))
+    def model() -> tf_keras.Model:
+        x = inputs = tf_keras.Input((5, 5, 3))
         x = layers.DepthwiseConv2D(3, name="depthwise")(x)
-        return tf.keras.Model(inputs, layers.SeparableConv2D(2, 3, name="separable")(x))
+        return tf_keras.Model(inputs, layers.SeparableConv2D(2, 3, name="separable")(x))
 
-    tf.keras.utils.set_random_seed(1)
+    tf_keras.utils.set_random_seed(1)
     first = drawn(model(), 0)
-    tf.keras.utils.set_random_seed(2)
+    tf_keras.utils.set_random_seed(2)
     assert same(first, drawn(model(), 0))
     other = drawn(model(), 1)
     kernels = ["depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
@@ -94,10 +101,10 @@ def test_kernels_whose_initialiser_has_a_shorter_name_are_drawn_too():
 def test_weights_without_an_initialiser_of_their_own_stay():
     class Scale(layers.Layer):
         def build(self, shape):
-            self.scale = self.add_weight("scale", shape[-1:], initializer=tf.keras.initializers.Constant(3))
+            self.scale = self.add_weight("scale", shape[-1:], initializer=tf_keras.initializers.Constant(3))
 
         def call(self, x):
             return x * self.scale
 
-    model = tf.keras.Sequential([tf.keras.Input((5,)), Scale(name="mine"), layers.Dense(2, name="out")])
+    model = tf_keras.Sequential([tf_keras.Input((5,)), Scale(name="mine"), layers.Dense(2, name="out")])
     assert (drawn(model, 0)["mine/scale"] == 3).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
@@ -30,7 +30,7 @@ def some_slow(names) -> list:
     return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
 
 
-def small(name: str, seed: int = 0) -> tf.keras.Model:
+def small(name: str, seed: int = 0) -> tf_keras.Model:
     return models.build(PREFIX + name, (17, 18, 1), 5, seed, SMALL[name])
 
 
@@ -41,7 +41,7 @@ def test_is_a_flat_network_that_can_be_wrapped_and_trained(name):
     wrapped = dlth_tf.wrap(model)
     expected = [weight for weight in masking.named_weights(wrapped) if weight.endswith("/kernel")]
     assert list(masking.prunable_weights(wrapped)) == expected
-    wrapped.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    wrapped.compile("sgd", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
     mask = dlth_tf.callbacks.RandomMask(sparsity=0.5, seed=0, remove=True)
     images = np.random.default_rng(0).standard_normal((6, 17, 18, 1)).astype(np.float32)
     assert np.isfinite(wrapped.fit(images, np.arange(6) % 5, verbose=0, callbacks=[mask]).history["loss"]).all()
@@ -78,8 +78,8 @@ def counted_elsewhere(name: str) -> int:
         preset = name.removesuffix("Backbone").replace("V2", "_v2").lower()
         return general.presets[preset]["metadata"]["params"]
     keras_name = name.removesuffix("Backbone").replace("V1", "")
-    other = getattr(tf.keras.applications, keras_name)(include_top=False, weights=None, input_shape=(32, 32, 3))
-    return sum(layer.count_params() for layer in other.layers if not isinstance(layer, tf.keras.layers.Normalization))
+    other = getattr(tf_keras.applications, keras_name)(include_top=False, weights=None, input_shape=(32, 32, 3))
+    return sum(layer.count_params() for layer in other.layers if not isinstance(layer, tf_keras.layers.Normalization))
 
 
 # Millions of parameters with a head for 1000 classes, from TensorFlow's announcement of EfficientNet-Lite (2020).
@@ -106,7 +106,8 @@ def test_the_backbones_have_the_published_sizes(name):
 def test_an_unknown_backbone_is_refused_with_all_there_are(name):
     for refuse in (models.check_name, lambda name: models.build(name, (32, 32, 3), 10, 0)):
         with pytest.raises(
-            BadInput, match=r"no such backbone; there are keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$"
+            BadInput,
+            match=r"no such backbone; there are keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
         ):
             refuse(PREFIX + name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
@@ -43,7 +43,11 @@ def test_first_and_last_layer_stay_dense_as_in_the_paper(name, prunable, dense):
 
 
 def test_width_multiplies_every_hidden_size_and_leaves_one_unit_at_least():
-    shapes = [layer.units for layer in models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.5}).layers if hasattr(layer, "units")]
+    shapes = [
+        layer.units
+        for layer in models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.5}).layers
+        if hasattr(layer, "units")
+    ]
     assert shapes == [150, 50, 10]
     thin = models.build("lenet5", (28, 28, 1), 10, 0, {"width": 1e-9})
     assert thin.count_params() == (25 + 1) + (25 + 1) + (25 + 1) + (1 + 1) + (10 + 10)
@@ -65,5 +69,7 @@ def test_lenet5_refuses_images_that_its_poolings_cannot_halve_twice(shape):
 
 def test_published_initialisation_is_glorot_normal():
     for name in LENETS:
-        kernels = [layer for layer in models.build(name, (8, 8, 1), 10, 0).layers if hasattr(layer, "kernel_initializer")]
-        assert {type(layer.kernel_initializer) for layer in kernels} == {tf.keras.initializers.GlorotNormal}
+        kernels = [
+            layer for layer in models.build(name, (8, 8, 1), 10, 0).layers if hasattr(layer, "kernel_initializer")
+        ]
+        assert {type(layer.kernel_initializer) for layer in kernels} == {tf_keras.initializers.GlorotNormal}

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
 from dlth_tf.errors import BadInput
 from dlth_tf.models import MODELS, parts
+from tests.models.small import ONE_OF_EACH, SMALL, small, unchanged
 
-from .small import ONE_OF_EACH, SMALL, small, unchanged
-
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 
 SHALLOW = tuple(name for name in ONE_OF_EACH if name not in ("resnet18", "mobilenet_v2"))
@@ -48,7 +48,9 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(nam
     assert [weight.name for weight in first.weights] == [weight.name for weight in again.weights]
     for one, two, three in zip(first.weights, again.weights, other.weights, strict=True):
         assert np.array_equal(one, two)
-        assert len(one.shape) < 2 or not np.array_equal(one, three), one.name  # biases and batch norm start at constants
+        assert len(one.shape) < 2 or not np.array_equal(one, three), (
+            one.name
+        )  # biases and batch norm start at constants
 
 
 @pytest.mark.parametrize("name", ["mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v2"])
@@ -57,7 +59,7 @@ def test_one_training_step_of_the_sparse_network(name):
     before = {key: weight.numpy() for key, weight in masking.named_weights(model).items()}
     model.compile(
         dlth_tf.optimizers.SGD(0.05, momentum=0.9),
-        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         run_eagerly=True,  # one step is not worth a trace
     )
     mask = dlth_tf.callbacks.RandomMask(sparsity=0.5, seed=0, remove=True)
@@ -80,12 +82,14 @@ def test_converts_to_tflite(name):
     image = images(name, 1)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
-    np.testing.assert_allclose(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), model(image), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), model(image), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
-    def build(width: float) -> tuple[tf.keras.Model, list[int]]:
+    def build(width: float) -> tuple[tf_keras.Model, list[int]]:
         model = MODELS.load(name)(SMALL[name][0], 7, **{**SMALL[name][1], "width": width})
         return model, [layer.kernel.shape[-1] for layer in model.layers if hasattr(layer, "kernel")]
 
@@ -125,7 +129,10 @@ def test_vgg_without_batch_norm_has_biases_instead():
     ("name", "arguments", "message"),
     [
         *[(name, {"width": width}, "width must be a number above 0") for name in ONE_OF_EACH for width in (0, -1.0)],
-        *[("resnet8", {"width": width}, "width must be a number above 0") for width in ("wide", True, None, float("nan"), float("inf"))],
+        *[
+            ("resnet8", {"width": width}, "width must be a number above 0")
+            for width in ("wide", True, None, float("nan"), float("inf"))
+        ],
         ("resnet8", {"norm": "none"}, "norm must be batch or sync_batch"),
         ("mobilenet_v1", {"norm": None}, "norm must be batch or sync_batch"),
         ("vgg11", {"norm": "layer"}, "norm must be batch or sync_batch or none"),
@@ -170,7 +177,9 @@ def test_images_too_small_for_a_network_are_refused_and_the_smallest_work(name, 
 
 
 def test_mlps_take_any_shape():
-    assert [models.build("mlp_7_relu", shape, 3, 0).count_params() for shape in ((5,), (5, 1), (1, 5, 1, 1))] == [51_403] * 3
+    assert [models.build("mlp_7_relu", shape, 3, 0).count_params() for shape in ((5,), (5, 1), (1, 5, 1, 1))] == [
+        51_403
+    ] * 3
 
 
 def test_names_are_checked_without_importing_tensorflow():

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, models
-
-from ..golden.replay import TorchBatchNormalization, to_keras, to_torch
+from tests.golden.replay import TorchBatchNormalization, to_keras, to_torch
 
 RECORDING = Path(os.environ.get("DLTH_RESNET8") or Path(__file__).parent / "official_resnet8.f64.npz")
-LOSS = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+LOSS = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PARTS = {
     "kernel": "weight",
     "bias": "bias",
@@ -39,19 +39,19 @@ def recorded() -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def floatx_is_restored():
     yield
-    tf.keras.backend.set_floatx("float32")
+    tf_keras.backend.set_floatx("float32")
 
 
-def torch_norm(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+def torch_norm(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """The stock layer, but in float64 too with PyTorch's unbiased running variance."""
-    kind = TorchBatchNormalization if isinstance(layer, tf.keras.layers.BatchNormalization) else type(layer)
+    kind = TorchBatchNormalization if isinstance(layer, tf_keras.layers.BatchNormalization) else type(layer)
     return kind.from_config(layer.get_config())
 
 
-def official(recorded: dict[str, np.ndarray], change=torch_norm, dtype: str = "float64") -> tf.keras.Model:
+def official(recorded: dict[str, np.ndarray], change=torch_norm, dtype: str = "float64") -> tf_keras.Model:
     """Our resnet8 with the recorded initial weights; `change` gives the layer to use for each of its own."""
-    tf.keras.backend.set_floatx(dtype)
-    model = tf.keras.models.clone_model(models.build("resnet8", (32, 32, 3), 10, 0), clone_function=change)
+    tf_keras.backend.set_floatx(dtype)
+    model = tf_keras.models.clone_model(models.build("resnet8", (32, 32, 3), 10, 0), clone_function=change)
     for name, variable in masking.named_weights(model).items():
         variable.assign(to_keras(recorded[f"init/{torch_name(name)}"]))
     return model
@@ -66,7 +66,9 @@ def torch_name(name: str) -> str:
     return f"{layer.replace('fc', 'linear')}.{PARTS[part]}"
 
 
-def agrees(recorded: dict[str, np.ndarray], prefix: str, values: dict[str, np.ndarray], tolerance: float = 1e-9) -> None:
+def agrees(
+    recorded: dict[str, np.ndarray], prefix: str, values: dict[str, np.ndarray], tolerance: float = 1e-9
+) -> None:
     """Compares values, by our names, with the recorded ones of the same kind."""
     keys = {key.removesuffix("[::6]"): key for key in recorded if key.startswith(prefix + "/")}
     values = {f"{prefix}/{torch_name(name)}": to_torch(value) for name, value in values.items()}
@@ -76,19 +78,21 @@ def agrees(recorded: dict[str, np.ndarray], prefix: str, values: dict[str, np.nd
         np.testing.assert_allclose(ours, recorded[keys[name]], rtol=0, atol=tolerance, err_msg=name)
 
 
-def weights_of(model: tf.keras.Model, only: str = "") -> dict[str, np.ndarray]:
+def weights_of(model: tf_keras.Model, only: str = "") -> dict[str, np.ndarray]:
     return {name: weight.numpy() for name, weight in masking.named_weights(model).items() if only in name}
 
 
-def fit(model: tf.keras.Model, recorded: dict[str, np.ndarray], callbacks=(), **options) -> list[float]:
+def fit(model: tf_keras.Model, recorded: dict[str, np.ndarray], callbacks=(), **options) -> list[float]:
     """Trains on the recorded batch; returns the losses."""
     model.compile(dlth.optimizers.SGD(0.1, momentum=0.9, weight_decay=5e-4), LOSS)
-    x = recorded["x"].transpose(0, 2, 3, 1).astype(tf.keras.backend.floatx())
-    return model.fit(x, recorded["y"], batch_size=len(x), verbose=0, callbacks=list(callbacks), **options).history["loss"]
+    x = recorded["x"].transpose(0, 2, 3, 1).astype(tf_keras.backend.floatx())
+    return model.fit(x, recorded["y"], batch_size=len(x), verbose=0, callbacks=list(callbacks), **options).history[
+        "loss"
+    ]
 
 
 def images(recorded: dict[str, np.ndarray]) -> tf.Tensor:
-    return tf.constant(recorded["x"].transpose(0, 2, 3, 1), tf.keras.backend.floatx())
+    return tf.constant(recorded["x"].transpose(0, 2, 3, 1), tf_keras.backend.floatx())
 
 
 def test_logits_gradients_and_running_statistics_agree(recorded):
@@ -142,22 +146,24 @@ def test_one_step_of_the_transformation_adds_the_penalty_to_the_recorded_gradien
 
 def same_padding(layer):
     """TensorFlow's own padding of a strided convolution, (0, 1), where PyTorch pads (1, 1)."""
-    if isinstance(layer, tf.keras.layers.ZeroPadding2D) and layer.name.endswith("_padding"):
-        return tf.keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=layer.name)
+    if isinstance(layer, tf_keras.layers.ZeroPadding2D) and layer.name.endswith("_padding"):
+        return tf_keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=layer.name)
     return torch_norm(layer)
 
 
 def zeros_behind(layer):
     """New channels of the shortcut after the old ones, not on either side."""
-    if isinstance(layer, tf.keras.layers.ZeroPadding2D) and layer.name.endswith("_shortcut"):
-        return tf.keras.layers.ZeroPadding2D(((0, 0), (0, sum(layer.padding[1]))), data_format="channels_first", name=layer.name)
+    if isinstance(layer, tf_keras.layers.ZeroPadding2D) and layer.name.endswith("_shortcut"):
+        return tf_keras.layers.ZeroPadding2D(
+            ((0, 0), (0, sum(layer.padding[1]))), data_format="channels_first", name=layer.name
+        )
     return torch_norm(layer)
 
 
 def keras_epsilon(layer):
     """Keras' default epsilon of batch norm."""
     copy = torch_norm(layer)
-    if isinstance(layer, tf.keras.layers.BatchNormalization):
+    if isinstance(layer, tf_keras.layers.BatchNormalization):
         copy.epsilon = 1e-3
     return copy
 

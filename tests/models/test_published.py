@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf
 from dlth_tf import masking
+from dlth_tf.masking.macs import forward_macs, kernel_positions
 from dlth_tf.models import MODELS
-from dlth_tf.runs.cost import forward_macs, kernel_positions
 
 CIFAR, IMAGENET, MNIST = (32, 32, 3), (224, 224, 3), (28, 28, 1)
 # name, images, classes, parameters (all, or millions), multiply-adds (millions) where a number is published:
@@ -51,7 +51,7 @@ class Published:
 
     name: str
     images: tuple[int, int, int]
-    model: tf.keras.Model
+    model: tf_keras.Model
     parameters: int | str
     multiply_adds: str | None
 
@@ -62,7 +62,7 @@ def published(request) -> Published:
     return Published(name, images, MODELS.load(name)(images, classes), parameters, multiply_adds)
 
 
-def parameters(model: tf.keras.Model) -> int:
+def parameters(model: tf_keras.Model) -> int:
     """Trained ones, as they are published: without running statistics."""
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
@@ -84,8 +84,10 @@ def test_is_made_of_stock_layers_with_names_of_their_own(published):
     assert published.model.name == published.name
     for layer in published.model.layers:
         assert type(layer).__module__.startswith("tf_keras.") and "Lambda" not in type(layer).__name__
-        assert not re.fullmatch(r"[a-z0-9_]*_[0-9]+", layer.name), "a name that Keras gave depends on what was built before"
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
+        assert not re.fullmatch(r"[a-z0-9_]*_[0-9]+", layer.name), (
+            "a name that Keras gave depends on what was built before"
+        )
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
             assert (layer.epsilon, layer.momentum, layer.synchronized) == (1e-5, 0.9, False)
 
 
@@ -105,7 +107,9 @@ def test_initial_weights_have_the_published_variance(published):
 
 def test_every_kernel_can_be_pruned_and_by_default_the_first_and_last_are_not(published):
     wrapped = dlth_tf.wrap(published.model)
-    expected = [name for name in masking.named_weights(wrapped) if name.endswith("/kernel")]  # tf-mot leaves depthwise ones alone
+    expected = [
+        name for name in masking.named_weights(wrapped) if name.endswith("/kernel")
+    ]  # tf-mot leaves depthwise ones alone
     assert list(masking.prunable_weights(wrapped)) == expected and len(expected) > 2
     convolutional = not published.name.startswith(("mlp", "lenet_300"))
     assert list(masking.prunable_of_ticket(wrapped)) == expected[convolutional:-1]
@@ -117,7 +121,7 @@ def test_every_network_is_here():
 
 @pytest.mark.parametrize("name", ["mlp_7_linear", "mlp_7_relu"])
 def test_the_mlps_have_seven_layers_and_a_hidden_size_of_100(name):
-    dense = [layer for layer in MODELS.load(name)((8, 8, 1), 10).layers if isinstance(layer, tf.keras.layers.Dense)]
+    dense = [layer for layer in MODELS.load(name)((8, 8, 1), 10).layers if isinstance(layer, tf_keras.layers.Dense)]
     assert [layer.units for layer in dense] == [100] * 6 + [10]
     assert [layer.activation.__name__ for layer in dense] == [name.removeprefix("mlp_7_")] * 6 + ["linear"]
 
@@ -142,7 +146,9 @@ def test_a_pattern_of_layer_names_chooses_a_stage(published):
     ticket = dlth_tf.random_ticket(model, 0.98, seed=0, allocation={"stage1*": 0.5, "*": 0.98})
     sparsity = {name: 1 - ticket[name].mean() for name in ticket}
     assert sparsity["stage1_block1_conv1/kernel"] == 0.5 == sparsity["stage1_block1_conv2/kernel"]
-    assert min(value for name, value in sparsity.items() if not name.startswith("stage1")) == pytest.approx(0.98, abs=1e-3)
+    assert min(value for name, value in sparsity.items() if not name.startswith("stage1")) == pytest.approx(
+        0.98, abs=1e-3
+    )
 
 
 @only("mobilenet_v1", "mobilenet_v2")

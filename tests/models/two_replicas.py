@@ -10,10 +10,10 @@ import sys
 import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
-
-from .small import small
+from tests.models.small import small
 
 
 def trained(strategy: tf.distribute.Strategy, norm: str) -> dict[str, np.ndarray]:
@@ -21,7 +21,9 @@ def trained(strategy: tf.distribute.Strategy, norm: str) -> dict[str, np.ndarray
     images[:8] *= 5  # so that the statistics of the two halves differ
     with strategy.scope():
         model = dlth.wrap(small("resnet8", norm=norm))
-        model.compile(dlth.optimizers.SGD(0.1, momentum=0.9), tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.compile(
+            dlth.optimizers.SGD(0.1, momentum=0.9), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
     model.fit(tf.data.Dataset.from_tensor_slices((images, np.arange(16) % 7)).batch(16), epochs=2, verbose=0)
     return {name: weight.numpy() for name, weight in masking.named_weights(model).items()}
 

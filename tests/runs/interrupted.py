@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dlth_tf.runs import runner
+from dlth_tf.runs.checkpointing.callback import CheckpointCallback
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.saver import Saver
 from tests.runs.tiny import tiny
 
 
@@ -20,15 +20,15 @@ class Interrupted(RuntimeError):
 
 def interrupt(config: RunConfig, phase: str, step: int) -> None:
     """Runs until `step` of `phase` is done, and its checkpoint written if one was due."""
-    original = Saver.on_train_batch_end
+    original = CheckpointCallback.on_train_batch_end
 
-    def until(self: Saver, batch: int, logs: Any = None) -> None:
+    def until(self: CheckpointCallback, batch: int, logs: Any = None) -> None:
         original(self, batch, logs)
         if self.phase == phase and self.step() >= step:
             raise Interrupted
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Saver, "on_train_batch_end", until)
+        patch.setattr(CheckpointCallback, "on_train_batch_end", until)
         runner.run(config)
 
 

@@ -135,7 +135,12 @@ def refusal(**changes) -> BadInput:
 @pytest.mark.parametrize(
     ("method", "granularity", "allocation"),
     [(name, "weight", "global") for name in ("snip", "grasp", "synflow")]
-    + [("snip", "filter", "global"), ("snip", "2:4", "uniform"), ("rigl", "weight", "uniform"), ("lth", "2:4", "uniform")],
+    + [
+        ("snip", "filter", "global"),
+        ("snip", "2:4", "uniform"),
+        ("rigl", "weight", "uniform"),
+        ("lth", "2:4", "uniform"),
+    ],
 )
 def test_the_default_allocation_is_the_methods_own(method, granularity, allocation):
     changes = {"method": method, "granularity": granularity, "sparsity": 0.5}
@@ -280,11 +285,22 @@ def test_json_gives_the_same_configuration_back():
 
 def test_differences_are_of_what_comes_out_and_not_of_where():
     mine = config()
-    where = {"data_dir": "d", "run_dir": "r", "resume": "never", "tensorboard": True, "verbosity": 0, "export_dir": "e", "shared_dir": "s"}
+    where = {
+        "data_dir": "d",
+        "run_dir": "r",
+        "resume": "never",
+        "tensorboard": True,
+        "verbosity": 0,
+        "export_dir": "e",
+        "shared_dir": "s",
+    }
     elsewhere = dataclasses.replace(mine, **where, checkpoint_every="1ep", on_nan="rollback")
     assert set(WHERE_ONLY) == {*where, "checkpoint_every", "on_nan"}
     assert mine.differences(elsewhere.to_json()) == []
-    assert mine.differences(config(seed=3, epochs=2).to_json()) == ["seed is 3 there and 0 here", "epochs is 2ep there and 200ep here"]
+    assert mine.differences(config(seed=3, epochs=2).to_json()) == [
+        "seed is 3 there and 0 here",
+        "epochs is 2ep there and 200ep here",
+    ]
     assert "method is None there and rst here" in mine.differences({})
     older = {name: value for name, value in mine.to_json().items() if name != "cycles"}
     assert mine.differences(older) == []

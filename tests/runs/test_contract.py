@@ -51,7 +51,8 @@ def has_form(value: Any, form: Any, at_once: bool) -> bool:
     if not isinstance(form, dict):
         return type(value) is form
     return value.keys() == form.keys() and all(
-        has_form(value[key], form[key], at_once) or (key.endswith("_removal") and not at_once and value[key] is None) for key in form
+        has_form(value[key], form[key], at_once) or (key.endswith("_removal") and not at_once and value[key] is None)
+        for key in form
     )
 
 
@@ -70,7 +71,9 @@ def removed_in(done: Finished) -> dict[str, int]:
         found = {name: int((~mask).sum()) for name, mask in Ticket.load(done.directory.ticket).items()}
         assert sum(found.values()) == removed_count(sum(int(np.prod(SHAPES[name])) for name in PRUNED), sparsity)
         return {name: found.get(name, 0) for name in SHAPES}
-    return {name: removed_count(int(np.prod(shape)), sparsity) if name in PRUNED else 0 for name, shape in SHAPES.items()}
+    return {
+        name: removed_count(int(np.prod(shape)), sparsity) if name in PRUNED else 0 for name, shape in SHAPES.items()
+    }
 
 
 def sizes(done: Finished) -> dict[str, int]:
@@ -108,7 +111,9 @@ def test_phases_are_as_planned(method):
     expected = [(phase.name, phase.steps, phase.steps * phase.batch_size) for phase in planned(done)]
     assert [(phase["name"], phase["steps"], phase["images"]) for phase in done.result["phases"]] == expected
     assert done.result["cost"]["images_seen"] == sum(images for _, _, images in expected)
-    assert {name: len(batches) for name, batches in done.watched.batches.items()} == {name: steps for name, steps, _ in expected}
+    assert {name: len(batches) for name, batches in done.watched.batches.items()} == {
+        name: steps for name, steps, _ in expected
+    }
 
 
 def test_history_has_one_row_per_epoch_with_every_column(method):
@@ -149,7 +154,10 @@ def test_sparsity_is_exact_in_every_tensor(method):
     assert found["prunable"] == sum(removed[name] for name in PRUNED) / sum(size[name] for name in PRUNED)
     assert found["global"] == sum(removed.values()) / sum(size.values())
     zeros = {name: int((done.weights[name] == 0).sum()) for name in SHAPES}
-    if method in ("set", "rigl"):  # what grew where no gradient comes (pixels that are always black) is kept, and still zero
+    if method in (
+        "set",
+        "rigl",
+    ):  # what grew where no gradient comes (pixels that are always black) is kept, and still zero
         assert all(removed[name] <= zeros[name] < 1.1 * removed[name] + 1 for name in SHAPES)
     else:
         assert zeros == removed
@@ -181,8 +189,14 @@ def test_cost_counts_only_kept_weights_once_they_are_removed(method):
     done, dense = finished(method), sum(sizes(finished(method)).values())
     cost, images = done.result["cost"], done.result["cost"]["images_seen"]
     assert cost["training_macs_dense"] == 3 * dense * images
-    if METHODS.load(method).fixed_counts:  # the mask or the need for gradients changes inside the phase: tests/runs/test_cost.py
-        assert 3 * (dense - sum(removed_in(done).values())) * images <= cost["training_macs_theoretical"] < cost["training_macs_dense"]
+    if METHODS.load(
+        method
+    ).fixed_counts:  # the mask or the need for gradients changes inside the phase: tests/masking/test_macs.py
+        assert (
+            3 * (dense - sum(removed_in(done).values())) * images
+            <= cost["training_macs_theoretical"]
+            < cost["training_macs_dense"]
+        )
         return
     rows = done.history
     kept = (dense - rows["sparsity"] * dense).round().astype(int)  # masks change only between epochs

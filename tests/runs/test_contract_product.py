@@ -22,7 +22,9 @@ def test_sparsity_is_exact_for_every_granularity_and_allocation(method, allocati
     kept = kept_groups(shapes, 0.7, allocation, granularity) if shapes else {}
     ticket = Ticket.load(done.directory.ticket)
     assert set(ticket) == {
-        name for name, count in kept.items() if count < (shapes[name][1] if granularity == "filter" else np.prod(shapes[name]))
+        name
+        for name, count in kept.items()
+        if count < (shapes[name][1] if granularity == "filter" else np.prod(shapes[name]))
     }
     for name, mask in ticket.items():
         assert int(mask.sum()) == kept[name] * (mask.shape[0] if granularity == "filter" else 1)

@@ -25,7 +25,9 @@ def test_another_configuration_is_refused_and_named():
     done = finished("scratch")
     before = listing(done.directory.path)
     sentence = refusal(tiny("scratch", done.config.run_dir, seed=1, epochs=3))
-    assert sentence.endswith("holds a run of another configuration: seed is 0 there and 1 here; epochs is 2ep there and 3ep here")
+    assert sentence.endswith(
+        "holds a run of another configuration: seed is 0 there and 1 here; epochs is 2ep there and 3ep here"
+    )
     assert listing(done.directory.path) == before
 
 

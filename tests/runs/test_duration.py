@@ -78,11 +78,15 @@ def test_anything_else_is_refused_in_one_sentence(text):
 
 def test_the_least_count_is_allowed_and_one_less_is_not():
     assert Duration.parse("1", least=1) == Duration(1, "ep")
-    with pytest.raises(BadInput, match=r"^epochs=0: must be a positive whole number of epochs .* a plain number means epochs$"):
+    with pytest.raises(
+        BadInput, match=r"^epochs=0: must be a positive whole number of epochs .* a plain number means epochs$"
+    ):
         Duration.parse("0", name="epochs", least=1)
 
 
 def test_a_duration_is_a_value():
-    assert Duration(3, "ep") == Duration(3, "ep") and len({Duration(3, "ep"), Duration(3, "ep"), Duration(3, "it")}) == 2
+    assert (
+        Duration(3, "ep") == Duration(3, "ep") and len({Duration(3, "ep"), Duration(3, "ep"), Duration(3, "it")}) == 2
+    )
     with pytest.raises(AttributeError):
         Duration(3, "ep").count = 4

@@ -68,9 +68,16 @@ def alone(exported, images) -> dict[str, np.ndarray]:
     folder, _ = exported
     np.savez(folder / "images.npz", **images)
     arguments = [str(folder / "out" / "plain"), str(folder / "images.npz"), str(folder / "outputs.npz")]
-    without = {name: value for name, value in environment().items() if name not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")}
+    without = {
+        name: value for name, value in environment().items() if name not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")
+    }
     ended = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, *arguments], env=without, cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-I", "-c", ALONE, *arguments],
+        env=without,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
     return dict(np.load(folder / "outputs.npz"))
@@ -87,7 +94,9 @@ def by_hand(images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_tensorflow_alone_gives_the_same_outputs(alone, images, exported, batch):
-    here = tf.saved_model.load(str(exported[0] / "out" / "plain")).signatures["serving_default"](images=tf.constant(images[str(batch)]))
+    here = tf.saved_model.load(str(exported[0] / "out" / "plain")).signatures["serving_default"](
+        images=tf.constant(images[str(batch)])
+    )
     logits = by_hand(images[str(batch)])
     for name in ("logits", "probabilities"):
         assert np.allclose(alone[f"{batch}/{name}"], here[name], rtol=0, atol=1e-6)
@@ -103,12 +112,19 @@ def test_zeros_in_the_loaded_variables_are_the_tickets(alone):
     variables = [value for name, value in alone.items() if name.startswith("variable")]
     assert files.arrays_sha256(dict(zip(done.weights, variables, strict=True))) == done.result["weights_sha256"]
     ticket = Ticket.load(done.directory.ticket)
-    assert [int((~mask).sum()) for mask in ticket.values()] == [int((variables[index] == 0).sum()) for index in (0, 2)] == [1728, 270]
+    assert (
+        [int((~mask).sum()) for mask in ticket.values()]
+        == [int((variables[index] == 0).sum()) for index in (0, 2)]
+        == [1728, 270]
+    )
 
 
 def test_the_report_counts_what_the_run_counted(exported):
     folder, report = exported
-    assert finished("rst").result["parameters"].items() >= {name: report["parameters"][name] for name in ("total", "nonzero")}.items()
+    assert (
+        finished("rst").result["parameters"].items()
+        >= {name: report["parameters"][name] for name in ("total", "nonzero")}.items()
+    )
     assert json.loads((folder / "out" / "export.json").read_text()) == report
     assert 0 <= report["forms"]["plain"]["max_difference"] < 1e-5
 
@@ -121,7 +137,9 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
 
 
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()])
+@pytest.mark.parametrize(
+    "name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()]
+)
 def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(name, tmp_path):
     done = finished(name)
     report = export_run(done.config.run_dir, tmp_path / "out", formats=("packed",), measure_latency=False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.fit_phase import keras_schedule
 from dlth_tf.runs.plan import describe, epochs_of, make_phases, make_recipe
-from dlth_tf.runs.training import keras_schedule
 
 EXAMPLES = 1097
 FINETUNE = ("finetune", 16, 128)
@@ -106,5 +107,5 @@ def test_keras_follows_the_same_rates_at_every_step(rate):
 
 def test_a_schedule_one_step_off_would_be_seen():
     rate = LearningRate((0.1, 0.01), (8,))
-    naive = tf.keras.optimizers.schedules.PiecewiseConstantDecay(list(rate.boundaries), list(rate.values))
+    naive = tf_keras.optimizers.schedules.PiecewiseConstantDecay(list(rate.boundaries), list(rate.values))
     assert np.float32(naive(tf.constant(8, tf.int64))) != np.float32(rate.at(8))

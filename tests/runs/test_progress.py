@@ -70,9 +70,13 @@ def test_a_note_that_is_too_long_would_be_seen(monkeypatch):
 def test_colours_are_for_terminals_that_may_have_them(monkeypatch):
     colour = re.compile(r"\x1b\[[0-9;]*m")
     assert colour.search(said(1, terminal=True, color_system="truecolor"))
-    assert not colour.search(said(1, terminal=False, color_system="auto") + said(2, terminal=False, color_system="auto"))
+    assert not colour.search(
+        said(1, terminal=False, color_system="auto") + said(2, terminal=False, color_system="auto")
+    )
     monkeypatch.setenv("NO_COLOR", "1")
-    found = re.findall(r"\x1b\[([0-9;]*)m", said(1, terminal=True, color_system="auto", _environ={"NO_COLOR": "1", "TERM": "xterm"}))
+    found = re.findall(
+        r"\x1b\[([0-9;]*)m", said(1, terminal=True, color_system="auto", _environ={"NO_COLOR": "1", "TERM": "xterm"})
+    )
     assert not [code for code in found if re.search(r"\b(3|4|9|10)\d\b", code)]
 
 

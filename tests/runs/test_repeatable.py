@@ -18,7 +18,9 @@ def test_a_second_process_gives_the_same_digest(tmp_path):
     command = [sys.executable, "-m", "dlth_tf.train", *tiny.tiny_flags("rst", "there", verbosity=1)]
     ended = subprocess.run(command, cwd=tmp_path, env=tiny.environment(), capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1].startswith("rst: test accuracy ") and ended.stdout.splitlines()[-1].endswith("there/result.json")
+    assert ended.stdout.splitlines()[-1].startswith("rst: test accuracy ") and ended.stdout.splitlines()[-1].endswith(
+        "there/result.json"
+    )
     assert os.listdir(tmp_path) == ["there"]
     found = json.loads((tmp_path / "there" / "result.json").read_text())
     assert found["weights_sha256"] == finished("rst").result["weights_sha256"]

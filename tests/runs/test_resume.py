@@ -14,9 +14,9 @@ import pytest
 from dlth_tf import commands, train
 from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
-from dlth_tf.runs.checkpoints import read_checkpoint
+from dlth_tf.runs.checkpointing.callback import NotFinite
+from dlth_tf.runs.checkpointing.files import read_checkpoint
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.saver import NotFinite
 from tests.runs import tiny
 from tests.runs.interrupted import interrupt, interrupted
 from tests.runs.tiny import finished, listing
@@ -54,7 +54,10 @@ def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log)
     newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
     result = runner.run(config)
-    assert f"checkpoint {newest.stem} cannot be used (its checksum does not fit); the one before it is used" in log.messages
+    assert (
+        f"checkpoint {newest.stem} cannot be used (its checksum does not fit); the one before it is used"
+        in log.messages
+    )
     assert went_on(log) == ["going on from a checkpoint: phase finetune, step 3"]
     assert result["weights_sha256"] == finished("rst").result["weights_sha256"]
 
@@ -64,7 +67,9 @@ def test_if_none_is_good_it_is_refused_and_nothing_is_changed(tmp_path):
     for path in (tmp_path / "run" / "checkpoints").glob("*.npz"):
         path.write_bytes(b"")
     before = content(tmp_path / "run")
-    with pytest.raises(BadInput, match=r"^run_dir=.*: none of its checkpoints can be used \(checkpoint 0.*checksum.*empty directory$"):
+    with pytest.raises(
+        BadInput, match=r"^run_dir=.*: none of its checkpoints can be used \(checkpoint 0.*checksum.*empty directory$"
+    ):
         runner.run(config)
     assert {**content(tmp_path / "run"), "config.json": b""} == {**before, "config.json": b""}
 
@@ -91,7 +96,11 @@ def test_history_has_no_row_twice_and_none_is_missing(tmp_path):
     interrupt(config, "finetune", 9)  # the first epoch is over and saved, the second is begun
     runner.run(config)
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert [line.split(",")[:3] for line in history[1:]] == [["transform", "1", "9"], ["finetune", "1", "8"], ["finetune", "2", "16"]]
+    assert [line.split(",")[:3] for line in history[1:]] == [
+        ["transform", "1", "9"],
+        ["finetune", "1", "8"],
+        ["finetune", "2", "16"],
+    ]
 
 
 # Directories
@@ -157,7 +166,10 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_and_tensor_and_keeps_t
 
 def test_the_command_says_it_in_its_last_line_and_between_which_steps_of_an_execution_it_was(tmp_path, capsys):
     argv = tiny.tiny_flags("dense", tmp_path / "run", **DIVERGING)
-    assert commands.run_command("dlth_tf.train", train.main, [word for word in argv if "sparsity" not in word]) == commands.FAILED
+    assert (
+        commands.run_command("dlth_tf.train", train.main, [word for word in argv if "sparsity" not in word])
+        == commands.FAILED
+    )
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("dlth_tf.train: failed with NotFinite: the loss is nan in phase train, one of the steps ")
 

@@ -25,11 +25,16 @@ def table(logdir: Path) -> dict[str, tuple[dict[str, object], dict[str, float]]]
     found = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
     provider = data_provider.MultiplexerDataProvider(found, str(logdir))
     context = backend_context.Context(TBContext(logdir=str(logdir), data_provider=provider, multiplexer=found))
-    experiment = context.experiment_from_metadata(REQUEST, "", True, context.hparams_metadata(REQUEST, ""), NOTHING_ELSE)
+    experiment = context.experiment_from_metadata(
+        REQUEST, "", True, context.hparams_metadata(REQUEST, ""), NOTHING_ELSE
+    )
     wanted = [api_pb2.ColParams(metric=info.name) for info in experiment.metric_infos]
     wanted += [api_pb2.ColParams(hparam=info.name) for info in experiment.hparam_infos]
     request = api_pb2.ListSessionGroupsRequest(
-        col_params=wanted, slice_size=100, allowed_statuses=list(api_pb2.Status.values()), aggregation_type=api_pb2.AGGREGATION_AVG
+        col_params=wanted,
+        slice_size=100,
+        allowed_statuses=list(api_pb2.Status.values()),
+        aggregation_type=api_pb2.AGGREGATION_AVG,
     )
     groups = list_session_groups.Handler(REQUEST, context, "", request).run().session_groups
     return {
@@ -54,7 +59,12 @@ def test_a_sweep_is_a_table_of_settings_and_outcomes(tmp_path):
     rows = table(tmp_path)
     assert set(rows) == {first, second}
     settings, outcome = rows[first]
-    assert (settings["method"], settings["sparsity"], settings["seed"], settings["lr_values"]) == ("rst", 0.9, 0.0, "0.1,0.01,0.001")
+    assert (settings["method"], settings["sparsity"], settings["seed"], settings["lr_values"]) == (
+        "rst",
+        0.9,
+        0.0,
+        "0.1,0.01,0.001",
+    )
     assert set(settings) == set(SETTINGS)
     assert outcome["test_accuracy_last"] == 0.75 and rows[second][1]["test_accuracy_last"] == 0.5
     assert outcome["val_accuracy_last"] == pytest.approx(finished("rst").result["val"]["accuracy_last"], abs=1e-6)
@@ -69,4 +79,6 @@ def test_a_run_writes_its_line_and_no_metric_of_its_epochs_gets_into_it(tmp_path
 
 
 def test_without_the_flag_there_is_none():
-    assert not (Path(finished("rst").config.run_dir) / "tensorboard").exists() and not table(Path(finished("rst").config.run_dir))
+    assert not (Path(finished("rst").config.run_dir) / "tensorboard").exists() and not table(
+        Path(finished("rst").config.run_dir)
+    )

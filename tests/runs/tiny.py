@@ -21,7 +21,7 @@ import pytest
 
 from dlth_tf import files
 from dlth_tf.methods import METHODS, Network, Phase
-from dlth_tf.runs import runner, training
+from dlth_tf.runs import fit_phase, runner
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory
 
@@ -103,7 +103,7 @@ class Finished:
 def watching() -> Iterator[Watched]:
     """Notes what the runs inside do. Batches are pure functions of their step, so looking at them changes nothing."""
     watched = Watched()
-    train_phase, train_batches = runner.train_phase, training.train_batches
+    train_phase, train_batches = runner.train_phase, fit_phase.train_batches
 
     def noted(network: Network) -> dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in runner.masking.named_weights(network.model).items()}
@@ -115,7 +115,9 @@ def watching() -> Iterator[Watched]:
         def after(network: Network) -> None:
             watched.after[phase.name] = noted(network)
 
-        return train_phase(network, dataclasses.replace(phase, start=(*phase.start, before), end=(after, *phase.end)), *rest)
+        return train_phase(
+            network, dataclasses.replace(phase, start=(*phase.start, before), end=(after, *phase.end)), *rest
+        )
 
     def batches_watched(split: Any, **arguments: Any) -> Any:
         batches = train_batches(split, **arguments)
@@ -126,7 +128,7 @@ def watching() -> Iterator[Watched]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "train_phase", phase_watched)
-        patch.setattr(training, "train_batches", batches_watched)
+        patch.setattr(fit_phase, "train_batches", batches_watched)
         yield watched
 
 

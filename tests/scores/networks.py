@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 
-L = tf.keras.layers
+L = tf_keras.layers
 LABELS = np.array([0, 1, 2, 0, 2, 2])
 
 
 def images(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(6, 4)).astype(tf.keras.backend.floatx())
+    return np.random.default_rng(seed).normal(size=(6, 4)).astype(tf_keras.backend.floatx())
 
 
-def two_layers(activation: str) -> tf.keras.Model:
-    tf.keras.utils.set_random_seed(2)
-    return tf.keras.Sequential([L.Input((4,)), L.Dense(5, activation, name="one"), L.Dense(3, name="two")], name="two_layers")
+def two_layers(activation: str) -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(2)
+    return tf_keras.Sequential(
+        [L.Input((4,)), L.Dense(5, activation, name="one"), L.Dense(3, name="two")], name="two_layers"
+    )
 
 
-def variables(model: tf.keras.Model) -> dict[str, tf.Variable]:
+def variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
     return {name: variable for name, variable in masking.named_weights(model).items() if name.endswith("kernel")}
 
 
-def gradients_by_hand(model: tf.keras.Model, x: np.ndarray, labels: np.ndarray, activation: str, temperature: float = 1.0, **moved):
+def gradients_by_hand(
+    model: tf_keras.Model, x: np.ndarray, labels: np.ndarray, activation: str, temperature: float = 1.0, **moved
+):
     """dL/dW of softmax cross-entropy with logits / T, of W1 and W2; `moved` shifts the kernels before."""
     weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
     w1, w2 = weights["one/kernel"] + moved.get("one", 0), weights["two/kernel"] + moved.get("two", 0)

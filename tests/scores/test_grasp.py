@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import scores
 from dlth_tf.scores.grasp import TEMPERATURE
 from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
+from tests.scores.networks import LABELS, gradients_by_hand, images, two_layers, variables
 
-from .networks import LABELS, gradients_by_hand, images, two_layers, variables
-
-L = tf.keras.layers
+L = tf_keras.layers
 BATCHES = [(images(0), LABELS), (images(1), LABELS[::-1].copy())]
 
 
@@ -21,7 +20,7 @@ def float64_batches() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(images(0), LABELS), (images(1), LABELS[::-1].copy())]
 
 
-def by_hand(model: tf.keras.Model, batches, activation: str, temperature: float) -> dict[str, np.ndarray]:
+def by_hand(model: tf_keras.Model, batches, activation: str, temperature: float) -> dict[str, np.ndarray]:
     """The sum over batches of H g, along the sum of the gradients; central differences."""
 
     def total(**moved) -> dict[str, np.ndarray]:
@@ -30,14 +29,16 @@ def by_hand(model: tf.keras.Model, batches, activation: str, temperature: float)
 
     direction = total()
     step = 1e-4 / max(np.abs(value).max() for value in direction.values())
-    ahead, back = (total(**{name.split("/")[0]: sign * step * value for name, value in direction.items()}) for sign in (1, -1))
+    ahead, back = (
+        total(**{name.split("/")[0]: sign * step * value for name, value in direction.items()}) for sign in (1, -1)
+    )
     weights = {name: variable.numpy() for name, variable in variables(model).items()}
     return {name: weights[name] * (ahead[name] - back[name]) / (2 * step) for name in direction}
 
 
 @pytest.mark.parametrize(("activation", "temperature"), [("linear", 1.0), ("relu", 1.0), ("linear", TEMPERATURE)])
 def test_the_score_is_weight_times_the_hessian_along_the_gradient(activation, temperature):
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     model, batches = two_layers(activation), float64_batches()
     found = scores.grasp(model, variables(model), batches, temperature)
     expected = by_hand(model, batches, activation, temperature)
@@ -46,12 +47,14 @@ def test_the_score_is_weight_times_the_hessian_along_the_gradient(activation, te
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6 * scale)
         assert np.abs(found[name] + value).max() > scale, "the twin: the published sign is the other one"
     single = by_hand(model, batches[:1], activation, temperature)
-    assert not np.allclose(single["one/kernel"], found["one/kernel"], rtol=0, atol=1e-2 * np.abs(found["one/kernel"]).max())
+    assert not np.allclose(
+        single["one/kernel"], found["one/kernel"], rtol=0, atol=1e-2 * np.abs(found["one/kernel"]).max()
+    )
 
 
 def test_the_gradient_is_summed_over_all_batches_before_the_product():
     """H1 (g1 + g2) + H2 (g1 + g2), not H1 g1 + H2 g2."""
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     model, batches = two_layers("linear"), float64_batches()
     both = scores.grasp(model, variables(model), batches, 1.0)["two/kernel"]
     alone = sum(scores.grasp(model, variables(model), [batch], 1.0)["two/kernel"] for batch in batches)
@@ -67,11 +70,11 @@ def test_the_temperature_is_the_published_one():
     assert np.abs(other["two/kernel"]).max() > 1000 * np.abs(default["two/kernel"]).max()
 
 
-def normalised() -> tf.keras.Model:
-    tf.keras.utils.set_random_seed(2)
+def normalised() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(2)
     x = inputs = L.Input((4,))
     x = L.ReLU()(L.BatchNormalization(name="bn")(L.Dense(5, name="one")(x)))
-    return dlth.wrap(tf.keras.Model(inputs, L.Dense(3, name="two")(x)))
+    return dlth.wrap(tf_keras.Model(inputs, L.Dense(3, name="two")(x)))
 
 
 def test_batch_norm_is_in_training_mode_and_its_statistics_are_put_back():
@@ -89,14 +92,18 @@ def test_batch_norm_is_in_training_mode_and_its_statistics_are_put_back():
 
 
 def test_batches_of_different_sizes_each_count_by_their_mean():
-    tf.keras.backend.set_floatx("float64")
+    tf_keras.backend.set_floatx("float64")
     model, batches = two_layers("linear"), float64_batches()
     batches[1] = batches[1][0][:2], batches[1][1][:2]
     found, expected = scores.grasp(model, variables(model), batches, 1.0), by_hand(model, batches, "linear", 1.0)
-    np.testing.assert_allclose(found["two/kernel"], expected["two/kernel"], rtol=0, atol=1e-6 * np.abs(expected["two/kernel"]).max())
+    np.testing.assert_allclose(
+        found["two/kernel"], expected["two/kernel"], rtol=0, atol=1e-6 * np.abs(expected["two/kernel"]).max()
+    )
 
 
 def test_half_precision_gives_scores_in_the_weights_dtype():
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = normalised()
-    assert all(score.dtype == np.float32 and score.any() for score in scores.grasp(model, variables(model), BATCHES).values())
+    assert all(
+        score.dtype == np.float32 and score.any() for score in scores.grasp(model, variables(model), BATCHES).values()
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlth_tf.core import keep_highest
+from dlth_tf.core import top_k_mask
 from dlth_tf.scores import magnitude
 
 
@@ -14,13 +14,17 @@ def test_the_score_is_the_absolute_value_in_the_weights_dtype(dtype):
     weights = {"a": np.array([[-2, 0.5], [0, 1]], dtype), "b": np.array(-3, dtype)}
     scores = magnitude(weights)
     assert {name: score.tolist() for name, score in scores.items()} == {"a": [[2, 0.5], [0, 1]], "b": 3}
-    assert all(scores[name].dtype == dtype and np.shape(scores[name]) == weight.shape for name, weight in weights.items())
+    assert all(
+        scores[name].dtype == dtype and np.shape(scores[name]) == weight.shape for name, weight in weights.items()
+    )
 
 
 def test_keeping_the_highest_removes_the_smallest_weights_of_either_sign():
     weights = {"a": np.array([0.1, -0.4, 0.2, -0.05, 0.3])}
-    assert keep_highest(magnitude(weights)["a"], 2).tolist() == [False, True, False, False, True]
-    assert keep_highest(weights["a"], 2).tolist() != [False, True, False, False, True], "signed weights would choose others"
+    assert top_k_mask(magnitude(weights)["a"], 2).tolist() == [False, True, False, False, True]
+    assert top_k_mask(weights["a"], 2).tolist() != [False, True, False, False, True], (
+        "signed weights would choose others"
+    )
 
 
 def test_the_weights_are_left_alone():

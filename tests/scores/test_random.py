@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from dlth_tf.core import Ticket, keep_highest, uniform
+from dlth_tf.core import Ticket, top_k_mask, uniform
 from dlth_tf.files import arrays_sha256
 from dlth_tf.scores import magnitude, random
 
@@ -25,12 +25,12 @@ SEEDS = range(2000)
 
 def ticket(shapes: dict[str, tuple[int, ...]], seed: int, sparsity: float = 0.5) -> Ticket:
     kept = uniform(shapes, sparsity)
-    return Ticket({name: keep_highest(score, kept[name]) for name, score in random(shapes, seed).items()})
+    return Ticket({name: top_k_mask(score, kept[name]) for name, score in random(shapes, seed).items()})
 
 
 def drawn(size: int, kept: int) -> np.ndarray:
     """One row of `size` booleans for every seed."""
-    return np.array([keep_highest(random({"fc/kernel": (size,)}, seed)["fc/kernel"], kept) for seed in SEEDS])
+    return np.array([top_k_mask(random({"fc/kernel": (size,)}, seed)["fc/kernel"], kept) for seed in SEEDS])
 
 
 def p_of_equal_positions(masks: np.ndarray) -> float:
@@ -51,7 +51,11 @@ def p_of_equal_choices(masks: np.ndarray) -> float:
 
 
 @settings(max_examples=50, deadline=None)
-@given(shape=hnp.array_shapes(min_dims=0, max_dims=4, max_side=6), seed=st.integers(-(2**70), 2**70), name=st.text(max_size=8))
+@given(
+    shape=hnp.array_shapes(min_dims=0, max_dims=4, max_side=6),
+    seed=st.integers(-(2**70), 2**70),
+    name=st.text(max_size=8),
+)
 def test_every_weight_has_a_score_between_0_and_1(shape, seed, name):
     score = random({name: shape}, seed)[name]
     assert score.shape == shape and score.dtype == "float64" and ((score >= 0) & (score < 1)).all()
@@ -82,9 +86,9 @@ def test_the_ticket_of_a_seed_never_changes():
 
 def test_another_process_draws_the_same_ticket():
     code = (
-        "import json; from dlth_tf.core import keep_highest; from dlth_tf.files import arrays_sha256; from dlth_tf.scores import random\n"
+        "import json; from dlth_tf.core import top_k_mask; from dlth_tf.files import arrays_sha256; from dlth_tf.scores import random\n"
         f"shapes = {dict(reversed(SHAPES.items()))}\n"
-        "masks = {name: keep_highest(score, score.size // 2) for name, score in random(shapes, 7).items()}\n"
+        "masks = {name: top_k_mask(score, score.size // 2) for name, score in random(shapes, 7).items()}\n"
         "print(json.dumps([arrays_sha256(masks), hash('fc/kernel')]))"
     )
     digests, hashes = set(), set()
@@ -140,7 +144,7 @@ def test_every_choice_of_positions_is_equally_likely(size, kept):
 def by_magnitude(seed: int) -> np.ndarray:
     """What the official one-shot command really picks: the largest of weights that are not all drawn alike."""
     weights = np.random.default_rng(seed).normal(0, np.linspace(1, 1.3, 12))
-    return keep_highest(magnitude({"a": weights})["a"], 3)
+    return top_k_mask(magnitude({"a": weights})["a"], 3)
 
 
 def by_neighbours(seed: int) -> np.ndarray:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, scores
-from dlth_tf.core import cumulative
+from dlth_tf.core import cumulative_sparsity
 from dlth_tf.scores.synflow import in_float64
 from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
 from tests.masking.networks import KINDS, L
+from tests.scores.networks import two_layers, variables
 
-from .networks import two_layers, variables
 
-
-def flow(model: tf.keras.Model, masks=None, shape: tuple[int, ...] = (4,)) -> dict[str, np.ndarray]:
+def flow(model: tf_keras.Model, masks=None, shape: tuple[int, ...] = (4,)) -> dict[str, np.ndarray]:
     return scores.SynapticFlow(model, variables(model), shape).score(masks or {})
 
 
@@ -98,7 +98,9 @@ def test_a_copy_in_float64_has_a_twin_of_every_weight_and_gives_the_same(name):
     assert len({id(twin) for twin in twins.values()}) == len(model.weights) == len(twins)
     for variable in model.weights:
         twins[id(variable)].assign(variable.numpy())
-    for ours, theirs in zip(tf.nest.flatten(model(KINDS[name].inputs())), tf.nest.flatten(copy(KINDS[name].inputs())), strict=True):
+    for ours, theirs in zip(
+        tf.nest.flatten(model(KINDS[name].inputs())), tf.nest.flatten(copy(KINDS[name].inputs())), strict=True
+    ):
         assert theirs.dtype == tf.float64
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
         assert np.abs(theirs).max() > 1e-3, "not zero against zero"
@@ -106,7 +108,7 @@ def test_a_copy_in_float64_has_a_twin_of_every_weight_and_gives_the_same(name):
 
 def test_a_network_with_numbers_of_another_dtype_lends_itself():
     inputs = L.Input((4,))
-    model = tf.keras.Model(inputs, L.Dense(3, name="two")(2.0 * tf.nn.relu(L.Dense(5, name="one")(inputs))))
+    model = tf_keras.Model(inputs, L.Dense(3, name="two")(2.0 * tf.nn.relu(L.Dense(5, name="one")(inputs))))
     w1, w2 = (np.abs(variable.numpy()) for variable in variables(model).values())
     before = [variable.numpy() for variable in model.weights]
     np.testing.assert_allclose(flow(model)["one/kernel"], 2 * w1 * w2.sum(1), rtol=1e-5)
@@ -114,13 +116,15 @@ def test_a_network_with_numbers_of_another_dtype_lends_itself():
     assert flow(model)["one/kernel"].dtype == np.float32 and flow(two_layers("relu"))["one/kernel"].dtype == np.float64
 
 
-def deep(nested: bool) -> tf.keras.Model:
+def deep(nested: bool) -> tf_keras.Model:
     """30 layers of 64 units whose weights are about 3: the flow is about (64 * 3)^30 = 10^68."""
-    tf.keras.utils.set_random_seed(0)
+    tf_keras.utils.set_random_seed(0)
     ends = [L.Input((4,)), L.Dense(64, name="in")]
-    hidden = [L.Dense(64, kernel_initializer=tf.keras.initializers.RandomNormal(3.0, 0.1), name=f"fc{i}") for i in range(30)]
-    body = [tf.keras.Sequential([L.Input((64,)), *hidden], name="body")] if nested else hidden
-    return tf.keras.Sequential([*ends, *body, L.Dense(3, name="out")])
+    hidden = [
+        L.Dense(64, kernel_initializer=tf_keras.initializers.RandomNormal(3.0, 0.1), name=f"fc{i}") for i in range(30)
+    ]
+    body = [tf_keras.Sequential([L.Input((64,)), *hidden], name="body")] if nested else hidden
+    return tf_keras.Sequential([*ends, *body, L.Dense(3, name="out")])
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -145,5 +149,5 @@ def test_a_network_without_flow_and_one_that_overflows_all_the_same_are_errors()
 
 def test_a_hundred_rounds_keep_the_published_shares():
     """rho^(k/100) for rho = .1 (Tanaka et al., algorithm 1)."""
-    shares = [1 - float(cumulative(0.9, number, 100)) for number in (1, 10, 25, 50, 75, 100)]
+    shares = [1 - float(cumulative_sparsity(0.9, number, 100)) for number in (1, 10, 25, 50, 75, 100)]
     assert [round(share, 4) for share in shares] == [0.9772, 0.7943, 0.5623, 0.3162, 0.1778, 0.1]

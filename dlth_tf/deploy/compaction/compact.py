@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.deploy.compaction.arrays import Arrays
-from dlth_tf.deploy.compaction.folding import dead_classes
+from dlth_tf.deploy.compaction.constant_folding import dead_classes
 from dlth_tf.deploy.compaction.graph import read
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.slots import divide
 
 
-def compact(model: tf.keras.Model) -> tf.keras.Model:
+def compact(model: tf_keras.Model) -> tf_keras.Model:
     """Takes out of a network whatever filters, units and channels its outputs do not need.
 
     A filter goes if all its weights are zero, or if nothing that follows looks at it, with its batch norm and the input

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
-from dlth_tf.deploy.compaction.graph import Graph, Step
+from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import along, within
 
 UNIFORM = 0  # the pattern of what is the same number at every position
@@ -64,7 +64,9 @@ def find(graph: Graph, arrays: Arrays) -> list[Constants]:
     return found
 
 
-def _after(graph: Graph, step: Step, inputs: list[Constants], arrays: Arrays, patterns: dict[Any, int]) -> Constants:
+def _after(
+    graph: Graph, step: LayerCall, inputs: list[Constants], arrays: Arrays, patterns: dict[Any, int]
+) -> Constants:
     first, channels = inputs[0], graph.channels(step.output)
     rank = len(graph.shapes[step.input])
     if step.kind in (kinds.MIXING, kinds.DEPTHWISE):
@@ -86,7 +88,7 @@ def _after(graph: Graph, step: Step, inputs: list[Constants], arrays: Arrays, pa
     return Constants.of(along(step, first.value, channels))
 
 
-def _weighted(step: Step, inputs: Constants, arrays: Arrays, channels: int) -> Constants:
+def _weighted(step: LayerCall, inputs: Constants, arrays: Arrays, channels: int) -> Constants:
     """Convolutions and dense layers: an output is constant if all inputs that it sees are."""
     layer, kernel, bias = step.layer, arrays.matrix(step), arrays.bias(step)
     if not kinds.elementwise(layer):
@@ -115,10 +117,14 @@ def _pointwise(layer: Any, inputs: Constants, rank: int) -> Constants:
 
 def _called(layer: Any, values: Iterable[np.ndarray], rank: int) -> np.ndarray:
     """What the layer itself makes of tensors with one position; what is not known counts as 0."""
-    tensors = [tf.constant(np.nan_to_num(value).reshape((1,) * (rank - 1) + (-1,)), layer.compute_dtype) for value in values]
+    tensors = [
+        tf.constant(np.nan_to_num(value).reshape((1,) * (rank - 1) + (-1,)), layer.compute_dtype) for value in values
+    ]
     return layer(tensors if len(tensors) > 1 else tensors[0], training=False).numpy().astype(np.float64).ravel()
 
 
 def _padded(layer: Any, shape: tuple[int | None, ...], inner: np.ndarray, patterns: dict[Any, int]) -> np.ndarray:
     """The patterns after zero padding: the same size, padding and inner pattern give the same one."""
-    return np.array([patterns.setdefault((shape, layer.padding, before), len(patterns) + 1) for before in inner.tolist()], int)
+    return np.array(
+        [patterns.setdefault((shape, layer.padding, before), len(patterns) + 1) for before in inner.tolist()], int
+    )

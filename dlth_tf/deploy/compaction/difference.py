@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
-from dlth_tf.runs.cost import kernel_positions
+from dlth_tf.masking.macs import kernel_positions
 
 
-def removed(before: tf.keras.Model, after: tf.keras.Model) -> dict[str, Any]:
+def removed(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, Any]:
     """Parameters and multiply-adds of a model and of what `compact` made of it.
 
     Args:
@@ -37,7 +37,7 @@ def removed(before: tf.keras.Model, after: tf.keras.Model) -> dict[str, Any]:
     }
 
 
-def _layers(model: tf.keras.Model) -> dict[str, tuple[tuple[int, ...], int, int]]:
+def _layers(model: tf_keras.Model) -> dict[str, tuple[tuple[int, ...], int, int]]:
     """Layer -> (shape of its kernel, its parameters, multiply-adds)."""
     positions = kernel_positions(model, model.input_shape[1:])
     found = {}
@@ -45,5 +45,9 @@ def _layers(model: tf.keras.Model) -> dict[str, tuple[tuple[int, ...], int, int]
         kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
         if kernel is not None:
             name = next((name for name in positions if name.rpartition("/")[0] == layer.name), "")
-            found[layer.name] = tuple(kernel.shape), layer.count_params(), positions.get(name, 0) * int(np.prod(kernel.shape))
+            found[layer.name] = (
+                tuple(kernel.shape),
+                layer.count_params(),
+                positions.get(name, 0) * int(np.prod(kernel.shape)),
+            )
     return found

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+import tf_keras
 
 from dlth_tf.deploy.compaction.kinds import UNKNOWN, Shape, kind_of
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers
+from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerCall:
     """One call of a layer.
 
     Attributes:
@@ -51,7 +52,7 @@ class Graph:
       results: numbers of the tensors that the model returns.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[LayerCall, ...]
     shapes: tuple[Shape, ...]
     results: tuple[int, ...]
 
@@ -61,7 +62,7 @@ class Graph:
         return (shape[-1] or 1) if shape else 1
 
 
-def read(model: tf.keras.Model) -> Graph:
+def read(model: tf_keras.Model) -> Graph:
     """The graph of a Functional or Sequential model.
 
     Raises:
@@ -69,9 +70,15 @@ def read(model: tf.keras.Model) -> Graph:
     """
     for layer in leaf_layers(model):
         if isinstance(layer, PruneLowMagnitude):
-            raise BadInput("model", model.name, f"is wrapped (layer {layer.name}): call model = dlth_tf.strip(model) first")
+            raise BadInput(
+                "model", model.name, f"is wrapped (layer {layer.name}): call model = dlth_tf.strip(model) first"
+            )
     if not getattr(model, "_is_graph_network", False):
-        raise BadInput("model", model.name, "has no graph that could be made smaller: it must be a built Functional or Sequential model")
+        raise BadInput(
+            "model",
+            model.name,
+            "has no graph that could be made smaller: it must be a built Functional or Sequential model",
+        )
     nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
     uses = Counter(id(node.layer) for node in nodes)
     numbers: dict[tuple[int, int, int], int] = {}
@@ -83,7 +90,11 @@ def read(model: tf.keras.Model) -> Graph:
             numbers[_place(tensor)] = len(shapes)
             shapes.append(tuple(tensor.shape))
         inputs, outputs = (tuple(numbers[_place(tensor)] for tensor in tensors) for tensors in (given, made))
-        steps.append(Step(node.layer, _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs]), inputs, outputs))
+        steps.append(
+            LayerCall(
+                node.layer, _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs]), inputs, outputs
+            )
+        )
     return Graph(tuple(steps), tuple(shapes), tuple(numbers[_place(tensor)] for tensor in model.outputs))
 
 

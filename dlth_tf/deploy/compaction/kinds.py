@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
-layers = tf.keras.layers
+layers = tf_keras.layers
 
 MIXING, DEPTHWISE, POINTWISE, POOLING, PADDING = "mixing", "depthwise", "pointwise", "pooling", "padding"
 CHANNEL_PADDING, FLATTEN, CONCATENATE, JOIN = "channel padding", "flatten", "concatenate", "join"
@@ -58,8 +59,11 @@ _KINDS = {
 _KIND_OF_TYPE = {kind_type: kind for kind, types in _KINDS.items() for kind_type in types}
 
 _ELEMENTWISE = {
-    *(getattr(tf.keras.activations, name) for name in ("linear", "relu", "elu", "selu", "gelu", "sigmoid", "hard_sigmoid")),
-    *(getattr(tf.keras.activations, name) for name in ("tanh", "softplus", "softsign", "swish", "exponential", "mish")),
+    *(
+        getattr(tf_keras.activations, name)
+        for name in ("linear", "relu", "elu", "selu", "gelu", "sigmoid", "hard_sigmoid")
+    ),
+    *(getattr(tf_keras.activations, name) for name in ("tanh", "softplus", "softsign", "swish", "exponential", "mish")),
     *(tf.nn.relu, tf.nn.relu6, tf.nn.elu, tf.nn.selu, tf.nn.leaky_relu, tf.nn.silu, tf.nn.gelu, tf.sigmoid, tf.tanh),
 }
 Shape = tuple[int | None, ...]
@@ -102,13 +106,18 @@ def _as_expected(kind: str, layer: Any, inputs: list[Shape]) -> bool:
 
 def _pads_channels(layer: Any, shape: Shape) -> bool:
     """Whether it is the shortcut of `models/cifar_resnet.py`: "channels_first" makes it pad the last axis, channels here."""
-    return type(layer) is layers.ZeroPadding2D and layer.data_format == "channels_first" and layer.padding[0] == (0, 0) and len(shape) == 4
+    return (
+        type(layer) is layers.ZeroPadding2D
+        and layer.data_format == "channels_first"
+        and layer.padding[0] == (0, 0)
+        and len(shape) == 4
+    )
 
 
 def elementwise(layer: Any) -> bool:
     """Whether the layer's own activation is known to treat every number by itself (softmax does not)."""
     try:
-        return getattr(layer, "activation", tf.keras.activations.linear) in _ELEMENTWISE
+        return getattr(layer, "activation", tf_keras.activations.linear) in _ELEMENTWISE
     except TypeError:  # an object that has no hash
         return False
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
-from dlth_tf.deploy.compaction.graph import Graph, Step
+from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import within
 from dlth_tf.errors import BadInput
 
 Kept = list[np.ndarray]  # of every tensor, bool[channels]
 
 
-def rebuild(model: tf.keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> tf.keras.Model:
+def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> tf_keras.Model:
     """A model of the same class, layers and names, with the kept channels alone and weights of its own.
 
     Raises:
@@ -31,9 +31,11 @@ def rebuild(model: tf.keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
                 config["activation"] = layer.activation  # by name, Keras would find only those that it knows
             return type(layer).from_config({**config, **_options(steps[layer.name], kept)})
         except Exception as error:
-            raise BadInput("model", model.name, f"has a layer {layer.name} that cannot be made again from its config: {error}") from error
+            raise BadInput(
+                "model", model.name, f"has a layer {layer.name} that cannot be made again from its config: {error}"
+            ) from error
 
-    made = tf.keras.models.clone_model(model, clone_function=smaller)
+    made = tf_keras.models.clone_model(model, clone_function=smaller)
     if not made.built:
         made.build(model.input_shape)
     for layer in made.layers:
@@ -41,7 +43,7 @@ def rebuild(model: tf.keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     return made
 
 
-def _options(step: Step, kept: Kept) -> dict[str, Any]:
+def _options(step: LayerCall, kept: Kept) -> dict[str, Any]:
     """What is different in the layer's configuration."""
     if step.kind == kinds.MIXING:
         count = int(kept[step.output].sum())
@@ -53,7 +55,7 @@ def _options(step: Step, kept: Kept) -> dict[str, Any]:
     return {}
 
 
-def _weights(step: Step, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+def _weights(step: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
     if step.kind == kinds.MIXING:
         kernel = weights[0][..., kept[step.input], :][..., kept[step.output]]
     elif step.kind == kinds.DEPTHWISE:

@@ -1,0 +1,116 @@
+"""One HTML file that opens anywhere: no script, nothing fetched, light and dark, as wide as the screen. Everything is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from string import Template
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #1b1f24; --soft: #59636e; --page: #fbfbfa; --line: #d5d9de; --best: #0a6b3d; --card: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e8e6e3; --soft: #a9b1ba; --page: #16181b; --line: #3a4047; --best: #6fd8a4; --card: #fff; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.2rem 1rem 3rem; max-width: 60rem; background: var(--page); color: var(--text);
+       font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: .2rem 0 1rem; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
+p, li { max-width: 44rem; }
+.soft { color: var(--soft); font-size: .9rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 600; }
+thead th { white-space: normal; vertical-align: bottom; }
+tbody th { position: sticky; left: 0; background: var(--page); }
+li { margin-bottom: .5rem; }
+ul { padding-left: 1.2rem; }
+th:first-child, td:first-child, .words th, .words td { text-align: left; }
+.words td { white-space: normal; overflow-wrap: anywhere; }
+strong { color: var(--best); }
+figure { margin: 1rem 0; max-width: 46rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem; }
+figure img { display: block; width: 100%; height: auto; }
+figcaption { color: #3d444d; font-size: .9rem; padding-top: .4rem; }
+code { font-size: .9em; overflow-wrap: anywhere; }
+"""
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+$body</main>
+</body>
+</html>
+""")
+
+
+def page(title: str, sections: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """A whole page.
+
+    Args:
+      title: plain text.
+      sections: (heading, parts); the heading is plain text, the parts are what the functions below return. A section without
+        parts is left out, one without a heading goes on from what is above it.
+    """
+    body = [
+        (f"<h2>{escape(heading)}</h2>\n" if heading else "") + "".join(parts) for heading, parts in sections if parts
+    ]
+    return _PAGE.substitute(title=escape(title), style=_STYLE, body="".join(body))
+
+
+def paragraph(text: str, soft: bool = False) -> str:
+    """Plain text as a paragraph; `soft` for remarks."""
+    kind = ' class="soft"' if soft else ""
+    return f"<p{kind}>{escape(text)}</p>\n"
+
+
+def bullets(items: Iterable[str]) -> str:
+    """Plain texts as a list."""
+    return "<ul>\n" + "".join(f"<li>{escape(item)}</li>\n" for item in items) + "</ul>\n"
+
+
+def table(label: str, header: Sequence[str], rows: Iterable[tuple[str, Sequence[tuple[str, bool]]]]) -> str:
+    """A table of numbers that scrolls by itself where it is wider than the screen.
+
+    Args:
+      label: what the table is, for those who do not see it.
+      header: one text per column.
+      rows: the row's name, and (text, whether it stands out) per cell.
+    """
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>' + "".join(_cell(text, best) for text, best in cells) + "</tr>\n"
+        for name, cells in rows
+    )
+    # Focus, so that a keyboard can scroll it.
+    start = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+    return f"{start}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
+
+
+def pairs(values: Mapping[str, str]) -> str:
+    """Names and their values, which may be long, as a table of two columns."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n' for name, value in values.items()
+    )
+    return f'<table class="words">\n<tbody>\n{rows}</tbody>\n</table>\n'
+
+
+def picture(png: bytes, alternative: str, caption: str) -> str:
+    """A PNG inside the page, with what it shows in words for those who do not see it."""
+    data = base64.b64encode(png).decode()
+    image = f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
+    return f"<figure>{image}\n<figcaption>{escape(caption)}</figcaption></figure>\n"
+
+
+def _cell(text: str, best: bool) -> str:
+    return f"<td><strong>{escape(text)}</strong></td>" if best else f"<td>{escape(text)}</td>"

@@ -1,0 +1,43 @@
+"""Counting: how many of n a sparsity removes, to the last one."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+from dlth_tf.errors import BadInput
+
+Sparsity = float | str | Fraction
+
+# Fraction would read 1e-999999999 too, digit by digit.
+_NUMBER = re.compile(r"\s*[-+]?[\d./]{1,40}(e[-+]?\d{1,3})?\s*", re.IGNORECASE)
+
+
+def parse_sparsity(sparsity: Sparsity) -> Fraction:
+    """The sparsity as the decimal that was typed: .1 is one tenth, not the float nearest to it.
+
+    Raises:
+      BadInput: not a number, negative, or 1 and more.
+    """
+    text = str(sparsity)
+    try:
+        value = sparsity if isinstance(sparsity, Fraction) else Fraction(text if _NUMBER.fullmatch(text) else "")
+    except (ValueError, ZeroDivisionError):
+        raise BadInput("sparsity", sparsity, "must be a number, at least 0 and below 1") from None
+    if not 0 <= value < 1:
+        raise BadInput(
+            "sparsity", sparsity, "must be at least 0 and below 1 (it is the fraction of the weights that is removed)"
+        )
+    return value
+
+
+def removed_count(size: int, sparsity: Sparsity) -> int:
+    """How many of `size` weights, or groups of weights, are removed: min(ceil(p * n), n - 1), with p * n in exact arithmetic.
+
+    At least one stays, as in the official code (Bai et al., ICLR 2022), whose float product drifts by one in places.
+
+    >>> removed_count(512, .5), removed_count(10, .98), removed_count(30, .1), removed_count(7, 0)
+    (256, 9, 3, 0)
+    """
+    return max(0, min(math.ceil(parse_sparsity(sparsity) * size), size - 1))

@@ -1,0 +1,1 @@
+"""Augmentations: functions of whole batches, by name."""

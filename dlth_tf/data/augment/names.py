@@ -1,0 +1,122 @@
+"""Random changes to training images: their names, how they join, and what they do to the labels.
+
+Importing this module does not import TensorFlow: what a flag names can be checked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dlth_tf.errors import BadInput
+from dlth_tf.randomness import stateless_seed
+from dlth_tf.registry import Registry
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# In the order in which they are applied. An image part is a function (images uint8 or float32 [B, H, W, C] with values from 0 to
+# value_range, seed int64 [2], value_range) -> images; a mixing part is (images, labels float32 [B, classes], seed) -> (images, labels).
+_WHERE = {
+    "none": "dlth_tf.data.augment.crops",
+    "crop_flip": "dlth_tf.data.augment.crops",
+    "resized_crop": "dlth_tf.data.augment.crops",
+    "randaugment": "dlth_tf.data.augment.rand_augment",
+    "cutout": "dlth_tf.data.augment.mixing",
+    "cutmix": "dlth_tf.data.augment.mixing",
+    "mixup": "dlth_tf.data.augment.mixing",
+}
+AUGMENTS = Registry("augment", {name: f"{module}:{name}" for name, module in _WHERE.items()})
+RIVALS = (("crop_flip", "resized_crop"), ("cutmix", "mixup"))  # each pair does the same thing in two ways
+MIXING = ("cutmix", "mixup")
+
+BatchFunction = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tuple[tf.Tensor, tf.Tensor]"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Parts that are applied one after the other; `augmentation` makes one from its text.
+
+    Every part draws from (seed, stream, its own name, step) alone, so a run that is resumed sees the images that it would have
+    seen, and a part does the same whatever stands beside it.
+
+    Args:
+      parts: names in AUGMENTS, each once, in the order of application; empty for none.
+    """
+
+    parts: tuple[str, ...]
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether the labels of a batch come as float32 [B, classes], each row adding up to 1, instead of int64 [B]."""
+        return any(part in MIXING for part in self.parts)
+
+    def __str__(self) -> str:
+        return "+".join(self.parts) or "none"
+
+    def without(self, name: str) -> Augmentation:
+        """The same without one part."""
+        return Augmentation(tuple(part for part in self.parts if part != name))
+
+    def build(self, *, seed: int, stream: str, num_classes: int | None, value_range: int) -> BatchFunction:
+        """The function (images, labels int64 [B], step int64) -> (images, labels) for a graph."""
+        import tensorflow as tf
+
+        functions = [(AUGMENTS.load(part), part in MIXING, augment_key(seed, stream, part)) for part in self.parts]
+
+        def change(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if self.soft_labels:
+                labels = tf.one_hot(labels, num_classes)
+            for function, mixes, key in functions:
+                words = tf.stack([key, step])
+                if mixes:
+                    images, labels = function(images, labels, words)
+                else:
+                    images = function(images, words, value_range)
+            return images, labels
+
+        return change
+
+
+def augment_key(seed: int, stream: str, part: str) -> int:
+    """The first word of the seeds that one part of an augmentation draws with; the second is the step or the example."""
+    high, low = stateless_seed(seed, f"augment/{stream}", part)
+    return high << 31 | low
+
+
+def augmentation(text: str) -> Augmentation:
+    """The augmentation that names joined by "+" describe, such as "crop_flip+cutmix".
+
+    The parts are applied in the order of AUGMENTS, whatever their order in the text: crops first, then what changes an image, then
+    what mixes two.
+
+    Raises:
+      BadInput: an unknown or repeated name, "none" beside others, or two names that do the same thing in two ways.
+    """
+    names = [name.strip() for name in str(text).split("+")]
+    for name in names:
+        AUGMENTS.check(name)
+        if names.count(name) > 1:
+            raise BadInput("augment", text, f"names {name} twice")
+    if "none" in names and len(names) > 1:
+        raise BadInput("augment", text, "none cannot be joined with others")
+    for pair in RIVALS:
+        if set(pair) <= set(names):
+            raise BadInput("augment", text, f"{pair[0]} and {pair[1]} exclude each other: name one of them")
+    return Augmentation(tuple(name for name in AUGMENTS.names() if name in names and name != "none"))
+
+
+def check_augment(text: str) -> str:
+    """Checks an augmentation's text without importing TensorFlow.
+
+    Returns:
+      The text in its one canonical form, with the parts in the order in which they are applied.
+
+    Raises:
+      BadInput: as `augmentation` does.
+
+    >>> check_augment("cutmix + crop_flip")
+    'crop_flip+cutmix'
+    """
+    return str(augmentation(text))

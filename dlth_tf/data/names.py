@@ -1,0 +1,65 @@
+"""Names of data sets: the registry, and what can be checked before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import re
+
+from dlth_tf.errors import BadInput
+from dlth_tf.registry import Registry, is_path
+
+SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
+SIZED = ("imagenet2012", "imagenet200")  # registered, with images of many sizes
+DATASETS = Registry(
+    "dataset",
+    {
+        "digits": "dlth_tf.data.sets.digits:load",
+        **dict.fromkeys(SMALL, "dlth_tf.data.sets.from_tfds:load"),
+        "tiny_imagenet": "dlth_tf.data.sets.tiny_imagenet:load",
+        **{name: f"dlth_tf.data.sets.imagenet:{name}" for name in SIZED},
+    },
+)
+FOLDER = "folder:"
+SIDES = (8, 1024)  # pixels that "@SIDE" may ask for
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def check_name(name: str) -> str:
+    """Checks what can be checked about a data set's name before TensorFlow is imported.
+
+    Registered names and well-formed dotted paths pass. Any other name passes too: only tensorflow_datasets knows its own.
+
+    Returns:
+      `name`.
+
+    Raises:
+      BadInput: the name is empty, or has a colon and is neither folder:PATH nor of the form package.module:function, or asks with
+        "@SIDE" for a size that is not allowed.
+    """
+    base, side = divide_name(name)
+    if not base.strip():
+        known = ", ".join(DATASETS.names())
+        raise BadInput(
+            "dataset",
+            repr(name),
+            f"must be {known}, a name of tensorflow_datasets, folder:PATH, or package.module:function",
+        )
+    if base == FOLDER:
+        raise BadInput("dataset", name, "must name a folder, as in folder:PATH")
+    if is_path(base) and not _PATH.fullmatch(name):
+        raise BadInput("dataset", name, "must have the form package.module:function")
+    if side is not None:
+        if not SIDES[0] <= side <= SIDES[1]:
+            raise BadInput("dataset", name, f"must ask for images of {SIDES[0]} to {SIDES[1]} pixels after the @")
+        if base in DATASETS.names() and base not in SIZED:
+            raise BadInput("dataset", name, f"its images all have one size; leave @{side} out")
+    return name
+
+
+def divide_name(name: str) -> tuple[str, int | None]:
+    """What stands before and after "@SIDE" in a data set's name.
+
+    >>> divide_name("imagenet200@64"), divide_name("cifar10")
+    (('imagenet200', 64), ('cifar10', None))
+    """
+    match = re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
+    return (match[1], int(match[2])) if match else (name, None)

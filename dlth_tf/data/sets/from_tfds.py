@@ -1,0 +1,198 @@
+"""Any image data set of tensorflow_datasets whose prepared files are at hand."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from dlth_tf.data.dataset import DataSet, Split
+from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.names import DATASETS
+from dlth_tf.data.sets import tfds_reader
+from dlth_tf.data.sets.tfds_reader import quiet
+from dlth_tf.data.splits import divided
+from dlth_tf.errors import BadInput
+from dlth_tf.randomness import generator
+from dlth_tf.registry import unknown
+
+VALIDATION_SHARE = 10  # one training example in so many validates, where a data set has no validation split of its own
+MOST_VALIDATION = 10_000  # of a data set on disk, where looking at an image costs decoding it
+SPLIT_SEED = 0  # of the data set, not of a run: every run divides it alike
+IN_MEMORY = (
+    2 * 2**30
+)  # bytes of uint8 images over training and test, up to which a set is held in memory; Tiny ImageNet has 1.35e9
+AUGMENTED = ("cifar10", "cifar100", "tiny_imagenet")  # whose published results crop and flip
+IMAGE_SIDE = 224  # of what is cut out of images of many sizes, unless the name says "@SIDE"
+
+
+def load(name: str, data_dir: str | None = None, side: int | None = None) -> DataSet:
+    """Reads a prepared data set; nothing is downloaded.
+
+    Sets whose images are all of one size are read into memory up to 2 GiB; larger ones, and those of many sizes, stay on disk.
+
+    A set without a test split is tested on its validation split. A set without another split to validate on gives a tenth of its
+    training examples, class by class (of a set on disk at most 10,000).
+
+    Args:
+      name: as tensorflow_datasets calls it, with "/config" where it has one.
+      data_dir: the directory in which it was prepared; tensorflow_datasets' own default when not given.
+      side: of the square that is cut out of images of many sizes, in pixels; 224 when not given.
+
+    Raises:
+      BadInput: no such data set or directory, or it is not prepared, or not made of labelled uint8 images.
+    """
+    builder = open_builder(name, data_dir)
+    splits = builder.info.splits
+    test = "test" if "test" in splits else "validation"
+    if "train" not in splits or test not in splits:
+        raise BadInput(
+            "dataset",
+            name,
+            f"must have a train split and a test or validation split, and has {', '.join(sorted(splits))}",
+        )
+    return from_builder(name, builder, test, side)
+
+
+def open_builder(name: str, data_dir: str | None, remedy: str | None = None) -> tfds.core.DatasetBuilder:
+    """The builder of a prepared data set.
+
+    Args:
+      name: as tensorflow_datasets calls it.
+      data_dir: where it was prepared.
+      remedy: how to prepare it, as the end of a sentence; tfds' own command when not given.
+
+    Raises:
+      BadInput: no such data set or directory, or it is not prepared.
+    """
+    if data_dir is not None:
+        _check_directory(data_dir)
+    return _builder(name, data_dir, remedy)
+
+
+def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: int | None) -> DataSet:
+    """The data set of a prepared builder.
+
+    Args:
+      name: what `--dataset` calls it.
+      builder: prepared.
+      test: the split to test on.
+      side: as in `load`.
+
+    Raises:
+      BadInput: not made of labelled uint8 images, or `side` is given and they have a size.
+    """
+    image, label = _supervised(name, builder)
+    shape = builder.info.features[image].shape
+    one_size = None not in shape
+    if one_size and side is not None:
+        raise BadInput(
+            "dataset", f"{name}@{side}", f"its images all have {shape[0]} x {shape[1]} pixels; leave @{side} out"
+        )
+    shape = shape if one_size else (side or IMAGE_SIDE, side or IMAGE_SIDE, shape[-1] or 3)
+    on_disk = (
+        not one_size
+        or sum(builder.info.splits[split].num_examples for split in ("train", test)) * math.prod(shape) > IN_MEMORY
+    )
+
+    def part(split: str) -> Split | DiskSplit:
+        return tfds_reader.stream(builder, split, shape, one_size) if on_disk else tfds_reader.read(builder, split)
+
+    train = part("train")
+    if test == "test" and "validation" in builder.info.splits:
+        validation = part("validation")
+    else:
+        train, validation = carve(train, builder.name)
+    return DataSet(
+        name=name,
+        train=train,
+        validation=validation,
+        test=part(test),
+        label_names=tuple(builder.info.features[label].names),
+        augment=_own_augment(builder.name, one_size),
+    )
+
+
+def carve(train: Split | DiskSplit, name: str) -> tuple[Split | DiskSplit, Split | DiskSplit]:
+    """(training, validation) of the training split of the set `name`; an array in memory is used up (see `splits.divided`)."""
+    count = len(train) // VALIDATION_SHARE
+    count = min(count, MOST_VALIDATION) if isinstance(train, DiskSplit) else count
+    if not count:
+        raise BadInput(
+            "dataset",
+            name,
+            f"must have {VALIDATION_SHARE} training images or more, one of which validates, and has {len(train)}",
+        )
+    return divided(train, count, generator(SPLIT_SEED, "validation split", name))
+
+
+def _own_augment(name: str, one_size: bool) -> str:
+    if not one_size:
+        return "resized_crop"
+    return "crop_flip" if name in AUGMENTED else "none"
+
+
+def _check_directory(data_dir: str) -> None:
+    path = os.path.expanduser(data_dir)
+    if not tf.io.gfile.isdir(path):
+        raise BadInput("data_dir", data_dir, "must be a directory that exists")
+    try:
+        tf.io.gfile.listdir(path)
+    except (tf.errors.OpError, OSError) as error:
+        raise BadInput("data_dir", data_dir, f"must be a directory that can be read ({error})") from None
+
+
+def _builder(name: str, data_dir: str | None, remedy: str | None) -> tfds.core.DatasetBuilder:
+    try:
+        with quiet():
+            builder = tfds.builder(name, data_dir=data_dir and os.path.expanduser(data_dir))
+    except (tfds.core.DatasetNotFoundError, ValueError, ImportError) as error:
+        raise BadInput("dataset", name, _unusable(name, error)) from None
+    if not builder.is_prepared() or not builder.info.splits:
+        remedy = (
+            remedy
+            or f"prepare it once with `tfds build {name} --data_dir={builder.data_dir_root}`, or name another data_dir"
+        )
+        raise BadInput("dataset", name, f"is not prepared: there is no {builder.data_dir}; {remedy}")
+    return builder
+
+
+def _unusable(name: str, error: Exception) -> str:
+    base, _, variant = name.partition("/")
+    builders = tfds.list_builders(with_community_datasets=False)
+    if base not in builders:
+        others = "known are digits, the image sets that tfds.list_builders() names, and package.module:function"
+        return _nearest("dataset", name.lower(), dict.fromkeys((*DATASETS.names(), *builders)), others)
+    variants = list(tfds.builder_cls(base).builder_configs) if variant and isinstance(error, ValueError) else []
+    if variants:
+        return _nearest(
+            f"variant of {base}", variant, variants, f"known are {', '.join(variants[:3])} and {len(variants[3:])} more"
+        )
+    return (
+        f"tensorflow_datasets cannot use that name; try plain {base}"
+        if variant
+        else f"tensorflow_datasets cannot make it ({error})"
+    )
+
+
+def _nearest(kind: str, name: str, names: Iterable[str], otherwise: str) -> str:
+    """`registry.unknown`, but without its list of all names: tensorflow_datasets has hundreds."""
+    sentence = unknown(kind, name, names)
+    return sentence if "did you mean" in sentence else f"no such {kind}; {otherwise}"
+
+
+def _supervised(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
+    keys, features = builder.info.supervised_keys, builder.info.features
+    if keys is not None and len(keys) == 2 and all(isinstance(key, str) for key in keys):
+        image, label = features[keys[0]], features[keys[1]]
+        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
+            if image.np_dtype != np.uint8:
+                raise BadInput(
+                    "dataset", name, f"its images must be uint8, and are {np.dtype(image.np_dtype)}{list(image.shape)}"
+                )
+            return keys
+    raise BadInput("dataset", name, f"must be made of images with class labels, and holds {', '.join(features)}")

@@ -1,0 +1,116 @@
+"""Tiny ImageNet: 200 classes, 64 x 64 pixels, as a tensorflow_datasets builder that reads the official zip file.
+
+The 10,000 images of its validation folder are the test set, as in all published results: its test images have no public labels.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from dlth_tf.data.dataset import DataSet
+from dlth_tf.data.sets.from_tfds import from_builder
+from dlth_tf.data.sets.local_builder import LocalBuilder, prepare
+from dlth_tf.data.sets.tfds_reader import quiet
+from dlth_tf.errors import BadInput
+
+ZIP, FOLDER = "tiny-imagenet-200.zip", "tiny-imagenet-200"
+ADDRESS = f"http://cs231n.stanford.edu/{ZIP}"
+SHAPE = (64, 64, 3)
+
+
+class TinyImagenet(LocalBuilder):
+    """Builder of `tiny_imagenet`.
+
+    Args:
+      archive: the official zip file; not needed where the set is prepared.
+    """
+
+    name = "tiny_imagenet"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (the name and the form are tensorflow_datasets' own)
+
+    def __init__(self, *, archive: str | None = None, **options: Any) -> None:
+        self._archive: Any = archive
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=SHAPE, encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Tiny ImageNet: 200 classes of ImageNet with 500 training and 50 test images each, 64 x 64 pixels.",
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage="http://cs231n.stanford.edu/reports/2015/pdfs/yle_project.pdf",
+            disable_shuffling=True,  # the order is that of the classes and file names
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # nothing is downloaded
+        with zipfile.ZipFile(self._archive) as archive:
+            names = archive.read(f"{FOLDER}/wnids.txt").decode().split()
+            images = {"train": training_images(archive, names), "test": annotated_images(archive)}
+        self.info.features["label"].names = names
+        return {split: self._generate_examples(found) for split, found in images.items()}
+
+    def _generate_examples(self, images: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        with zipfile.ZipFile(self._archive) as archive:
+            for index, (path, label) in enumerate(images.items()):
+                yield index, {"image": io.BytesIO(archive.read(path)), "label": label}
+
+
+def training_images(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
+    """Path in the archive -> class, for all training images."""
+    classes, found = set(names), {}
+    for path in sorted(archive.namelist()):
+        parts = path.split("/")
+        if len(parts) == 5 and parts[1] == "train" and parts[3] == "images" and parts[2] in classes and parts[4]:
+            found[path] = parts[2]
+    return found
+
+
+def annotated_images(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Path in the archive -> class, for all validation images, as val_annotations.txt tells them."""
+    lines = archive.read(f"{FOLDER}/val/val_annotations.txt").decode().splitlines()
+    rows = [line.split("\t") for line in lines if line.strip()]
+    return {f"{FOLDER}/val/images/{row[0]}": row[1] for row in rows}
+
+
+def load(data_dir: str | None = None) -> DataSet:
+    """Tiny ImageNet, prepared in `data_dir` from the official zip file there if it is not prepared yet.
+
+    Args:
+      data_dir: where the zip file, or the prepared set, lies; tensorflow_datasets' own default when not given.
+
+    Raises:
+      BadInput: neither is there, the directory cannot be written, or the zip file is damaged.
+    """
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    archive = root / ZIP
+    with quiet():
+        builder = TinyImagenet(data_dir=os.fspath(root), archive=os.fspath(archive))
+    if not builder.is_prepared():
+        if not archive.is_file():
+            raise BadInput(
+                "data_dir",
+                root,
+                f"holds no {ZIP} and no prepared tiny_imagenet; get the file from {ADDRESS} and put it there",
+            )
+        try:
+            prepare(builder)
+        except (zipfile.BadZipFile, KeyError, ValueError, IndexError, AssertionError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput("data_dir", root, f"{ZIP} there is not the official file, or damaged ({error})") from error
+    return from_builder("tiny_imagenet", builder, "test", None)

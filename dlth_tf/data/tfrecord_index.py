@@ -1,0 +1,164 @@
+"""Random access to the record files of a prepared tensorflow_datasets set: where each example begins, and its label.
+
+A TFRecord file is a chain: 8 bytes with the length of a record, 4 with a checksum of these, the record, 4 with its checksum. An
+example inside is a protocol buffer whose fields say their own lengths. So the places and labels are found by stepping over the
+images, which are not read. What was found is kept in a file beside the data where that can be written.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlth_tf import files
+
+HEADER, FOOTER = 12, 4  # bytes around a record
+_FIELDS = {"shard": np.int32, "offset": np.int64, "length": np.int64, "label": np.int64}
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Where the examples of a split are.
+
+    Args:
+      paths: of the shards.
+      shard: int32 [N], which shard holds each example.
+      offset: int64 [N], the byte at which its record begins.
+      length: int64 [N], its bytes.
+      label: int64 [N], its class.
+    """
+
+    paths: tuple[str, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def read(self, index: int) -> bytes:
+        """The serialised example."""
+        with open(self.paths[self.shard[index]], "rb", buffering=0) as file:
+            return os.pread(file.fileno(), int(self.length[index]), int(self.offset[index]))
+
+
+def open_records(paths: Sequence[str | os.PathLike[str]], label: str, kept: Path) -> Records:
+    """The records of some shards, in their order.
+
+    Args:
+      paths: TFRecord files on a local disk.
+      label: the name of the integer feature that is the class.
+      kept: where the places are kept; they are found again when the shards' names, sizes or times have changed.
+
+    Raises:
+      ValueError: a file is cut off or holds no such examples.
+      OSError: a file cannot be read.
+    """
+    names = tuple(os.fspath(path) for path in paths)
+    stats = [os.stat(name) for name in names]
+    key = "\n".join(
+        f"{Path(name).name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
+    )
+    digest = np.frombuffer(bytes.fromhex(files.sha256(f"{label}\n{key}".encode())), np.uint8)
+    found = _kept(kept, digest)
+    if found is None:
+        found = _find(names, label)
+        _keep(kept, {**found, "digest": digest})
+    return Records(names, **found)
+
+
+def _find(names: Sequence[str], label: str) -> dict[str, np.ndarray]:
+    shards = [np.array(list(_scan(name, label)), np.int64).reshape(-1, 3) for name in names]
+    offset, length, labels = np.concatenate(shards).T
+    shard = np.repeat(np.arange(len(names)), [len(rows) for rows in shards])
+    return {"shard": shard.astype(np.int32), "offset": offset.copy(), "length": length.copy(), "label": labels.copy()}
+
+
+def _kept(path: Path, digest: np.ndarray) -> dict[str, np.ndarray] | None:
+    try:
+        found: dict[str, Any] = files.parse_npz(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if (
+        not np.array_equal(found.pop("digest", None), digest)
+        or {name: value.dtype for name, value in found.items()} != _FIELDS
+    ):
+        return None
+    return found
+
+
+def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    try:
+        files.write_atomic(path, files.npz_bytes(arrays))
+    except OSError:
+        return  # data that may only be read is scanned at every start
+
+
+def _scan(path: str, label: str) -> Iterator[tuple[int, int, int]]:
+    """(offset, length, label) of every record of one file."""
+    size = os.path.getsize(path)
+    if not size:
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if hasattr(mmap, "MADV_RANDOM"):
+            data.madvise(mmap.MADV_RANDOM)  # no reading ahead into the images
+        place = 0
+        while place < size:
+            length = struct.unpack_from("<Q", data, place)[0] if place + HEADER <= size else size
+            start, place = place + HEADER, place + HEADER + length + FOOTER
+            if place > size:
+                raise ValueError(f"{Path(path).name} is cut off")
+            yield start, length, _label(data, start, start + length, label.encode())
+
+
+def _label(data: mmap.mmap, start: int, end: int, name: bytes) -> int:
+    """The integer feature `name` of the tf.train.Example at data[start:end].
+
+    Example{features: Features{feature: map<string key = 1, Feature value = 2>}}, Feature{int64_list = 3: {value = 1}}.
+    """
+    for _, features_start, features_end in _fields(data, start, end):
+        for _, entry_start, entry_end in _fields(data, features_start, features_end):
+            entry = {field: (low, high) for field, low, high in _fields(data, entry_start, entry_end)}
+            key_start, key_end = entry.get(1, (0, 0))
+            if key_end - key_start == len(name) and data[key_start:key_end] == name:
+                return _integer(data, *entry.get(2, (0, 0)))
+    raise ValueError(f"an example has no feature {name.decode()}")
+
+
+def _integer(data: mmap.mmap, start: int, end: int) -> int:
+    for field, list_start, list_end in _fields(data, start, end):
+        if field == 3 and list_end > list_start:
+            packed = data[list_start] == 0x0A  # field 1 as bytes: packed, as every current writer does
+            skipped = _varint(data, list_start + 1)[1] if packed else list_start + 1
+            value = _varint(data, skipped)[0]
+            return value - (1 << 64) if value >> 63 else value
+    raise ValueError("a label is no integer")
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(number, first byte, end) of each length-delimited field of a message."""
+    while start < end:
+        tag, start = _varint(data, start)
+        length, start = _varint(data, start)
+        if tag & 7 != 2 or start + length > end:
+            raise ValueError("an example is not what tensorflow_datasets writes")
+        yield tag >> 3, start, start + length
+        start += length
+
+
+def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(data) and shift < 64:
+        byte = data[place]
+        value, shift, place = value | (byte & 0x7F) << shift, shift + 7, place + 1
+        if byte < 0x80:
+            return value, place
+    raise ValueError("an example is not what tensorflow_datasets writes")

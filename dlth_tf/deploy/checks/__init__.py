@@ -1,0 +1,1 @@
+"""Checks of an export, in a fresh process that knows TensorFlow alone."""

@@ -1,0 +1,1 @@
+"""The facts about an export, the tables that show them, and the bound on its size."""

@@ -1,0 +1,1 @@
+"""SavedModels that any TensorFlow loads, as small as their sparsity allows."""

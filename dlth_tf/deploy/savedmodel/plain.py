@@ -1,0 +1,17 @@
+"""The plain form: an ordinary SavedModel with zeros inside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
+
+
+def save_plain(model: tf_keras.Model, path: Path, serving: Serving) -> None:
+    """Writes the SavedModel."""
+    served = Served(model, serving)
+    tf.saved_model.save(served, os.fspath(path), signatures={SIGNATURE: served.serve.get_concrete_function()})

@@ -1,0 +1,1 @@
+"""Files for LiteRT, with sparse layers where they pay."""

@@ -1,0 +1,105 @@
+"""SGD with the published update (torch.optim.SGD's), which Keras' own SGD is not."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from dlth_tf.errors import BadInput
+
+
+@tf_keras.utils.register_keras_serializable("dlth_tf")
+class SGD(tf_keras.optimizers.Optimizer):
+    """Momentum SGD with coupled L2 and the learning rate outside the velocity.
+
+        d = g + weight_decay * w;  v = momentum * v + d;  w -= learning_rate * v
+        (Nesterov: w -= learning_rate * (d + momentum * v))
+
+    Keras' SGD has the learning rate inside the velocity, which differs after every change of the learning rate, and
+    its `weight_decay` is decoupled from the gradient. Weight decay here acts on all trainables, biases and
+    batch-norm gamma and beta too, as in the official code. tests/golden pins the update against it.
+
+    Args:
+      learning_rate: a number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it (as a
+        tensor, if it is to change within `fit`).
+      momentum: mu, at least 0 and below 1.
+      nesterov: Nesterov's form; needs momentum.
+      weight_decay: at least 0.
+      **kwargs: gradient clipping and the other arguments of `tf_keras.optimizers.Optimizer`.
+
+    Raises:
+      BadInput: a value out of its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        name: str = "SGD",
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(learning_rate, Real) and not 0 <= float(learning_rate) < float("inf"):
+            raise BadInput("learning_rate", learning_rate, "must be a finite number, at least 0")
+        if not 0 <= momentum < 1:
+            raise BadInput("momentum", momentum, "must be at least 0 and below 1")
+        if nesterov and not momentum:
+            raise BadInput("nesterov", nesterov, "needs a momentum above 0")
+        if not 0 <= weight_decay < float("inf"):
+            raise BadInput("weight_decay", weight_decay, "must be a finite number, at least 0")
+        # Never handed to the base class, whose weight decay is the decoupled one.
+        super().__init__(name=name, weight_decay=None, **kwargs)
+        # Keras would call a plain callable once, as a variable's initial value.
+        plain = callable(learning_rate) and not isinstance(
+            learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule
+        )
+        self._learning_rate = learning_rate if plain else self._build_learning_rate(learning_rate)
+        self.momentum, self.nesterov, self.l2 = float(momentum), bool(nesterov), float(weight_decay)
+
+    def build(self, var_list: list[tf.Variable]) -> None:
+        """Creates one velocity, zeros, for each variable."""
+        super().build(var_list)
+        if getattr(self, "_built", False):
+            return
+        self.velocities = (
+            [self.add_variable_from_reference(model_variable=var, variable_name="v") for var in var_list]
+            if self.momentum
+            else []
+        )
+        self._built = True
+
+    def update_step(self, gradient: Any, variable: tf.Variable) -> None:
+        """One update of one variable."""
+        rate = self.learning_rate
+        rate = tf.cast(rate() if callable(rate) else rate, variable.dtype)
+        gradient = tf.convert_to_tensor(gradient)  # an embedding's sparse gradient too: weight decay reaches every row
+        if self.l2:
+            gradient += tf.constant(self.l2, variable.dtype.base_dtype) * variable
+        if not self.momentum:
+            variable.assign_sub(rate * gradient)
+            return
+        velocity = self.velocities[self._index_dict[self._var_key(variable)]]
+        # One fused kernel: accum = momentum * accum + grad; var -= lr * accum (or the Nesterov form).
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=tf.constant(self.momentum, variable.dtype.base_dtype),
+            use_nesterov=self.nesterov,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """See `tf_keras.optimizers.Optimizer.get_config`."""
+        rate = self._serialize_hyperparameter(self._learning_rate)
+        return {
+            **super().get_config(),
+            "learning_rate": rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "weight_decay": self.l2,
+        }

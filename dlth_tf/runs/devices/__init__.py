@@ -1,0 +1,1 @@
+"""Devices of a run: its strategy, its replicas, and the settings of the process."""

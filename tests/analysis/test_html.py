@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import base64
+import re
+
+import pytest
+
+from dlth_tf.analysis.html import bullets, page, pairs, paragraph, picture, table
+
+NASTY = "<script>alert('a')</script> & \"b\""
+ESCAPED = "&lt;script&gt;alert(&#x27;a&#x27;)&lt;/script&gt; &amp; &quot;b&quot;"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        page(NASTY, [("h", [paragraph("x")])]),
+        page("t", [(NASTY, [paragraph("x")])]),
+        paragraph(NASTY),
+        bullets([NASTY]),
+        table(NASTY, ["a"], []),
+        table("l", [NASTY], []),
+        table("l", ["a"], [(NASTY, [])]),
+        table("l", ["a"], [("r", [(NASTY, False)])]),
+        table("l", ["a"], [("r", [(NASTY, True)])]),
+        pairs({NASTY: "x"}),
+        pairs({"x": NASTY}),
+        picture(b"png", NASTY, "x"),
+        picture(b"png", "x", NASTY),
+    ],
+)
+def test_nothing_from_outside_becomes_markup(made: str) -> None:
+    assert ESCAPED in made and "<script" not in made and '"b"' not in made
+
+
+def test_a_dollar_sign_in_a_name_is_no_placeholder() -> None:
+    assert "<h1>$title ${x} $$</h1>" in page("$title ${x} $$", [("$body", [paragraph("$style")])])
+
+
+def test_a_page_needs_nothing_but_itself() -> None:
+    made = page("t", [("h", [picture(b"png", "a", "c")])])
+    assert not re.findall(r"https?:|<link|<script|url\(|@import", made)
+    assert "default-src 'none'" in made and f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in made
+
+
+def test_sections_without_content_leave_no_heading() -> None:
+    made = page("t", [("Empty", []), ("Full", [paragraph("x")]), ("", [paragraph("y")])])
+    assert "Empty" not in made and made.count("<h2>") == 1
+
+
+def test_the_best_stand_out_and_the_others_do_not() -> None:
+    made = table("l", ["method", "90 %"], [("rst", [("97.0", True)]), ("lth", [("96.0", False)])])
+    assert (
+        "<strong>97.0</strong>" in made and "<strong>96.0</strong>" not in made and '<th scope="row">rst</th>' in made
+    )
+
+
+def test_remarks_are_softer_than_text() -> None:
+    assert 'class="soft"' in paragraph("x", soft=True) and "class" not in paragraph("x")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlth_tf.data.augment.rand_augment import keras_cv, randaugment
+from dlth_tf.errors import BadInput
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+SEED = tf.constant([1, 2], tf.int64)
+
+
+def drawing_operations(function: Callable[..., tf.Tensor]) -> set[str]:
+    """The random operations in the graph of `function` that keep a state."""
+    concrete = tf.function(function).get_concrete_function(tf.TensorSpec(IMAGES.shape, tf.uint8))
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    return {node.op for node in nodes if "Random" in node.op and not node.op.startswith("StatelessRandom")} | {
+        node.op for node in nodes if node.op.startswith("Rng")
+    }
+
+
+def test_no_operation_of_the_layer_keeps_a_random_state() -> None:
+    assert drawing_operations(lambda images: randaugment(images, SEED)) == set()
+
+
+def test_the_stock_layer_keeps_one() -> None:
+    layer = keras_cv.layers.RandAugment((0, 255), seed=1)
+    assert drawing_operations(lambda images: layer(images, training=True))
+
+
+@pytest.fixture(scope="module")
+def change() -> Callable[..., tf.Tensor]:
+    return tf.function(randaugment)
+
+
+def test_every_image_is_changed_in_its_own_way_and_stays_in_range(change: Callable[..., tf.Tensor]) -> None:
+    changed = change(tf.constant(np.repeat(IMAGES[:1], 24, axis=0)), SEED).numpy()
+    assert changed.dtype == np.float32 and changed.min() >= 0 and changed.max() <= 255
+    assert len({image.tobytes() for image in changed}) > 15
+
+
+def test_the_seed_decides_everything(change: Callable[..., tf.Tensor]) -> None:
+    first, again, other = (change(tf.constant(IMAGES), tf.constant([1, step], tf.int64)).numpy() for step in (2, 2, 3))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any() and (first != IMAGES).any()
+
+
+def test_grey_images_stay_grey_images_in_their_own_range() -> None:
+    grey = IMAGES[..., :1] // 16
+    changed = tf.function(lambda images: randaugment(images, SEED, 16))(tf.constant(grey)).numpy()
+    assert changed.shape == grey.shape and changed.max() <= 16.001 and (changed != grey).any()
+
+
+def test_other_numbers_of_channels_are_refused() -> None:
+    with pytest.raises(BadInput, match="works on images with 1 or 3 channels, and these have 2"):
+        randaugment(tf.constant(IMAGES[..., :2]), SEED)

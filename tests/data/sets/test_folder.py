@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dlth_tf.data import evaluation_batches, load, normalization
+from dlth_tf.errors import BadInput
+from tests.data.pictures import jpeg
+
+
+def folder(path: Path, **counts: int) -> str:
+    """Pictures of two classes of several sizes; the grey value of "cat" is 0, of "dog" 200."""
+    for split, count in counts.items():
+        for number in range(count):
+            name, colour = (("cat", 0), ("dog", 200))[number % 2]
+            (path / split / name).mkdir(parents=True, exist_ok=True)
+            (path / split / name / f"{number:03}.jpg").write_bytes(
+                jpeg(colour, 20 + number, 30, 1 + 2 * (number % 3 > 0))
+            )
+    return str(path)
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
+    dataset = load(f"folder:{folder(tmp_path, train=40, test=6)}@16")
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [36, 4, 6]
+    assert (
+        dataset.label_names == ("cat", "dog")
+        and dataset.image_shape == (16, 16, 3)
+        and dataset.augment == "resized_crop"
+    )
+    for part in (dataset.train, dataset.validation, dataset.test):
+        batches = evaluation_batches(part, normalization=normalization(dataset, "none"))
+        for images, labels in batches.as_numpy_iterator():
+            np.testing.assert_array_equal(images, np.broadcast_to(200 * labels[:, None, None, None], images.shape))
+    assert np.bincount(dataset.validation.labels).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ({"train": 20, "validation": 4, "test": 6}, [20, 4, 6]),
+        ({"train": 20, "val": 4, "test": 6}, [20, 4, 6]),
+        ({"train": 20, "val": 4}, [18, 2, 4]),
+    ],
+)
+def test_the_validation_folder_validates_or_tests(tmp_path: Path, counts: dict[str, int], sizes: list[int]) -> None:
+    dataset = load(f"folder:{folder(tmp_path, **counts)}@8")
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == sizes
+
+
+def test_the_order_does_not_depend_on_that_of_the_file_system(tmp_path: Path) -> None:
+    dataset = load(f"folder:{folder(tmp_path, train=40, test=6)}@16")
+    assert list(dataset.test.source.paths) == sorted(dataset.test.source.paths)
+
+
+def test_the_division_depends_neither_on_where_the_folder_is_nor_on_the_size_asked_for(tmp_path: Path) -> None:
+    first = load(f"folder:{folder(tmp_path / 'here', train=40, test=6)}@16")
+    second = load(f"folder:{folder(tmp_path / 'there', train=40, test=6)}")
+    np.testing.assert_array_equal(first.validation.indices, second.validation.indices)
+
+
+@pytest.mark.parametrize(
+    ("counts", "end"),
+    [({}, "it holds no folders"), ({"train": 20}, "it holds train"), ({"test": 2, "val": 2}, "it holds test, val")],
+)
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path, counts: dict[str, int], end: str) -> None:
+    with pytest.raises(BadInput, match=rf"must hold train/CLASS/\*\.jpg .*; {end}$"):
+        load(f"folder:{folder(tmp_path, **counts)}")
+
+
+def test_an_empty_split_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, train=20)
+    (tmp_path / "test").mkdir()
+    with pytest.raises(BadInput, match="there is no image in test"):
+        load(f"folder:{tmp_path}")
+    with pytest.raises(BadInput, match=r"^dataset=folder:.*/nowhere: .*No such file"):
+        load(f"folder:{tmp_path}/nowhere")

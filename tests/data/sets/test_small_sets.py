@@ -1,0 +1,70 @@
+"""Plumbing of the sets that everyone uses: tensorflow_datasets' own builders prepare made-up images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from dlth_tf.data import DATASETS, Split, load, normalization, train_batches
+from dlth_tf.data.names import SIZED, SMALL
+from dlth_tf.errors import BadInput
+from tests.data.pictures import prepare
+
+EXPECTED = {
+    "mnist": ((28, 28, 1), 10, "none"),
+    "fashion_mnist": ((28, 28, 1), 10, "none"),
+    "cifar10": ((32, 32, 3), 10, "crop_flip"),
+    "cifar100": ((32, 32, 3), 100, "crop_flip"),
+    "svhn_cropped": ((32, 32, 3), 10, "none"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_small_set_loads_and_trains(name: str, tmp_path: Path) -> None:
+    features = tfds.builder(name, data_dir=tmp_path).info.features
+    drawn = np.random.default_rng(0)
+
+    def example(split: str, number: int) -> dict[str, Any]:
+        made = {"image": drawn.integers(0, 256, EXPECTED[name][0], dtype=np.uint8), "label": number % EXPECTED[name][1]}
+        return {**{other: "x" if other == "id" else 0 for other in features if other not in made}, **made}
+
+    dataset = load(name, prepare(name, tmp_path, {"train": 60, "test": 60}, example))
+    assert (dataset.image_shape, dataset.num_classes, dataset.augment) == EXPECTED[name]
+    assert isinstance(dataset.train, Split) and [len(dataset.train), len(dataset.validation), len(dataset.test)] == [
+        54,
+        6,
+        60,
+    ]
+    batches = train_batches(
+        dataset.train,
+        batch_size=16,
+        seed=0,
+        stream="x",
+        normalization=normalization(dataset),
+        augment=dataset.augment,
+        steps=1,
+    )
+    ((images, labels),) = batches.as_numpy_iterator()
+    assert images.shape == (16, *dataset.image_shape) and labels.dtype == np.int64
+
+
+def test_every_registered_set_has_a_test() -> None:
+    assert set(DATASETS.names()) == {
+        "digits",
+        "tiny_imagenet",
+        *SMALL,
+        *SIZED,
+    }  # test_digits, test_tiny_imagenet, this, test_imagenet
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_a_set_of_one_size_has_no_other(name: str) -> None:
+    if name in SIZED:
+        assert DATASETS.load(name)
+    else:
+        with pytest.raises(BadInput, match="its images all have one size; leave @64 out"):
+            load(f"{name}@64")

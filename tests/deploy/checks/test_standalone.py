@@ -1,0 +1,168 @@
+"""The script that checks exports runs where only TensorFlow is, and sees what is wrong with one."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlth_tf.deploy.checks import standalone
+from dlth_tf.deploy.checks.standalone import Failed, checked, timed
+from tests.runs.tiny import environment
+
+LABELS = ["a", "b", "c"]
+KERNEL = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32) * np.array([[1], [0], [1], [1]], np.float32)
+IMAGES = np.random.default_rng(1).random((300, 4)).astype(np.float32)
+DATA = {
+    "images": IMAGES,
+    "logits": IMAGES @ KERNEL,
+    "labels": (IMAGES @ KERNEL).argmax(1),
+    "mask/body/kernel": KERNEL != 0,
+}
+FORM: dict[str, Any] = {
+    "name": "plain",
+    "kind": "saved_model",
+    "tolerance": 1e-5,
+    "label_names": LABELS,
+    "weights": ["body/kernel"],
+    "places": None,
+    "nonzero": {"body/kernel": 9},
+    "same_weights": True,
+}
+Change = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
+
+def saved(folder: Path, kernel: np.ndarray = KERNEL, change: Change = dict, name: str = "served") -> dict[str, Any]:
+    """A SavedModel, and the description of it that the script gets."""
+    module = tf.Module()
+    module.network_variables = [tf.Variable(kernel)]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, name="images")])
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.name_scope(name):
+            logits = images @ module.network_variables[0]
+        found = {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, -1)}
+        return change({**found, "label": tf.gather(tf.constant(LABELS), found["class"])})
+
+    tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": serve.get_concrete_function()})
+    return {**FORM, "path": os.fspath(folder)}
+
+
+def test_what_is_right_passes(tmp_path):
+    found = checked(saved(tmp_path), DATA)
+    assert found["accuracy"] == found["agreement"] == 1 and found["max_difference"] <= found["tolerance"] < 1e-4
+
+
+def other_row(kernel: np.ndarray) -> np.ndarray:
+    other = kernel.copy()
+    other[1] = 1e-9  # too small for the logits to tell
+    return other
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "weights": ({"kernel": KERNEL * 1.001}, "logits differ from the model's by"),
+    "zeros": ({"kernel": other_row(KERNEL)}, "weights in body/kernel that the ticket removes and that are not zero"),
+    "probabilities": (
+        {"change": lambda found: {**found, "probabilities": found["logits"]}},
+        "probabilities are not those of the logits",
+    ),
+    "class": (
+        {"change": lambda found: {**found, "class": found["class"] * 0}},
+        "class is not that of the largest logit",
+    ),
+    "label": (
+        {"change": lambda found: {**found, "label": found["label"] + "!"}},
+        "a label is not the name of its class",
+    ),
+    "no label": ({"change": lambda found: {k: v for k, v in found.items() if k != "label"}}, "must give labels where"),
+    "wrapper": ({"name": "prune_low_magnitude_fc"}, "is left of the wrappers of training"),
+    "batches": (
+        {
+            "change": lambda found: {
+                **found,
+                "logits": found["logits"] + tf.cast(tf.shape(found["logits"])[0] < 8, tf.float32),
+            }
+        },
+        "1 images at a time give other logits",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_seen(arguments, message, tmp_path):
+    with pytest.raises(Failed, match=f"plain: .*{message}"):
+        checked(saved(tmp_path, **arguments), DATA)
+
+
+def test_more_numbers_that_are_not_zero_than_the_models_are_seen(tmp_path):
+    with pytest.raises(Failed, match="body/kernel has 9 numbers that are not zero, and the model's has 8"):
+        checked({**saved(tmp_path), "nonzero": {"body/kernel": 8}}, DATA)
+
+
+def test_an_operation_that_is_not_tensorflows_is_seen(tmp_path):
+    form = saved(tmp_path)
+    graph = (tmp_path / "saved_model.pb").read_bytes()
+    (tmp_path / "saved_model.pb").write_bytes(graph.replace(b"Softmax", b"Softmix"))
+    with pytest.raises(Failed, match=r"Softmix is not an operation of TensorFlow's own|cannot be loaded"):
+        checked(form, DATA)
+
+
+def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
+    with pytest.raises(Failed, match=r"plain: it cannot be loaded \("):
+        checked({**FORM, "path": os.fspath(tmp_path)}, DATA)
+
+
+def test_the_script_imports_nothing_of_this_package():
+    modules = {
+        node.module
+        for node in ast.walk(ast.parse(Path(standalone.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert "tensorflow.python.framework" in modules and not [name for name in modules if name.startswith("dlth_tf")]
+
+
+@pytest.mark.parametrize("package", standalone.BLOCKED)
+def test_packages_that_users_do_not_have_are_blocked(package):
+    code = f"import sys, runpy; alone = runpy.run_path({standalone.__file__!r}); sys.meta_path.insert(0, alone['Blocker']()); import {package}"
+    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0 and f"{package} is not there" in ended.stderr
+
+
+def test_the_script_gives_a_result_or_a_sentence(tmp_path):
+    np.savez(tmp_path / "data.npz", **DATA)
+    forms = [saved(tmp_path / "right")]
+    answers = []
+    for form in (forms[0], {**forms[0], "nonzero": {"body/kernel": 1}}):
+        task = {
+            "what": "check",
+            "threads": 0,
+            "forms": [form],
+            "data": str(tmp_path / "data.npz"),
+            "packages": "/nowhere",
+        }
+        (tmp_path / "task.json").write_text(json.dumps(task))
+        standalone.main(str(tmp_path / "task.json"), str(tmp_path / "result.json"))
+        answers.append(json.loads((tmp_path / "result.json").read_text()))
+        sys.path.remove("/nowhere")
+    assert answers[0]["forms"]["plain"]["accuracy"] == 1 and "numbers that are not zero" in answers[1]["error"]
+
+
+def test_calls_that_are_timed_take_turns():
+    order = []
+    times = timed(
+        {name: lambda images, name=name: order.append((name, len(images))) for name in "ab"}, IMAGES[:3], seconds=0
+    )
+    assert set(times) == {"a", "b"} and all(set(batches) == {"1", "8", "64"} for batches in times.values())
+    assert (
+        "".join(name for name, batch in order if batch == 1) == "ab" + "abbaabbaab"
+    )  # one call each to warm up, and five rounds
+    assert all(len(calls) == 5 and min(calls) >= 0 for batches in times.values() for calls in batches.values())

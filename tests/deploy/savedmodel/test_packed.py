@@ -1,0 +1,274 @@
+"""The packed form: what it holds, what loads it, and that damage never gives wrong numbers."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from dlth_tf import models
+from dlth_tf.data import Normalization
+from dlth_tf.deploy.savedmodel import packed
+from dlth_tf.deploy.savedmodel.packed import save_packed
+from dlth_tf.deploy.savedmodel.packing import pack
+from dlth_tf.deploy.serving import Serving, expected_logits
+from dlth_tf.errors import BadInput
+from dlth_tf.masking import named_weights
+from tests.deploy.savedmodel.test_packing import damaged
+from tests.runs.tiny import environment
+
+SERVING = Serving(Normalization(1 / 255, (0.5,), (0.25,)), tuple("abc"))
+SHAPE = (9, 9, 1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
+DATA, INDEX, GRAPH = "variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"
+
+
+def pruned(model: tf_keras.Model, sparsity: float = 0.9) -> tf_keras.Model:
+    """The model with so many of its kernels' smallest numbers set to zero."""
+    for variable in named_weights(model).values():
+        if variable.shape.rank > 1:
+            value = variable.numpy()
+            variable.assign(np.where(np.abs(value) < np.quantile(np.abs(value), sparsity), 0, value))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> tf_keras.Model:
+    return pruned(models.build("resnet8", SHAPE, 3, 0, {"width": 0.25}))
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "packed"
+    save_packed(model, path, SERVING)
+    return path
+
+
+def served(path: Path) -> np.ndarray:
+    loaded = tf.saved_model.load(str(path))
+    return loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
+
+
+def close(found: np.ndarray, model: tf_keras.Model) -> bool:
+    expected = expected_logits(model, SERVING, IMAGES)
+    return np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_graph_holds_no_names_and_no_weights(folder, model):
+    text = (folder / GRAPH).read_bytes()
+    assert b"stage1" not in text and b"_output_shapes" not in text and b"FusedBatchNorm" not in text
+    nodes = [
+        node
+        for function in SavedModel.FromString(text).meta_graphs[0].graph_def.library.function
+        for node in function.node_def
+    ]
+    numbers = [tf.make_ndarray(node.attr["value"].tensor) for node in nodes if node.op == "Const"]
+    assert len(nodes) > 30 and not [value for value in numbers if value.dtype.kind == "f" and value.size]
+    parameters = sum(variable.shape.num_elements() for variable in named_weights(model).values())
+    assert (folder / DATA).stat().st_size < 4 * parameters / 3
+    assert close(served(folder), model)
+
+
+def test_signs_of_zero_take_no_space(model, folder, tmp_path):
+    other = tf_keras.models.clone_model(model)
+    other.set_weights([np.where(weight == 0, np.float32(-0.0), weight) for weight in model.get_weights()])
+    save_packed(other, tmp_path / "out", SERVING)
+    assert abs((tmp_path / "out" / DATA).stat().st_size - (folder / DATA).stat().st_size) < 20
+    assert close(served(tmp_path / "out"), model)
+
+
+def test_a_session_of_tensorflow_1_loads_it(folder, model):
+    found = []
+    for _ in range(2):
+        with tf.compat.v1.Session(graph=tf.Graph()) as session:
+            loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def["serving_default"]
+            found += [
+                session.run(loaded.outputs["logits"].name, {loaded.inputs["images"].name: IMAGES}) for _ in range(2)
+            ]
+    assert len(found) == 4 and all(close(logits, model) for logits in found)
+
+
+def test_models_in_one_process_do_not_share_anything(folder, model, tmp_path):
+    other = pruned(models.build("resnet8", SHAPE, 3, 1, {"width": 0.25}))
+    save_packed(other, tmp_path / "other", SERVING)
+    first, second, third = (tf.saved_model.load(str(path)) for path in (folder, folder, tmp_path / "other"))
+    serve, serve_other = second.signatures["serving_default"], third.signatures["serving_default"]
+    del first
+    gc.collect()
+    assert close(serve(images=tf.constant(IMAGES))["logits"], model)
+    assert close(serve_other(images=tf.constant(IMAGES))["logits"], other)
+    assert not close(serve_other(images=tf.constant(IMAGES))["logits"], model)
+
+
+def test_the_signature_works_when_the_rest_is_dropped(folder, model):
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    gc.collect()
+    assert close(serve(images=tf.constant(IMAGES))["logits"], model)
+
+
+def test_a_loaded_model_can_be_saved_inside_another(folder, model, tmp_path):
+    inner = tf.saved_model.load(str(folder))
+    serve = inner.signatures["serving_default"]
+    outer = tf.Module()
+    outer.inner = inner
+    outer.twice = tf.function(
+        lambda images: {"twice": 2 * serve(images=images)["logits"]}, [tf.TensorSpec((None, *SHAPE), tf.uint8)]
+    )
+    tf.saved_model.save(outer, str(tmp_path), signatures={"serving_default": outer.twice})
+    assert close(tf.saved_model.load(str(tmp_path)).twice(IMAGES)["twice"] / 2, model)
+
+
+def same_or_refused(path: Path, model: tf_keras.Model) -> str:
+    """What a damaged model does: "same" outputs, "refused", or "wrong"."""
+    try:
+        return "same" if close(served(path), model) else "wrong"
+    except Exception:
+        return "refused"
+
+
+def flipped(folder: Path, copy: Path, file: str, place: int) -> Path:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    content = bytearray((folder / file).read_bytes())
+    content[place] ^= 1 << place % 8
+    (copy / file).write_bytes(content)
+    return copy
+
+
+def outcomes(folder: Path, copy: Path, file: str, number: int, model: tf_keras.Model) -> dict[str, int]:
+    places = np.random.default_rng(0).choice((folder / file).stat().st_size, number, replace=False)
+    found = [same_or_refused(flipped(folder, copy, file, int(place)), model) for place in places]
+    return {name: found.count(name) for name in ("same", "refused", "wrong")}
+
+
+@pytest.mark.parametrize(("file", "number"), [(DATA, 25), (INDEX, 10), (GRAPH, 25)])
+def test_a_flipped_bit_never_gives_wrong_numbers(file, number, folder, model, tmp_path):
+    found = outcomes(folder, tmp_path / "copy", file, number, model)
+    assert found["wrong"] == 0 and found["refused"] > number / 3
+    assert file != DATA or found["refused"] == number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", [DATA, GRAPH])
+def test_hundreds_of_flipped_bits_never_give_wrong_numbers(file, folder, model, tmp_path):
+    found = outcomes(folder, tmp_path / "copy", file, 400, model)
+    assert found["wrong"] == 0 and found["refused"] > 200
+
+
+@pytest.mark.parametrize("how", ["plane", "gap", "swapped", "short", "stream"])
+def test_damage_that_the_checkpoint_does_not_see_is_found_at_loading(how, model, tmp_path, monkeypatch):
+    """The streams are damaged before they are written, so that TensorFlow's own checksums of the file are right."""
+    initialize = packed.Unpacked._initialize
+    monkeypatch.setattr(packed.Unpacked, "_initialize", lambda self: initialize(self) if tf.inside_function() else None)
+    variable = tf.Variable
+    monkeypatch.setattr(tf, "Variable", lambda value, **rest: variable(damage(value), **rest))
+    real: list = []
+
+    def keep(vector):
+        real.append(pack(vector))
+        return real[-1]
+
+    def damage(_):
+        broken = damaged(real[-1], how)
+        return [broken.gaps, *broken.planes]
+
+    monkeypatch.setattr(packed, "pack", keep)
+    save_packed(model, tmp_path / "broken", SERVING)
+    with pytest.raises(tf.errors.OpError):
+        tf.saved_model.load(str(tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("number", [5e-8, 6e-5, 1.0, 65504.0, np.inf, -0.0])
+def test_kernels_are_rounded_as_numpy_rounds(number):
+    kernel = np.array([[number, -1.2345678]], np.float32)
+    assert packed.rounded("a", kernel).tobytes() == kernel.astype(np.float16).astype(np.float32).tobytes()
+
+
+def test_float16_is_rounded_kernels_and_biases(model, folder, tmp_path):
+    facts = save_packed(model, tmp_path / "half", SERVING, "float16")
+    loaded = tf.saved_model.load(str(tmp_path / "half"))
+    expected = expected_logits(model, SERVING, IMAGES)
+    found = loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
+    assert found.dtype == np.float32 and 0 < np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
+    assert (tmp_path / "half" / DATA).stat().st_size < 0.75 * (folder / DATA).stat().st_size
+    vector = tf.raw_ops.ReadVariableOp(resource=loaded.weights0.resource_handle, dtype=tf.float32).numpy()
+    index, start = facts["places"]["fc/kernel"]
+    kernel = named_weights(model)["fc/kernel"].numpy()
+    assert index == 0 and np.array_equal(
+        vector[start : start + kernel.size], kernel.astype(np.float16).astype(np.float32).ravel()
+    )
+    assert np.float32(1 / 255) in vector  # of the preprocessing, which is not rounded
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path):
+    model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3, name="head")])
+    model.get_layer("head").kernel.assign(np.full((4, 3), 1e5))
+    with pytest.raises(BadInput, match="values=float16: cannot hold a number as large as 100000"):
+        save_packed(model, tmp_path / "out", Serving(), "float16")
+    save_packed(model, tmp_path / "out", Serving(), "float32")
+
+
+class Lookup(tf_keras.layers.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant([0, 1], tf.int64), [1.0, 2.0]), 0.0
+        )
+
+    def call(self, images):
+        return images + self.table.lookup(tf.cast(images, tf.int64))
+
+
+def test_a_network_with_a_lookup_table_is_refused(tmp_path):
+    model = tf_keras.Sequential([tf_keras.Input((4,)), Lookup(), tf_keras.layers.Dense(3, name="head")])
+    with pytest.raises(
+        BadInput, match=r"formats=packed: cannot hold this network: .* is neither an input nor a variable"
+    ):
+        save_packed(model, tmp_path / "out", Serving())
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16", "mixed_float16"])
+def test_other_precisions_are_packed_as_they_are(policy, tmp_path):
+    tf_keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = pruned(models.build("lenet5", (12, 12, 1), 3, 0))
+        images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
+        save_packed(model, tmp_path / "out", SERVING)
+        found = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"](images=tf.constant(images))[
+            "logits"
+        ]
+        assert np.allclose(
+            found, expected_logits(model, SERVING, images), rtol=0, atol=1e-5 if policy == "float64" else 1e-2
+        )
+    finally:
+        tf_keras.mixed_precision.set_global_policy(None)
+
+
+def test_a_recurrent_network_with_its_loop_is_packed(tmp_path):
+    layers = tf_keras.layers
+    model = tf_keras.Sequential([tf_keras.Input((6, 4)), layers.LSTM(5, name="lstm"), layers.Dense(3, name="head")])
+    save_packed(model, tmp_path / "out", Serving())
+    inputs = np.random.default_rng(0).random((2, 6, 4), np.float32)
+    found = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"](images=tf.constant(inputs))[
+        "logits"
+    ]
+    assert np.allclose(found, model(inputs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_saved_model_cli_runs_it(folder, model, tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    cli = Path(sys.executable).with_name("saved_model_cli")
+    command = [cli, "run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default"]
+    command += ["--inputs", f"images={tmp_path / 'images.npy'}", "--outdir", tmp_path]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert close(np.load(tmp_path / "logits.npy"), model)

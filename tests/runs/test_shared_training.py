@@ -1,0 +1,136 @@
+"""A dense training that runs have in common is made once, and every run ends as if it had made it itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlth_tf.methods import METHODS, Network
+from dlth_tf.runs import shared_training
+from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.runner import run
+from tests.runs.tiny import EXAMPLES, FILES, finished, tiny, train
+
+SAME = ("sparsity", "test", "val", "parameters", "weights_sha256")
+
+
+def trained(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.npz"))
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    counted = {name: value for name, value in result["cost"].items() if name not in ("wall_seconds", "reused")}
+    return {
+        **{name: result[name] for name in SAME},
+        "cost": counted,
+        "phases": [phase["steps"] for phase in result["phases"]],
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where one run of lth has put its dense training."""
+    path = tmp_path_factory.mktemp("sweep")
+    result = train(tiny("lth", path / "lth", shared_dir=str(path / "shared"))).result
+    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("lth").result)
+    return path
+
+
+@pytest.mark.parametrize("method", ["lth", "l1", "l1_iter"])
+def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder):
+    before = trained(folder / "shared")
+    done = train(tiny(method, folder / f"{method} again", shared_dir=str(folder / "shared")))
+    assert trained(folder / "shared") == before and "train" not in done.watched.batches
+    assert without_times(done.result) == without_times(finished(method).result)
+    first = done.result["phases"][0]
+    assert done.result["cost"]["reused"] == {"phase": "train", "images": first["images"], "seconds": first["seconds"]}
+    expected = finished(method).history.drop(columns="seconds")
+    assert done.history.drop(columns="seconds").equals(expected)
+    assert {path.name for path in done.directory.path.iterdir()} - {".lock"} == FILES
+
+
+def test_rounds_of_other_sparsities_begin_with_the_same_round_and_rewind_to_the_same_weights(tmp_path):
+    options = {"rewind_step": "5it", "steps_per_execution": 3}
+    alone = run(tiny("lth_iter", tmp_path / "alone", sparsity=0.5, **options))
+    run(tiny("lth_iter", tmp_path / "first", sparsity=0.9, shared_dir=str(tmp_path / "shared"), **options))
+    second = run(tiny("lth_iter", tmp_path / "second", sparsity=0.5, shared_dir=str(tmp_path / "shared"), **options))
+    assert second["cost"]["reused"]["phase"] == "round_1" and len(trained(tmp_path / "shared")) == 1
+    assert without_times(second) == without_times(alone)
+
+
+def key_of(method: str, tmp_path: Path, **changes: Any) -> str | None:
+    """The name of a run's first training among the shared ones; None if it is not one that runs can have in common."""
+    config = tiny(method, tmp_path / "run", shared_dir=str(tmp_path), **changes)
+    recipe = make_recipe(config, EXAMPLES["train"])
+    phase, initial = make_phases(config, recipe)[0], {"kernel": np.ones(3)}
+    network = Network(None, recipe, initial, None, dict)
+    return (
+        shared_training.shared_key(config, network, phase, EXAMPLES["train"])
+        if shared_training.of_the_whole_network(phase)
+        else None
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"epochs": 3},
+        {"lr": 0.05},
+        {"batch_size": 64},
+        {"model_args": '{"width": 0.2}'},
+        {"weight_decay": 0.0},
+        {"lr_boundaries": "1,2"},
+        {"augment": "crop_flip"},
+        {"precision": "float64"},
+        {"steps_per_execution": 1},
+    ],
+    ids=str,
+)
+def test_another_training_has_another_name(other, tmp_path):
+    assert key_of("lth", tmp_path, **other) != key_of("lth", tmp_path)
+
+
+def test_what_comes_after_the_training_does_not_change_its_name(tmp_path):
+    assert key_of("lth", tmp_path, sparsity=0.5, granularity="filter") == key_of(
+        "l1", tmp_path, allocation="erk", cycles=3
+    )
+    assert (
+        key_of("lth_iter", tmp_path, sparsity=0.5)
+        == key_of("lth_iter", tmp_path)
+        != key_of("lth_iter", tmp_path, rewind_step="3it")
+    )
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in METHODS.names() if name not in ("dense", "lth", "lth_iter", "l1", "l1_iter")]
+)
+def test_methods_that_do_more_than_train_share_nothing(method, tmp_path):
+    assert key_of(method, tmp_path) is None or method == "small_dense"  # whose network, and so whose name, is its own
+
+
+def spoil(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "flipped":
+        path.write_bytes(data[:-500] + bytes([data[-500] ^ 1]) + data[-499:])
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "ending"), [("truncated", "npz"), ("flipped", "npz"), ("truncated", "json"), ("missing", "npz")]
+)
+def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_training, "code_digest", lambda: f"{how} {ending}")  # a training of its own
+    place = tmp_path / "shared"
+    run(tiny("l1", tmp_path / "first", shared_dir=str(place)))
+    (found,) = place.glob(f"*.{ending}")
+    spoil(found, how)
+    result = run(tiny("l1", tmp_path / "second", shared_dir=str(place)))
+    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("l1").result)
+    assert run(tiny("l1", tmp_path / "third", shared_dir=str(place)))["cost"]["reused"]

@@ -1,0 +1,87 @@
+"""A sweep in real processes that is stopped, or killed, while its runs train."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dlth_tf.commands import DONE
+from dlth_tf.stopping import STOPPED
+from tests.runs.tiny import TINY, as_flags, environment
+
+LONG = {"epochs": 400, "steps_per_execution": 1}
+SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def start(folder: Path, **changes: object) -> subprocess.Popen[str]:
+    words = as_flags(
+        **{**SHARED, **LONG, **changes}, methods="scratch", sparsities=".9", seeds="0,1", sweep_dir=folder, parallel=2
+    )
+    command = [sys.executable, "-m", "dlth_tf.sweep", *words]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def training(folder: Path) -> bool:
+    """Whether both runs are past their first epochs."""
+    found = [json.loads(path.read_text()) for path in (folder / ".progress").glob("*.json")]
+    return len(found) == 2 and all((facts["epoch"] or 0) > 2 for facts in found)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.parent.name: json.loads(path.read_text())["weights_sha256"] for path in folder.glob("*/result.json")}
+
+
+def test_ctrl_c_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(tmp_path):
+    sweep = start(tmp_path / "sweep")
+    until(lambda: training(tmp_path / "sweep"))
+    os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    out, err = sweep.communicate(timeout=60)
+    said = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}: run the same command again to go on\n"
+    assert (sweep.returncode, err) == (STOPPED, said) and "stopping; the runs write checkpoints first" in out
+    assert (
+        len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
+        and not (tmp_path / "sweep" / "failures.json").exists()
+    )
+    again, whole = start(tmp_path / "sweep"), start(tmp_path / "whole")
+    assert [process.wait(600) for process in (again, whole)] == [DONE, DONE]
+    assert digests(tmp_path / "sweep") == digests(tmp_path / "whole") != {}
+
+
+def test_the_runs_of_a_killed_sweep_end_after_a_checkpoint(tmp_path):
+    sweep = start(tmp_path / "sweep")
+    until(lambda: training(tmp_path / "sweep"))
+    workers = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    psutil.wait_procs(workers, timeout=30)
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+    assert len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
+
+
+def test_a_run_over_its_time_is_stopped_and_counts_as_failed(tmp_path):
+    sweep = start(tmp_path / "sweep", time_limit="5s", epochs=100_000)
+    out, err = sweep.communicate(timeout=300)
+    assert sweep.returncode == 1 and out.splitlines()[-1] == f"0 of 2 runs complete in {tmp_path / 'sweep'}"
+    assert err.count("its time limit was reached") == 2
+    assert all(
+        "time limit" in reason for reason in json.loads((tmp_path / "sweep" / "failures.json").read_text()).values()
+    )
