@@ -238,16 +238,16 @@ GOOD = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
 @pytest.mark.parametrize(
     ("expected", "reason"),
     [
-        ({}, "it holds the arrays a, expected are $"),
-        ({"b": ((2, 3), "float32")}, "it holds the arrays a, expected are b$"),
-        ({"a": ((2, 3), "float32"), "b": ((), "bool")}, "it holds the arrays a, expected are a, b$"),
+        ({}, "it contains the arrays a, expected $"),
+        ({"b": ((2, 3), "float32")}, "it contains the arrays a, expected b$"),
+        ({"a": ((2, 3), "float32"), "b": ((), "bool")}, "it contains the arrays a, expected a, b$"),
         (
             {f"layer{i}": ((), "bool") for i in range(9)},
-            "expected are layer0, layer1, layer2, layer3, layer4, layer5 and 3 more$",
+            "expected layer0, layer1, layer2, layer3, layer4, layer5 and 3 more$",
         ),
-        ({"a": ((3, 2), "float32")}, r"its array a is float32\[2, 3\], expected is float32\[3, 2\]$"),
-        ({"a": ((6,), "float32")}, r"its array a is float32\[2, 3\], expected is float32\[6\]$"),
-        ({"a": ((2, 3), "float64")}, r"its array a is float32\[2, 3\], expected is float64\[2, 3\]$"),
+        ({"a": ((3, 2), "float32")}, r"its array a is float32\[2, 3\], expected float32\[3, 2\]$"),
+        ({"a": ((6,), "float32")}, r"its array a is float32\[2, 3\], expected float32\[6\]$"),
+        ({"a": ((2, 3), "float64")}, r"its array a is float32\[2, 3\], expected float64\[2, 3\]$"),
     ],
     ids=str,
 )

@@ -77,10 +77,10 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     ask("{second}")
     time.sleep(60)
 """
-    assert ended(code)[::2] == (75, "stopped without another checkpoint, because a second signal came: " + AGAIN)
+    assert ended(code)[::2] == (75, "stopped without another checkpoint because a second signal arrived: " + AGAIN)
 
 
-AGAIN = "run the same command again to go on from the last one"
+AGAIN = "run the same command again to resume from the last one"
 
 
 def test_patience_ends_the_process_in_the_middle_of_a_step():
@@ -92,7 +92,7 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
 """
     assert ended(code)[::2] == (
         75,
-        "stopped without another checkpoint, because a training step takes too long to wait for it: " + AGAIN,
+        "stopped without another checkpoint because the training step takes too long: " + AGAIN,
     )
 
 

@@ -219,7 +219,7 @@ def test_a_sweep_of_dense_needs_no_sparsities():
         ({"gpus_per_run": "-.5"}, "--gpus_per_run=-0.5: must be at least 0"),
         ({"time_limit": "2"}, "--time_limit=2: must be a time above 0 such as 90s, 30min or 2h"),
         ({"time_limit": "0h"}, "--time_limit=0h: must be a time above 0"),
-        ({"calibrate": "true"}, "--calibrate=True: goes with --dry_run"),
+        ({"calibrate": "true"}, "--calibrate=True: requires --dry_run"),
         ({"method": "rst"}, "Unknown command line flag 'method'"),
         ({"sweep_dir": "file/sweep"}, "--sweep_dir=file/sweep: cannot be written to (Not a directory)"),
     ],

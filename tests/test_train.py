@@ -158,7 +158,7 @@ def test_a_complete_directory_says_so_and_is_left_alone(capsys):
     assert ended(*tiny_flags("rst", done.config.run_dir, verbosity=1)) == DONE
     out, err = lines(capsys)
     assert err == [] and len(out) == 2
-    assert out[0] == f"{done.config.run_dir} is complete already, with this configuration: nothing to do"
+    assert out[0] == f"{done.config.run_dir} is already complete with this configuration: nothing to do"
     accuracy = done.result["test"]["accuracy_last"]
     assert (
         out[1]
