@@ -72,7 +72,7 @@ def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: s
 
 
 def define_fields(values: flags.FlagValues, fields: Iterable[dataclasses.Field[Any]]) -> None:
-    """Adds a flag for every dataclass field, from its metadata "help" and "kind"."""
+    """Adds a flag for every dataclass field, with its help text and its kind."""
     for item in fields:
         define(values, item.name, item.default, item.metadata["help"], item.metadata["kind"])
 

@@ -1,4 +1,4 @@
-"""Names that are looked up: the nearest ones are offered, and a user's own errors stay his own."""
+"""Lookup of names: close names are suggested, and errors inside a user's module are propagated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHODS = Registry(
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a module of the user's and makes it importable."""
+    """Writes a user module and makes it importable."""
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -1,3 +1,5 @@
+"""`python -m dlth_tf.report`: its output, its errors, and the files of the report."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +19,7 @@ from tests.analysis.test_run_record import MASKS, NEW
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = [*seeds("dense", 0.0, 0.98, 0.981), *seeds("rst", 0.9, 0.1 + 0.2, 1 / 3), *seeds("lth", 0.9, 0.91, 0.9)]
-write_sweep = conftest.write_sweep  # the fixture of the room that this command shows
+write_sweep = conftest.write_sweep  # the fixture of tests/analysis
 
 
 def call(*argv: str) -> int:
@@ -113,8 +115,8 @@ def test_help_names_every_flag_and_file_and_exits_0(capsys) -> None:
 @pytest.mark.parametrize("kind", ["sweep", "run"])
 def test_the_command_runs_without_tensorflow(write_sweep: WriteSweep, tmp_path: Path, kind: str) -> None:
     root = write_sweep(RUNS) if kind == "sweep" else write_run(tmp_path / "run", NEW, MASKS)
-    found = "{'tensorflow', 'tf_keras', 'pandas'} & {*sys.modules}"
-    code = f"import sys, dlth_tf.report as r; r.main(['--{kind}_dir={root}']); print({found})"
+    loaded = "{'tensorflow', 'tf_keras', 'pandas'} & {*sys.modules}"
+    code = f"import sys, dlth_tf.report as r; r.main(['--{kind}_dir={root}']); print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("{'pandas'}\n") and done.stderr == ""
 
@@ -133,5 +135,5 @@ def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_co
     words = ["--flagfile=flags/digits/verdict.flags", "--dry_run", f"--sweep_dir={tmp_path}"]
     assert run_command("dlth_tf.sweep", sweep.main, words) == 0
     runs = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]}
-    assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and of five methods at three sparsities
+    assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and 8 of five methods at three sparsities
     assert all(runs[method] == "24" for method in ("rst", *CONTROLS, *WINNING))
