@@ -127,7 +127,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
       command resumes.
     """
     logger = logging.getLogger("dlth_tf")
-    before = logger.handlers[:], logger.level, logger.propagate  # restored for callers inside another program
+    handlers = logger.handlers[:]  # restored for callers that run a command inside another program
+    level = logger.level
+    propagate = logger.propagate
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
     except BadInput as error:
@@ -141,9 +143,8 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     except Stopped as stopped:
         print(f"{name}: {stopped}: run the same command again to resume", file=sys.stderr)
         return STOPPED
-    except (
-        BrokenPipeError
-    ):  # the reader closed the pipe (| head); without the redirection, Python's final flush fails too
+    except BrokenPipeError:
+        # The reader closed the pipe (| head). Without the redirection, Python's final flush of stdout would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
@@ -154,7 +155,9 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         print(f"{name}: failed with {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
         return FAILED
     finally:
-        logger.handlers[:], logger.level, logger.propagate = before
+        logger.handlers[:] = handlers
+        logger.level = level
+        logger.propagate = propagate
 
 
 def _users_traceback(error: BaseException) -> str:

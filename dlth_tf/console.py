@@ -63,11 +63,10 @@ def print_table(frame: Any, console: Console | None = None) -> None:
         console.print(text, markup=False, emoji=False, soft_wrap=True)
         return
     cells = frame.astype(str)
-    least = [max(len(word) for text in (name, *cells[name]) for word in text.split() or [""]) for name in cells]
+    least = [max(len(word) for cell in (name, *cells[name]) for word in cell.split() or [""]) for name in cells]
     if sum(least) + GAP * (len(least) - 1) <= console.width:  # every word fits into its column
-        table = Table(
-            *(Column(name, min_width=width) for name, width in zip(cells, least, strict=True)), box=box.SIMPLE_HEAD
-        )
+        columns = [Column(name, min_width=width) for name, width in zip(cells, least, strict=True)]
+        table = Table(*columns, box=box.SIMPLE_HEAD)
         table.show_edge = False
         table.pad_edge = False
         table.padding = (0, GAP - 1, 0, 0)

@@ -89,9 +89,7 @@ def _watch(reading: socket.socket) -> None:
 
 def _exit(reason: str) -> None:
     """Ends the process without Python's finalization, because the main thread may be inside TensorFlow."""
-    line = (
-        f"stopped without another checkpoint because {reason}: run the same command again to resume from the last one\n"
-    )
+    advice = "run the same command again to resume from the last one"
     with contextlib.suppress(OSError):
-        os.write(2, line.encode())
+        os.write(2, f"stopped without another checkpoint because {reason}: {advice}\n".encode())
     os._exit(STOPPED)

@@ -92,7 +92,7 @@ def page() -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses the flags, trains the runs that are not complete, and lists failures."""
+    """Parses the flags, and trains the runs that are not complete or prints the plan."""
     values = flags.FlagValues()
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in FIXED]
     define_fields(values, fields)
@@ -112,13 +112,13 @@ def main(argv: Sequence[str]) -> int:
         return DONE
     backend = _backend(values)
     write_plan(grid, values.sweep_dir)
-    board = run_grid(grid, values.sweep_dir, backend)
-    if board.reused:
-        print(board.summary())
-    print(f"{len(grid) - len(board.failed)} of {len(grid)} runs complete in {values.sweep_dir}")
-    for run_dir, reason in board.failed.items():
+    status = run_grid(grid, values.sweep_dir, backend)
+    if status.reused:
+        print(status.summary())
+    print(f"{len(grid) - len(status.failed)} of {len(grid)} runs complete in {values.sweep_dir}")
+    for run_dir, reason in status.failed.items():
         print(f"failed: {run_dir}: {reason}", file=sys.stderr)
-    return FAILED if board.failed else DONE
+    return FAILED if status.failed else DONE
 
 
 def _check(values: flags.FlagValues) -> None:

@@ -1,4 +1,4 @@
-"""The error for invalid input: its message, and pickling between processes."""
+"""Error for invalid input: its message, and pickling between processes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ def write_in_place(path: Path, data: bytes) -> None:
 def seen_while_writing(write: Callable[[Path, bytes], None], path: Path, monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     """Returns the contents that a reader sees while new data is written to disk."""
     path.write_bytes(b"old " * 1000)
-    seen, fsync = set(), os.fsync
+    seen = set()
+    fsync = os.fsync
 
     def look(handle: int) -> None:
         seen.add(path.read_bytes())
@@ -47,7 +48,10 @@ def test_half_a_file_would_be_seen(tmp_path, monkeypatch):
 
 
 def test_a_busy_reader_never_sees_half_a_file(tmp_path):
-    path, versions, seen, done = tmp_path / "file", [bytes([i]) * 300_000 for i in range(2)], set(), threading.Event()
+    path = tmp_path / "file"
+    versions = [bytes([i]) * 300_000 for i in range(2)]
+    seen: set[bytes] = set()
+    done = threading.Event()
     write_atomic(path, versions[0])
 
     def read() -> None:

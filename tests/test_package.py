@@ -1,4 +1,4 @@
-"""The installed package: its names, its import, its pinned requirements."""
+"""Installed package: its names, its import, its pinned requirements."""
 
 from __future__ import annotations
 

@@ -31,32 +31,32 @@ class Comparison:
 
     @cached_property
     def interval_95(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the difference in points; NaN if it cannot be computed."""
+        """95 % confidence interval of the difference in points; NaN if it cannot be computed."""
         return self.difference.interval(0.95)
 
     @cached_property
     def interval_90(self) -> tuple[float, float]:
-        """The 90 % confidence interval in points, which corresponds to two one-sided tests at 5 %."""
+        """90 % confidence interval in points, which corresponds to two one-sided tests at 5 %."""
         return self.difference.interval(0.90)
 
     @property
     def better(self) -> bool:
-        """Whether the 95 % interval is above 0."""
+        """True if the 95 % interval is above 0."""
         return self.interval_95[0] > 0
 
     @property
     def worse(self) -> bool:
-        """Whether the 95 % interval is below 0."""
+        """True if the 95 % interval is below 0."""
         return self.interval_95[1] < 0
 
     @property
     def equivalent(self) -> bool:
-        """Whether the 90 % interval is within the margin; an equivalent ticket can still be better or worse."""
+        """True if the 90 % interval is within the margin; an equivalent ticket can still be better or worse."""
         return -self.margin < self.interval_90[0] and self.interval_90[1] < self.margin
 
     @property
     def outcome(self) -> str:
-        """The first that applies of "no test" (no interval), "equivalent", "better", "worse" and "undecided"."""
+        """Outcome: "no test" (no interval), "equivalent", "better", "worse" or "undecided"; the first that applies."""
         if not self.difference.has_interval:
             return "no test"
         if self.equivalent:
@@ -67,7 +67,7 @@ class Comparison:
 
     @cached_property
     def more_seeds(self) -> tuple[str, int | None] | None:
-        """A pair (purpose, seeds needed) if the outcome is "undecided", else None.
+        """Purpose and number of the seeds needed if the outcome is "undecided", else None.
 
         The purpose is "equivalence" for a winning ticket whose observed difference is below the margin: the number is
         that of the seeds that would show equivalence if there is no true difference. If this comparison already has

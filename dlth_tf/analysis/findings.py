@@ -47,7 +47,7 @@ class Findings:
 
     @property
     def missing_sentence(self) -> str:
-        """A sentence that names the missing runs; empty if there are none."""
+        """Sentence that names the missing runs; empty if no run is missing."""
         if not self.missing:
             return ""
         runs = ", ".join(f"{run.run_dir} ({run.state})" for run in self.missing)

@@ -84,8 +84,9 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
       sweep_dir: Directory of the sweep.
 
     Returns:
-      One row per run, ordered by method (as in `plan.json`; unplanned ones follow by name), sparsity and seed.
-      Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to `sweep_dir`.
+      One row per run, ordered by method (in the order of `plan.json`; unplanned ones follow by name), sparsity and
+      seed. Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to
+      `sweep_dir`.
 
     Raises:
       BadInput: If there is no complete run, a result is invalid, or the runs do not belong in one table.

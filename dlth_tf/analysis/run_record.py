@@ -28,8 +28,8 @@ class RunRecord:
       history: One row per epoch, with these columns of `history.csv`: phase, and as numbers step, penalty, sparsity,
         val_accuracy, test_accuracy and, if the file has them, the two of `MAGNITUDES`, which are the mean |w| at the
         end of the epoch over all weights that the current ticket keeps, and over all others (removed already or to be
-        removed), of the tensors that it prunes; 0 or empty if there are none. An additional column total_step counts
-        the steps from the start of the run, over all phases.
+        removed), of the tensors that it prunes; 0 or empty if there is no such weight. An additional column total_step
+        counts the steps from the start of the run, over all phases.
       ticket: Ticket at the end of the run.
     """
 
@@ -39,7 +39,7 @@ class RunRecord:
 
     @property
     def has_magnitudes(self) -> bool:
-        """Whether the history has the columns of `MAGNITUDES`."""
+        """True if the history has the columns of `MAGNITUDES`."""
         return set(MAGNITUDES) <= set(self.history.columns)
 
     @property

@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def has_interval(self) -> bool:
-        """Whether a confidence interval can be computed."""
+        """True if a confidence interval can be computed."""
         return math.isfinite(self.error)
 
     def interval(self, confidence: float) -> tuple[float, float]:

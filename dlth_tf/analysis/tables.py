@@ -99,7 +99,7 @@ def console_table(results: pd.DataFrame) -> Table:
     for name in content.header[1:]:
         table.add_column(Text(name, justify="right"), justify="right", overflow="fold")
     for method, cells in content.rows:
-        # The number of seeds goes on a separate line, so that a typical table fits into 80 columns.
+        # A line break before the number of seeds, so that a typical table fits into 80 columns.
         texts = [Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells]
         table.add_row(Text(method), *texts)
     return table

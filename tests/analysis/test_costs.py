@@ -1,4 +1,4 @@
-"""The table of costs."""
+"""Table of costs."""
 
 from __future__ import annotations
 

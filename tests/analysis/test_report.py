@@ -1,4 +1,4 @@
-"""The report on a sweep: its files, and its answers to odd or invalid input."""
+"""Report on a sweep: its files, and its handling of unusual and invalid input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report on the weights of one run."""
+"""Report on the weights of one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of accuracies: numbers, marks, Markdown and console."""
+"""Table of accuracies: numbers, marks, Markdown and console."""
 
 from __future__ import annotations
 
