@@ -56,7 +56,7 @@ def test_ctrl_c_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(tmp
     until(lambda: training(tmp_path / "sweep"))
     os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     out, err = sweep.communicate(timeout=60)
-    said = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}: run the same command again to go on\n"
+    said = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}: run the same command again to resume\n"
     assert (sweep.returncode, err) == (STOPPED, said) and "stopping; the runs write checkpoints first" in out
     assert (
         len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
