@@ -17,7 +17,6 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from dlth_tf.commands import define_fields
-from dlth_tf.core import staircase
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.runner import run
@@ -52,9 +51,9 @@ def test_the_recipe_of_cifar_is_the_published_one(monkeypatch):
     assert (config.epochs, config.batch_size, config.momentum, config.weight_decay) == ("200ep", 128, 0.9, 5e-4)
     assert config.rates(1) == ((0.1, 0.01, 0.001), (100, 150))
     assert (config.transform_lr, config.transform_batch_size) == (0.001, 64)
-    assert staircase(**config.penalty(1), dtype="float32").steps == 89_996  # the official one-shot protocol
+    assert config.penalty(1).steps == 89_996  # the official one-shot protocol
     iterative = read("--flagfile=flags/cifar10_resnet56/rst_iter.flags")
-    assert (iterative.cycles, staircase(**iterative.penalty(1), dtype="float32").steps) == (5, 20_000)
+    assert (iterative.cycles, iterative.penalty(1).steps) == (5, 20_000)
 
 
 def made_up(name: str, folder: Path) -> str:
