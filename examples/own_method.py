@@ -1,7 +1,7 @@
-"""A method of your own: a name, a reference, and a list of phases."""
+"""A custom method: a name, a reference, and a list of phases."""
 
-# Trains the whole network for a quarter of a training, then removes a random ticket's complement and finetunes: a control that
-# asks whether any training before the removal does what the transformation does.
+# Trains the whole network for a quarter of a full training, then removes all weights outside a random ticket and
+# finetunes: a control for whether any training before the removal has the effect of the transformation.
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlth_tf.methods.training import finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Train without a penalty, draw the ticket that scratch and rst have too, remove the rest; finetune."""
+    """Trains without a penalty, draws the ticket of scratch and rst, removes the other weights, and finetunes."""
     steps = max(1, recipe.train_steps // 4)
     rate = recipe.learning_rate.stretched(steps / recipe.train_steps)
     return [Phase("warm_up", steps, recipe.batch_size, rate, end=(draw_ticket, remove)), finetune(recipe)]

@@ -1,7 +1,8 @@
-"""A network and data of your own, by the names of two functions."""
+"""A custom network and data set, each given by the name of a function."""
 
 # python -m dlth_tf.train --model=examples.own_model_and_data:network --dataset=examples.own_model_and_data:shapes \
-#     --method=rst --sparsity=.9 --epochs=5 --lr=.05 --hold_steps=100 --penalty_step=.01 --penalty_every=1 --transform_lr=.01
+#     --method=rst --sparsity=.9 --epochs=5 --lr=.05 \
+#     --hold_steps=100 --penalty_step=.01 --penalty_every=1 --transform_lr=.01
 
 from __future__ import annotations
 
@@ -9,38 +10,40 @@ import numpy as np
 
 from dlth_tf.data import DataSet, Split
 
-SIZE, CLASSES = 16, ("square", "circle", "cross")
+SIZE = 16
+CLASSES = ("square", "circle", "cross")
 
 
 def shapes(data_dir: str | None) -> DataSet:
-    """Grey pictures of three shapes, somewhere in the image, with noise. Called with --data_dir, which is not needed here."""
-    draw = np.random.default_rng(0)  # a data set is the same in every run: --seed is for what is drawn from it
+    """Returns noisy gray images of three shapes at random positions. Called with --data_dir, which is unused."""
+    random = np.random.default_rng(0)  # fixed, because a data set must be the same for every --seed
     return DataSet(
         name="shapes",
-        train=_pictures(draw, 900),
-        validation=_pictures(draw, 150),
-        test=_pictures(draw, 300),
+        train=_images(random, 900),
+        validation=_images(random, 150),
+        test=_images(random, 300),
         label_names=CLASSES,
     )
 
 
-def _pictures(draw: np.random.Generator, count: int) -> Split:
+def _images(random: np.random.Generator, count: int) -> Split:
     rows, columns = np.mgrid[:SIZE, :SIZE]
     labels = np.arange(count) % len(CLASSES)
-    y, x = draw.integers(5, SIZE - 5, (2, count, 1, 1))
-    up, right = abs(rows - y), abs(columns - x)
+    y, x = random.integers(5, SIZE - 5, (2, count, 1, 1))
+    vertical = abs(rows - y)
+    horizontal = abs(columns - x)
     inside = [
-        np.maximum(up, right) <= 3,
-        up**2 + right**2 <= 12,
-        (np.minimum(up, right) == 0) & (np.maximum(up, right) <= 4),
+        np.maximum(vertical, horizontal) <= 3,
+        vertical**2 + horizontal**2 <= 12,
+        (np.minimum(vertical, horizontal) == 0) & (np.maximum(vertical, horizontal) <= 4),
     ]
-    shown = np.select([labels[:, None, None] == label for label in range(len(CLASSES))], inside)
-    images = shown * 180 + draw.integers(0, 60, (count, SIZE, SIZE))
+    shape = np.select([labels[:, None, None] == label for label in range(len(CLASSES))], inside)
+    images = shape * 180 + random.integers(0, 60, (count, SIZE, SIZE))
     return Split(images[..., None].astype(np.uint8), labels.astype(np.int64))
 
 
 def network(image_shape: tuple[int, int, int], classes: int, channels: int = 8):
-    """Called with the images' shape, the number of classes, and what --model_args says; gives logits."""
+    """Returns a network that outputs logits. Called with the image shape, the classes, and the --model_args."""
     import tf_keras
 
     layers = tf_keras.layers

@@ -1,4 +1,4 @@
-"""The benchmarks run and print what they promise; their figures are for people, not for tests."""
+"""The benchmarks run and print the announced tables; the figures themselves are not tested."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def test_masks_prints_time_and_memory_of_every_case():
 
 
 def test_the_kernels_of_the_masks_benchmark_are_those_of_resnet_50():
-    code = "import math, masks; s = masks.kernels(); print(len(s), sum(map(math.prod, s.values())), s['stage4_3_conv2/kernel'])"
+    code = (
+        "import math, masks; shapes = masks.kernels(); "
+        "print(len(shapes), sum(map(math.prod, shapes.values())), shapes['stage4_3_conv2/kernel'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""What the demo is there to show, at one of its sparsities, by its own three commands."""
+"""The claims of the demo, at one of its sparsities, with its own three commands."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def test_rst_and_scratch_keep_the_very_same_weights(demo):
 
 def test_the_report_is_complete_and_the_best_run_can_be_exported(demo, tmp_path):
     assert "rst" in (demo / "table.md").read_text() and (demo / "accuracy_vs_sparsity.png").stat().st_size > 10_000
-    said = command("dlth_tf.export", f"--sweep_dir={demo}", "--method=rst", f"--export_dir={tmp_path}/best")
-    assert "checked" in said and (tmp_path / "best/plain/saved_model.pb").exists()
+    output = command("dlth_tf.export", f"--sweep_dir={demo}", "--method=rst", f"--export_dir={tmp_path}/best")
+    assert "checked" in output and (tmp_path / "best/plain/saved_model.pb").exists()

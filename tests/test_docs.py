@@ -1,4 +1,4 @@
-"""The pages about the methods: one for each, and what they name, link to and tell a reader to type is there and works."""
+"""Pages of the methods: one per method, with valid names, links, commands and snippets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.test_flags import ROOT, planned
 FOLDER = ROOT / "docs/methods"
 PAGES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.md"))}
 INDEX = PAGES["README"]
-MACS = 3 * (64 * 300 + 300 * 100 + 100 * 10)  # of training LeNet-300-100 on one image of 8 x 8
+MACS = 3 * (64 * 300 + 300 * 100 + 100 * 10)  # of training LeNet-300-100 on one 8 x 8 image
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -38,14 +38,14 @@ SNIPPETS = {name: blocks(text, "python")[0] for name, text in PAGES.items() if n
 
 
 def rows_of(index: str) -> dict[str, list[str]]:
-    """Method -> the cells of its line in the index."""
+    """Returns method -> the cells of its line in the index."""
     return {
         cells[0]: cells[1:] for cells in re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| (.+) \| (.+) \| (.+) \|$", index, re.M)
     }
 
 
 def dead_links(page: Path, text: str) -> list[str]:
-    """Relative links to files or headings that are not there."""
+    """Returns the relative links to files or headings that do not exist."""
     dead = []
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith("https://"):
@@ -58,14 +58,14 @@ def dead_links(page: Path, text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """The headings of a page as a link names them."""
+    """Returns the headings of a page in the form used in links."""
     return {
         re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)
     }
 
 
 def missing_tests(text: str) -> list[str]:
-    """Tests and test files that a text names and that are not there."""
+    """Returns the tests and test files that a text names and that do not exist."""
     named = re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", text)
     return [
         f"{path}::{name}"
@@ -133,15 +133,15 @@ def test_a_command_with_a_flag_that_is_not_there_is_not_accepted(monkeypatch):
 
 
 def wrong_flags(method: str, text: str) -> list[str]:
-    """What a text says of flags and their defaults that is not so."""
+    """Returns the flags in a text that do not exist or whose default differs from the given one."""
     config = RunConfig(method=method, dataset="digits", model="lenet_300_100", sparsity=0.9)
     default = {field.name: field.default for field in dataclasses.fields(config)} | {"allocation": config.allocation}
-    found = re.findall(r"`--(\w+)(?:=([^`\s]+))?`", text)
-    return [name for name, value in found if name not in default or (value and not same(value, default[name]))]
+    named = re.findall(r"`--(\w+)(?:=([^`\s]+))?`", text)
+    return [name for name, value in named if name not in default or (value and not same(value, default[name]))]
 
 
 def same(written: str, default: Any) -> bool:
-    """Whether a default is written as it is; a duration may leave out its unit."""
+    """Returns whether a default is written correctly; a duration may omit its unit."""
     if isinstance(default, float):
         return float(written) == default
     return str(default).lower() == written or re.sub(r"(ep|it)$", "", str(default)) == written
@@ -166,7 +166,7 @@ def test_a_snippet_gives_a_sparse_network_that_has_learned(name):
     model, x, y = names["model"], names["x"], names["y"]
     kept = [entry.kept() for entry in prunable_weights(model).values()]
     assert [round(1 - float(mask.mean()), 2) for mask in kept] == [0.9, 0.9, 0.0]
-    plain = dlth.strip(model)  # checks that what is removed is zero
+    plain = dlth.strip(model)  # checks that removed weights are zero
     kernels = [weight.numpy() for weight in plain.weights if "kernel" in weight.name]
     assert all(not kernel[~mask].any() for kernel, mask in zip(kernels, kept, strict=True))
     assert np.mean(plain.predict(x, verbose=0).argmax(-1) == y) > 0.85

@@ -1,4 +1,4 @@
-"""The examples run, with the commands that stand in them."""
+"""The examples run, with the commands given in them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    lines = [
-        line[2:] for line in (ROOT / "examples/own_model_and_data.py").read_text().splitlines() if line.startswith("# ")
-    ]
-    words = shlex.split(lines[0].rstrip("\\") + lines[1])
+    source = (ROOT / "examples/own_model_and_data.py").read_text()
+    comments = [line[2:] for line in source.splitlines() if line.startswith("# ")]
+    words = shlex.split(" ".join(line.rstrip("\\") for line in comments[:3]))  # one command over three lines
     assert words[:3] == ["python", "-m", "dlth_tf.train"]
     assert commands.run_command("dlth_tf.train", train.main, [*words[3:], f"--run_dir={tmp_path / 'run'}"]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -32,17 +31,16 @@ def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeyp
         "conv2/kernel": pytest.approx(0.9, abs=1e-3),
         "fc/kernel": 0.0,
     }
-    assert result["test"]["accuracy_last"] > 0.6, "three classes, so a third is chance"
+    assert result["test"]["accuracy_last"] > 0.6, "chance is one third, with three classes"
 
 
 def test_a_method_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setitem(
-        METHODS._entries, "warm_up", "examples.own_method:METHOD"
-    )  # the line that docs/extending.md adds
+    # The line that docs/extending.md adds to the registry.
+    monkeypatch.setitem(METHODS._entries, "warm_up", "examples.own_method:METHOD")
     done = train_tiny(tiny("warm_up", tmp_path / "run"))
     assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [("warm_up", 4), ("finetune", 16)]
     assert done.result["sparsity"]["prunable"] == pytest.approx(0.9, abs=1e-3)
     assert done.result["test"]["accuracy_before_removal"] is not None
-    same = finished("scratch").weights  # which keeps the very same places
-    assert all(((done.weights[name] != 0) == (same[name] != 0)).all() for name in ("fc1/kernel", "fc2/kernel"))
+    scratch = finished("scratch").weights  # keeps exactly the same positions
+    assert all(((done.weights[name] != 0) == (scratch[name] != 0)).all() for name in ("fc1/kernel", "fc2/kernel"))

@@ -1,4 +1,4 @@
-"""Every flagfile says how to use it, and its command is accepted; every method has one."""
+"""Flagfiles: each states its command, which is accepted; every method has one."""
 
 from __future__ import annotations
 
@@ -18,44 +18,43 @@ from dlth_tf.sweeps import dry_run
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "flags").rglob("*.flags"))}
-NAMED = [
-    name for name, path in FILES.items() if re.search(r"^--methods?=", path.read_text(), re.M)
-]  # the others are parts of these
+# The other files are only included in these.
+NAMED = [name for name, path in FILES.items() if re.search(r"^--methods?=", path.read_text(), re.M)]
 
 
 def header(path: Path) -> str:
-    """The comment that a flagfile begins with, without its #."""
+    """Returns the comment at the beginning of a flagfile, without the #."""
     return "\n".join(line.lstrip("# ") for line in re.match(r"(#.*\n)*", path.read_text())[0].splitlines())
 
 
 def planned(command: str, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
-    """What a command would run, read by the command itself; nothing is trained.
+    """Returns the configurations that a command would run, parsed by the command itself; trains nothing.
 
     Raises:
-      BadInput, absl.flags.Error: it would be refused.
+      BadInput, absl.flags.Error: If the command would be refused.
     """
-    found: list[RunConfig] = []
+    configs: list[RunConfig] = []
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)
     assert words[:2] == ["python", "-m"], command
     main = {module.__name__: module.main for module in (train, sweep, report, export)}[words[2]]
     if main in (report.main, export.main):
-        with pytest.raises(SystemExit) as done:  # flags are read before the page is shown
+        with pytest.raises(SystemExit) as done:  # flags are parsed before the help page is shown
             main([*words[3:], "--help"])
         assert done.value.code == 0
-        return found
+        return configs
     make_grid = sweep.make_grid
     with monkeypatch.context() as patch:
-        patch.setattr(train, "show_plan", lambda config: found.append(config) or 0)
-        patch.setattr(train, "show_log", lambda: None)  # it would stay after this call
+        patch.setattr(train, "show_plan", lambda config: configs.append(config) or 0)
+        patch.setattr(train, "show_log", lambda: None)  # its effect would outlive this call
         patch.setattr(dry_run, "print_plan", lambda *arguments: None)
-        patch.setattr(sweep, "make_grid", lambda *arguments: found.extend(make_grid(*arguments)) or found)
+        patch.setattr(sweep, "make_grid", lambda *arguments: configs.extend(make_grid(*arguments)) or configs)
         assert main([*words[3:], *([] if "--dry_run" in words else ["--dry_run"])]) == 0
-    return found
+    return configs
 
 
 def commands_of(path: Path) -> list[str]:
-    """The commands in a flagfile's header, each without a remark after it."""
+    """Returns the commands in the header of a flagfile, without trailing remarks."""
     return [
         line.split("  ")[0].rstrip(":") for line in header(path).splitlines() if line.startswith("python -m dlth_tf.")
     ]
@@ -66,9 +65,9 @@ COMMANDS = sorted({command for path in FILES.values() for command in commands_of
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_flagfile_begins_with_its_command_the_cost_and_what_to_expect(name):
-    said = header(FILES[name])
-    assert re.match(rf"python -m dlth_tf\.(train|sweep) --flagfile={re.escape(name)}\b", said)
-    assert re.search(r"^Cost: ", said, re.M) and re.search(r"^Expect", said, re.M)
+    text = header(FILES[name])
+    assert re.match(rf"python -m dlth_tf\.(train|sweep) --flagfile={re.escape(name)}\b", text)
+    assert re.search(r"^Cost: ", text, re.M) and re.search(r"^Expect", text, re.M)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -87,10 +86,10 @@ def test_every_method_has_a_flagfile_for_digits(method):
 
 
 def test_all_methods_runs_every_method_at_three_sparsities_with_three_seeds(monkeypatch):
-    found = planned(commands_of(FILES["flags/digits/all_methods.flags"])[0], monkeypatch)
-    assert {config.method for config in found} == set(METHODS.names())
+    configs = planned(commands_of(FILES["flags/digits/all_methods.flags"])[0], monkeypatch)
+    assert {config.method for config in configs} == set(METHODS.names())
     for method in METHODS.names():
-        grid = {(config.sparsity, config.seed) for config in found if config.method == method}
+        grid = {(config.sparsity, config.seed) for config in configs if config.method == method}
         levels = (0.9, 0.95, 0.98) if METHODS.load(method).needs_sparsity else (0.0,)
         assert grid == {(level, seed) for level in levels for seed in range(3)}
 
@@ -118,7 +117,7 @@ def test_a_flagfile_that_is_wrong_is_not_accepted(line, error, tmp_path, monkeyp
 
 
 def table_of(index: str) -> pd.DataFrame:
-    """The table of results in docs/methods: mean test accuracy in percent, by method and sparsity."""
+    """Returns the table of results in docs/methods: mean test accuracy in percent, by method and sparsity."""
     cells = re.findall(r"^\| (\w+) \| ([\d.]+) ± [\d.]+ \| ([\d.]+) ± [\d.]+ \| ([\d.]+) ± [\d.]+ \|", index, re.M)
     rows = {name: [float(mean) for mean in means] for name, *means in cells}
     return pd.DataFrame.from_dict(rows, orient="index", columns=[".9", ".95", ".98"])
@@ -126,9 +125,9 @@ def table_of(index: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("method", [name for name in METHODS.names() if METHODS.load(name).needs_sparsity])
 def test_what_a_flagfile_expects_is_what_the_table_of_all_methods_says(method):
-    said = header(FILES[f"flags/digits/{method}.flags"])
+    text = header(FILES[f"flags/digits/{method}.flags"])
     means = re.search(
-        r"^Expect: test accuracy ([\d.]+) % at sparsity \.9, ([\d.]+) % at \.95, ([\d.]+) % at \.98", said, re.M
+        r"^Expect: test accuracy ([\d.]+) % at sparsity \.9, ([\d.]+) % at \.95, ([\d.]+) % at \.98", text, re.M
     )
     table = table_of((ROOT / "docs/methods/README.md").read_text())
     assert [float(mean) for mean in means.groups()] == table.loc[method].tolist()

@@ -1,4 +1,4 @@
-"""The pages beside those of the methods: their snippets run, their commands are accepted, what they name is there."""
+"""Pages other than those of the methods: snippets run, commands are accepted, and names exist."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COMMANDS = sorted(
 
 
 def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a command that a reader is told to type would be taken; nothing is trained."""
+    """Returns whether a command of a page would be accepted; trains nothing."""
     checks: dict[str, Callable[[re.Match[str]], Any]] = {
         r"python -m dlth_tf\..*": lambda match: planned(match[0], monkeypatch) is not None,
         r"make ([\w-]+)": lambda match: re.search(rf"^{match[1]}:", (ROOT / "Makefile").read_text(), re.M),
@@ -67,7 +67,7 @@ def tensorboard_takes(flag: str) -> bool:
 
 
 def ran(name: str) -> dict[str, Any]:
-    """The names that a page's snippets leave behind, run one after the other in the working directory."""
+    """Runs the snippets of a page one after the other in the working directory, and returns the names they define."""
     names: dict[str, Any] = {}
     for number, block in enumerate(blocks(PAGES[name], "python")):
         exec(compile(block, f"{name}.md, snippet {number + 1}", "exec"), names)
@@ -75,16 +75,15 @@ def ran(name: str) -> dict[str, Any]:
 
 
 def removed(model: tf_keras.Model) -> list[float]:
-    """The share of every prunable tensor that is removed, after a look whether it is really zero."""
+    """Returns the removed share of every prunable tensor, after checking that removed weights are zero."""
     masking.check_removed(model)
     return [round(1 - float(entry.kept().mean()), 2) for entry in masking.prunable_weights(model).values()]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command, monkeypatch):
-    monkeypatch.setattr(
-        dry_run, "print_plan", lambda *arguments: None
-    )  # which needs the data, and time to build networks
+    # print_plan needs the data, and time to build networks.
+    monkeypatch.setattr(dry_run, "print_plan", lambda *arguments: None)
     assert accepted(command, monkeypatch)
 
 
@@ -163,9 +162,9 @@ def test_the_costs_are_those_of_the_flagfiles():
     rows = re.findall(r"^\| \[(\w+)\]\(methods/\1\.md\) \| (\d) \| ([\d.]+) \| (\S+) \|$", PAGES["reproducing"], re.M)
     assert len(rows) == 9
     for method, phases, images, macs in rows:
-        said = header(ROOT / f"flags/cifar10_resnet56/{method}.flags")
+        text = header(ROOT / f"flags/cifar10_resnet56/{method}.flags")
         assert re.search(
-            rf"Cost: {images} million images in {phases} phases?, {re.escape(macs)} multiply-adds", said
+            rf"Cost: {images} million images in {phases} phases?, {re.escape(macs)} multiply-adds", text
         ), method
 
 

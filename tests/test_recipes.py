@@ -1,4 +1,4 @@
-"""The recipes of the paper's experiments: their numbers, and a quick twin of each that really runs on made-up images."""
+"""Recipes of the paper's experiments: their values, and a quick twin of each that runs on synthetic images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from dlth_tf.commands import define_fields
-from dlth_tf.core import staircase
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.runner import run
@@ -29,7 +28,7 @@ PAPER = ("cifar10_resnet56", "cifar100_resnet56", "imagenet200_resnet18")
 
 
 def read(*words: str) -> RunConfig:
-    """The configuration of a command line."""
+    """Returns the configuration of a command line."""
     values = flags.FlagValues()
     define_fields(values, dataclasses.fields(RunConfig))
     values(["train", *words])
@@ -52,13 +51,13 @@ def test_the_recipe_of_cifar_is_the_published_one(monkeypatch):
     assert (config.epochs, config.batch_size, config.momentum, config.weight_decay) == ("200ep", 128, 0.9, 5e-4)
     assert config.rates(1) == ((0.1, 0.01, 0.001), (100, 150))
     assert (config.transform_lr, config.transform_batch_size) == (0.001, 64)
-    assert staircase(**config.penalty(1), dtype="float32").steps == 89_996  # SEMANTICS: the official one-shot protocol
+    assert config.penalty(1).steps == 89_996  # the official one-shot protocol
     iterative = read("--flagfile=flags/cifar10_resnet56/rst_iter.flags")
-    assert (iterative.cycles, staircase(**iterative.penalty(1), dtype="float32").steps) == (5, 20_000)
+    assert (iterative.cycles, iterative.penalty(1).steps) == (5, 20_000)
 
 
 def made_up(name: str, folder: Path) -> str:
-    """A few small images in the own files of the set that a recipe names."""
+    """Writes a few small images in the file format of the data set that a recipe names."""
     draw = np.random.default_rng(0)
     if name.startswith("imagenet"):
         pictures = [jpeg(colour, 20, 30) for colour in range(0, 256, 16)]
@@ -75,8 +74,8 @@ def made_up(name: str, folder: Path) -> str:
     classes, shape = features["label"].num_classes, features["image"].shape
 
     def example(split: str, number: int) -> dict[str, Any]:
-        made = {"image": draw.integers(0, 256, shape, dtype=np.uint8), "label": number % classes}
-        return {**{other: "x" if other == "id" else 0 for other in features if other not in made}, **made}
+        values = {"image": draw.integers(0, 256, shape, dtype=np.uint8), "label": number % classes}
+        return {**{other: "x" if other == "id" else 0 for other in features if other not in values}, **values}
 
     return prepare(name, folder, {"train": 200, "test": 100}, example)
 
@@ -111,9 +110,8 @@ def test_rst_on_fashion_mnist_reaches_what_its_header_expects(real_data_dir, tmp
         read(f"--flagfile={name}", f"--data_dir={real_data_dir}", f"--run_dir={tmp_path / 'run'}", "--verbosity=0")
     )
     assert result["sparsity"]["target"] == 0.98
-    assert (
-        100 * result["test"]["accuracy_last"] > expected - 1.5
-    )  # below its mean by less than three deviations between seeds
+    # Less than three standard deviations over seeds below the mean.
+    assert 100 * result["test"]["accuracy_last"] > expected - 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The site that `make docs` builds: complete, self-contained, true to the flags, and readable on a phone."""
+"""The site built by `make docs`: complete, self-contained, consistent with the flags, and readable on a phone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from tests.analysis.test_browser import CHROMIUM
 from tests.test_flags import ROOT
 
 COMMANDS = ("train", "sweep", "report", "export")
-FRAME = """<!DOCTYPE html><body><iframe id="page" style="width: {width}px; height: 900px; border: 0" src="{page}"></iframe>
+FRAME = """<!DOCTYPE html><body>
+<iframe id="page" style="width: {width}px; height: 900px; border: 0" src="{page}"></iframe>
 <script>addEventListener("load", () => {{
   const page = document.getElementById("page").contentDocument, root = page.documentElement;
-  document.body.dataset.measured = JSON.stringify({{
-    needs: root.scrollWidth, has: root.clientWidth, pictures: [...page.images].map(image => image.naturalWidth) }}) }})</script>"""
+  const pictures = [...page.images].map(image => image.naturalWidth);
+  document.body.dataset.measured = JSON.stringify({{ needs: root.scrollWidth, has: root.clientWidth, pictures }});
+}})</script>"""
 
 
 def built(folder: Path, config: str = "mkdocs.yml") -> subprocess.CompletedProcess[str]:
@@ -42,9 +44,11 @@ def site(tmp_path_factory) -> Path:
 
 
 def fetched(page: str) -> list[str]:
-    """What a browser would get from elsewhere to show a page; links that a reader may click are not among it."""
-    found = re.findall(r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)", page)
-    return found + re.findall(r"@import|url\((?:https?:)?//[^)]*\)", page)
+    """Returns the URLs that a browser would load from other servers to show a page, links to click not included."""
+    resources = re.findall(
+        r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)", page
+    )
+    return resources + re.findall(r"@import|url\((?:https?:)?//[^)]*\)", page)
 
 
 def test_nothing_on_any_page_comes_from_elsewhere(site):
@@ -71,7 +75,7 @@ def test_a_page_that_is_linked_and_not_there_fails_the_build(tmp_path):
 
 
 def text_of(page: str) -> str:
-    """A page as a reader sees it."""
+    """Returns the text of a page as a reader sees it."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
@@ -79,7 +83,7 @@ def text_of(page: str) -> str:
 def test_the_page_has_every_flag_with_its_default_and_help(site, command):
     page = (site / "commands.html").read_text()
     groups = flags_of(command)
-    if command == "sweep":  # whose other flags are those of train
+    if command == "sweep":  # its other flags are those of train
         groups = {"The sweep": groups["The sweep"]}
     for group, flags in groups.items():
         section = page[page.index(f">{command}: {group}<a") :].split("</table>")[0]
@@ -92,14 +96,14 @@ def test_the_reference_is_what_help_prints(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(SystemExit):
         flag_reference.importlib.import_module(f"dlth_tf.{command}").main(["--help"])
-    said = capsys.readouterr().out
+    help_text = capsys.readouterr().out
     groups = flags_of(command)
-    assert re.findall(r"^([A-Z][\w ]+):$", said, re.M) == list(groups)
-    assert re.findall(r"^  --(\w+)", said, re.M) == [flag.name for flags in groups.values() for flag in flags]
-    told = "".join(said.split())
+    assert re.findall(r"^([A-Z][\w ]+):$", help_text, re.M) == list(groups)
+    assert re.findall(r"^  --(\w+)", help_text, re.M) == [flag.name for flags in groups.values() for flag in flags]
+    without_spaces = "".join(help_text.split())
     defaults = {"true": True, "false": False}
     for flag in (flag for flags in groups.values() for flag in flags):
-        assert "".join(with_default(flag.text, defaults.get(flag.default, flag.default)).split()) in told
+        assert "".join(with_default(flag.text, defaults.get(flag.default, flag.default)).split()) in without_spaces
 
 
 def test_durations_and_switches_are_told_apart():
@@ -138,5 +142,5 @@ def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
     ]
     words += ["--allow-file-access-from-files", "--dump-dom", frame.as_uri()]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
-    found = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))
-    assert found["needs"] <= found["has"] == width and all(found["pictures"])
+    measured = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))
+    assert measured["needs"] <= measured["has"] == width and all(measured["pictures"])
