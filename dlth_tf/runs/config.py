@@ -8,9 +8,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from dlth_tf.core import SCHEDULES, Staircase, check_choice, parse_granularity, staircase
+from dlth_tf.core import SCHEDULES, PenaltySchedule, PruningSpec, parse_granularity
+from dlth_tf.core.allocation import uniform
 from dlth_tf.core.n_m import NByM
 from dlth_tf.data import AUGMENTS, NORMALIZATIONS, check_augment
 from dlth_tf.data import check_name as check_dataset
@@ -234,13 +236,8 @@ class RunConfig:
 
     def _check_method(self) -> None:
         method = METHODS.load(self.method)
-        if method.fixed_counts and self.allocation == "global":
-            allowed = f"does not go with {self.method}, which needs the number of weights of each tensor beforehand: say uniform, erk or a map"
-            raise BadInput("allocation", self.allocation, allowed)
-        if method.fixed_counts and is_n_by_m(self.granularity):
-            raise BadInput(
-                "granularity", self.granularity, f"does not go with {self.method}, whose masks change while it trains"
-            )
+        if method.fixed_counts:
+            self.spec.check_fixed_counts(self.method)
         if self.init_weights is not None and not method.takes_weights:
             able = ", ".join(name for name in METHODS.names() if METHODS.load(name).takes_weights)
             raise BadInput(
@@ -254,8 +251,15 @@ class RunConfig:
             return 0.0
         if self.sparsity is None:
             raise BadInput("sparsity", "(missing)", f"is required by {self.method}: at least 0 and below 1")
-        check_choice(self.sparsity, self.allocation, self.granularity)
+        PruningSpec.parse(self.sparsity, self.allocation, self.granularity)
         return float(self.sparsity)
+
+    @property
+    def spec(self) -> PruningSpec:
+        """The pruning choice; sparsity 0 for a method that removes nothing."""
+        if METHODS.load(self.method).needs_sparsity:
+            return PruningSpec.parse(self.sparsity, self.allocation, self.granularity, self.dense_layers)
+        return PruningSpec(Fraction(0), uniform, parse_granularity(self.granularity), self.dense_layers)
 
     def _check_choices(self) -> None:
         for name, allowed in (
@@ -345,22 +349,12 @@ class RunConfig:
             raise BadInput("lr_boundaries", self.lr_boundaries, "must not go back in time")
         return values, boundaries
 
-    def penalty(self, steps_per_epoch: int) -> dict[str, Any]:
-        """The arguments of `core.staircase` and `callbacks.RSTPenalty`; raises BadInput for values out of range."""
+    def penalty(self, steps_per_epoch: int) -> PenaltySchedule:
+        """The penalty of the transformation in the weights' dtype; raises BadInput for values out of range."""
         hold = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
-        arguments: dict[str, Any] = {
-            "schedule": self.penalty_schedule,
-            "step": self.penalty_step,
-            "every": self.penalty_every,
-            "limit": self.penalty_limit,
-            "hold_steps": hold,
-        }
-        staircase(**arguments, dtype=self.weight_dtype)
-        return arguments
-
-    def staircase(self, steps_per_epoch: int) -> Staircase:
-        """The penalty of the transformation in the weights' dtype."""
-        return staircase(**self.penalty(steps_per_epoch), dtype=self.weight_dtype)
+        return PenaltySchedule(
+            self.penalty_schedule, self.penalty_step, self.penalty_every, self.penalty_limit, hold, self.weight_dtype
+        )
 
     def checkpoint_interval(self) -> tuple[int, str]:
         """(count, unit) of --checkpoint_every; the unit is "it", "ep" or "min"."""

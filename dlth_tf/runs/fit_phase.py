@@ -118,7 +118,7 @@ def _train(
         jit_compile=config.jit_compile,
     )
     bar = ProgressLine(phase, epochs, config.verbosity)
-    found = [*phase.callbacks(), *phase.watch(network), history, bar, ExactSteps(phase.steps)]
+    found = [*phase.callbacks(network), history, bar, ExactSteps(phase.steps)]
     if config.tensorboard and keeper.writes:
         found.append(SparsityMonitor(f"{config.run_dir}/tensorboard/{phase.name}", histograms=True))
         found.append(tf_keras.callbacks.TensorBoard(f"{config.run_dir}/tensorboard/{phase.name}", write_graph=False))

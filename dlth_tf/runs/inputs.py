@@ -28,6 +28,16 @@ class Samples:
     seed: int
     dtype: str
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+        return self.data.image_shape
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.data.num_classes
+
     def batch(self, purpose: str, size: int) -> Batch:
         """One random batch: images [size, ...] and labels int64 [size]."""
         images, labels = next(iter(self._batches(purpose, size, steps=1)))

@@ -48,13 +48,7 @@ def narrowed_arguments(
             f"{config.method} narrows the network's width, which must be a number above 0",
         )
     full = masking.wrap(build(arguments))
-    ticket = masking.random_ticket(
-        full,
-        config.sparsity,
-        allocation=config.allocation,
-        granularity=config.granularity,
-        dense_layers=config.dense_layers,
-    )
+    ticket = masking.pick_ticket(full, config.spec, "random")
     removed = sum(int(mask.size - mask.sum()) for mask in ticket.values())
     parameters = _trainable(full)
 

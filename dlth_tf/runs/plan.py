@@ -38,19 +38,13 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
         )
     per_epoch, transform_per_epoch = examples // config.batch_size, examples // config.transform_batch_size
     return Recipe(
-        sparsity=config.sparsity,
+        spec=config.spec,
         seed=config.seed,
         ticket_pick=PICKS[config.ticket_pick],
-        ticket_options={
-            "allocation": config.allocation,
-            "granularity": config.granularity,
-            "dense_layers": config.dense_layers,
-        },
         train_steps=steps_of["epochs"],
         batch_size=config.batch_size,
         learning_rate=LearningRate(*config.rates(per_epoch)),
         penalty=config.penalty(transform_per_epoch),
-        staircase=config.staircase(transform_per_epoch),
         transform_batch_size=config.transform_batch_size,
         transform_lr=config.transform_lr,
         momentum=config.momentum,

@@ -35,7 +35,7 @@ def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
         for name, variable in masking.named_weights(network.model).items()
         if name not in kept and len(variable.shape) > 1
     ]
-    prunable = masking.prunable_of_ticket(network.model, config.dense_layers, config.granularity)
+    prunable = masking.prunable_of_ticket(network.model, network.recipe.spec)
     removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
     total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
     return {
@@ -53,8 +53,7 @@ def parameters(config: RunConfig, network: Network) -> dict[str, int]:
     return {
         "total": sum(weight.size for weight in weights),
         "prunable": sum(
-            int(np.prod(entry.shape))
-            for entry in masking.prunable_of_ticket(model, config.dense_layers, config.granularity).values()
+            int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, network.recipe.spec).values()
         ),
         "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
     }

@@ -79,11 +79,9 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, Any]:
     recipe = make_recipe(config, outline.examples)
     model = build_model(config, outline)
     masking.named_weights(model)
-    masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
+    masking.prunable_of_ticket(model, recipe.spec)
     if config.sparsity and not METHODS.load(config.method).narrows:
-        masking.random_ticket(
-            model, config.sparsity, config.seed, **recipe.ticket_options
-        )  # refuses options that do not fit these tensors
+        masking.check_fits(model, recipe.spec)
     return recipe, model
 
 
@@ -259,12 +257,10 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
         outline = data_room.outline(config.dataset, config.data_dir)
         recipe, model = prepare_network(config, outline)
         if config.sparsity and not METHODS.load(config.method).narrows:
-            masking.apply_ticket(
-                model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
-            )
+            masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, "random", config.seed))
         positions = kernel_positions(model, outline.image_shape)
         macs, _ = training_macs(model, positions, {})
-        whole = masking.why_whole(model, config.dense_layers, config.granularity)
+        whole = masking.why_whole(model, recipe.spec)
         return (
             describe(phases_of(config, recipe), outline.examples, macs),
             masking.layer_table(model, whole),

@@ -15,8 +15,6 @@ import numpy as np
 
 from dlth_tf import files
 from dlth_tf.methods import Network, Phase
-from dlth_tf.methods.actions import snapshot_for_rewinding
-from dlth_tf.methods.phase import no_watch
 from dlth_tf.runs.checkpointing.state import network_state, restore_network
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import versions
@@ -117,7 +115,7 @@ def shared_training(
 
 def of_the_whole_network(phase: Phase) -> bool:
     """Whether a run's first phase trains the whole network with nothing but the optimizer: the same in every method that has it."""
-    return phase.start == () and phase.callbacks is list and phase.watch in (no_watch, snapshot_for_rewinding)
+    return phase.shareable
 
 
 def shared_key(config: RunConfig, network: Network, phase: Phase, examples: int) -> str:
@@ -133,7 +131,7 @@ def shared_key(config: RunConfig, network: Network, phase: Phase, examples: int)
             phase.learning_rate.values,
             phase.learning_rate.boundaries,
         ],
-        "rewind_step": None if phase.watch is no_watch else network.recipe.rewind_step,
+        "rewind_step": network.recipe.rewind_step,
         "versions": versions(),
         "code": code_digest(),
     }

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from dlth_tf import files
-from dlth_tf.core.allocation import parse_sparsity
+from dlth_tf.core import parse_sparsity
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
