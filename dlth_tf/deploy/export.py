@@ -22,9 +22,8 @@ from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.savedmodel.packed import VALUES
 from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
-from dlth_tf.masking.keras2.weights import leaf_layers
 
 FORMATS = tuple(FORMS)
 
@@ -123,14 +122,7 @@ def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] =
 
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
-    for layer in leaf_layers(model):
-        if isinstance(layer, PruneLowMagnitude):
-            raise BadInput(
-                "model",
-                model.name,
-                f"is wrapped (layer {layer.name}), but only stripped models can be exported: "
-                "call model = dlth_tf.strip(model) first",
-            )
+    check_stripped(model)
     check_forms(options.formats)
     if options.values not in VALUES:
         raise BadInput("values", options.values, f"must be {' or '.join(VALUES)}")

@@ -20,7 +20,7 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.serving import Serving, expected_logits
 from dlth_tf.deploy.source import Source
-from dlth_tf.masking import named_weights
+from dlth_tf.masking import weight_arrays
 
 SECONDS = 1.0  # of timing, per batch size
 TIMEOUT = 1800  # seconds that a fresh process may take
@@ -74,7 +74,7 @@ def measure(
 
 def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
     """Describes a form for `standalone.checked`, as a JSON value."""
-    weights = {key: variable.numpy() for key, variable in named_weights(form.model).items()}
+    weights = weight_arrays(form.model)
     places = None
     if form.places is not None:
         places = {

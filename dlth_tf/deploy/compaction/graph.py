@@ -10,9 +10,9 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.deploy.compaction.kinds import UNKNOWN, Shape, kind_of
+from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import leaf_layers
-from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
+from dlth_tf.masking.keras2.graph import is_graph_network, nodes, origin
 
 
 @dataclass(frozen=True)
@@ -68,36 +68,27 @@ def read_graph(model: tf_keras.Model) -> Graph:
     Raises:
       BadInput: If the model is wrapped, or if Keras does not know its graph (subclassed or not built).
     """
-    for layer in leaf_layers(model):
-        if isinstance(layer, PruneLowMagnitude):
-            raise BadInput(
-                "model", model.name, f"is wrapped (layer {layer.name}): call model = dlth_tf.strip(model) first"
-            )
-    if not getattr(model, "_is_graph_network", False):
-        raise BadInput(
-            "model",
-            model.name,
-            "has no known graph to compact: it must be a built Functional or Sequential model",
-        )
-    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-    uses = Counter(id(node.layer) for node in nodes)
+    check_stripped(model)
+    if not is_graph_network(model):
+        reason = "has no known graph to compact: it must be a built Functional or Sequential model"
+        raise BadInput("model", model.name, reason)
+    uses = Counter(id(node.layer) for node in nodes(model))
     numbers: dict[tuple[int, int, int], int] = {}
     shapes: list[Shape] = []
     calls = []
-    for node in nodes:
+    for node in nodes(model):
         for tensor in tf.nest.flatten(node.outputs):
-            numbers[_origin(tensor)] = len(shapes)
+            numbers[_identity(tensor)] = len(shapes)
             shapes.append(tuple(tensor.shape))
-        inputs = tuple(numbers[_origin(tensor)] for tensor in ([] if node.is_input else node.keras_inputs))
-        outputs = tuple(numbers[_origin(tensor)] for tensor in tf.nest.flatten(node.outputs))
+        inputs = tuple(numbers[_identity(tensor)] for tensor in ([] if node.is_input else node.keras_inputs))
+        outputs = tuple(numbers[_identity(tensor)] for tensor in tf.nest.flatten(node.outputs))
         kind = _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs])
         calls.append(LayerCall(node.layer, kind, inputs, outputs))
-    return Graph(tuple(calls), tuple(shapes), tuple(numbers[_origin(tensor)] for tensor in model.outputs))
+    return Graph(tuple(calls), tuple(shapes), tuple(numbers[_identity(tensor)] for tensor in model.outputs))
 
 
-def _origin(tensor: Any) -> tuple[int, int, int]:
-    """Identifies a tensor by its layer, the number of the call and the number of the output."""
-    layer, call, output = tensor._keras_history
+def _identity(tensor: Any) -> tuple[int, int, int]:
+    layer, call, output = origin(tensor)
     return id(layer), call, output
 
 

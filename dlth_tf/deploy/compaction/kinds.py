@@ -1,4 +1,4 @@
-"""The effect of a layer on channels."""
+"""The effect of a layer on channels: the kinds of `masking.keras2.layer_kinds`, and two more for compaction."""
 
 from __future__ import annotations
 
@@ -7,64 +7,44 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf.masking.keras2.layer_kinds import (
+    CONCATENATE,
+    DEPTHWISE,
+    FLATTEN,
+    INPUT,
+    JOIN,
+    MIXING,
+    PADDING,
+    POINTWISE,
+    POOLING,
+    TYPES,
+)
+
+__all__ = [
+    "CHANNEL_PADDING",
+    "CONCATENATE",
+    "DEPTHWISE",
+    "FLATTEN",
+    "INPUT",
+    "JOIN",
+    "MIXING",
+    "PADDING",
+    "POINTWISE",
+    "POOLING",
+    "UNKNOWN",
+    "Shape",
+    "elementwise",
+    "kind_of",
+    "position_independent",
+]
+
 layers = tf_keras.layers
 
-MIXING = "mixing"
-DEPTHWISE = "depthwise"
-POINTWISE = "pointwise"
-POOLING = "pooling"
-PADDING = "padding"
 CHANNEL_PADDING = "channel padding"
-FLATTEN = "flatten"
-CONCATENATE = "concatenate"
-JOIN = "join"
-INPUT = "input"
 UNKNOWN = "unknown"
 
 # By exact type, because a subclass may do anything in its call.
-_KINDS = {
-    MIXING: (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D),
-    DEPTHWISE: (layers.DepthwiseConv2D,),
-    # One function of one number per channel, the same at every position.
-    POINTWISE: (
-        layers.BatchNormalization,
-        layers.Activation,
-        layers.ReLU,
-        layers.LeakyReLU,
-        layers.ELU,
-        layers.Dropout,
-        layers.SpatialDropout1D,
-        layers.SpatialDropout2D,
-        layers.SpatialDropout3D,
-    ),
-    # A channel with one value at every position keeps that value. Keras' average pooling does not count padding.
-    POOLING: (
-        layers.MaxPooling1D,
-        layers.MaxPooling2D,
-        layers.MaxPooling3D,
-        layers.AveragePooling1D,
-        layers.AveragePooling2D,
-        layers.AveragePooling3D,
-        layers.GlobalMaxPooling1D,
-        layers.GlobalMaxPooling2D,
-        layers.GlobalMaxPooling3D,
-        layers.GlobalAveragePooling1D,
-        layers.GlobalAveragePooling2D,
-        layers.GlobalAveragePooling3D,
-        layers.UpSampling1D,
-        layers.UpSampling2D,
-        layers.UpSampling3D,
-        layers.Cropping1D,
-        layers.Cropping2D,
-        layers.Cropping3D,
-    ),
-    PADDING: (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
-    FLATTEN: (layers.Flatten,),
-    CONCATENATE: (layers.Concatenate,),
-    JOIN: (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum),
-    INPUT: (layers.InputLayer,),
-}
-_KIND_OF_TYPE = {kind_type: kind for kind, types in _KINDS.items() for kind_type in types}
+_KIND_OF_TYPE = {layer_type: kind for kind, types in TYPES.items() for layer_type in types}
 
 activations = tf_keras.activations
 _ELEMENTWISE = {

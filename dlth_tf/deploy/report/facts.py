@@ -13,7 +13,7 @@ from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.report.size_bound import size_of
-from dlth_tf.masking import named_weights
+from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
 
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
@@ -27,7 +27,7 @@ def network_facts(model: tf_keras.Model, ticket: Ticket | None, image_shape: tup
       ticket: Ticket of the network; None takes all tensors with two or more axes that contain zeros as prunable.
       image_shape: Shape of one image, without the batch.
     """
-    weights = {name: variable.numpy() for name, variable in named_weights(model).items()}
+    weights = weight_arrays(model)
     size = size_of(weights, ticket)
     return {
         "weights_sha256": files.arrays_sha256(weights),
@@ -56,10 +56,11 @@ def multiply_adds(model: tf_keras.Model, image_shape: tuple[int | None, ...]) ->
     """
     if None in image_shape:
         return None
-    weights, positions = named_weights(model), kernel_positions(model, cast("tuple[int, ...]", image_shape))
+    weights = weight_arrays(model)
+    positions = kernel_positions(model, cast("tuple[int, ...]", image_shape))
     return {
-        "dense": sum(weights[name].shape.num_elements() * times for name, times in positions.items()),
-        "nonzero": sum(int(np.count_nonzero(weights[name].numpy())) * times for name, times in positions.items()),
+        "dense": sum(weights[name].size * times for name, times in positions.items()),
+        "nonzero": sum(int(np.count_nonzero(weights[name])) * times for name, times in positions.items()),
     }
 
 
@@ -81,7 +82,7 @@ def form_facts(
     """
     contents, total = listing(written.path), bytes_of(written.path)
     work = multiply_adds(written.model, image_shape)
-    weights = [variable.numpy() for variable in named_weights(written.model).values()]
+    weights = weight_arrays(written.model).values()
     return {
         "bytes": total,
         "times_bound": round(total / network["bound_bytes"], 4),

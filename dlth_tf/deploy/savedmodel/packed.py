@@ -25,7 +25,7 @@ from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.savedmodel.unpacking import Unpacked
 from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import named_weights
+from dlth_tf.masking import weight_arrays
 
 VALUES = ("float32", "float16")
 ALIGNMENT = 64  # bytes per row: TensorFlow returns consecutive rows without copying them
@@ -223,7 +223,7 @@ def _constants_of_weights(frozen: Frozen, model: tf_keras.Model) -> dict[str, st
     They are matched by their bytes: equal weights have equal zeros, so any of their constants will do.
     """
     constants = {value.tobytes(): name for name, value in frozen.constants.items()}
-    weights = {name: variable.numpy().tobytes() for name, variable in named_weights(model).items()}
+    weights = {name: value.tobytes() for name, value in weight_arrays(model).items()}
     return {name: constants[value] for name, value in weights.items() if value in constants}
 
 
