@@ -88,8 +88,14 @@ def _tflite(source: Source, options: ExportOptions, path: Path) -> dict[str, Wri
     written = {}
     for kind in sorted(sparse):
         tolerance = TOLERANCES[kind] if np.isfinite(TOLERANCES[kind]) else None
-        file, facts = path / f"{kind}.tflite", {"sparse": sparse[kind]}
-        written[f"tflite/{kind}"] = Written(small, "tflite", file, tolerance, same_weights=False, facts=facts)
+        written[f"tflite/{kind}"] = Written(
+            small,
+            "tflite",
+            path / f"{kind}.tflite",
+            tolerance,
+            same_weights=False,
+            facts={"sparse": sparse[kind]},
+        )
     if "int8" not in sparse:
         next(iter(written.values())).facts["note"] = NO_INT8
     return written

@@ -92,7 +92,8 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
     name = form["name"]
     try:
         if form["kind"] == "tflite":
-            call, loaded = load_tflite(form["path"], threads), None
+            call = load_tflite(form["path"], threads)
+            loaded = None
         else:
             call, loaded = load_saved_model(form["path"])
     except Exception as error:
@@ -141,7 +142,9 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
       Failed: If a check fails.
     """
     serve, loaded = load(form, threads=0)
-    name, images, expected = form["name"], data["images"], data["logits"]
+    name = form["name"]
+    images = data["images"]
+    expected = data["logits"]
     if loaded is not None:
         check_operations(name, form["path"])
         if form["same_weights"]:
@@ -193,7 +196,8 @@ def check_zeros(form: Mapping[str, Any], loaded: Any, data: Mapping[str, np.ndar
         if np.any(weights[key].ravel()[~mask.ravel()]):
             raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
     for key, value in weights.items():
-        count, allowed = int(np.count_nonzero(value)), form["nonzero"][key]
+        count = int(np.count_nonzero(value))
+        allowed = form["nonzero"][key]
         if count > allowed:
             raise Failed(f"{name}: {key} has {count} nonzero values, and the model's has {allowed}")
 

@@ -36,7 +36,8 @@ def compact(model: tf_keras.Model) -> tf_keras.Model:
         cannot be recreated from its config.
     """
     graph = read_graph(model)
-    slots, arrays = divide(graph), Arrays(graph)
+    slots = divide(graph)
+    arrays = Arrays(graph)
     dead = dead_classes(graph, slots, arrays)
     return rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
 

@@ -68,7 +68,8 @@ def _cut(mixing: list[LayerCall], slots: Slots, arrays: Arrays) -> np.ndarray:
             dead[slots.labels[call.input][reads[call.layer.name]]] = False
         changed = False
         for call in mixing:
-            name, outputs = call.layer.name, dead[slots.labels[call.output]]
+            name = call.layer.name
+            outputs = dead[slots.labels[call.output]]
             count = int(np.count_nonzero(outputs))
             if count != cleared[name]:
                 arrays.matrix(call)[:, :, outputs] = 0
@@ -87,7 +88,8 @@ def _fold(folding: _Folding, constants: list[Constants]) -> None:
     for call in folding.calls:
         free[slots.labels[call.input][arrays.reads(call) & ~constants[call.input].known]] = False
     for call in folding.calls:
-        labels, inputs = slots.labels[call.input], constants[call.input]
+        labels = slots.labels[call.input]
+        inputs = constants[call.input]
         removable = free[labels] & inputs.known & arrays.reads(call)
         removable &= ~_fold_into_bias(call, inputs, removable, arrays)
         for pattern in np.unique(inputs.pattern[removable]):
@@ -117,7 +119,8 @@ def _fold_into_bias(call: LayerCall, inputs: Constants, removable: np.ndarray, a
 
 def _partner(size: np.ndarray, pool: np.ndarray, stays: np.ndarray) -> int:
     """Returns the largest constant that stays anyway if it is large enough, else the largest of all."""
-    largest, kept = np.argmax(np.where(pool, size, -1)), np.argmax(np.where(stays, size, -1))
+    largest = np.argmax(np.where(pool, size, -1))
+    kept = np.argmax(np.where(stays, size, -1))
     return int(kept if stays.any() and size[kept] * REACH >= size[largest] else largest)
 
 

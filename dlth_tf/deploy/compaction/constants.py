@@ -77,7 +77,8 @@ def find_constants(graph: Graph, arrays: Arrays) -> list[Constants]:
 def _after(
     graph: Graph, call: LayerCall, inputs: list[Constants], arrays: Arrays, patterns: dict[Any, int]
 ) -> Constants:
-    first, channels = inputs[0], graph.channels(call.output)
+    first = inputs[0]
+    channels = graph.channels(call.output)
     rank = len(graph.shapes[call.input])
     if call.kind in (kinds.MIXING, kinds.DEPTHWISE):
         return _weighted(call, first, arrays, channels)
@@ -102,12 +103,15 @@ def _after(
 
 def _weighted(call: LayerCall, inputs: Constants, arrays: Arrays, channels: int) -> Constants:
     """Handles convolutions and dense layers: an output is constant if all inputs that it reads are."""
-    layer, kernel, bias = call.layer, arrays.matrix(call), arrays.bias(call)
+    layer = call.layer
+    kernel = arrays.matrix(call)
+    bias = arrays.bias(call)
     if not kinds.elementwise(layer):
         return Constants.of(np.full(channels, np.nan))
     foldable = inputs.uniform & (kinds.position_independent(layer) | (inputs.value == 0))
     value = np.where(foldable, inputs.value, 0)
-    used, total = (kernel != 0).any(0), kernel.sum(0, dtype=np.float64)
+    used = (kernel != 0).any(0)
+    total = kernel.sum(0, dtype=np.float64)
     if call.kind == kinds.DEPTHWISE:
         depends = (used & ~foldable[:, None]).ravel()
         value = (value[:, None] * total).ravel()

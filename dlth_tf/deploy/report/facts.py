@@ -80,7 +80,7 @@ def form_facts(
       network: Facts about the network from `network_facts`.
       image_shape: Shape of one image, without the batch.
     """
-    contents, total = listing(written.path), bytes_of(written.path)
+    total = bytes_of(written.path)
     work = multiply_adds(written.model, image_shape)
     weights = weight_arrays(written.model).values()
     return {
@@ -92,7 +92,7 @@ def form_facts(
         "multiply_adds": work and work["dense"],
         **verified,
         **written.facts,
-        "files": contents,
+        "files": listing(written.path),
     }
 
 

@@ -24,9 +24,11 @@ def show(report: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def _parts(report: Mapping[str, Any]) -> Iterator[RenderableType]:
-    parameters, work, forms = report["parameters"], report["multiply_adds"], report["forms"]
-    kept, total, bound = parameters["nonzero"], parameters["total"], report["bound_bytes"]
-    yield Text(f"{kept:,} of {total:,} parameters are nonzero; the bound is {bound:,} bytes.")
+    parameters = report["parameters"]
+    work = report["multiply_adds"]
+    forms = report["forms"]
+    kept = f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are nonzero"
+    yield Text(f"{kept}; the bound is {report['bound_bytes']:,} bytes.")
     if work is not None:
         yield Text(f"Multiply-adds of one image: {work['dense']:,} dense, {work['nonzero']:,} without the zeros.")
     yield _sizes(forms)

@@ -72,9 +72,11 @@ def _fold(frozen: Frozen, name: str) -> bool:
     if affine is None:
         return False
     uses = frozen.uses()
-    source, bias = affine.source, np.zeros(1)
+    source = affine.source
+    bias = np.zeros(1)
     if _is_bias(frozen, source) and uses[source] == 1:
-        source, bias = frozen.nodes[source].input[0], frozen.constants[frozen.nodes[source].input[1]]
+        source, bias_name = frozen.nodes[source].input
+        bias = frozen.constants[bias_name]
     kernel_node = frozen.nodes.get(source)
     if kernel_node is None or kernel_node.op not in KERNELS or uses[source] != 1:
         return False
@@ -101,7 +103,8 @@ def _affine(frozen: Frozen, node: NodeDef) -> Affine | None:
         return _fused(frozen, node)
     if node.op != "AddV2" or node.input[1] not in frozen.constants:
         return None
-    inner, shift = frozen.nodes.get(node.input[0]), frozen.constants[node.input[1]]
+    inner = frozen.nodes.get(node.input[0])
+    shift = frozen.constants[node.input[1]]
     if inner is None or inner.op != "Mul" or inner.input[1] not in frozen.constants or frozen.uses()[inner.name] != 1:
         return None
     scale = frozen.constants[inner.input[1]]

@@ -33,7 +33,9 @@ def networks(draw) -> tf_keras.Model:
 
 
 def _layer(choose, x):
-    padding, bias, activation = choose("same", "valid"), choose(True, False), choose("relu", "sigmoid", None)
+    padding = choose("same", "valid")
+    bias = choose(True, False)
+    activation = choose("relu", "sigmoid", None)
     if min(x.shape[1:3]) < 3:
         padding = "same"
     return choose(

@@ -28,7 +28,9 @@ from tests.runs.tiny import environment
 SERVING = Serving(Normalization(1 / 255, (0.5,), (0.25,)), tuple("abc"))
 SHAPE = (9, 9, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
-DATA, INDEX, GRAPH = "variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"
+DATA = "variables/variables.data-00000-of-00001"
+INDEX = "variables/variables.index"
+GRAPH = "saved_model.pb"
 
 
 def pruned(model: tf_keras.Model, sparsity: float = 0.9) -> tf_keras.Model:
