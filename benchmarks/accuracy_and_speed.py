@@ -1,13 +1,14 @@
-"""Which ticket is worth its accuracy: bytes and speed of what was trained, beside one another.
+"""Compares accuracy, bytes and speed of the networks of several sweeps.
 
-    python benchmarks/accuracy_and_speed.py --sweeps=runs/deploy/filters,runs/deploy/small_dense,runs/deploy/weights [--out=DIR]
+    python benchmarks/accuracy_and_speed.py --sweeps=runs/deploy/filters,runs/deploy/small_dense,runs/deploy/weights
 
-Of every method and sparsity of the sweeps it exports the run of the first seed: `packed` where single weights were removed, `compact`
-where whole filters were, or nothing. Accuracy is the mean over all seeds, bytes and times are those of the exports. All exports are
-loaded into one process on one thread and run one burst each in every round, in turn; a speed-up over the dense network is formed
-within its round, and the table shows medians with the smallest and the largest. TFLite is the float32 file of the same run.
+For every method and sparsity of the sweeps it exports the run of the first seed: as `packed` if single weights were
+removed, and as `compact` if whole filters or nothing was removed. Accuracy is the mean over all seeds; bytes and times
+are those of the exports. All exports are loaded into one process on one thread and run one burst each in every round,
+in turn. A speed-up over the dense network is computed within its round, and the table shows medians with the smallest
+and the largest. TFLite is the float32 file of the same run.
 
-Prints the table, and writes it with a picture of accuracy against latency into --out.
+Prints the table. With --out=DIR it also writes the table, and a plot of accuracy against latency, to that directory.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ from bursts import burst, repetitions
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "sweeps", None, "sweep directories that are compared; the dense network is in one of them", required=True
+    "sweeps", None, "Sweep directories to compare; one of them must contain the dense network.", required=True
 )
-flags.DEFINE_string("out", None, "where table.csv and accuracy_vs_latency.png go")
-flags.DEFINE_integer("rounds", 15, "bursts of every export", lower_bound=3)
+flags.DEFINE_string("out", None, "Directory for table.csv and accuracy_vs_latency.png.")
+flags.DEFINE_integer("rounds", 15, "Bursts of every export.", lower_bound=3)
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
+COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("*", "o", "s", "^", "D")
 Run = Callable[[], object]
 
 
 def candidates(sweep: str) -> pd.DataFrame:
-    """One row per method and sparsity of a sweep: its accuracy over seeds in percent, and the directory of its first seed."""
+    """Returns one row per method and sparsity: accuracy over seeds in percent, and the directory of the first seed."""
     results = read_results(sweep).sort_values("seed")
     results["accuracy"] = 100 * results["test_accuracy_last"]
     rows = results.groupby(["method", "sparsity"], sort=False, as_index=False).agg(
@@ -72,25 +73,25 @@ def candidates(sweep: str) -> pd.DataFrame:
 
 
 def described(method: str, group: str) -> tuple[str, str]:
-    """What to call it, and in which form it is exported."""
+    """Returns a name for the runs of a method, and the form in which they are exported."""
     if method.endswith("dense"):
         return method, "compact"
     return f"{method}, {group}s", "packed" if group == "weight" else "compact"
 
 
 def exported(row: pd.Series, folder: Path) -> dict[str, object]:
-    """What the export of a run says of itself."""
+    """Exports a run and returns the bytes and multiply-adds of its forms."""
     forms = export_run(row["run_dir"], folder, formats=(row["form"], "tflite"), measure_latency=False)["forms"]
-    mine = forms[row["form"]]
+    facts = forms[row["form"]]
     return {
-        "bytes": mine["bytes"],
+        "bytes": facts["bytes"],
         "TFLite bytes": forms["tflite/float32"]["bytes"],
-        "multiply-adds": mine["multiply_adds"],
+        "multiply-adds": facts["multiply_adds"],
     }
 
 
 def in_tensorflow(folder: Path, batch: int) -> Run:
-    """A call of the SavedModel."""
+    """Loads a SavedModel and returns a call of it on random images."""
     loaded = tf.saved_model.load(os.fspath(folder))
     serve = loaded.signatures["serving_default"]
     spec = serve.structured_input_signature[1]["images"]
@@ -99,40 +100,40 @@ def in_tensorflow(folder: Path, batch: int) -> Run:
 
 
 def in_tflite(file: Path) -> Run:
-    """A call of the LiteRT model on one image."""
+    """Loads a LiteRT model and returns a call of it on one image."""
     interpreter = tf.lite.Interpreter(model_path=os.fspath(file), num_threads=1)
     interpreter.allocate_tensors()
     return interpreter.invoke
 
 
 def times(runs: dict[int, Run], rounds: int) -> pd.DataFrame:
-    """Milliseconds of a call: one row per round, one column per run."""
+    """Measures milliseconds per call, with one row per round and one column per run."""
     counts = {key: repetitions(run) for key, run in runs.items()}
     return pd.DataFrame([{key: burst(run, counts[key])[0] for key, run in runs.items()} for _ in range(rounds)])
 
 
 def add_times(table: pd.DataFrame, name: str, runs: dict[int, Run], rounds: int) -> None:
-    """Adds medians, and the speed-up over the dense network with its spread."""
-    found = times(runs, rounds)
+    """Adds median times, and speed-ups over the dense network with their spread."""
+    measured = times(runs, rounds)
     (dense,) = table.index[table["method"] == "dense"]
-    faster = found[dense].to_numpy()[:, None] / found
-    table[f"{name}, ms"] = found.median()
+    speed = measured[dense].to_numpy()[:, None] / measured
+    table[f"{name}, ms"] = measured.median()
     table[f"{name}, speed-up"] = [
-        f"{faster[key].median():.2f} ({faster[key].min():.2f} to {faster[key].max():.2f})" for key in table.index
+        f"{speed[key].median():.2f} ({speed[key].min():.2f} to {speed[key].max():.2f})" for key in table.index
     ]
 
 
 def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
-    """Accuracy against latency as a PNG, one panel per column, one line per method."""
+    """Plots accuracy against latency as a PNG, with one panel per column and one line per method."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.0 * len(columns)), layout="constrained")
         for axes, column in zip(np.atleast_1d(figure.subplots(len(columns), 1)), columns, strict=True):
-            for (what, rows), colour, marker in zip(table.groupby("what", sort=False), COLOURS, MARKERS, strict=False):
+            for (what, rows), color, marker in zip(table.groupby("what", sort=False), COLORS, MARKERS, strict=False):
                 axes.errorbar(
                     rows[column],
                     rows["accuracy"],
                     rows["deviation"],
-                    color=colour,
+                    color=color,
                     marker=marker,
                     capsize=2,
                     label=what,
@@ -145,10 +146,10 @@ def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
                         (2, -9),
                         textcoords="offset points",
                         fontsize=7,
-                        color=colour,
+                        color=color,
                     )
             axes.set_xlim(0, 1.12 * table[column].max())
-            axes.set_xlabel(f"{column.removesuffix(', ms')}: milliseconds of a call")
+            axes.set_xlabel(f"{column.removesuffix(', ms')}: milliseconds per call")
             axes.set_ylabel("test accuracy, %")
             axes.grid(color="0.92")
         figure.axes[0].legend(fontsize=8, loc="lower left")
@@ -156,7 +157,7 @@ def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
 
 
 def main(_: list[str]) -> None:
-    """Exports, measures, prints and writes."""
+    """Exports and measures all runs, then prints and writes the results."""
     table = pd.concat([candidates(sweep) for sweep in FLAGS.sweeps], ignore_index=True)
     with tempfile.TemporaryDirectory() as folder:
         places = {key: Path(folder, str(key)) for key in table.index}

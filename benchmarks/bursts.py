@@ -1,17 +1,18 @@
-"""What the benchmarks of inference have in common: bursts of calls, long enough to be timed."""
+"""Bursts of calls that are long enough to be timed, shared by the benchmarks of inference."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-BURST = 0.05  # seconds that a burst takes at least
+BURST = 0.05  # minimum seconds of a burst
 
 
 def repetitions(run: Callable[[], object]) -> int:
-    """How many calls take about BURST seconds."""
+    """Returns the number of calls that take about BURST seconds."""
     run()
-    start, count = time.perf_counter(), 0
+    count = 0
+    start = time.perf_counter()
     while time.perf_counter() - start < BURST:
         run()
         count += 1
@@ -19,8 +20,9 @@ def repetitions(run: Callable[[], object]) -> int:
 
 
 def burst(run: Callable[[], object], count: int) -> tuple[float, float]:
-    """Milliseconds of a call: wall and CPU."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    """Times a burst of `count` calls and returns the milliseconds per call, wall time and CPU time."""
+    wall = time.perf_counter()
+    cpu = time.process_time()
     for _ in range(count):
         run()
     return (time.perf_counter() - wall) / count * 1e3, (time.process_time() - cpu) / count * 1e3

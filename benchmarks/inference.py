@@ -1,20 +1,22 @@
-"""How much faster is a sparse network at inference, beside the same network dense in the same runtime?
+"""Measures the speed-up of sparse networks at inference over the same networks dense in the same runtime.
 
     python benchmarks/inference.py [--rounds=15] [--only=vgg16] [--quick]
 
 Every case runs in a fresh process on one thread. In every round the dense and the sparse network run one burst each, in
-turn; a speed-up is formed within its round, so what else the machine does hits both alike. Printed are the median over rounds
-with the smallest and the largest, and the median in CPU time. Weights are random, batch norms and biases as training leaves
-them (nothing is 0), so removed filters leave constants behind, of which `compact` keeps one channel where it must. The
-outputs of both networks are compared with the Keras model first.
+turn. A speed-up is computed within its round, so other load on the machine affects both alike. The table shows the
+median over rounds with the smallest and the largest, and the median in CPU time. Weights are random, and batch norms
+and biases are as after training (none is 0), so removed filters leave constants behind, of which `compact` keeps one
+channel where it must. The outputs of both networks are compared with the Keras model first.
 
-    compact       filters removed, in TensorFlow (a SavedModel's signature) and in TensorFlow Lite, beside the dense network written
-                  by the same exporter: what the removal brings
-    with plain    the same beside the dense network as a plain SavedModel: what a user gets who had saved that until now
+    compact       filters removed, in TensorFlow (the signature of a SavedModel) and in TensorFlow Lite, compared with
+                  the dense network written by the same exporter: the effect of the removal
+    with plain    the same compared with the dense network as a plain SavedModel: the gain for a user who has saved
+                  plain SavedModels so far
     random        zeros anywhere in fully connected layers, TensorFlow Lite
     1x4 blocks    zeros in blocks of four inputs (granularity block:4x1), TensorFlow Lite
-    unstructured  zeros anywhere in convolutions: nothing is gained, and nothing may be lost
-    packed        the packed SavedModel beside the plain one: latency, load time, and bytes beside the information bound
+    unstructured  zeros anywhere in convolutions: no gain is expected, and no loss is acceptable
+    packed        the packed SavedModel compared with the plain one: latency, load time, and bytes relative to the
+                  size bound
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from absl import app, flags
 
 from dlth_tf.deploy.compaction import compact
 from dlth_tf.deploy.report.size_bound import size_of
-from dlth_tf.deploy.savedmodel.constant_weights import save_fixed
+from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.serving import Serving
@@ -62,9 +64,9 @@ from bursts import burst, repetitions
 warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("rounds", 15, "bursts per network and case", lower_bound=3)
-flags.DEFINE_string("only", "", "part of the names of the cases to run")
-flags.DEFINE_bool("quick", False, "three rounds of narrow networks, one case of each kind")
+flags.DEFINE_integer("rounds", 15, "Bursts per network and case.", lower_bound=3)
+flags.DEFINE_string("only", "", "Run only the cases whose names contain this text.")
+flags.DEFINE_bool("quick", False, "Run three rounds of narrow networks, one case of each kind.")
 
 Run = Callable[[], np.ndarray]
 
@@ -74,12 +76,12 @@ class Case:
     """One line of the table.
 
     Attributes:
-      kind: as in this file's description.
-      network: of `dlth_tf.models`, or "mlp_1024": three layers of 1024 x 1024.
-      sparsity: removed fraction.
+      kind: Kind of comparison, one of those in this file's docstring.
+      network: Name of a network in `dlth_tf.models`, or "mlp_1024" for three layers of 1024 x 1024.
+      sparsity: Fraction of the weights that is removed.
       runtime: "TensorFlow" or "TFLite".
-      batch: images at once.
-      aim: speed-up that is hoped for.
+      batch: Images per call.
+      aim: Targeted speed-up.
     """
 
     kind: str
@@ -118,8 +120,8 @@ CASES = [
 
 
 def as_compact(model: tf_keras.Model, folder: Path, serving: Serving) -> None:
-    """Writes what the form `compact` is."""
-    save_fixed(model, folder, serving, "compact")
+    """Writes the SavedModel like the form `compact`."""
+    save_constant(model, folder, serving, "compact")
 
 
 QUICK = (
@@ -131,15 +133,15 @@ QUICK = (
 GRANULARITY = {"compact": "filter", "with plain": "filter", "1x4 blocks": "block:4x1"}
 
 
-SAVED = {
+SAVED = {  # kind -> writers of the dense and of the sparse network
     "compact": (as_compact, as_compact),
     "with plain": (save_plain, as_compact),
     "packed": (save_plain, save_packed),
-}  # before, after
+}
 
 
 def mlp_1024(width: float) -> tf_keras.Model:
-    """Three layers of 1024 x 1024."""
+    """Builds three layers of 1024 x 1024."""
     units = round(1024 * width)
     x = inputs = tf_keras.Input((units,))
     for name in ("fc1", "fc2"):
@@ -148,16 +150,16 @@ def mlp_1024(width: float) -> tf_keras.Model:
 
 
 def network(case: Case, width: float) -> tf_keras.Model:
-    """The network with weights that are a pure function of their names, and with batch norms and biases as after training."""
+    """Builds the network; weights depend on their names alone, batch norms and biases are as after training."""
     image_shape = (28, 28, 1) if case.network.startswith("lenet") else (32, 32, 3)
     arguments = {} if width == 1 else {"width": width}
     model = mlp_1024(width) if case.network == "mlp_1024" else build(case.network, image_shape, 10, 0, arguments)
     for layer in model.layers:
         random = generator(0, "benchmark", layer.name)
         if isinstance(layer, tf_keras.layers.BatchNormalization):
-            (gamma, variance), (beta, mean) = (
-                draw(size=(2, layer.gamma.shape[0])) for draw in (random.uniform, random.normal)
-            )
+            shape = (2, layer.gamma.shape[0])
+            gamma, variance = random.uniform(size=shape)
+            beta, mean = random.normal(size=shape)
             layer.set_weights([0.5 + gamma, 0.3 * beta, 0.3 * mean, 0.5 + variance])
         elif getattr(layer, "bias", None) is not None:
             layer.bias.assign(0.1 * random.normal(size=layer.bias.shape))
@@ -165,12 +167,11 @@ def network(case: Case, width: float) -> tf_keras.Model:
 
 
 def pruned(case: Case, width: float) -> tf_keras.Model:
-    """The network with a random ticket of the case's granularity; only the last layer of the published networks stays whole."""
+    """Builds the network with a random ticket of the case's granularity; published networks keep a dense last layer."""
     wrapped = dlth.wrap(network(case, width))
-    whole = "none" if case.network == "mlp_1024" else "last"
-    ticket = dlth.random_ticket(
-        wrapped, case.sparsity, granularity=GRANULARITY.get(case.kind, "weight"), dense_layers=whole
-    )
+    dense_layers = "none" if case.network == "mlp_1024" else "last"
+    granularity = GRANULARITY.get(case.kind, "weight")
+    ticket = dlth.random_ticket(wrapped, case.sparsity, granularity=granularity, dense_layers=dense_layers)
     dlth.apply_ticket(wrapped, ticket, remove=True)
     return dlth.strip(wrapped)
 
@@ -178,7 +179,7 @@ def pruned(case: Case, width: float) -> tf_keras.Model:
 def in_tensorflow(
     model: tf_keras.Model, folder: Path, images: np.ndarray, save: Callable[..., object] = save_plain
 ) -> Run:
-    """A call of the SavedModel's signature on the images; `folder` is written."""
+    """Writes a SavedModel to `folder` and returns a call of its signature on the images."""
     save(model, folder, Serving())
     return _loaded(folder, images)
 
@@ -189,7 +190,7 @@ def _loaded(folder: Path, images: np.ndarray) -> Run:
 
 
 def in_tflite(model: tf_keras.Model, folder: Path, images: np.ndarray) -> Run:
-    """A call of the float32 file on one image; `folder` is written."""
+    """Writes LiteRT files to `folder` and returns a call of the float32 file on one image."""
     write_tflite(model, folder, normalization=None, calibration=None)
     (folder / "float16.tflite").unlink()
     interpreter = tf.lite.Interpreter(model_path=os.fspath(folder / "float32.tflite"), num_threads=1)
@@ -205,29 +206,27 @@ def in_tflite(model: tf_keras.Model, folder: Path, images: np.ndarray) -> Run:
 
 
 def runs(case: Case, width: float, folder: Path) -> tuple[Run, Run, str]:
-    """What is compared, the dense network first, and a remark."""
+    """Returns the dense and the sparse network as calls, and a remark."""
     sparse = pruned(case, width)
     images = generator(0, "benchmark images").random((case.batch, *sparse.input_shape[1:]), np.float32)
-    if case.kind == "packed":
-        dense, small = sparse, sparse
-    else:
-        dense, small = network(case, width), compact(sparse) if GRANULARITY.get(case.kind) == "filter" else sparse
+    dense = sparse if case.kind == "packed" else network(case, width)
+    small = compact(sparse) if GRANULARITY.get(case.kind) == "filter" else sparse
     if case.runtime == "TFLite":
-        first, second = in_tflite(dense, folder / "first", images), in_tflite(small, folder / "second", images)
+        first = in_tflite(dense, folder / "first", images)
+        second = in_tflite(small, folder / "second", images)
     else:
         before, after = SAVED.get(case.kind, (save_plain, save_plain))
         first = in_tensorflow(dense, folder / "first", images, before)
         second = in_tensorflow(small, folder / "second", images, after)
-    expected, found = sparse(images, training=False).numpy(), second()
-    if np.abs(found - expected).max() > 1e-4 * np.abs(expected).max():
-        raise RuntimeError(
-            f"{case.name}: the outputs differ from the Keras model's by {np.abs(found - expected).max():g}"
-        )
+    expected = sparse(images, training=False).numpy()
+    difference = np.abs(second() - expected).max()
+    if difference > 1e-4 * np.abs(expected).max():
+        raise RuntimeError(f"{case.name}: the outputs differ from the Keras model's by {difference:g}")
     return first, second, remark(case, sparse, folder, images)
 
 
 def remark(case: Case, sparse: tf_keras.Model, folder: Path, images: np.ndarray) -> str:
-    """Bytes on disk beside those of the other network, of `packed` also beside the bound, and how long it takes to load."""
+    """Compares the bytes on disk with the other network's; for `packed`, with the bound, and measures the load time."""
     first, second = (
         sum(file.stat().st_size for file in (folder / name).rglob("*") if file.is_file())
         for name in ("first", "second")
@@ -240,11 +239,11 @@ def remark(case: Case, sparse: tf_keras.Model, folder: Path, images: np.ndarray)
         start = time.perf_counter()
         _loaded(folder / "second", images)()
         seconds.append(time.perf_counter() - start)
-    return f"{second:,} bytes, {second / bound:.2f} of the bound; loaded, with a first answer, in {np.median(seconds):.2f} s"
+    return f"{second:,} bytes, {second / bound:.2f} of the bound; loading and first call {np.median(seconds):.2f} s"
 
 
 def measure(case: Case, rounds: int, width: float) -> dict[str, object]:
-    """One case in this process: a line of the table."""
+    """Runs one case in this process and returns a line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         first, second, note = runs(case, width, Path(folder))
         bursts = [repetitions(run) for run in (first, second)]

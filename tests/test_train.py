@@ -86,7 +86,7 @@ BAD = [
     ({"run_dir": "file"}, "--run_dir=file: is a file, and must be a directory"),
     ({"run_dir": "file/run"}, "--run_dir=file/run: cannot be written to (Not a directory)"),
     ({"run_dir": "others"}, "--run_dir=others: holds other files and no config.json"),
-    ({"export_dir": "exported"}, "--export_dir=exported: holds an export (plain) already"),
+    ({"export_dir": "exported"}, "--export_dir=exported: already holds an export (plain)"),
 ]
 
 

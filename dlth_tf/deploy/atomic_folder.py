@@ -1,4 +1,4 @@
-"""An export appears under its name at once and whole, or not at all."""
+"""Atomic publication of an export: it appears under its name complete, or not at all."""
 
 from __future__ import annotations
 
@@ -13,39 +13,54 @@ from dlth_tf.errors import BadInput
 
 
 @contextlib.contextmanager
-def aside_of(export_dir: Path) -> Iterator[Path]:
-    """An empty folder on the same disk as `export_dir`, gone with all that is left in it when the block ends.
+def staging_folder(export_dir: Path) -> Iterator[Path]:
+    """Creates an empty folder on the same disk as `export_dir`, and deletes it with its content when the block ends.
+
+    Args:
+      export_dir: Folder in which the export will be published. It need not exist.
+
+    Yields:
+      Path of the staging folder.
 
     Raises:
-      BadInput: nothing can be written there.
+      BadInput: If `export_dir` cannot be written to.
     """
-    place = export_dir if export_dir.exists() else export_dir.parent
+    parent = export_dir if export_dir.exists() else export_dir.parent
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=place, prefix=f".partial-{export_dir.name}-"))
+        parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=parent, prefix=f".partial-{export_dir.name}-"))
     except OSError as error:
         raise BadInput("export_dir", export_dir, f"cannot be written to ({error.strerror})") from None
     try:
-        yield aside
+        yield staging
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def put(made: Path, export_dir: Path, names: Sequence[str]) -> None:
-    """Moves `made` to `export_dir`; if that exists, moves the entries `names`, and what had these names is gone then.
+def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:
+    """Moves a finished export to its final place.
 
-    If one cannot be moved, all are as they were.
+    If `export_dir` does not exist, `staged` is renamed to it. Otherwise only the entries in `names` are moved and
+    replace existing entries of the same names. If one of them cannot be moved, all are restored.
+
+    Args:
+      staged: Folder inside the staging folder that contains the export.
+      export_dir: Final place of the export.
+      names: Entries of `staged` to move if `export_dir` exists.
+
+    Raises:
+      OSError: If an entry cannot be moved.
     """
     if not export_dir.exists():
-        os.replace(made, export_dir)
+        os.replace(staged, export_dir)
         return
-    earlier = made.with_name("earlier")
-    earlier.mkdir()
+    replaced = staged.with_name("replaced")
+    replaced.mkdir()
     with contextlib.ExitStack() as undo:
         for name in names:
             if (export_dir / name).exists():
-                os.replace(export_dir / name, earlier / name)
-                undo.callback(os.replace, earlier / name, export_dir / name)
-            os.replace(made / name, export_dir / name)
-            undo.callback(os.replace, export_dir / name, made / name)
+                os.replace(export_dir / name, replaced / name)
+                undo.callback(os.replace, replaced / name, export_dir / name)
+            os.replace(staged / name, export_dir / name)
+            undo.callback(os.replace, export_dir / name, staged / name)
         undo.pop_all()

@@ -1,4 +1,4 @@
-"""The forms of an export: how each is written. Adding one is a function here and a line in FORMS."""
+"""The forms of an export and how each is written. A new form is one function here and one entry in FORMS."""
 
 from __future__ import annotations
 
@@ -10,36 +10,43 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from dlth_tf.deploy.savedmodel.constant_weights import save_fixed
+from dlth_tf.deploy.compaction import compact, kernel_shapes
+from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.serving import Serving
+from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.tflite.convert import TOLERANCES, write_tflite
 from dlth_tf.errors import BadInput
 
-# Folding rounds otherwise: usually by 1e-6 of the largest logit. Where channels hardly vary, batch norm multiplies such differences by
-# hundreds: deep random networks with removed filters were seen to differ by 1e-3, and Keras in float32 from float64 by as much.
+# Folding changes the rounding, usually by 1e-6 of the largest logit. Where channels hardly vary, batch norm multiplies
+# such differences by hundreds: deep random networks with removed filters were seen to differ by 1e-3, and so did Keras
+# in float32 from Keras in float64.
 FOLDED = 2e-3
 NOTHING_REMOVED = (
-    "compact: nothing could be removed, since no filter, unit or channel of this network is zero throughout; it computes what plain "
-    "does (tickets of --granularity=filter or channel are made for this form)."
+    "compact: nothing could be removed, because no filter, unit or channel of this network is zero throughout; it "
+    "computes the same as plain (tickets of --granularity=filter or channel are made for this form)."
 )
+NO_INT8 = "tflite: no int8.tflite, because there are no images to calibrate it with."
 
-# Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest, in Keras too.
+# Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest,
+# in Keras too.
 HALF = 2e-2
 
 
 @dataclass(frozen=True)
 class Written:
-    """A form of one network on the disk, and what those who check and describe it need to know.
+    """A form on disk, with what its verification and its report need.
 
     Args:
-      model: the Keras model that it computes.
+      model: Keras model whose outputs the form must reproduce.
       kind: "saved_model" or "tflite".
-      path: a folder; of a LiteRT model the file.
-      tolerance: largest difference of a logit, relative to the largest logit if that is above 1; None: any.
-      places: of a packed model, see `packed.save_packed`.
-      same_weights: whether it holds the weights of the ticket's network, in their shapes.
-      facts: for export.json.
+      path: Folder of the SavedModel, or file of the LiteRT model.
+      tolerance: Largest allowed difference of a logit, relative to the largest logit or to 1 if that is larger; None
+        allows any difference.
+      places: For a packed model, the place of every stored weight: ticket name -> (vector, start). None for other
+        forms.
+      same_weights: Whether the form contains the weights of the ticket's network in their original shapes.
+      facts: Further entries for export.json.
     """
 
     model: tf_keras.Model
@@ -51,79 +58,58 @@ class Written:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What all forms are written from.
-
-    Args:
-      model: an ordinary Keras model that gives logits.
-      serving: what stands before and after it.
-      values: how the packed form stores weights: float32 or float16.
-      calibration: raw training images for a form that chooses number ranges by them.
-    """
-
-    model: tf_keras.Model
-    serving: Serving
-    values: str
-    calibration: np.ndarray | None
+def _plain(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    del options
+    save_plain(source.model, path, source.serving)
+    return {"plain": Written(source.model, "saved_model", path, 1e-5)}
 
 
-def _plain(request: Request, path: Path) -> dict[str, Written]:
-    save_plain(request.model, path, request.serving)
-    return {"plain": Written(request.model, "saved_model", path, 1e-5)}
-
-
-def _packed(request: Request, path: Path) -> dict[str, Written]:
-    facts = save_packed(request.model, path, request.serving, request.values)
+def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    facts = save_packed(source.model, path, source.serving, options.values)
     places = facts.pop("places")
-    tolerance = FOLDED if request.values == "float32" else HALF
-    return {
-        "packed": Written(
-            request.model, "saved_model", path, tolerance, places, facts={"values": request.values, **facts}
-        )
-    }
+    tolerance = FOLDED if options.values == "float32" else HALF
+    facts = {"values": options.values, **facts}
+    return {"packed": Written(source.model, "saved_model", path, tolerance, places, facts=facts)}
 
 
-def _compact(request: Request, path: Path) -> dict[str, Written]:
-    from dlth_tf.deploy.compaction import compact, removed
-
-    small = compact(request.model)
-    save_fixed(small, path, request.serving, "compact")
-    kernels = {name: facts["kernel"] for name, facts in removed(request.model, small)["layers"].items()}
-    note = "" if small.count_params() < request.model.count_params() else NOTHING_REMOVED
-    return {
-        "compact": Written(
-            small, "saved_model", path, FOLDED, same_weights=False, facts={"note": note, "kernels": kernels}
-        )
-    }
+def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    del options
+    small = compact(source.model)
+    save_constant(small, path, source.serving, "compact")
+    note = "" if small.count_params() < source.model.count_params() else NOTHING_REMOVED
+    facts = {"note": note, "kernels": kernel_shapes(source.model, small)}
+    return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts=facts)}
 
 
-def _tflite(request: Request, path: Path) -> dict[str, Written]:
-    from dlth_tf.deploy.tflite.convert import TOLERANCES, write_tflite
-
-    small = _smaller(request.model)
-    facts = write_tflite(small, path, normalization=request.serving.normalization, calibration=request.calibration)
+def _tflite(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    del options
+    small = _compact_if_possible(source.model)
+    sparse = write_tflite(small, path, normalization=source.normalization, calibration=source.calibration)
     written = {}
-    for file in sorted(path.glob("*.tflite")):
-        known = {name: value for name, value in facts.pop(file.name).items() if name in ("sparse",)}
-        tolerance = TOLERANCES[file.stem] if np.isfinite(TOLERANCES[file.stem]) else None
-        written[f"tflite/{file.stem}"] = Written(small, "tflite", file, tolerance, same_weights=False, facts=known)
-    for name, why in facts.items():  # what was not written
-        next(iter(written.values())).facts["note"] = f"tflite: no {name}, since {why['skipped']}."
+    for kind in sorted(sparse):
+        tolerance = TOLERANCES[kind] if np.isfinite(TOLERANCES[kind]) else None
+        written[f"tflite/{kind}"] = Written(
+            small,
+            "tflite",
+            path / f"{kind}.tflite",
+            tolerance,
+            same_weights=False,
+            facts={"sparse": sparse[kind]},
+        )
+    if "int8" not in sparse:
+        next(iter(written.values())).facts["note"] = NO_INT8
     return written
 
 
-def _smaller(model: tf_keras.Model) -> tf_keras.Model:
-    """Without what can be removed, where the graph of the model is known."""
-    from dlth_tf.deploy.compaction import compact
-
+def _compact_if_possible(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the compact model, or the model itself if it cannot be compacted."""
     try:
         return compact(model)
     except BadInput:
         return model
 
 
-FORMS: dict[str, Callable[[Request, Path], dict[str, Written]]] = {
+FORMS: dict[str, Callable[[Source, ExportOptions, Path], dict[str, Written]]] = {
     "plain": _plain,
     "packed": _packed,
     "compact": _compact,
@@ -131,8 +117,34 @@ FORMS: dict[str, Callable[[Request, Path], dict[str, Written]]] = {
 }
 
 
+def write_forms(source: Source, options: ExportOptions, folder: Path) -> dict[str, Written]:
+    """Writes all requested forms.
+
+    Args:
+      source: Network to export.
+      options: Options of the export; `formats` and `values` matter here.
+      folder: Folder to write to, created if it does not exist.
+
+    Returns:
+      Name -> written form. The tflite form writes several.
+    """
+    folder.mkdir(exist_ok=True)
+    written: dict[str, Written] = {}
+    for form in options.formats:
+        written |= FORMS[form](source, options, folder / form)
+    return written
+
+
 def check_forms(forms: Sequence[str]) -> None:
-    """Raises BadInput if there are none, or one that does not exist, or one twice."""
+    """Validates the names of forms.
+
+    Args:
+      forms: Names to validate.
+
+    Raises:
+      BadInput: If there is no name, an unknown name, or the same name twice.
+    """
     for form in forms or [""]:
         if form not in FORMS or list(forms).count(form) > 1:
-            raise BadInput("formats", form or "(none)", f"must be of {', '.join(FORMS)}, each at most once")
+            allowed = f"must be one or more of {', '.join(FORMS)}, each at most once"
+            raise BadInput("formats", form or "(none)", allowed)

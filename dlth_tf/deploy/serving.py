@@ -1,4 +1,4 @@
-"""What every form serves: raw images in, logits, probabilities, class and label out."""
+"""The signature that every form serves: raw images in; logits, probabilities, class and label out."""
 
 from __future__ import annotations
 
@@ -9,54 +9,51 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.data import Normalization
+from dlth_tf.data.normalize import Normalization
 from dlth_tf.masking import named_weights
 
 SIGNATURE = "serving_default"
-BATCH = 256  # images that are computed at a time when forms are compared
+BATCH = 256  # images per call when the reference logits are computed
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How a network is served.
+    """The preprocessing and the outputs around a served network.
 
     Args:
-      normalization: applied to raw uint8 images first; None: the model's own inputs are served.
-      label_names: one per class: the output `label` then names the class; None: there is no such output.
+      normalization: Normalization applied to raw uint8 images; None serves the model's own inputs.
+      label_names: One name per class, in the order of the logits, for the output `label`; None omits that output.
     """
 
     normalization: Normalization | None = None
     label_names: tuple[str, ...] | None = None
 
     def images(self, model: tf_keras.Model) -> tf.TensorSpec:
-        """Shape and dtype of what a client sends, any number at once."""
+        """Returns the shape and dtype of the images that a client sends; the batch size is free."""
         shape = model.input_shape if model.inputs else model._build_input_shape
-        return tf.TensorSpec(
-            (None, *shape[1:]), _dtype(model) if self.normalization is None else tf.uint8, name="images"
-        )
+        dtype = _dtype(model) if self.normalization is None else tf.uint8
+        return tf.TensorSpec((None, *shape[1:]), dtype, name="images")
 
     def logits(self, model: tf_keras.Model, images: tf.Tensor) -> tf.Tensor:
-        """float32 [B, classes] of images as a client sends them."""
+        """Computes float32 logits [B, classes] from images as a client sends them."""
         inputs = images if self.normalization is None else self.normalization(images, dtype=_dtype(model))
         return tf.cast(model(inputs, training=False), tf.float32)
 
     def outputs(self, model: tf_keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """All outputs of the signature."""
+        """Computes all outputs of the signature, by name."""
         logits = self.logits(model, images)
-        found = {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, -1)}
-        return (
-            found
-            if self.label_names is None
-            else found | {"label": tf.gather(tf.constant(self.label_names), found["class"])}
-        )
+        outputs = {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, -1)}
+        if self.label_names is None:
+            return outputs
+        return {**outputs, "label": tf.gather(tf.constant(self.label_names), outputs["class"])}
 
 
 class Served(tf.Module):
-    """What is saved: the network's variables and one signature, nothing of Keras.
+    """The object that is saved: the network's variables and one signature, without any Keras object.
 
     Args:
-      model: gives logits.
-      serving: what stands before and after it.
+      model: Stripped Keras model that returns logits.
+      serving: Preprocessing and outputs around the network.
     """
 
     def __init__(self, model: tf_keras.Model, serving: Serving) -> None:
@@ -67,14 +64,17 @@ class Served(tf.Module):
 
 
 def expected_logits(model: tf_keras.Model, serving: Serving, images: np.ndarray) -> np.ndarray:
-    """float32 [N, classes]: what the Keras model itself gives, on the CPU: GPUs round some products to fewer bits."""
+    """Computes the Keras model's own float32 logits [N, classes].
+
+    They are computed on the CPU, because GPUs round some products to fewer bits.
+    """
     with tf.device("/CPU:0"):
         compute = tf.function(lambda batch: serving.logits(model, batch)).get_concrete_function(serving.images(model))
         return np.concatenate([compute(tf.constant(batch)).numpy() for batch in batches(images)])
 
 
 def batches(images: np.ndarray) -> Sequence[np.ndarray]:
-    """The images, BATCH at a time."""
+    """Splits images into batches of at most BATCH."""
     return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
 
 

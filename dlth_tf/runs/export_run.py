@@ -19,9 +19,10 @@ from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.tf_data_options import cores, options
-from dlth_tf.deploy.checks.verification import Examples, most
-from dlth_tf.deploy.export import export, refuse_existing
+from dlth_tf.deploy.examples import Examples, max_examples
+from dlth_tf.deploy.export import export_source, refuse_existing
 from dlth_tf.deploy.forms import check_forms
+from dlth_tf.deploy.source import ExportOptions, Source
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 from dlth_tf.runs.config import RunConfig
@@ -82,20 +83,16 @@ def export_run(
         }
         origin["sparsity"] = config.sparsity
         dataset = available(config, shape)
-        return export(
+        source = Source(
             model,
-            export_dir,
-            formats=formats,
-            values=values,
-            normalization=normalization,
-            label_names=label_names,
-            ticket=ticket,
+            normalization,
+            label_names,
+            ticket,
             examples=test_examples(dataset) if dataset else None,
             calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
             origin=origin,
-            overwrite=overwrite,
-            measure_latency=measure_latency,
         )
+        return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency))
 
 
 def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None:
@@ -117,7 +114,7 @@ def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None
 
 def test_examples(dataset: DataSet) -> Examples:
     """The test images, the first 10,000 at most, as a client sends them."""
-    number = min(len(dataset.test), most(dataset.image_shape))
+    number = min(len(dataset.test), max_examples(dataset.image_shape))
     named = f"test images of {dataset.name}" + ("" if number == len(dataset.test) else f" (of {len(dataset.test):,})")
     return Examples(raw_images(dataset.test, number), dataset.test.labels[:number], named)
 

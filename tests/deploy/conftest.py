@@ -1,4 +1,4 @@
-"""See tests/runs/conftest.py; and a check of exports in this process, for tests of something else."""
+"""The shared tiny runs (tests/runs/conftest.py), and a fixture that checks exports in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.runs.conftest import place_for_the_shared_runs as place_for_the_share
 
 @pytest.fixture
 def checked_here(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The very checks of the fresh process in this one, which has TensorFlow loaded already."""
+    """Runs the checks in this process, which has TensorFlow loaded already, for tests of other things."""
     folder = tmp_path_factory.mktemp("data")
 
     def run(task: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One small network of each family, with a ticket of any granularity and numbers as after a training."""
+"""One small network of each family, with a ticket of any granularity and weights as after training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlth_tf import models
 from dlth_tf.core import Ticket
 from dlth_tf.masking import apply_ticket, named_weights, random_ticket
 
-# Name -> (side of the images, channels, arguments of the builder).
+# Name -> (height and width of the images, channels, arguments of the builder).
 SMALL = {
     "lenet_300_100": (8, 1, {"width": 0.2}),
     "lenet5": (12, 1, {"width": 2}),
@@ -30,7 +30,7 @@ GRANULARITIES = ("weight", "filter", "block:4x1")
 
 
 def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5) -> tuple[tf_keras.Model, Ticket]:
-    """A stripped network with three classes, and its random ticket; vectors are random, with gammas of both signs."""
+    """Builds a stripped network with three classes, random vectors and gammas of both signs, and its random ticket."""
     side, channels, arguments = (SMALL | OTHERS)[name]
     model = dlth_tf.wrap(models.build(name, (side, side, channels), 3, 0, arguments))
     ticket = random_ticket(model, sparsity, 0, granularity=granularity)
@@ -47,9 +47,10 @@ def sparse_network(name: str, granularity: str = "weight", sparsity: float = 0.5
 
 
 def measure_moments(model: tf_keras.Model, images: np.ndarray) -> None:
-    """Gives every batch norm the moments of these images: with any others, nothing of an image gets through a deep network.
+    """Sets the moments of every batch norm to those of the images.
 
-    Channels that hardly vary would be blown up by hundreds, and in float32 two correct networks would differ.
+    With any others, nothing of an image would get through a deep network. Channels that hardly vary would be multiplied
+    by hundreds, and two correct networks would differ in float32.
     """
     norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
     for norm in norms:

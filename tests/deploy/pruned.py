@@ -1,4 +1,4 @@
-"""Networks with whole filters or channels removed, whose removed filters leave constants behind."""
+"""Networks with whole filters or channels removed, where removed filters leave constants behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ L = tf_keras.layers
 
 
 def lively(model: tf_keras.Model, seed: int = 0) -> tf_keras.Model:
-    """The model with batch norms and biases as training leaves them: nothing is 0 or 1 by chance."""
+    """Sets batch norms and biases to values as after training, none of which is 0 or 1, and returns the model."""
     for layer in model.layers:
         random = generator(seed, "lively", layer.name)
         if isinstance(layer, L.BatchNormalization):
@@ -27,14 +27,14 @@ def lively(model: tf_keras.Model, seed: int = 0) -> tf_keras.Model:
 
 
 def pruned(name: str, granularity: str, sparsity: float = 0.6, seed: int = 0) -> tf_keras.Model:
-    """A small network of this family with a random ticket, stripped."""
+    """Builds a small stripped network of this family with a random ticket."""
     wrapped = dlth.wrap(lively(small(name, seed), seed))
     dlth.apply_ticket(wrapped, dlth.random_ticket(wrapped, sparsity, seed=seed, granularity=granularity), remove=True)
     return dlth.strip(wrapped)
 
 
 def zero(model: tf_keras.Model, layer: str, filters: object) -> None:
-    """Removes filters (or units) of a layer; its bias stays."""
+    """Removes filters (or units) of a layer but not their biases."""
     kernel = model.get_layer(layer).kernel.numpy()
     kernel[..., filters] = 0
     model.get_layer(layer).kernel.assign(kernel)
@@ -45,6 +45,6 @@ def images(model: tf_keras.Model, count: int = 4) -> np.ndarray:
 
 
 def difference(one: tf_keras.Model, other: tf_keras.Model) -> float:
-    """The largest difference of the outputs, relative to the largest output."""
-    expected, found = (model(images(one), training=False).numpy() for model in (one, other))
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    """Returns the largest difference of the outputs, relative to the largest output."""
+    expected, outputs = (model(images(one), training=False).numpy() for model in (one, other))
+    return float(np.abs(outputs - expected).max() / np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""An export appears at once, or not at all."""
+"""An export is published completely, or not at all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dlth_tf.deploy import atomic_folder
-from dlth_tf.deploy.atomic_folder import aside_of, put
+from dlth_tf.deploy.atomic_folder import publish, staging_folder
 from dlth_tf.errors import BadInput
 
 
-def make(folder: Path, **files: str) -> None:
+def write_files(folder: Path, **files: str) -> None:
     for name, text in files.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_text(text)
@@ -23,49 +23,50 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_a_new_folder_appears_with_everything_in_it(tmp_path):
-    with aside_of(tmp_path / "a" / "out") as aside:
-        assert aside.parent == tmp_path / "a"  # on the same disk
-        make(aside / "made", plain="1", packed="2")
+    with staging_folder(tmp_path / "a" / "out") as staging:
+        assert staging.parent == tmp_path / "a"  # on the same disk
+        write_files(staging / "export", plain="1", packed="2")
         assert not (tmp_path / "a" / "out").exists()
-        put(aside / "made", tmp_path / "a" / "out", ["plain", "packed"])
+        publish(staging / "export", tmp_path / "a" / "out", ["plain", "packed"])
     assert contents(tmp_path) == {"a/out/packed/file": "2", "a/out/plain/file": "1"}
 
 
 def test_in_a_folder_that_is_there_only_the_named_entries_change(tmp_path):
-    make(tmp_path, plain="old", mine="mine")
-    with aside_of(tmp_path) as aside:
-        make(aside / "made", plain="new", packed="new")
-        put(aside / "made", tmp_path, ["plain", "packed"])
+    write_files(tmp_path, plain="old", mine="mine")
+    with staging_folder(tmp_path) as staging:
+        write_files(staging / "export", plain="new", packed="new")
+        publish(staging / "export", tmp_path, ["plain", "packed"])
     assert contents(tmp_path) == {"mine/file": "mine", "packed/file": "new", "plain/file": "new"}
 
 
 def test_if_one_entry_cannot_be_moved_all_are_as_they_were(tmp_path, monkeypatch):
-    make(tmp_path, plain="old", packed="old")
+    write_files(tmp_path, plain="old", packed="old")
     replace = os.replace
 
     def full(source, target):
-        if Path(target) == tmp_path / "packed" and Path(source).parent.name == "made":
+        if Path(target) == tmp_path / "packed" and Path(source).parent.name == "export":
             raise OSError("disk full")
         replace(source, target)
 
     monkeypatch.setattr(atomic_folder.os, "replace", full)
-    with pytest.raises(OSError, match="disk full"), aside_of(tmp_path) as aside:
-        make(aside / "made", plain="new", packed="new")
-        put(aside / "made", tmp_path, ["plain", "packed"])
-    assert contents(tmp_path) == {"packed/file": "old", "plain/file": "old"} and sorted(os.listdir(tmp_path)) == [
-        "packed",
-        "plain",
-    ]
+    with pytest.raises(OSError, match="disk full"), staging_folder(tmp_path) as staging:
+        write_files(staging / "export", plain="new", packed="new")
+        publish(staging / "export", tmp_path, ["plain", "packed"])
+    assert contents(tmp_path) == {"packed/file": "old", "plain/file": "old"}
+    assert sorted(os.listdir(tmp_path)) == ["packed", "plain"]
 
 
 def test_what_fails_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), aside_of(tmp_path / "out") as aside:
-        make(aside / "made", plain="new")
+    with pytest.raises(ZeroDivisionError), staging_folder(tmp_path / "out") as staging:
+        write_files(staging / "export", plain="new")
         raise ZeroDivisionError
     assert not os.listdir(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_to_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadInput, match=r"export_dir=.*out: cannot be written to"), aside_of(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(BadInput, match=r"export_dir=.*out: cannot be written to"),
+        staging_folder(tmp_path / "file" / "out"),
+    ):
         pass

@@ -1,4 +1,4 @@
-"""export: what it refuses, and that nothing appears under its name before it is verified."""
+"""export: bad input is refused, and nothing appears under its name before it is verified."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ import dlth_tf
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
 from dlth_tf.deploy import Examples, forms
+from dlth_tf.deploy.export import export_source
+from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.tflite import convert, sparse_layers
 from dlth_tf.errors import BadInput
+from tests.deploy.families import sparse_network
 from tests.runs.tiny import listing
 
 pytestmark = pytest.mark.usefixtures("checked_here")
 layers = tf_keras.layers
 FAST = {"measure_latency": False}
+OVERWRITE = ExportOptions(overwrite=True, measure_latency=False)
 MASK = np.arange(16 * 6).reshape(16, 6) % 4 == 0
 TICKET = Ticket.from_masks({"body/kernel": MASK})
 
 
 def network() -> tf_keras.Model:
-    """A small network with the ticket's zeros inside."""
+    """Builds a small network with the ticket's zeros inside."""
     model = tf_keras.Sequential(
         [
             tf_keras.Input((4, 4, 1)),
@@ -51,25 +56,21 @@ def signature(folder) -> tuple:
 
 
 def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(model, tmp_path):
-    report = dlth_tf.export(model, tmp_path / "out", ticket=TICKET, **FAST)
+    report = export_source(Source(model, ticket=TICKET), tmp_path / "out", ExportOptions(**FAST))
     assert sorted(os.listdir(tmp_path / "out")) == ["export.json", "plain"]
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == report
-    assert report["parameters"] == {
-        "total": 96 + 6 + 18 + 3,
-        "nonzero": 24 + 18,
-        "prunable": 96,
-        "removed": 72,
-    }  # the biases are zero still
+    # The biases are still zero.
+    assert report["parameters"] == {"total": 96 + 6 + 18 + 3, "nonzero": 24 + 18, "prunable": 96, "removed": 72}
     files = [path for path in (tmp_path / "out" / "plain").rglob("*") if path.is_file()]
     assert report["forms"]["plain"]["bytes"] == sum(path.stat().st_size for path in files)
     images = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
     loaded, serve = signature(tmp_path / "out" / "plain")
     assert serve.structured_input_signature[1]["images"].dtype == tf.float32
-    found, expected = serve(images=tf.constant(images)), model(images).numpy()
-    assert set(found) == {"logits", "probabilities", "class"}
-    assert np.allclose(found["logits"], expected, atol=1e-6)
-    assert np.allclose(found["probabilities"], np.exp(expected) / np.exp(expected).sum(1, keepdims=True), atol=1e-6)
-    assert found["class"].numpy().tolist() == expected.argmax(1).tolist()
+    outputs, expected = serve(images=tf.constant(images)), model(images).numpy()
+    assert set(outputs) == {"logits", "probabilities", "class"}
+    assert np.allclose(outputs["logits"], expected, atol=1e-6)
+    assert np.allclose(outputs["probabilities"], np.exp(expected) / np.exp(expected).sum(1, keepdims=True), atol=1e-6)
+    assert outputs["class"].numpy().tolist() == expected.argmax(1).tolist()
     assert len(loaded.network_variables) == 4
 
 
@@ -87,7 +88,8 @@ def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
 class Own(tf_keras.Model):
     def __init__(self) -> None:
         super().__init__(name="own")
-        self.flat, self.head = layers.Flatten(), layers.Dense(3, name="head")
+        self.flat = layers.Flatten()
+        self.head = layers.Dense(3, name="head")
 
     def call(self, images):
         return self.head(self.flat(images))
@@ -109,10 +111,9 @@ def test_batch_normalisation_is_served_as_in_inference(tmp_path):
     report = dlth_tf.export(model, tmp_path, **FAST)
     assert report["parameters"]["total"] == 16 + 15
     inputs = np.random.default_rng(0).random((2, 4), np.float32)
-    found = signature(tmp_path / "plain")[1](images=tf.constant(inputs))["logits"]
-    assert np.allclose(found, model(inputs, training=False), atol=1e-6) and not np.allclose(
-        found, model(inputs, training=True), atol=1e-2
-    )
+    logits = signature(tmp_path / "plain")[1](images=tf.constant(inputs))["logits"]
+    assert np.allclose(logits, model(inputs, training=False), atol=1e-6)
+    assert not np.allclose(logits, model(inputs, training=True), atol=1e-2)
 
 
 def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
@@ -125,7 +126,7 @@ def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
 
 @pytest.mark.parametrize("formats", [["onnx"], ["plain", "onnx"], [], [""]], ids=str)
 def test_an_unknown_form_is_refused(model, formats, tmp_path):
-    with pytest.raises(BadInput, match=r"formats=.*: must be of plain, packed, compact, tflite"):
+    with pytest.raises(BadInput, match=r"formats=.*: must be one or more of plain, packed, compact, tflite"):
         dlth_tf.export(model, tmp_path / "out", formats=formats, **FAST)
     assert not (tmp_path / "out").exists()
 
@@ -144,15 +145,15 @@ RIGHT = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
 )
 def test_examples_that_the_signature_does_not_take_are_refused(model, images, labels, message, tmp_path):
     with pytest.raises(BadInput, match=message):
-        dlth_tf.export(model, tmp_path / "out", examples=Examples(images, labels, "images of mine"), **FAST)
+        dlth_tf.export(model, tmp_path / "out", examples=Examples(images, labels, "my images"), **FAST)
     assert not (tmp_path / "out").exists()
 
 
 def test_accuracy_is_that_on_the_given_examples(model, tmp_path):
     labels = model(RIGHT).numpy().argmax(1)
     labels[0] = (labels[0] + 1) % 3
-    report = dlth_tf.export(model, tmp_path, examples=Examples(RIGHT, labels, "images of mine"), **FAST)
-    assert report["verification"].items() >= {"on": "images of mine", "images": 5, "accuracy": 0.8}.items()
+    report = dlth_tf.export(model, tmp_path, examples=Examples(RIGHT, labels, "my images"), **FAST)
+    assert report["verification"].items() >= {"on": "my images", "images": 5, "accuracy": 0.8}.items()
     assert report["forms"]["plain"]["accuracy"] == 0.8
 
 
@@ -172,10 +173,12 @@ def test_other_bad_input_is_refused(model, arguments, message, tmp_path):
 def test_an_export_is_replaced_only_when_asked(model, tmp_path):
     dlth_tf.export(model, tmp_path, **FAST)
     before = listing(tmp_path)
-    with pytest.raises(BadInput, match=r"export_dir=.*: holds an export \(plain\) already; overwrite replaces it"):
+    with pytest.raises(
+        BadInput, match=r"export_dir=.*: already holds an export \(plain\); use overwrite to replace it"
+    ):
         dlth_tf.export(model, tmp_path, **FAST)
     assert listing(tmp_path) == before
-    (tmp_path / "plain" / "stale").write_text("of the earlier export")
+    (tmp_path / "plain" / "stale").write_text("from the earlier export")
     dlth_tf.export(model, tmp_path, overwrite=True, **FAST)
     assert sorted(os.listdir(tmp_path)) == ["export.json", "plain"] and not (tmp_path / "plain" / "stale").exists()
 
@@ -190,14 +193,14 @@ def test_a_place_that_cannot_be_written_to_is_refused(model, tmp_path):
 @pytest.mark.parametrize(
     ("ticket", "message"),
     [
-        ({"body/kernel": ~MASK}, "weights in body/kernel that the ticket removes and that are not zero"),
+        ({"body/kernel": ~MASK}, "body/kernel has nonzero weights that the ticket removes"),
         ({"body/kernel": MASK, "tail/kernel": [True]}, "no weight tail/kernel of the ticket's shape"),
         ({"body/kernel": MASK.T}, "no weight body/kernel of the ticket's shape"),
     ],
 )
 def test_a_ticket_that_is_not_the_networks_leaves_nothing(model, ticket, message, tmp_path):
     with pytest.raises(RuntimeError, match=message):
-        dlth_tf.export(model, tmp_path / "out", ticket=Ticket.from_masks(ticket), **FAST)
+        export_source(Source(model, ticket=Ticket.from_masks(ticket)), tmp_path / "out", ExportOptions(**FAST))
     assert not (tmp_path / "out").exists()
 
 
@@ -206,7 +209,7 @@ def named(folder) -> dict[str, bytes | None]:
 
 
 def damaged(monkeypatch) -> None:
-    """What is written from now on is another network."""
+    """Makes `save_plain` write another network."""
     save_plain = forms.save_plain
 
     def save_another(model, path, serving):
@@ -223,15 +226,37 @@ def test_what_was_damaged_on_its_way_to_the_disk_is_found_and_an_earlier_export_
     damaged(monkeypatch)
     for folder in ("earlier", "new"):
         with pytest.raises(
-            RuntimeError, match=r"plain: the export's logits differ from the model's by .*, and at most .* is allowed"
+            RuntimeError, match=r"plain: the export's logits differ from the model's by .*; at most .* is allowed"
         ):
-            dlth_tf.export(model, tmp_path / folder, ticket=TICKET, overwrite=True, **FAST)
+            export_source(Source(model, ticket=TICKET), tmp_path / folder, OVERWRITE)
         assert named(tmp_path) == before
+
+
+def test_a_tflite_file_that_differs_from_the_model_is_refused_and_not_written(tmp_path, monkeypatch):
+    encode = sparse_layers.encode
+
+    def damaged(matrix, block):
+        sparse = encode(matrix, block)
+        sparse.values[0] += 1
+        return sparse
+
+    monkeypatch.setattr(sparse_layers, "encode", damaged)
+    model, _ = sparse_network("lenet_300_100", sparsity=0.95)
+    with pytest.raises(RuntimeError, match=r"tflite/float32: the export's logits differ from the model's by"):
+        dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_tflite_file_that_does_not_run_is_refused_and_not_written(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "sparsify", lambda data: (b"TFL3" + data[:100], {}))
+    with pytest.raises(RuntimeError, match=r"tflite/float32: cannot be (loaded|run) \("):
+        dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)
+    assert not os.listdir(tmp_path)
 
 
 def test_an_empty_folder_of_the_users_own_stays_when_the_export_fails(model, tmp_path):
     with pytest.raises(RuntimeError):
-        dlth_tf.export(model, tmp_path, ticket=Ticket.from_masks({"body/kernel": ~MASK}), **FAST)
+        export_source(Source(model, ticket=Ticket.from_masks({"body/kernel": ~MASK})), tmp_path, ExportOptions(**FAST))
     assert tmp_path.is_dir() and not os.listdir(tmp_path)
 
 

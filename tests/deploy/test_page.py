@@ -1,4 +1,4 @@
-"""docs/deploy.md: its commands are accepted, its snippets run, and its numbers are those of the code."""
+"""docs/deploy.md: its commands are accepted, its snippets run, and its numbers match the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import dlth_tf as dlth
 import dlth_tf.export as command
 from dlth_tf.commands import BAD_INPUT, run_command
 from dlth_tf.deploy import FORMATS
-from dlth_tf.deploy.checks.verification import MOST_IMAGES, PROBES
+from dlth_tf.deploy.examples import MAX_IMAGES, RANDOM_IMAGES
 from tests.deploy.families import sparse_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,8 @@ def test_a_command_is_accepted(line, tmp_path, monkeypatch, capsys):
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "dlth_tf.export"]
     assert run_command("dlth_tf.export", command.main, words[3:]) == BAD_INPUT
-    assert (
-        "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run" in capsys.readouterr().err
-    )  # all flags are fine
+    # All flags are valid, and only the run does not exist.
+    assert "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("checked_here")
@@ -44,18 +43,16 @@ def test_the_snippets_run_one_after_another(tmp_path, monkeypatch):
     for snippet in blocks("python"):
         exec(compile(snippet.replace("NAME", "mine"), "deploy.md", "exec"), names)
     expected = plain(images).numpy()
-    assert np.allclose(names["outputs"]["logits"], expected, atol=1e-4) and np.allclose(
-        names["logits"], expected, atol=1e-4
-    )
-    assert [label.decode() for label in names["outputs"]["label"].numpy()] == [
-        names["names"][c] for c in expected.argmax(1)
-    ]
+    assert np.allclose(names["outputs"]["logits"], expected, atol=1e-4)
+    assert np.allclose(names["logits"], expected, atol=1e-4)
+    labels = [label.decode() for label in names["outputs"]["label"].numpy()]
+    assert labels == [names["names"][index] for index in expected.argmax(1)]
 
 
 def test_every_form_and_every_number_on_the_page_is_the_codes():
     for form in FORMATS:
         assert f"\n| `{form}` | " in PAGE
-    assert f"first {MOST_IMAGES:,} at most" in PAGE and f"{PROBES} random images" in PAGE
+    assert f"first {MAX_IMAGES:,} at most" in PAGE and f"{RANDOM_IMAGES} random images" in PAGE
 
 
 @pytest.mark.parametrize("page", ["docs/deploy.md", "saved_models/README.md"])

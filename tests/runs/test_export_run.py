@@ -213,7 +213,7 @@ def test_the_ticket_of_another_run_is_refused_by_its_zeros(tmp_path):
     run_dir = copied(tmp_path)
     for name in ("ticket.npz", "ticket.json"):
         (run_dir / name).write_bytes((finished("lth").directory.path / name).read_bytes())
-    with pytest.raises(RuntimeError, match="that the ticket removes and that are not zero"):
+    with pytest.raises(RuntimeError, match="has nonzero weights that the ticket removes"):
         export_run(run_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

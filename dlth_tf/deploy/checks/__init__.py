@@ -1,1 +1,1 @@
-"""Checks of an export, in a fresh process that knows TensorFlow alone."""
+"""Checks of an export, run in a fresh process that can import TensorFlow but not this package."""

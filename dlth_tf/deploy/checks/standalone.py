@@ -1,7 +1,7 @@
-"""A script of its own, `python -I alone.py TASK.json RESULT.json`: checks or times exports with TensorFlow alone.
+"""A script, `python -I standalone.py TASK.json RESULT.json`, that checks or times exports with TensorFlow alone.
 
-It runs in a process in which this package, Keras 2 and tf-mot cannot be imported, as wherever the exports are used. It must
-therefore not import anything of `dlth_tf`.
+It runs in a process that cannot import this package, Keras 2 or tf-mot, like the places where exports are used.
+Therefore it must not import anything from `dlth_tf`.
 """
 
 from __future__ import annotations
@@ -16,38 +16,50 @@ from typing import Any
 import numpy as np
 
 BLOCKED = ("dlth_tf", "tf_keras", "tensorflow_model_optimization")
-BATCHES = (1, 7, 64)
-AT_A_TIME = 256
+CHECKED_BATCHES = (1, 7, 64)
+TIMED_BATCHES = (1, 8, 64)
+IMAGES_PER_CALL = 256
 WRAPPERS = ("pruning_step", "prune_low_magnitude")
-ROUNDS = (5, 100)  # least and most of a timing
+MIN_ROUNDS = 5
+MAX_ROUNDS = 100
+
+Serve = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Failed(Exception):
-    """What an export does wrong."""
+    """A defect of an export, described in one sentence."""
 
 
 class Blocker:
-    """Makes the import of some packages fail."""
+    """Import hook that makes the import of the packages in BLOCKED fail."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Raises ImportError for the packages that are not there where exports are used."""
+        """Raises ImportError for packages that are not available where exports are used."""
         del path, target
         if name.split(".")[0] in BLOCKED:
-            raise ImportError(f"{name} is not there")
+            raise ImportError(f"{name} is not available")
 
 
 def main(task_path: str, result_path: str) -> None:
-    """Does the task and writes {"forms": name -> facts}, or {"error": sentence}."""
+    """Runs a task and writes its result.
+
+    Args:
+      task_path: JSON file with the task: what ("check" or "time"), threads, forms, data, packages, and for timing
+        seconds.
+      result_path: JSON file to write: {"forms": name -> facts}, or {"error": sentence}.
+    """
     with open(task_path) as file:
         task = json.load(file)
-    sys.path.append(task["packages"])  # where TensorFlow is, should this interpreter not look there by itself
+    sys.path.append(
+        task["packages"]
+    )  # the folder of TensorFlow, in case this interpreter does not search it by default
     result = run(task)
     with open(result_path, "w") as file:
         json.dump(result, file)
 
 
 def run(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's result."""
+    """Runs a task and returns its result."""
     import tensorflow as tf
 
     if task["threads"]:
@@ -57,65 +69,94 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
         data = dict(arrays)
     try:
         if task["what"] == "time":
-            return {
-                "forms": timed(
-                    {form["name"]: opened(form, 1)[0] for form in task["forms"]}, data["images"], task["seconds"]
-                )
-            }
+            serves = {form["name"]: load(form, threads=1)[0] for form in task["forms"]}
+            return {"forms": timed(serves, data["images"], task["seconds"])}
         return {"forms": {form["name"]: checked(form, data) for form in task["forms"]}}
     except Failed as error:
         return {"error": str(error)}
 
 
-def opened(form: Mapping[str, Any], threads: int) -> tuple[Callable[[np.ndarray], dict[str, np.ndarray]], Any]:
-    """(images -> outputs, what was loaded) of a SavedModel or a LiteRT file."""
-    import tensorflow as tf
+def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
+    """Loads a SavedModel or a LiteRT file.
 
-    if form["kind"] == "tflite":
-        return lite(form["path"], threads), None
+    Args:
+      form: Description of the form, of which name, kind and path are used.
+      threads: Number of threads of the LiteRT interpreter; 0 uses its default.
+
+    Returns:
+      A function from images to outputs, and the loaded SavedModel (None for LiteRT).
+
+    Raises:
+      Failed: If the form cannot be loaded. The returned function raises Failed if the form cannot be run.
+    """
+    name = form["name"]
     try:
-        loaded = tf.saved_model.load(form["path"])
+        if form["kind"] == "tflite":
+            call = load_tflite(form["path"], threads)
+            loaded = None
+        else:
+            call, loaded = load_saved_model(form["path"])
     except Exception as error:
-        raise Failed(f"{form['name']}: it cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from error
-    serve = loaded.signatures["serving_default"]
-    return lambda images: {name: value.numpy() for name, value in serve(images=tf.constant(images)).items()}, loaded
+        raise Failed(f"{name}: cannot be loaded ({_first_line(error)})") from error
+
+    def serve(images: np.ndarray) -> dict[str, np.ndarray]:
+        try:
+            return call(images)
+        except Exception as error:
+            raise Failed(f"{name}: cannot be run ({_first_line(error)})") from error
+
+    return serve, loaded
 
 
-def lite(path: str, threads: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """A LiteRT file as a function of images."""
+def load_saved_model(path: str) -> tuple[Serve, Any]:
+    """Loads a SavedModel and returns its signature as a function of images, and the loaded object."""
     import tensorflow as tf
 
-    run = tf.lite.Interpreter(path, num_threads=threads or None).get_signature_runner("serving_default")
-    return lambda images: run(images=images)
+    loaded = tf.saved_model.load(path)
+    signature = loaded.signatures["serving_default"]
+    return lambda images: {name: value.numpy() for name, value in signature(images=tf.constant(images)).items()}, loaded
+
+
+def load_tflite(path: str, threads: int) -> Serve:
+    """Loads a LiteRT file and returns its signature as a function of images."""
+    import tensorflow as tf
+
+    signature = tf.lite.Interpreter(path, num_threads=threads or None).get_signature_runner("serving_default")
+    return lambda images: signature(images=images)
 
 
 def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What was found about one form.
+    """Checks one form.
+
+    Args:
+      form: Description of the form, as `verification` writes it.
+      data: Arrays images and logits, and if known labels and mask/<name> for every tensor of the ticket.
 
     Returns:
-      max_difference: largest difference of a logit.
-      tolerance: what it may be; None: anything.
-      accuracy: where labels are known.
-      agreement: fraction of images with the class that the Keras model gives them.
+      max_difference: Largest difference of a logit.
+      tolerance: Largest allowed difference; None allows any.
+      accuracy: Accuracy of the form; None without labels.
+      agreement: Fraction of images with the same class as in the Keras model.
 
     Raises:
-      Failed: something is not as it must be.
+      Failed: If a check fails.
     """
-    serve, loaded = opened(form, 0)
-    name, images, expected = form["name"], data["images"], data["logits"]
+    serve, loaded = load(form, threads=0)
+    name = form["name"]
+    images = data["images"]
+    expected = data["logits"]
     if loaded is not None:
         check_operations(name, form["path"])
         if form["same_weights"]:
             check_zeros(form, loaded, data)
-        check_outputs(name, serve(images[:AT_A_TIME]), form["label_names"])
-    logits = np.concatenate(
-        [serve(images[start : start + AT_A_TIME])["logits"] for start in range(0, len(images), AT_A_TIME)]
-    )
+        check_outputs(name, serve(images[:IMAGES_PER_CALL]), form["label_names"])
+    starts = range(0, len(images), IMAGES_PER_CALL)
+    logits = np.concatenate([serve(images[start : start + IMAGES_PER_CALL])["logits"] for start in starts])
     tolerance = None if form["tolerance"] is None else form["tolerance"] * max(1.0, float(np.max(np.abs(expected))))
     difference = float(np.max(np.abs(logits - expected)))
     if not difference <= (np.inf if tolerance is None else tolerance):
         raise Failed(
-            f"{name}: the export's logits differ from the model's by {difference:g}, and at most {tolerance} is allowed"
+            f"{name}: the export's logits differ from the model's by {difference:g}; at most {tolerance} is allowed"
         )
     check_batches(name, serve, images, logits, tolerance)
     classes = logits.argmax(-1)
@@ -125,7 +166,7 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
 
 
 def check_operations(name: str, path: str) -> None:
-    """Every operation is one of a stock TensorFlow's, and nothing of tf-mot's wrappers is left."""
+    """Checks that a SavedModel has stock TensorFlow operations only, variables, and no remains of tf-mot's wrappers."""
     import tensorflow as tf
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
     from tensorflow.python.framework import op_def_registry
@@ -136,32 +177,33 @@ def check_operations(name: str, path: str) -> None:
         functions = {function.signature.name for function in graph.library.function}
         for node in (node for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes):
             if node.op not in functions and op_def_registry.get(node.op) is None:
-                raise Failed(f"{name}: {node.op} is not an operation of TensorFlow's own")
+                raise Failed(f"{name}: {node.op} is not a stock TensorFlow operation")
             if any(word in node.name for word in WRAPPERS):
-                raise Failed(f"{name}: {node.name} is left of the wrappers of training")
+                raise Failed(f"{name}: {node.name} is a leftover of the pruning wrappers")
     keys = [key for key, _ in tf.train.list_variables(os.path.join(path, "variables", "variables"))]
     if len(keys) == 0:
-        raise Failed(f"{name}: it holds no variables")
+        raise Failed(f"{name}: contains no variables")
 
 
 def check_zeros(form: Mapping[str, Any], loaded: Any, data: Mapping[str, np.ndarray]) -> None:
-    """What the ticket removes is zero, and no tensor has more numbers that are not zero than the model's."""
+    """Checks that all removed weights are zero, and that no tensor has more nonzero values than the model's."""
     name = form["name"]
-    weights = dict(weights_of(form, loaded))
+    weights = dict(loaded_weights(form, loaded))
     masks = {key.removeprefix("mask/"): value for key, value in data.items() if key.startswith("mask/")}
     for key, mask in masks.items():
         if key not in weights or weights[key].shape != mask.shape:
             raise Failed(f"{name}: the export has no weight {key} of the ticket's shape")
         if np.any(weights[key].ravel()[~mask.ravel()]):
-            raise Failed(f"{name}: the export has weights in {key} that the ticket removes and that are not zero")
+            raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
     for key, value in weights.items():
-        count, most = int(np.count_nonzero(value)), form["nonzero"][key]
-        if count > most:
-            raise Failed(f"{name}: {key} has {count} numbers that are not zero, and the model's has {most}")
+        count = int(np.count_nonzero(value))
+        allowed = form["nonzero"][key]
+        if count > allowed:
+            raise Failed(f"{name}: {key} has {count} nonzero values, and the model's has {allowed}")
 
 
-def weights_of(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """The network's weights under their ticket names, as they are after loading."""
+def loaded_weights(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the network's weights as they are after loading, with their ticket names."""
     import tensorflow as tf
 
     if form["places"] is None:
@@ -176,7 +218,7 @@ def weights_of(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, np.n
 
 
 def check_outputs(name: str, outputs: Mapping[str, np.ndarray], label_names: list[str] | None) -> None:
-    """Probabilities, class and label belong to the logits."""
+    """Checks that probabilities, class and label agree with the logits."""
     logits = outputs["logits"].astype(np.float64)
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     if not np.allclose(outputs["probabilities"], powers / powers.sum(-1, keepdims=True), rtol=0, atol=1e-5):
@@ -184,56 +226,58 @@ def check_outputs(name: str, outputs: Mapping[str, np.ndarray], label_names: lis
     if not np.array_equal(outputs["class"], outputs["logits"].argmax(-1)):
         raise Failed(f"{name}: the class is not that of the largest logit")
     if ("label" in outputs) != (label_names is not None):
-        raise Failed(f"{name}: it must give labels where their names are known, and only there")
-    if label_names is not None and [label.decode() for label in outputs["label"]] != [
-        label_names[c] for c in outputs["class"]
-    ]:
+        raise Failed(f"{name}: the output label must exist if and only if label names are known")
+    if label_names is None:
+        return
+    if [label.decode() for label in outputs["label"]] != [label_names[index] for index in outputs["class"]]:
         raise Failed(f"{name}: a label is not the name of its class")
 
 
-def check_batches(
-    name: str,
-    serve: Callable[..., dict[str, np.ndarray]],
-    images: np.ndarray,
-    logits: np.ndarray,
-    tolerance: float | None,
-) -> None:
-    """Any number of images at a time gives the same."""
-    for batch in BATCHES:
-        places = np.arange(batch) % len(images)
-        found = serve(images[places])["logits"]
-        allowed = np.inf if tolerance is None else tolerance
-        if found.shape != (batch, logits.shape[1]) or not np.max(np.abs(found - logits[places])) <= allowed:
-            raise Failed(f"{name}: {batch} images at a time give other logits")
+def check_batches(name: str, serve: Serve, images: np.ndarray, logits: np.ndarray, tolerance: float | None) -> None:
+    """Checks that batches of several sizes yield the same logits."""
+    allowed = np.inf if tolerance is None else tolerance
+    for batch in CHECKED_BATCHES:
+        indices = np.arange(batch) % len(images)
+        results = serve(images[indices])["logits"]
+        if results.shape != (batch, logits.shape[1]) or not np.max(np.abs(results - logits[indices])) <= allowed:
+            raise Failed(f"{name}: a batch of {batch} yields other logits")
 
 
 def timed(
     serves: Mapping[str, Callable[..., Any]], images: np.ndarray, seconds: float
 ) -> dict[str, dict[str, list[float]]]:
-    """name -> batch -> milliseconds of each call; all take turns, so that a busy moment strikes neighbours alike.
+    """Times several forms in turns, so that other load on the machine affects neighboring calls alike.
 
     Args:
-      serves: what is timed.
-      images: at least one; repeated to fill a batch.
-      seconds: for each size of a batch, of all together; at least 5 rounds are made.
+      serves: Name -> function of images to time.
+      images: At least one image; images are repeated to fill a batch.
+      seconds: Time per batch size for all forms together. At least 5 rounds run in any case.
+
+    Returns:
+      Name -> batch size -> milliseconds of each call.
     """
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in serves}
-    for batch in (1, 8, 64):
-        given = images[np.arange(batch) % len(images)]
+    results: dict[str, dict[str, list[float]]] = {name: {} for name in serves}
+    for size in TIMED_BATCHES:
+        batch = images[np.arange(size) % len(images)]
         for serve in serves.values():
-            serve(given)  # the first call of a size prepares the next ones
+            serve(batch)  # the first call with a new batch size prepares the following ones
         times: dict[str, list[float]] = {name: [] for name in serves}
         end = time.perf_counter() + seconds
-        for turn in range(ROUNDS[1]):
-            if turn >= ROUNDS[0] and time.perf_counter() > end:
+        for turn in range(MAX_ROUNDS):
+            if turn >= MIN_ROUNDS and time.perf_counter() > end:
                 break
-            for name, serve in list(serves.items())[:: -1 if turn % 2 else 1]:  # what comes first finds colder caches
+            # The order alternates, because the first form of a round finds colder caches.
+            for name, serve in list(serves.items())[:: -1 if turn % 2 else 1]:
                 start = time.perf_counter()
-                serve(given)
+                serve(batch)
                 times[name].append(1e3 * (time.perf_counter() - start))
         for name, values in times.items():
-            found[name][str(batch)] = values
-    return found
+            results[name][str(size)] = values
+    return results
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0]
 
 
 if __name__ == "__main__":

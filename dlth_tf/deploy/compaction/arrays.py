@@ -1,4 +1,4 @@
-"""The kernels and biases of a network while channels are moved and removed."""
+"""Kernels and biases of a network while channels are folded and removed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 
 
 class Arrays:
-    """Copies of all weights, by layer name; those of convolutions and dense layers may be changed here.
+    """Copies of all weights; those of convolutions and dense layers may be changed in place.
 
     Attributes:
-      weights: layer name -> its weights in Keras' order.
+      weights: Layer name -> its weights in Keras' order.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.weights: dict[str, list[np.ndarray]] = {step.layer.name: step.layer.get_weights() for step in graph.steps}
+        self.weights: dict[str, list[np.ndarray]] = {call.layer.name: call.layer.get_weights() for call in graph.calls}
 
-    def matrix(self, step: LayerCall) -> np.ndarray:
-        """The kernel as a view [positions, inputs, outputs]; of a depthwise one [positions, channels, times]."""
-        kernel = self.weights[step.layer.name][0]
+    def matrix(self, call: LayerCall) -> np.ndarray:
+        """Returns the kernel as a view [positions, inputs, outputs]; [positions, channels, multiplier] if depthwise."""
+        kernel = self.weights[call.layer.name][0]
         return kernel.reshape(-1, *kernel.shape[-2:])
 
-    def bias(self, step: LayerCall) -> np.ndarray:
-        """float[outputs], a view; zeros where the layer has none."""
-        return self.weights[step.layer.name][1] if step.layer.use_bias else np.zeros(self._outputs(step))
+    def bias(self, call: LayerCall) -> np.ndarray:
+        """Returns a view of the bias, float[outputs]; zeros if the layer has none."""
+        return self.weights[call.layer.name][1] if call.layer.use_bias else np.zeros(self._outputs(call))
 
-    def reads(self, step: LayerCall) -> np.ndarray:
-        """bool[inputs]: which channels a mixing step looks at."""
-        return (self.matrix(step) != 0).any((0, 2))
+    def reads(self, call: LayerCall) -> np.ndarray:
+        """Returns bool[inputs]: whether the kernel of a mixing call has a nonzero weight for each input channel."""
+        return (self.matrix(call) != 0).any((0, 2))
 
-    def _outputs(self, step: LayerCall) -> int:
-        *_, inputs, last = self.weights[step.layer.name][0].shape
-        return inputs * last if step.kind == kinds.DEPTHWISE else last
+    def _outputs(self, call: LayerCall) -> int:
+        *_, inputs, last = self.weights[call.layer.name][0].shape
+        return inputs * last if call.kind == kinds.DEPTHWISE else last

@@ -1,4 +1,4 @@
-"""compact: the same outputs from a smaller network."""
+"""Compaction: the same outputs from a smaller network."""
 
 from __future__ import annotations
 
@@ -6,36 +6,53 @@ import tf_keras
 
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constant_folding import dead_classes
-from dlth_tf.deploy.compaction.graph import read
+from dlth_tf.deploy.compaction.graph import read_graph
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.slots import divide
 
 
 def compact(model: tf_keras.Model) -> tf_keras.Model:
-    """Takes out of a network whatever filters, units and channels its outputs do not need.
+    """Removes all filters, units and channels that the outputs of a network do not need.
 
-    A filter goes if all its weights are zero, or if nothing that follows looks at it, with its batch norm and the input
-    channels of the next layers; what only it needed goes too. Channels that additions tie together go together or not at
-    all. Inputs and outputs of the model stay as they are. So does everything at layers that are not known here: nested
-    models, layers with weights that are called twice, grouped and transposed convolutions, functions on tensors, layers of
-    the user's own, calls with options such as training=True.
+    A filter is removed if all its weights are zero, or if no following layer reads it, together with its batch norm
+    entries, the input channels of the next layers, and everything that only it needed. Channels that are tied by
+    additions are removed together or not at all. Inputs and outputs of the model stay as they are, and so do channels
+    at unknown layers: nested models, layers with weights that are called twice, grouped and transposed convolutions,
+    functions on tensors, custom layers, and calls with options such as training=True.
 
     The outputs are equal up to rounding (about 1e-6 of the largest logit in float32). A removed filter of a layer with
-    bias or batch norm is a constant; it moves into the bias of the next layer, or, where padding or a missing bias forbids
-    that, all constants of a tensor are merged into one channel, which stays.
+    bias or batch norm is a constant. It is folded into the bias of the next layer, or, where padding or a missing bias
+    prevents that, all constants of a tensor are merged into one channel, which stays.
 
     Args:
-      model: a built Functional or Sequential model, stripped. It is not changed.
+      model: Built Functional or Sequential model, stripped. It is not changed.
 
     Returns:
-      A model with layers of the same names, and weights of its own; not compiled. It equals `model` layer by layer where
-      nothing could be removed.
+      An uncompiled model with the same layer names, which shares no weights with `model`. It equals `model` layer by
+      layer if nothing could be removed.
 
     Raises:
-      BadInput: a wrapped model; one whose graph is not known (subclassed, not built); a layer of the user's own that cannot be
-        made again from its config.
+      BadInput: If the model is wrapped, if its graph is not known (subclassed or not built), or if a custom layer
+        cannot be recreated from its config.
     """
-    graph = read(model)
-    slots, arrays = divide(graph), Arrays(graph)
+    graph = read_graph(model)
+    slots = divide(graph)
+    arrays = Arrays(graph)
     dead = dead_classes(graph, slots, arrays)
     return rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
+
+
+def kernel_shapes(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, list[list[int]]]:
+    """Returns layer name -> [shape in `before`, shape in `after`] for every layer with a kernel.
+
+    Args:
+      before: Model that was compacted.
+      after: `compact(before)`.
+    """
+    old, new = ({layer.name: _kernel_shape(layer) for layer in model.layers} for model in (before, after))
+    return {name: [shape, new[name]] for name, shape in old.items() if shape}
+
+
+def _kernel_shape(layer: tf_keras.layers.Layer) -> list[int]:
+    kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
+    return [] if kernel is None else list(kernel.shape)

@@ -1,103 +1,133 @@
-"""Constants move into biases and into each other; then what nobody reads goes."""
+"""Folds constant channels into biases and into each other, then finds the channels that are no longer read."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
-from dlth_tf.deploy.compaction.constants import Constants, find
+from dlth_tf.deploy.compaction.constants import Constants, find_constants
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import Slots
 
-# A constant that stays anyway takes in larger ones up to this factor, so that no new one has to stay. Beyond it the
-# rounding of a small difference of large numbers would be multiplied.
+# A constant that stays anyway absorbs constants that are larger by up to this factor, so that no additional one has to
+# stay. Beyond it, the rounding of a small difference of large numbers would be multiplied.
 REACH = 16.0
 
 
+@dataclass
+class _Folding:
+    """The state of the folding, which changes from round to round.
+
+    Attributes:
+      calls: Calls of layers that mix channels.
+      slots: Classes of slots.
+      arrays: Weights, changed in place.
+      dead: bool[classes]: Classes that no mixing call reads.
+      partners: bool[classes]: Classes that absorbed other constants.
+    """
+
+    calls: list[LayerCall]
+    slots: Slots
+    arrays: Arrays
+    dead: np.ndarray
+    partners: np.ndarray
+
+
 def dead_classes(graph: Graph, slots: Slots, arrays: Arrays) -> np.ndarray:
-    """Which classes of slots the network can do without; `arrays` are changed so that it does.
+    """Finds the classes of slots that the network does not need.
+
+    Args:
+      graph: The network.
+      slots: Its classes of slots.
+      arrays: Its weights, changed in place such that no remaining weight reads a dead class.
 
     Returns:
-      bool[classes]: no step reads them. Every tensor keeps at least one channel.
+      bool[classes]: Classes that no call reads. Every tensor keeps at least one channel.
     """
-    mixing = [step for step in graph.steps if step.kind == kinds.MIXING]
+    mixing = [call for call in graph.calls if call.kind == kinds.MIXING]
     dead = _cut(mixing, slots, arrays)
-    partners = np.zeros_like(dead)  # classes that took in others
+    folding = _Folding(mixing, slots, arrays, dead, partners=np.zeros_like(dead))
     while True:
-        _fold(mixing, slots, find(graph, arrays), arrays, dead, partners)
-        now = _cut(mixing, slots, arrays)
-        if np.array_equal(now, dead):
-            return _with_one_of_each(dead, slots)
-        dead = now
+        _fold(folding, find_constants(graph, arrays))
+        dead = _cut(mixing, slots, arrays)
+        if np.array_equal(dead, folding.dead):
+            return _keep_one_per_tensor(dead, slots)
+        folding.dead = dead
 
 
 def _cut(mixing: list[LayerCall], slots: Slots, arrays: Arrays) -> np.ndarray:
-    """The classes that no mixing step reads; what makes them is emptied, so that it reads nothing itself."""
-    reads = {step.layer.name: arrays.reads(step) for step in mixing}
-    emptied = dict.fromkeys(reads, -1)  # how many outputs of each step
+    """Finds the classes that no mixing call reads, and clears the weights that compute them, so these read nothing."""
+    reads = {call.layer.name: arrays.reads(call) for call in mixing}
+    cleared = dict.fromkeys(reads, -1)  # number of cleared outputs of each call
     while True:
         dead = ~slots.pinned
-        for step in mixing:
-            dead[slots.labels[step.input][reads[step.layer.name]]] = False
+        for call in mixing:
+            dead[slots.labels[call.input][reads[call.layer.name]]] = False
         changed = False
-        for step in mixing:
-            outputs = dead[slots.labels[step.output]]
+        for call in mixing:
+            name = call.layer.name
+            outputs = dead[slots.labels[call.output]]
             count = int(np.count_nonzero(outputs))
-            if count != emptied[step.layer.name]:
-                arrays.matrix(step)[:, :, outputs] = 0
-                arrays.bias(step)[outputs] = 0
-                reads[step.layer.name], emptied[step.layer.name], changed = arrays.reads(step), count, True
+            if count != cleared[name]:
+                arrays.matrix(call)[:, :, outputs] = 0
+                arrays.bias(call)[outputs] = 0
+                reads[name] = arrays.reads(call)
+                cleared[name] = count
+                changed = True
         if not changed:
             return dead
 
 
-def _fold(
-    mixing: list[LayerCall],
-    slots: Slots,
-    constants: list[Constants],
-    arrays: Arrays,
-    dead: np.ndarray,
-    partners: np.ndarray,
-) -> None:
-    """Makes every mixing step do without the constants that all others can do without too."""
-    free = ~slots.pinned & ~dead
-    for step in mixing:
-        free[slots.labels[step.input][arrays.reads(step) & ~constants[step.input].known]] = False
-    for step in mixing:
-        labels, inputs = slots.labels[step.input], constants[step.input]
-        goes = free[labels] & inputs.known & arrays.reads(step)
-        goes &= ~_into_bias(step, inputs, goes, arrays)
-        for pattern in np.unique(inputs.pattern[goes]):
-            pool = inputs.known & (inputs.value != 0) & (inputs.pattern == pattern) & ~dead[labels]
-            partner = _partner(np.abs(inputs.value), pool, stays=pool & (~free[labels] | partners[labels]))
-            partners[labels[partner]] = True
-            _merge(arrays.matrix(step), inputs.value, goes & (inputs.pattern == pattern), partner)
+def _fold(folding: _Folding, constants: list[Constants]) -> None:
+    """Makes every mixing call independent of the constants that all other calls can do without too."""
+    slots, arrays = folding.slots, folding.arrays
+    free = ~slots.pinned & ~folding.dead
+    for call in folding.calls:
+        free[slots.labels[call.input][arrays.reads(call) & ~constants[call.input].known]] = False
+    for call in folding.calls:
+        labels = slots.labels[call.input]
+        inputs = constants[call.input]
+        removable = free[labels] & inputs.known & arrays.reads(call)
+        removable &= ~_fold_into_bias(call, inputs, removable, arrays)
+        for pattern in np.unique(inputs.pattern[removable]):
+            pool = inputs.known & (inputs.value != 0) & (inputs.pattern == pattern) & ~folding.dead[labels]
+            stays = pool & (~free[labels] | folding.partners[labels])
+            partner = _partner(np.abs(inputs.value), pool, stays)
+            folding.partners[labels[partner]] = True
+            _merge(arrays.matrix(call), inputs.value, removable & (inputs.pattern == pattern), partner)
 
 
-def _into_bias(step: LayerCall, inputs: Constants, goes: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Moves constants into the layer's bias, and returns which: all if it has one and no position sees padding, else the zeros."""
-    kernel = arrays.matrix(step)
-    able = step.layer.use_bias and kinds.position_independent(step.layer)
-    taken = goes & (inputs.uniform if able else inputs.value == 0)
+def _fold_into_bias(call: LayerCall, inputs: Constants, removable: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Folds constants into the layer's bias.
+
+    Returns:
+      bool[inputs]: The folded channels. These are all removable uniform ones if the layer has a bias and no position
+      reads padding, else only those that are zero.
+    """
+    kernel = arrays.matrix(call)
+    able = call.layer.use_bias and kinds.position_independent(call.layer)
+    folded = removable & (inputs.uniform if able else inputs.value == 0)
     if able:
-        arrays.bias(step)[:] += np.einsum("i,pio->o", inputs.value[taken], kernel[:, taken], dtype=np.float64).astype(
-            kernel.dtype
-        )
-    kernel[:, taken] = 0
-    return taken
+        share = np.einsum("i,pio->o", inputs.value[folded], kernel[:, folded], dtype=np.float64)
+        arrays.bias(call)[:] += share.astype(kernel.dtype)
+    kernel[:, folded] = 0
+    return folded
 
 
 def _partner(size: np.ndarray, pool: np.ndarray, stays: np.ndarray) -> int:
-    """The largest of those that stay anyway if it is large enough, else the largest of all."""
-    largest, kept = np.argmax(np.where(pool, size, -1)), np.argmax(np.where(stays, size, -1))
+    """Returns the largest constant that stays anyway if it is large enough, else the largest of all."""
+    largest = np.argmax(np.where(pool, size, -1))
+    kept = np.argmax(np.where(stays, size, -1))
     return int(kept if stays.any() and size[kept] * REACH >= size[largest] else largest)
 
 
 def _merge(kernel: np.ndarray, values: np.ndarray, members: np.ndarray, partner: int) -> None:
-    """Channels that are multiples of one channel: that one carries all of them.
+    """Merges channels that are multiples of one channel into that channel.
 
-    A zero-padded convolution makes border effects of a constant, so a bias could not do it.
+    A bias could not replace them: a zero-padded convolution turns a constant into border effects.
     """
     members = members.copy()
     members[partner] = False
@@ -106,8 +136,8 @@ def _merge(kernel: np.ndarray, values: np.ndarray, members: np.ndarray, partner:
     kernel[:, members] = 0
 
 
-def _with_one_of_each(dead: np.ndarray, slots: Slots) -> np.ndarray:
-    """Keeps one class of every tensor that would lose all: Keras has no layers without channels, and nobody reads it."""
+def _keep_one_per_tensor(dead: np.ndarray, slots: Slots) -> np.ndarray:
+    """Keeps one class of every tensor that would lose all of them, because Keras has no layers without channels."""
     dead = dead.copy()
     for labels in slots.labels:
         if dead[labels].all():

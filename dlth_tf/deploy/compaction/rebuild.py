@@ -1,4 +1,4 @@
-"""The smaller Keras model."""
+"""Rebuilds a Keras model with fewer channels."""
 
 from __future__ import annotations
 
@@ -13,53 +13,62 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import within
 from dlth_tf.errors import BadInput
 
-Kept = list[np.ndarray]  # of every tensor, bool[channels]
+Kept = list[np.ndarray]  # for every tensor, bool[channels]
 
 
 def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> tf_keras.Model:
-    """A model of the same class, layers and names, with the kept channels alone and weights of its own.
+    """Builds a model with the same class, layers and names, but with the kept channels alone.
+
+    Args:
+      model: Model to rebuild. It is not changed.
+      graph: Its graph.
+      arrays: Weights of the new model before channels are removed.
+      kept: For every tensor, bool[channels]: Channels to keep.
+
+    Returns:
+      An uncompiled model that shares no weights with `model`.
 
     Raises:
-      BadInput: a layer of the user's own that cannot be made again from its configuration.
+      BadInput: If a custom layer cannot be recreated from its config.
     """
-    steps = {step.layer.name: step for step in graph.steps}
+    calls = {call.layer.name: call for call in graph.calls}
 
     def smaller(layer: Any) -> Any:
         try:
             config = layer.get_config()
             if callable(getattr(layer, "activation", None)) and "activation" in config:
-                config["activation"] = layer.activation  # by name, Keras would find only those that it knows
-            return type(layer).from_config({**config, **_options(steps[layer.name], kept)})
+                config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
+            return type(layer).from_config({**config, **_options(calls[layer.name], kept)})
         except Exception as error:
             raise BadInput(
-                "model", model.name, f"has a layer {layer.name} that cannot be made again from its config: {error}"
+                "model", model.name, f"has a layer {layer.name} that cannot be recreated from its config: {error}"
             ) from error
 
-    made = tf_keras.models.clone_model(model, clone_function=smaller)
-    if not made.built:
-        made.build(model.input_shape)
-    for layer in made.layers:
-        layer.set_weights(_weights(steps[layer.name], arrays.weights[layer.name], kept))
-    return made
+    rebuilt = tf_keras.models.clone_model(model, clone_function=smaller)
+    if not rebuilt.built:
+        rebuilt.build(model.input_shape)
+    for layer in rebuilt.layers:
+        layer.set_weights(_weights(calls[layer.name], arrays.weights[layer.name], kept))
+    return rebuilt
 
 
-def _options(step: LayerCall, kept: Kept) -> dict[str, Any]:
-    """What is different in the layer's configuration."""
-    if step.kind == kinds.MIXING:
-        count = int(kept[step.output].sum())
-        return {"units" if type(step.layer) is kinds.layers.Dense else "filters": count}
-    if step.kind == kinds.CHANNEL_PADDING:
-        outputs = kept[step.output]
-        old = within(step, len(outputs))
-        return {"padding": ((0, 0), (int(outputs[: old.start].sum()), int(outputs[old.stop :].sum())))}
+def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
+    """Returns the entries of the layer's config that change."""
+    if call.kind == kinds.MIXING:
+        count = int(kept[call.output].sum())
+        return {"units" if type(call.layer) is kinds.layers.Dense else "filters": count}
+    if call.kind == kinds.CHANNEL_PADDING:
+        outputs = kept[call.output]
+        before = within(call, len(outputs))
+        return {"padding": ((0, 0), (int(outputs[: before.start].sum()), int(outputs[before.stop :].sum())))}
     return {}
 
 
-def _weights(step: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
-    if step.kind == kinds.MIXING:
-        kernel = weights[0][..., kept[step.input], :][..., kept[step.output]]
-    elif step.kind == kinds.DEPTHWISE:
-        kernel = weights[0][..., kept[step.input], :]
+def _weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+    if call.kind == kinds.MIXING:
+        kernel = weights[0][..., kept[call.input], :][..., kept[call.output]]
+    elif call.kind == kinds.DEPTHWISE:
+        kernel = weights[0][..., kept[call.input], :]
     else:
-        return [weight[kept[step.output]] for weight in weights] if step.kind == kinds.POINTWISE else weights
-    return [kernel, *(bias[kept[step.output]] for bias in weights[1:])]
+        return [weight[kept[call.output]] for weight in weights] if call.kind == kinds.POINTWISE else weights
+    return [kernel, *(bias[kept[call.output]] for bias in weights[1:])]

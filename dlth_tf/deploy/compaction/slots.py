@@ -1,4 +1,4 @@
-"""Slots, the channels of tensors: which belong together, and which must stay."""
+"""Divides slots, the channels of tensors, into classes that are kept or removed together."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 
 @dataclass(frozen=True)
 class Slots:
-    """Classes of slots that stay or go together.
+    """Classes of slots that are kept or removed together.
 
     Attributes:
-      labels: of every tensor, int[channels]: the class of each channel.
-      pinned: bool[classes]: must stay.
+      labels: For every tensor, int[channels]: Class of each channel.
+      pinned: bool[classes]: Whether the class must stay.
     """
 
     labels: tuple[np.ndarray, ...]
@@ -27,47 +27,60 @@ class Slots:
 
 
 def divide(graph: Graph) -> Slots:
-    """The classes of a network's slots."""
+    """Divides the slots of a network into classes."""
     sizes = [graph.channels(tensor) for tensor in range(len(graph.shapes))]
-    own = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    pairs = [pair for step in graph.steps for pair in _links(graph, step, own)]
-    one, other = (
-        np.concatenate([np.zeros(0, int), *side]) for side in (zip(*pairs, strict=True) if pairs else ((), ()))
-    )
-    count, label = connected_components(
-        coo_array((np.ones(len(one), bool), (one, other)), shape=(sum(sizes),) * 2), directed=False
-    )
+    slots = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    pairs = [pair for call in graph.calls for pair in _links(call, slots)]
+    sides = zip(*pairs, strict=True) if pairs else ((), ())
+    one, other = (np.concatenate([np.zeros(0, int), *side]) for side in sides)
+    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(sum(sizes),) * 2)
+    count, labels = connected_components(links, directed=False)
     pinned = np.zeros(count, bool)
-    for tensor in [*graph.results, *(tensor for step in graph.steps for tensor in _pins(step))]:
-        pinned[label[own[tensor]]] = True
-    return Slots(tuple(label[slots] for slots in own), pinned)
+    for tensor in [*graph.results, *(tensor for call in graph.calls for tensor in _pins(call))]:
+        pinned[labels[slots[tensor]]] = True
+    return Slots(tuple(labels[channels] for channels in slots), pinned)
 
 
-def _links(graph: Graph, step: LayerCall, own: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of slots that a step ties to each other."""
-    if step.kind == kinds.JOIN:
-        yield from ((own[tensor], own[step.output]) for tensor in step.inputs)
-    elif step.kind == kinds.CONCATENATE:
-        yield np.concatenate([own[tensor] for tensor in step.inputs]), own[step.output]
-    elif step.kind not in (kinds.INPUT, kinds.UNKNOWN, kinds.MIXING):
-        yield along(step, own[step.input], len(own[step.output])), own[step.output][within(step, len(own[step.output]))]
+def _links(call: LayerCall, slots: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields pairs of slots that a call ties to each other."""
+    if call.kind == kinds.JOIN:
+        yield from ((slots[tensor], slots[call.output]) for tensor in call.inputs)
+    elif call.kind == kinds.CONCATENATE:
+        yield np.concatenate([slots[tensor] for tensor in call.inputs]), slots[call.output]
+    elif call.kind not in (kinds.INPUT, kinds.UNKNOWN, kinds.MIXING):
+        outputs = slots[call.output]
+        yield spread(call, slots[call.input], len(outputs)), outputs[within(call, len(outputs))]
 
 
-def along(step: LayerCall, values: np.ndarray, outputs: int) -> np.ndarray:
-    """What each output channel of a step has from its input: [inputs] -> [outputs], where the step does not mix channels."""
-    if step.kind == kinds.FLATTEN:
+def spread(call: LayerCall, values: np.ndarray, outputs: int) -> np.ndarray:
+    """Maps values of the input channels to the output channels of a call that does not mix channels.
+
+    Args:
+      call: Call with one input.
+      values: [inputs]: One value per input channel.
+      outputs: Number of output channels.
+
+    Returns:
+      [outputs]: For each output channel, the value of the input channel that it is computed from.
+    """
+    if call.kind == kinds.FLATTEN:
         return np.tile(values, outputs // len(values))
-    return np.repeat(values, outputs // len(values)) if step.kind == kinds.DEPTHWISE else values
+    return np.repeat(values, outputs // len(values)) if call.kind == kinds.DEPTHWISE else values
 
 
-def within(step: LayerCall, outputs: int) -> slice:
-    """Where in a step's output the channels of its input are: all of it, but for those that add channels of zeros."""
-    left, right = step.layer.padding[1] if step.kind == kinds.CHANNEL_PADDING else (0, 0)
+def within(call: LayerCall, outputs: int) -> slice:
+    """Returns the output channels that come from the input: all of them, except where a call adds channels of zeros.
+
+    Args:
+      call: Call with one input.
+      outputs: Number of output channels.
+    """
+    left, right = call.layer.padding[1] if call.kind == kinds.CHANNEL_PADDING else (0, 0)
     return slice(left, outputs - right)
 
 
-def _pins(step: LayerCall) -> tuple[int, ...]:
-    """Tensors of which every channel must stay, because of this step."""
-    if step.kind in (kinds.INPUT, kinds.UNKNOWN):
-        return step.inputs + step.outputs
-    return step.outputs if step.kind in (kinds.MIXING, kinds.DEPTHWISE) and not kinds.elementwise(step.layer) else ()
+def _pins(call: LayerCall) -> tuple[int, ...]:
+    """Returns the tensors whose channels must all stay because of this call."""
+    if call.kind in (kinds.INPUT, kinds.UNKNOWN):
+        return call.inputs + call.outputs
+    return call.outputs if call.kind in (kinds.MIXING, kinds.DEPTHWISE) and not kinds.elementwise(call.layer) else ()

@@ -1,1 +1,1 @@
-"""The facts about an export, the tables that show them, and the bound on its size."""
+"""Facts about an export, the tables that show them, and the bound on its size."""

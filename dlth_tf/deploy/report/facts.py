@@ -1,4 +1,4 @@
-"""What export.json holds: sizes beside the bound and beside the same exporter's dense model, work, and measured times."""
+"""Facts for export.json: sizes compared with the bound and with the dense model, multiply-adds, and measured times."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.report.size_bound import size_of
-from dlth_tf.masking import named_weights
+from dlth_tf.masking import weight_arrays
+from dlth_tf.masking.macs import kernel_positions
 
-FASTER = 1.2  # times the dense network's speed: what two equal models differ by on a busy machine is less
+FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
 
 
 def network_facts(model: tf_keras.Model, ticket: Ticket | None, image_shape: tuple[int | None, ...]) -> dict[str, Any]:
-    """Parameters, bound and multiply-adds of the network as it is."""
-    weights = {name: variable.numpy() for name, variable in named_weights(model).items()}
+    """Counts the parameters and multiply-adds of the network, and computes the bound on its size.
+
+    Args:
+      model: Stripped Keras model.
+      ticket: Ticket of the network; None takes all tensors with two or more axes that contain zeros as prunable.
+      image_shape: Shape of one image, without the batch.
+    """
+    weights = weight_arrays(model)
     size = size_of(weights, ticket)
     return {
         "weights_sha256": files.arrays_sha256(weights),
@@ -36,40 +43,46 @@ def network_facts(model: tf_keras.Model, ticket: Ticket | None, image_shape: tup
 
 
 def multiply_adds(model: tf_keras.Model, image_shape: tuple[int | None, ...]) -> dict[str, int] | None:
-    """Of one image: {"dense": what a runtime that does not skip zeros computes, "nonzero": what one that does would}.
+    """Counts the multiply-adds of one image.
 
-    None for images of no fixed size.
+    Args:
+      model: Stripped Keras model.
+      image_shape: Shape of one image, without the batch.
+
+    Returns:
+      dense: Number that a runtime computes which does not skip zeros.
+      nonzero: Number of those whose weight is not zero.
+      None if images have no fixed size.
     """
-    from dlth_tf.masking.macs import kernel_positions
-
     if None in image_shape:
         return None
-    weights, positions = named_weights(model), kernel_positions(model, cast("tuple[int, ...]", image_shape))
+    weights = weight_arrays(model)
+    positions = kernel_positions(model, cast("tuple[int, ...]", image_shape))
     return {
-        "dense": sum(weights[name].shape.num_elements() * times for name, times in positions.items()),
-        "nonzero": sum(int(np.count_nonzero(weights[name].numpy())) * times for name, times in positions.items()),
+        "dense": sum(weights[name].size * times for name, times in positions.items()),
+        "nonzero": sum(int(np.count_nonzero(weights[name])) * times for name, times in positions.items()),
     }
 
 
 def form_facts(
     written: Written,
     dense: Written,
-    found: Mapping[str, Any],
+    verified: Mapping[str, Any],
     network: Mapping[str, Any],
     image_shape: tuple[int | None, ...],
 ) -> dict[str, Any]:
-    """Of one form.
+    """Collects the facts about one form.
 
     Args:
-      written: the form.
-      dense: the same form of the dense twin.
-      found: of its verification.
-      network: what `network_facts` said.
-      image_shape: without the batch.
+      written: The form.
+      dense: The same form of the dense reference.
+      verified: Facts about the form from its verification.
+      network: Facts about the network from `network_facts`.
+      image_shape: Shape of one image, without the batch.
     """
-    contents, total = listing(written.path), bytes_of(written.path)
+    total = bytes_of(written.path)
     work = multiply_adds(written.model, image_shape)
-    weights = [variable.numpy() for variable in named_weights(written.model).values()]
+    weights = weight_arrays(written.model).values()
     return {
         "bytes": total,
         "times_bound": round(total / network["bound_bytes"], 4),
@@ -77,21 +90,21 @@ def form_facts(
         "parameters": sum(value.size for value in weights),
         "nonzero": sum(int(np.count_nonzero(value)) for value in weights),
         "multiply_adds": work and work["dense"],
-        **found,
+        **verified,
         **written.facts,
-        "files": contents,
+        "files": listing(written.path),
     }
 
 
 def listing(path: Path) -> dict[str, dict[str, Any]]:
-    """name -> bytes and SHA-256 of every file."""
+    """Returns size in bytes and SHA-256 of every file of a form, by relative name."""
     return {
         name: {"bytes": len(data := file.read_bytes()), "sha256": files.sha256(data)} for name, file in _files(path)
     }
 
 
 def bytes_of(path: Path) -> int:
-    """Of all files."""
+    """Returns the total size of a form's files in bytes."""
     return sum(file.stat().st_size for _, file in _files(path))
 
 
@@ -101,26 +114,36 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     return [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
-def latency(mine: Sequence[float], dense: Sequence[float]) -> dict[str, float]:
-    """Of calls that took turns with those of the dense network: median milliseconds of both, and the median of the ratios.
+def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, float]:
+    """Summarizes the times of calls that took turns with calls of the dense network in the same form.
 
-    The ratio of two neighbouring calls says more than that of the medians: on a busy machine both are slow at the same time.
+    The median of the ratios is more reliable than the ratio of the medians: on a busy machine, neighboring calls are
+    slow at the same time.
+
+    Args:
+      sparse: Milliseconds of each call of the form.
+      dense: Milliseconds of each call of its dense counterpart.
+
+    Returns:
+      Median milliseconds of both, and the median ratio of two neighboring calls.
     """
-    ratios = np.divide(dense, mine)
-    return {"ms": float(np.median(mine)), "dense_ms": float(np.median(dense)), "speedup": float(np.median(ratios))}
+    ratios = np.divide(dense, sparse)
+    return {"ms": float(np.median(sparse)), "dense_ms": float(np.median(dense)), "speedup": float(np.median(ratios))}
 
 
 def speed_note(form: str, measured: Mapping[str, Mapping[str, float]], skips_zeros: bool) -> str:
-    """One honest sentence on what was measured.
+    """Writes one sentence about the measured speed-up.
 
     Args:
-      form: its name.
-      measured: batch -> what `latency` said.
-      skips_zeros: whether the form holds fewer weights than the dense network, or its runtime leaves zeros out.
+      form: Name of the form.
+      measured: Batch size -> summary from `latency`.
+      skips_zeros: Whether the form has fewer weights than the dense network, or a runtime that skips zeros.
     """
-    ratios = {batch: times["speedup"] for batch, times in measured.items()}
-    said = ", ".join(f"{ratio:.2f}x at batch {batch}" for batch, ratio in ratios.items())
-    if max(ratios.values()) >= FASTER:
-        return f"{form}: {said} the speed of the dense network in the same form."
-    why = "" if skips_zeros else "; zeros are multiplied like any other number"
-    return f"{form}: sparsity brings no speed here ({said} that of the dense network in the same form){why}."
+    speedups = {batch: times["speedup"] for batch, times in measured.items()}
+    ratios = ", ".join(f"{speedup:.2f}x at batch {batch}" for batch, speedup in speedups.items())
+    if max(speedups.values()) >= FASTER:
+        return f"{form}: compared with the dense network in the same form, the speed is {ratios}."
+    reason = "" if skips_zeros else "; zeros are multiplied like any other number"
+    return (
+        f"{form}: sparsity brings no speed here ({ratios}, compared with the dense network in the same form){reason}."
+    )

@@ -1,4 +1,4 @@
-"""The report of an export as tables for a terminal."""
+"""Tables that show the report of an export on a terminal."""
 
 from __future__ import annotations
 
@@ -12,36 +12,43 @@ from rich.text import Text
 
 
 def show(report: Mapping[str, Any], console: Console | None = None) -> None:
-    """Prints sizes, times and notes; cells and lines are folded, so that any width will do."""
+    """Prints sizes, times and notes.
+
+    Args:
+      report: Content of export.json.
+      console: Console to print to; None prints to standard output. Cells and lines are folded to its width.
+    """
     console = console or Console(highlight=False)
     for part in _parts(report):
         console.print(part)
 
 
 def _parts(report: Mapping[str, Any]) -> Iterator[RenderableType]:
-    parameters, work, forms = report["parameters"], report["multiply_adds"], report["forms"]
-    kept, total, bound = parameters["nonzero"], parameters["total"], report["bound_bytes"]
-    yield Text(f"{kept:,} of {total:,} parameters are not zero; the bound is {bound:,} bytes.")
+    parameters = report["parameters"]
+    work = report["multiply_adds"]
+    forms = report["forms"]
+    kept = f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are nonzero"
+    yield Text(f"{kept}; the bound is {report['bound_bytes']:,} bytes.")
     if work is not None:
         yield Text(f"Multiply-adds of one image: {work['dense']:,} dense, {work['nonzero']:,} without the zeros.")
     yield _sizes(forms)
     if any("latency" in facts for facts in forms.values()):
-        yield Text("Median milliseconds of a call with one thread, and of the dense network in the same form:")
+        yield Text("Median milliseconds per call with one thread (the dense network in the same form):")
         yield _times(forms)
     yield from (Text(note) for facts in forms.values() for note in facts["notes"])
 
 
 def _sizes(forms: Mapping[str, Any]) -> Table:
-    table = _table("form", "bytes", "/ bound", "dense bytes", "non-zeros", "mult-adds")
+    table = _table("form", "bytes", "/ bound", "dense bytes", "nonzero", "mult-adds")
     for name, facts in forms.items():
-        work = "" if facts["multiply_adds"] is None else f"{facts['multiply_adds']:,}"
-        sizes = (
+        table.add_row(
+            Text(name),
             f"{facts['bytes']:,}",
             f"{facts['times_bound']:.2f}",
             f"{facts['dense_bytes']:,}",
             f"{facts['nonzero']:,}",
+            "" if facts["multiply_adds"] is None else f"{facts['multiply_adds']:,}",
         )
-        table.add_row(Text(name), *sizes, work)
     return table
 
 
@@ -50,9 +57,8 @@ def _times(forms: Mapping[str, Any]) -> Table:
     batches = list(next(iter(measured.values())))
     table = _table("form", *(f"batch {batch} (dense)" for batch in batches))
     for name, latency in measured.items():
-        table.add_row(
-            Text(name), *(f"{latency[batch]['ms']:.3g} ({latency[batch]['dense_ms']:.3g})" for batch in batches)
-        )
+        times = (latency[batch] for batch in batches)
+        table.add_row(Text(name), *(f"{time['ms']:.3g} ({time['dense_ms']:.3g})" for time in times))
     return table
 
 

@@ -1,1 +1,1 @@
-"""SavedModels that any TensorFlow loads, as small as their sparsity allows."""
+"""SavedModels that stock TensorFlow loads, as small as their sparsity allows."""

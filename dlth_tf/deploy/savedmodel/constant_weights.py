@@ -1,4 +1,4 @@
-"""A SavedModel without variables: the network's numbers are constants of its graph, which every converter and runtime can read."""
+"""A SavedModel without variables: its weights are constants, which every converter and runtime can read."""
 
 from __future__ import annotations
 
@@ -9,46 +9,45 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
-from dlth_tf.deploy.savedmodel.frozen_graph import freeze, imported, shortened
+from dlth_tf.deploy.savedmodel.frozen_graph import freeze, shorten
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.savedmodel.shrink import slim
+from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 
-LARGEST = 1_900_000_000  # bytes of constants: a graph is one message, which can hold 2 GiB
+LARGEST = 1_900_000_000  # bytes of constants: a graph is one protobuf message, which is limited to 2 GiB
 
 
-def save_fixed(model: tf_keras.Model, path: Path, serving: Serving, form: str) -> None:
-    """Writes the SavedModel; one that is too large for constants keeps its variables.
+def save_constant(model: tf_keras.Model, path: Path, serving: Serving, form: str) -> None:
+    """Writes the SavedModel. A network that is too large for constants keeps its variables.
 
-    Batch norms are folded where that is exact, as in the packed form, and TensorFlow lays constant kernels out for its
+    Batch norms are folded where that is exact, as in the packed form. TensorFlow lays out constant kernels for its
     convolutions once instead of in every call.
 
     Args:
-      model: gives logits.
-      path: the folder to write.
-      serving: what stands before and after the network.
-      form: named in the error.
+      model: Stripped Keras model that returns logits.
+      path: Folder to write to.
+      serving: Preprocessing and outputs around the network.
+      form: Name of the form, for the error message.
 
     Raises:
-      BadInput: the network holds something that is no variable.
+      BadInput: If the network contains something that is not a variable, such as a lookup table.
     """
     frozen = freeze(Served(model, serving), form)
     fold_batch_norms(frozen)
     if sum(value.nbytes for value in frozen.constants.values()) > LARGEST:
         save_plain(model, path, serving)
         return
-    graph, new = shortened(frozen)
+    short = shorten(frozen)
     for name, value in frozen.constants.items():
-        node = graph.node.add(name=new[name], op="Const")
+        node = short.graph.node.add(name=short.names[name], op="Const")
         node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
     @tf.function(input_signature=[serving.images(model)])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return imported(frozen, graph, new, {new[frozen.images]: images})
+        return short.outputs_for({frozen.images: images})
 
+    signatures = {SIGNATURE: serve.get_concrete_function()}
     options = tf.saved_model.SaveOptions(save_debug_info=False)
-    tf.saved_model.save(
-        tf.Module(), os.fspath(path), signatures={SIGNATURE: serve.get_concrete_function()}, options=options
-    )
-    slim(path)
+    tf.saved_model.save(tf.Module(), os.fspath(path), signatures=signatures, options=options)
+    shrink_saved_model(path)

@@ -19,14 +19,14 @@ FLOATS = (tf.float16, tf.float32, tf.float64)
 
 @dataclass
 class Frozen:
-    """A graph in the making: folding changes it in place.
+    """A frozen graph, which folding changes in place.
 
     Args:
-      nodes: name -> node, each after its inputs, without identities and control inputs.
-      constants: name -> array, of the nodes' inputs that are floating-point constants.
-      outputs: output of the signature -> tensor.
-      images: name of the input.
-      graph: what else the graph holds: the functions of loops and branches, and its version.
+      nodes: Name -> node, each after its inputs, without identities and control inputs.
+      constants: Name -> array, for the nodes' inputs that are floating-point constants.
+      outputs: Output of the signature -> tensor.
+      images: Name of the input.
+      graph: The remaining parts of the graph: the functions of loops and branches, and its version.
     """
 
     nodes: dict[str, NodeDef]
@@ -36,12 +36,13 @@ class Frozen:
     graph: tf.compat.v1.GraphDef
 
     def uses(self) -> Counter[str]:
-        """How often each tensor is used, as an input or as an output of the signature."""
+        """Counts how often each tensor is used, as an input or as an output of the signature."""
         return Counter([name for node in self.nodes.values() for name in node.input] + list(self.outputs.values()))
 
     def prune(self) -> None:
-        """Takes away what no output needs."""
-        needed, open_ends = set(), [_node_of(name) for name in self.outputs.values()]
+        """Removes the nodes and constants that no output needs."""
+        needed: set[str] = set()
+        open_ends = [_node_of(name) for name in self.outputs.values()]
         while open_ends:
             name = open_ends.pop()
             if name not in needed:
@@ -51,21 +52,46 @@ class Frozen:
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
 
 
-def freeze(served: Served, form: str) -> Frozen:
-    """The graph of the signature with the variables' values in it.
+@dataclass(frozen=True)
+class ShortGraph:
+    """A frozen graph whose nodes have names of a few letters.
 
     Args:
-      served: what is exported.
-      form: named in the error.
+      graph: The graph. Images and constants are not part of it; they are fed, or added under their short names.
+      names: Name in the frozen graph -> short name.
+      outputs: Output of the signature -> tensor, with its short name.
+    """
+
+    graph: tf.compat.v1.GraphDef
+    names: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def outputs_for(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Imports the graph into the one under construction and returns the outputs of the signature.
+
+        Args:
+          inputs: Tensors of the images and constants to feed, by their names in the frozen graph.
+        """
+        fed = {self.names[name]: tensor for name, tensor in inputs.items()}
+        tensors = [tensor if ":" in tensor else f"{tensor}:0" for tensor in self.outputs.values()]
+        return dict(zip(self.outputs, tf.graph_util.import_graph_def(self.graph, fed, tensors, name=""), strict=True))
+
+
+def freeze(served: Served, form: str) -> Frozen:
+    """Builds the graph of the signature with the variables' values in it.
+
+    Args:
+      served: The module to export.
+      form: Name of the form, for the error message.
 
     Raises:
-      BadInput: the network holds something that is no variable (a lookup table, say).
+      BadInput: If the network contains something that is not a variable, such as a lookup table.
     """
     function = served.serve.get_concrete_function()
-    fixed = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    graph = fixed.graph.as_graph_def()
+    constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    graph = constant.graph.as_graph_def()
     nodes = {node.name: node for node in graph.node if node.op != "NoOp"}
-    images = fixed.inputs[0].op.name
+    images = constant.inputs[0].op.name
     for node in nodes.values():
         if node.op == "Placeholder" and node.name != images:
             raise BadInput("formats", form, f"cannot hold this network: {node.name} is neither an input nor a variable")
@@ -73,47 +99,36 @@ def freeze(served: Served, form: str) -> Frozen:
         sources = [_resolved(source, nodes) for source in node.input if not source.startswith("^")]
         del node.input[:]
         node.input.extend(sources)
-    names = dict(
-        zip(sorted(function.structured_outputs), fixed.outputs, strict=True)
-    )  # tf.nest's order of a dictionary
-    outputs = {name: _resolved(tensor.op.name, nodes) for name, tensor in names.items()}
+    # tf.nest orders the outputs by the keys of the dictionary.
+    named_outputs = zip(sorted(function.structured_outputs), constant.outputs, strict=True)
+    outputs = {name: _resolved(tensor.op.name, nodes) for name, tensor in named_outputs}
     constants = {
         node.name: tf.make_ndarray(node.attr["value"].tensor) for node in nodes.values() if _is_float_constant(node)
     }
     inner = {name: node for name, node in nodes.items() if name not in constants and name != images}
-    frozen = Frozen(
-        inner, constants, outputs, images, tf.compat.v1.GraphDef(library=graph.library, versions=graph.versions)
-    )
+    rest = tf.compat.v1.GraphDef(library=graph.library, versions=graph.versions)
+    frozen = Frozen(inner, constants, outputs, images, rest)
     frozen.prune()
     return frozen
 
 
-def shortened(frozen: Frozen) -> tuple[tf.compat.v1.GraphDef, dict[str, str]]:
-    """The graph under names of a few letters, and old name -> new name; constants and images are left to be fed."""
-    new = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
+def shorten(frozen: Frozen) -> ShortGraph:
+    """Copies the graph with names of a few letters."""
+    names = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
     graph = tf.compat.v1.GraphDef()
     graph.CopyFrom(frozen.graph)
     for name, node in frozen.nodes.items():
         renamed = graph.node.add()
         renamed.CopyFrom(node)
-        renamed.name = new[name]
+        renamed.name = names[name]
         del renamed.input[:]
-        renamed.input.extend(_renamed(new, source) for source in node.input)
-    return graph, new
+        renamed.input.extend(_renamed(names, source) for source in node.input)
+    return ShortGraph(graph, names, {name: _renamed(names, tensor) for name, tensor in frozen.outputs.items()})
 
 
-def imported(
-    frozen: Frozen, graph: tf.compat.v1.GraphDef, new: Mapping[str, str], inputs: Mapping[str, tf.Tensor]
-) -> dict[str, tf.Tensor]:
-    """The outputs of the signature, of a graph that `shortened` made and that is put into the one that is being built."""
-    tensors = {name: _renamed(new, tensor) for name, tensor in frozen.outputs.items()}
-    wanted = [tensor if ":" in tensor else f"{tensor}:0" for tensor in tensors.values()]
-    return dict(zip(tensors, tf.graph_util.import_graph_def(graph, dict(inputs), wanted, name=""), strict=True))
-
-
-def _renamed(new: Mapping[str, str], tensor: str) -> str:
+def _renamed(names: Mapping[str, str], tensor: str) -> str:
     name, colon, output = tensor.partition(":")
-    return new[name] + colon + output
+    return names[name] + colon + output
 
 
 def _is_float_constant(node: NodeDef) -> bool:
@@ -121,7 +136,7 @@ def _is_float_constant(node: NodeDef) -> bool:
 
 
 def _resolved(source: str, nodes: dict[str, NodeDef]) -> str:
-    """The tensor that a chain of identities passes on."""
+    """Returns the tensor at the start of a chain of identities."""
     while source in nodes and nodes[source].op == "Identity":
         source = next(name for name in nodes[source].input if not name.startswith("^"))
     return source

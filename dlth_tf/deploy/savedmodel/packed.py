@@ -1,7 +1,8 @@
 """The packed form: the smallest SavedModel that TensorFlow loads without this package.
 
-All numbers of the network, biases and constants of the normalisation too, lie one after another in one vector per dtype, which
-is stored compressed (`packing`) and filled once at loading by stock operations (`decoding`). The graph holds structure only.
+All numbers of the network, including biases and the constants of the normalization, are stored one after another in one
+vector per dtype. Each vector is compressed (`packing`) and filled once during loading by stock operations
+(`unpacking`). The graph contains structure only.
 """
 
 from __future__ import annotations
@@ -18,21 +19,27 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
-from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, freeze, imported, shortened
+from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, freeze, shorten
 from dlth_tf.deploy.savedmodel.packing import pack
-from dlth_tf.deploy.savedmodel.shrink import slim
+from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.savedmodel.unpacking import Unpacked
 from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import named_weights
+from dlth_tf.masking import weight_arrays
 
 VALUES = ("float32", "float16")
-ALIGNED = 64  # bytes of a row: TensorFlow hands out rows that follow one another without copying them
+ALIGNMENT = 64  # bytes per row: TensorFlow returns consecutive rows without copying them
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies: it is `vector[start : start + size]` in the shape of `value`."""
+    """The place of a tensor in a vector.
+
+    Args:
+      name: Name of the tensor in the frozen graph.
+      start: Index of its first number in the vector.
+      value: The tensor, which is `vector[start : start + size]` reshaped.
+    """
 
     name: str
     start: int
@@ -41,26 +48,26 @@ class Place:
 
 @dataclass(frozen=True)
 class PackedVector:
-    """The tensors of one dtype, as one vector.
+    """The tensors of one dtype, laid out as one vector for packing.
 
     Args:
-      places: one per tensor, in order; between them are zeros up to the next multiple of ALIGNED bytes.
+      places: One place per tensor, in order. Gaps up to the next multiple of ALIGNMENT bytes are filled with zeros.
     """
 
     places: tuple[Place, ...]
 
     @property
     def dtype(self) -> np.dtype:
-        """Of all tensors."""
+        """Dtype of all tensors."""
         return self.places[0].value.dtype
 
     @property
     def row(self) -> int:
-        """Numbers in ALIGNED bytes: every tensor begins at a multiple of them."""
-        return ALIGNED // self.dtype.itemsize
+        """Numbers per row of ALIGNMENT bytes; every tensor begins at a row."""
+        return ALIGNMENT // self.dtype.itemsize
 
     def vector(self) -> np.ndarray:
-        """The numbers, one tensor after another, up to the end of the last row."""
+        """Builds the vector: one tensor after another, up to the end of the last row."""
         last = self.places[-1]
         vector = np.zeros(-(-(last.start + last.value.size) // self.row) * self.row, self.dtype)
         for place in self.places:
@@ -72,18 +79,18 @@ def save_packed(model: tf_keras.Model, path: Path, serving: Serving, values: str
     """Writes the SavedModel.
 
     Args:
-      model: gives logits.
-      path: the folder to write.
-      serving: what stands before and after the network.
-      values: "float16" rounds kernels and biases to what float16 can hold; all is computed in float32 still. The bits that are
-        zero then take no space.
+      model: Stripped Keras model that returns logits.
+      path: Folder to write to.
+      serving: Preprocessing and outputs around the network.
+      values: "float32", or "float16" to round kernels and biases to numbers that float16 can represent. Their low bits,
+        which are then zero, take no space. Computation is in float32 in both cases.
 
     Returns:
-      folded: normalisations that became part of a kernel; places: ticket name -> (vector, start) of the weights that are
-      still there, for whoever checks their zeros.
+      folded: Number of batch norms that were folded into a kernel.
+      places: Ticket name -> (vector, start) of the weights that are stored unchanged, for the check of their zeros.
 
     Raises:
-      BadInput: a kernel's number is beyond float16's range, or the network holds something that is no variable.
+      BadInput: If a kernel exceeds the range of float16, or if the network contains something that is not a variable.
     """
     frozen = freeze(Served(model, serving), "packed")
     constants = _constants_of_weights(frozen, model)
@@ -91,53 +98,65 @@ def save_packed(model: tf_keras.Model, path: Path, serving: Serving, values: str
     frozen.constants = {name: without_signed_zeros(value) for name, value in frozen.constants.items()}
     if values == "float16":
         _round(frozen)
-    groups = grouped(frozen.constants)
-    module, signature = build(frozen, groups, serving.images(model))
+    vectors = by_dtype(frozen.constants)
+    module, signature = build(frozen, vectors, serving.images(model))
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, os.fspath(path), signatures={SIGNATURE: signature}, options=options)
-    slim(path)
-    return {"folded": folded, "places": _places(groups, constants)}
+    shrink_saved_model(path)
+    return {"folded": folded, "places": _places(vectors, constants)}
 
 
-def build(frozen: Frozen, groups: tuple[PackedVector, ...], spec: tf.TensorSpec) -> tuple[tf.Module, Any]:
-    """The module that is saved, with attributes weights0, weights1, ..., and its signature."""
-    module, packed = tf.Module(), [pack(group.vector()) for group in groups]
+def build(frozen: Frozen, vectors: tuple[PackedVector, ...], spec: tf.TensorSpec) -> tuple[tf.Module, Any]:
+    """Builds the module to save.
+
+    Args:
+      frozen: Graph of the network.
+      vectors: All constants of the graph.
+      spec: Shape and dtype of the images.
+
+    Returns:
+      The module, with attributes weights0, weights1, ... for the vectors, and its signature.
+    """
+    module = tf.Module()
+    packed = [pack(vector.vector()) for vector in vectors]
     identity = hashlib.blake2b(repr(packed).encode(), digest_size=16).hexdigest()
     for index, streams in enumerate(packed):
-        bytes_ = tf.Variable([streams.gaps, *streams.planes], trainable=False)
-        setattr(module, f"streams{index}", bytes_)
-        setattr(module, f"weights{index}", Unpacked(bytes_, streams, f"{identity}-{index}"))
-    graph, new = shortened(frozen)
+        variable = tf.Variable([streams.gaps, *streams.planes], trainable=False)
+        setattr(module, f"streams{index}", variable)
+        setattr(module, f"weights{index}", Unpacked(variable, streams, f"{identity}-{index}"))
+    short = shorten(frozen)
 
     @tf.function(input_signature=[spec])
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {new[frozen.images]: images}
-        for index, group in enumerate(groups):
-            parts = _parts(getattr(module, f"weights{index}").read(), group)
-            inputs |= {new[name]: part for name, part in parts.items()}
-        return imported(frozen, graph, new, inputs)
+        inputs = {frozen.images: images}
+        for index, vector in enumerate(vectors):
+            inputs |= _split(getattr(module, f"weights{index}").read(), vector)
+        return short.outputs_for(inputs)
 
     return module, serve.get_concrete_function()
 
 
-def grouped(constants: Mapping[str, np.ndarray]) -> tuple[PackedVector, ...]:
-    """The constants by dtype, each in the order of the graph, tensors with one axis last."""
-    found: dict[str, list[Place]] = {}
+def by_dtype(constants: Mapping[str, np.ndarray]) -> tuple[PackedVector, ...]:
+    """Lays out the constants as one vector per dtype, in the graph's order but with one-dimensional tensors last."""
+    places_of: dict[str, list[Place]] = {}
     for name, value in sorted(constants.items(), key=lambda item: item[1].ndim == 1):
-        places = found.setdefault(str(value.dtype), [])
-        step = ALIGNED // value.dtype.itemsize
+        places = places_of.setdefault(str(value.dtype), [])
+        row = ALIGNMENT // value.dtype.itemsize
         end = places[-1].start + places[-1].value.size if places else 0
-        places.append(Place(name, -(-end // step) * step, value))
-    return tuple(PackedVector(tuple(places)) for places in found.values())
+        places.append(Place(name, -(-end // row) * row, value))
+    return tuple(PackedVector(tuple(places)) for places in places_of.values())
 
 
 def without_signed_zeros(value: np.ndarray) -> np.ndarray:
-    """The same numbers with 0.0 for -0.0, which masks make of negative weights: half of what was removed would be stored."""
+    """Replaces -0.0 by 0.0.
+
+    Masks turn negative weights into -0.0, so that half of the removed weights would be stored.
+    """
     return np.where(value == 0, np.zeros((), value.dtype), value)
 
 
 def _round(frozen: Frozen) -> None:
-    """Rounds float32 kernels and biases; other vectors and scalars (of the preprocessing, say) stay as they are."""
+    """Rounds float32 kernels and biases, but no other vectors and scalars, such as those of the preprocessing."""
     biases = {node.input[1] for node in frozen.nodes.values() if node.op == "BiasAdd"}
     for name, value in frozen.constants.items():
         if value.dtype == np.float32 and (value.ndim > 1 or name in biases):
@@ -145,59 +164,69 @@ def _round(frozen: Frozen) -> None:
 
 
 def rounded(name: str, value: np.ndarray) -> np.ndarray:
-    """float32 with the nearest numbers that float16 can hold.
+    """Rounds float32 numbers to the nearest ones that float16 can represent.
+
+    Args:
+      name: Name of the tensor, for the error message.
+      value: float32 array.
+
+    Returns:
+      float32 array of the same shape.
 
     Raises:
-      BadInput: a number is too large for float16.
+      BadInput: If a number exceeds the range of float16.
     """
     with np.errstate(over="ignore"):
         half = value.astype(np.float16)
     if np.any(np.isinf(half) & np.isfinite(value)):
         largest = np.max(np.abs(value[np.isfinite(value)]))
-        raise BadInput("values", "float16", f"cannot hold a number as large as {largest:g}, which {name} has")
+        raise BadInput("values", "float16", f"cannot represent {largest:g}, the largest magnitude in {name}")
     return half.astype(np.float32)
 
 
-def _parts(vector: tf.Tensor, group: PackedVector) -> dict[str, tf.Tensor]:
-    """The tensors of the vector.
+def _split(vector: tf.Tensor, layout: PackedVector) -> dict[str, tf.Tensor]:
+    """Splits a vector into its tensors, by name.
 
-    Of the kernels whole rows are handed out and nothing is copied, except where the last numbers do not fill a row. Tensors with
-    one axis stand at the end (`grouped`): they are small, and copying them takes fewer operations than handing out rows.
+    Kernels are returned as whole rows without a copy, unless their last numbers do not fill a row. One-dimensional
+    tensors are at the end (`by_dtype`): they are small, and copying them takes fewer operations than returning rows.
     """
-    kernels = [place for place in group.places if place.value.ndim != 1]
-    rows = [-(-place.value.size // group.row) for place in kernels]
-    *parts, rest = tf.split(tf.reshape(vector, [-1, group.row]), [*rows, -1]) if kernels else [vector]
+    kernels = [place for place in layout.places if place.value.ndim != 1]
+    rows = [-(-place.value.size // layout.row) for place in kernels]
+    *parts, rest = tf.split(tf.reshape(vector, [-1, layout.row]), [*rows, -1]) if kernels else [vector]
     flat = tf.constant([-1], tf.int32)
     shapes = {shape: tf.constant(shape, tf.int32) for shape in dict.fromkeys(place.value.shape for place in kernels)}
-    found = {}
+    tensors = {}
     for place, part in zip(kernels, parts, strict=True):
-        if place.value.size % group.row:
+        if place.value.size % layout.row:
             part = tf.slice(tf.reshape(part, flat), [0], [place.value.size])
-        found[place.name] = tf.reshape(part, shapes[place.value.shape])
-    return found | _vectors(tf.reshape(rest, flat), group.places[len(kernels) :], group.row)
+        tensors[place.name] = tf.reshape(part, shapes[place.value.shape])
+    return tensors | _split_vectors(tf.reshape(rest, flat), layout.places[len(kernels) :], layout.row)
 
 
-def _vectors(rest: tf.Tensor, places: tuple[Place, ...], row: int) -> dict[str, tf.Tensor]:
-    """The tensors with one axis, of the part of the vector that holds them; between them are zeros up to the end of a row."""
+def _split_vectors(rest: tf.Tensor, places: tuple[Place, ...], row: int) -> dict[str, tf.Tensor]:
+    """Splits the last part of a vector into one-dimensional tensors and the zeros between them."""
     if not places:
         return {}
     sizes = [size for place in places for size in (place.value.size, -place.value.size % row)]
-    parts = tf.split(rest, [size for size in sizes if size])
-    found, following = {}, iter(parts)
+    parts = iter(tf.split(rest, [size for size in sizes if size]))
+    tensors = {}
     for place in places:
-        found[place.name] = next(following)
+        tensors[place.name] = next(parts)
         if place.value.size % row:
-            next(following)
-    return found
+            next(parts)
+    return tensors
 
 
 def _constants_of_weights(frozen: Frozen, model: tf_keras.Model) -> dict[str, str]:
-    """Ticket name -> constant, by their bytes: equal weights have equal zeros, so any of their constants will do."""
+    """Returns ticket name -> constant.
+
+    They are matched by their bytes: equal weights have equal zeros, so any of their constants will do.
+    """
     constants = {value.tobytes(): name for name, value in frozen.constants.items()}
-    weights = {name: variable.numpy().tobytes() for name, variable in named_weights(model).items()}
+    weights = {name: value.tobytes() for name, value in weight_arrays(model).items()}
     return {name: constants[value] for name, value in weights.items() if value in constants}
 
 
-def _places(groups: tuple[PackedVector, ...], constants: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    found = {place.name: (index, place.start) for index, group in enumerate(groups) for place in group.places}
-    return {name: found[constant] for name, constant in constants.items() if constant in found}
+def _places(vectors: tuple[PackedVector, ...], constants: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    places = {place.name: (index, place.start) for index, vector in enumerate(vectors) for place in vector.places}
+    return {name: places[constant] for name, constant in constants.items() if constant in places}

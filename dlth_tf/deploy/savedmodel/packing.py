@@ -1,7 +1,8 @@
-"""A sparse array as few bytes: where the numbers are as gaps, and the numbers byte plane by byte plane, all with zlib.
+"""Packs a sparse array into few bytes: positions as gaps and numbers as byte planes, all compressed with zlib.
 
-Pure NumPy, lossless: every bit comes back, of NaN, infinities, denormals and -0.0 too. What is left out are the numbers
-whose bits are all zero. `dlth_tf.deploy.savedmodel.unpacking` unpacks the same bytes with TensorFlow's stock operations.
+Pure NumPy and lossless: every bit is preserved, including those of NaN, infinities, denormals and -0.0. Only numbers
+whose bits are all zero are left out. `dlth_tf.deploy.savedmodel.unpacking` unpacks the same bytes with stock TensorFlow
+operations.
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ESCAPE = 255  # in a gap: 255 positions are skipped, and the gap goes on in the next byte
-STRATEGIES = (
-    zlib.Z_HUFFMAN_ONLY,
-    zlib.Z_DEFAULT_STRATEGY,
-)  # gaps of random masks; those of blocks and whole filters repeat
+ESCAPE = 255  # in a gap: skip 255 positions and add the next byte
+# The first suits the gaps of random masks, the second those of blocks and whole filters, which repeat.
+STRATEGIES = (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What `pack` made of an array.
+    """A packed array.
 
     Args:
-      gaps: zlib stream of uint8: how many positions lie between one stored number and the next; 255 skips 255 and goes on.
-      planes: zlib streams, one per byte of a number, lowest first; signs and exponents repeat, so the highest is the one that shrinks.
-      size: numbers in the whole array.
-      kept: numbers that are stored.
-      dtype: of the numbers: float16, float32 or float64.
-      checksum: `checksum` of positions and numbers, int64.
+      gaps: zlib stream of uint8: number of positions between one stored number and the next; 255 skips 255 positions
+        and adds the next byte.
+      planes: zlib streams, one per byte of a number, lowest first. Signs and exponents repeat, so mostly the highest
+        one shrinks.
+      size: Number of elements in the whole array.
+      kept: Number of stored elements.
+      dtype: "float16", "float32" or "float64".
+      checksum: int64 checksum of the positions and numbers, from `checksum`.
     """
 
     gaps: bytes
@@ -40,7 +41,7 @@ class Packed:
 
     @property
     def bytes(self) -> int:
-        """All that is stored."""
+        """Total number of stored bytes."""
         return len(self.gaps) + sum(map(len, self.planes))
 
 
@@ -59,41 +60,21 @@ def pack(array: np.ndarray) -> Packed:
     )
 
 
-def unpack(packed: Packed) -> np.ndarray:
-    """The array that `pack` was given, bit for bit.
-
-    Raises:
-      ValueError: the bytes are not those that `pack` made.
-    """
-    dtype = np.dtype(packed.dtype)
-    try:
-        gaps, *planes = (np.frombuffer(zlib.decompress(stream), np.uint8) for stream in (packed.gaps, *packed.planes))
-    except zlib.error as error:
-        raise ValueError(f"a packed stream is damaged ({error})") from None
-    if len({plane.size for plane in planes}) != 1:
-        raise ValueError("the packed planes are not equally long")
-    bits = np.stack(planes, 1).view(f"<u{dtype.itemsize}").ravel().astype(f"uint{8 * dtype.itemsize}")
-    positions = (np.cumsum(gaps.astype(np.int64) + (gaps != ESCAPE)) - 1)[gaps != ESCAPE]
-    if positions.size != bits.size or (positions.size and positions[-1] >= packed.size):
-        raise ValueError("the packed gaps do not fit the packed numbers")
-    if checksum(positions, bits) != packed.checksum:
-        raise ValueError("the checksum is not that of the packed numbers")
-    whole = np.zeros(packed.size, bits.dtype)
-    whole[positions] = bits
-    return whole.view(dtype)
-
-
 def checksum(positions: np.ndarray, bits: np.ndarray) -> int:
-    """The sum of bits * (2 position + 1) modulo 2^64, as int64; bits are read as signed.
+    """Computes the sum of bits * (2 position + 1) modulo 2^64, as int64; bits are read as signed.
 
-    The factors are odd, so one changed number always changes the sum.
+    The factors are odd, so a single changed number always changes the sum.
+
+    Args:
+      positions: Positions of the stored numbers.
+      bits: Their bits as unsigned integers.
     """
     signed = bits.view(f"int{8 * bits.itemsize}").astype(np.int64)
     return int(np.sum(signed * (2 * positions.astype(np.int64) + 1), dtype=np.int64))
 
 
 def smallest(data: np.ndarray) -> bytes:
-    """The smallest zlib stream of uint8 `data` that one of zlib's strategies gives."""
+    """Returns the smallest zlib stream of uint8 `data` over all STRATEGIES."""
     return min((_compressed(data.tobytes(), strategy) for strategy in STRATEGIES), key=len)
 
 
@@ -103,7 +84,7 @@ def _compressed(data: bytes, strategy: int) -> bytes:
 
 
 def _gaps(positions: np.ndarray) -> np.ndarray:
-    """uint8: what lies between the positions, a gap of 255 or more as so many ESCAPEs and the rest."""
+    """Returns the gaps between the positions as uint8; a gap of 255 or more is a run of ESCAPEs and the remainder."""
     between = np.diff(positions, prepend=-1) - 1
     escapes = between // ESCAPE
     gaps = np.full(positions.size + int(escapes.sum()), ESCAPE, np.uint8)

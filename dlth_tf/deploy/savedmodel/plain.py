@@ -12,6 +12,12 @@ from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 
 
 def save_plain(model: tf_keras.Model, path: Path, serving: Serving) -> None:
-    """Writes the SavedModel."""
+    """Writes the SavedModel.
+
+    Args:
+      model: Stripped Keras model that returns logits.
+      path: Folder to write to.
+      serving: Preprocessing and outputs around the network.
+    """
     served = Served(model, serving)
     tf.saved_model.save(served, os.fspath(path), signatures={SIGNATURE: served.serve.get_concrete_function()})

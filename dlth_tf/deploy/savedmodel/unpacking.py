@@ -1,4 +1,4 @@
-"""What `packing.pack` made, unpacked by TensorFlow's stock operations when a SavedModel is loaded."""
+"""Unpacks the result of `packing.pack` with stock TensorFlow operations when a SavedModel is loaded."""
 
 from __future__ import annotations
 
@@ -8,53 +8,59 @@ from dlth_tf.deploy.savedmodel.packing import ESCAPE, Packed
 
 
 class Unpacked(tf.saved_model.experimental.TrackableResource):
-    """A float vector in the SavedModel that is filled once, by its initialiser, from compressed bytes in the checkpoint.
+    """A float vector in a SavedModel, filled once by its initializer from compressed bytes in the checkpoint.
 
-    `tf.saved_model.load` and the C++ loader run the initialiser after they restored the checkpoint. It fails if the
-    numbers are not those that were packed. Until then the vector has no value, so nothing can compute with wrong ones.
+    `tf.saved_model.load` and the C++ loader run the initializer after restoring the checkpoint. It fails if the numbers
+    are not the packed ones. Until then the vector has no value, so nothing can be computed from wrong numbers.
 
-    As with TensorFlow's lookup tables, memory is not given back before the process ends: the resource must outlive the loaded
-    object, of which users often keep just the signature.
+    As with TensorFlow's lookup tables, memory is not released before the process ends: the resource must outlive the
+    loaded object, of which users often keep only the signature.
 
     Args:
-      streams: string [1 + bytes of a number], the compressed bytes; whoever owns this must own them too.
-      packed: their sizes and their checksum.
-      name: of the variable in a process; `tf.saved_model.load` adds a number of its own for each time that it loads.
+      streams: string[1 + bytes of a number]: The compressed bytes. The owner of this object must track them too.
+      packed: Sizes and checksum of the vector.
+      name: Name of the variable in a process; `tf.saved_model.load` appends a different number each time it loads.
     """
 
     def __init__(self, streams: tf.Variable, packed: Packed, name: str) -> None:
         super().__init__()
-        self._streams, self._packed, self._dtype, self._name = streams, packed, tf.as_dtype(packed.dtype), name
+        self._streams = streams
+        self._packed = packed
+        self._dtype = tf.as_dtype(packed.dtype)
+        self._name = name
         self._initialize()
 
     def _create_resource(self) -> tf.Tensor:
         return tf.raw_ops.VarHandleOp(dtype=self._dtype, shape=[self._packed.size], shared_name=self._name)
 
     def _initialize(self) -> None:
-        value = decode(self._streams.read_value(), self._packed)
+        value = unpack(self._streams.read_value(), self._packed)
         tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=value)
 
     def read(self) -> tf.Tensor:
-        """The whole vector."""
+        """Reads the whole vector."""
         return tf.raw_ops.ReadVariableOp(resource=self.resource_handle, dtype=self._dtype)
 
 
-def decode(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
-    """The array that was packed, from its streams alone; `packed` gives size, dtype and checksum.
+def unpack(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
+    """Computes the packed array from its streams.
 
-    Every step moves whole numbers: floating-point operations would lose denormals and signs of zero.
+    All operations move integers, because floating-point operations would lose denormals and signs of zero.
 
     Args:
-      streams: string [1 + bytes of a number]: gaps and planes.
-      packed: the sizes and the checksum.
+      streams: string[1 + bytes of a number]: Compressed gaps and planes.
+      packed: Size, dtype and checksum of the array. Its own streams are not used.
+
+    Returns:
+      The array, [size].
 
     Raises:
-      tf.errors.InvalidArgumentError: the streams are damaged.
+      tf.errors.InvalidArgumentError: If the streams are damaged.
     """
     gaps, *planes = (
         tf.io.decode_raw(stream, tf.uint8) for stream in tf.unstack(tf.io.decode_compressed(streams, "ZLIB"))
     )
-    last = tf.not_equal(gaps, ESCAPE)  # of the bytes of a gap
+    last = tf.not_equal(gaps, ESCAPE)  # the last byte of each gap
     ends = tf.cumsum(tf.cast(gaps, tf.int64) + tf.cast(last, tf.int64)) - 1
     positions = tf.gather_nd(ends, tf.where(last))
     bits = tf.bitcast(tf.stack(planes, 1), f"int{8 * len(planes)}")
@@ -62,6 +68,6 @@ def decode(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
     intact = tf.debugging.Assert(
         tf.equal(total, tf.constant(packed.checksum, tf.int64)), ["the weights of this model are damaged"]
     )
-    with tf.control_dependencies([intact] if intact is not None else []):  # eagerly there is nothing to wait for
+    with tf.control_dependencies([intact] if intact is not None else []):  # None in eager mode
         bits = tf.identity(bits)
     return tf.bitcast(tf.scatter_nd(tf.expand_dims(positions, 1), bits, [packed.size]), packed.dtype)

@@ -1,1 +1,1 @@
-"""Files for LiteRT, with sparse layers where they pay."""
+"""LiteRT files, with sparse weights where the runtime has a fast kernel for them."""

@@ -15,9 +15,9 @@ from dlth_tf.deploy.report.size_bound import Size, size_of
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        (Size(1000, 0, 10), 4040),  # nothing removed: four bytes each
+        (Size(1000, 0, 10), 4040),  # nothing removed: four bytes per weight
         (Size(1000, 1000, 0), 0),
-        (Size(800, 400, 0), 100 + 1600),  # one bit each for the mask
+        (Size(800, 400, 0), 100 + 1600),  # one bit per weight for the mask
         (Size(0, 0, 7), 28),
         (Size(266_200, 252_890, 410), math.ceil(266_200 * (0.286397 + 0.05 * 32) / 8 + 1640)),
     ],

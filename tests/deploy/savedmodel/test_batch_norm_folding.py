@@ -1,4 +1,4 @@
-"""Batch norm goes into the kernel before it where that is exact, and stays where it is not."""
+"""Batch norm is folded into the preceding kernel where that is exact, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tf_keras
 
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, freeze
-from dlth_tf.deploy.savedmodel.packed import build, grouped
+from dlth_tf.deploy.savedmodel.packed import build, by_dtype
 from dlth_tf.deploy.serving import Served, Serving
 from dlth_tf.masking import named_weights
 
@@ -50,7 +50,7 @@ FOLDED: dict[str, tuple[int, Callable]] = {
     "dense without a bias": (1, lambda x: norm(layers.Dense(7, use_bias=False)(layers.Flatten()(x)))),
     "two in a row": (2, lambda x: norm(norm(layers.Conv2D(5, 3)(x)))),
     "one norm for two": (2, one_norm_for_two),
-    "without scale and centre": (
+    "without scale and center": (
         1,
         lambda x: layers.BatchNormalization(scale=False, center=False)(layers.Conv2D(5, 3)(x)),
     ),
@@ -78,8 +78,8 @@ def network(body: Callable) -> tf_keras.Model:
 
 
 def outputs(frozen: Frozen, model: tf_keras.Model, images: np.ndarray) -> np.ndarray:
-    module, signature = build(frozen, grouped(frozen.constants), Serving().images(model))
-    assert module is not None  # it owns the weights
+    module, signature = build(frozen, by_dtype(frozen.constants), Serving().images(model))
+    assert module is not None  # keeps the weights alive
     return signature(images=tf.constant(images))["logits"].numpy()
 
 
@@ -96,16 +96,13 @@ def test_the_outputs_stay_and_what_can_be_folded_is(folds, body):
     for name, value in frozen.constants.items():
         if name in before and value.ndim > 1:
             assert np.array_equal(value == 0, before[name] == 0) and not np.any(np.signbit(value[value == 0]))
-    assert any(np.any(before[name] != frozen.constants[name]) for name in frozen.constants if name in before) == bool(
-        folds
-    )
+    changed = [np.any(before[name] != value) for name, value in frozen.constants.items() if name in before]
+    assert any(changed) == bool(folds)
 
 
 def test_a_wrong_scale_would_be_seen(monkeypatch):
-    model, images = (
-        network(FOLDED["convolution"][1]),
-        np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32),
-    )
+    model = network(FOLDED["convolution"][1])
+    images = np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
     frozen = freeze(Served(model, Serving()), "packed")
     next(node for node in frozen.nodes.values() if node.op == "FusedBatchNormV3").attr["epsilon"].f = 0.02
     fold_batch_norms(frozen)

@@ -1,4 +1,4 @@
-"""A SavedModel whose numbers are constants: what compact exports are."""
+"""A SavedModel whose weights are constants, such as a compact export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tf_keras
 from dlth_tf.data import Normalization
 from dlth_tf.deploy.compaction import compact
 from dlth_tf.deploy.savedmodel import constant_weights
-from dlth_tf.deploy.savedmodel.constant_weights import save_fixed
+from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
@@ -25,11 +25,10 @@ def raw(model: tf_keras.Model, number: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (number, *model.input_shape[1:]), dtype=np.uint8)
 
 
-def answers(folder, images: np.ndarray) -> dict[str, np.ndarray]:
+def served(folder, images: np.ndarray) -> dict[str, np.ndarray]:
     loaded = tf.saved_model.load(os.fspath(folder))
-    return {
-        name: value.numpy() for name, value in loaded.signatures["serving_default"](images=tf.constant(images)).items()
-    }
+    outputs = loaded.signatures["serving_default"](images=tf.constant(images))
+    return {name: value.numpy() for name, value in outputs.items()}
 
 
 def size(folder) -> int:
@@ -39,16 +38,16 @@ def size(folder) -> int:
 def test_it_answers_as_the_plain_form_does_and_is_smaller(tmp_path):
     model = pruned("lenet5", "filter")
     save_plain(model, tmp_path / "plain", SERVING)
-    save_fixed(model, tmp_path / "fixed", SERVING, "compact")
-    expected, found = (answers(tmp_path / name, raw(model)) for name in ("plain", "fixed"))
-    assert set(found) == set(expected) == {"logits", "probabilities", "class", "label"}
-    assert np.abs(found["logits"] - expected["logits"]).max() <= 1e-5 * np.abs(expected["logits"]).max()
-    assert np.array_equal(found["label"], expected["label"])
-    assert size(tmp_path / "fixed") < size(tmp_path / "plain")
+    save_constant(model, tmp_path / "constant", SERVING, "compact")
+    expected, outputs = (served(tmp_path / name, raw(model)) for name in ("plain", "constant"))
+    assert set(outputs) == set(expected) == {"logits", "probabilities", "class", "label"}
+    assert np.abs(outputs["logits"] - expected["logits"]).max() <= 1e-5 * np.abs(expected["logits"]).max()
+    assert np.array_equal(outputs["label"], expected["label"])
+    assert size(tmp_path / "constant") < size(tmp_path / "plain")
 
 
 def test_it_holds_no_variables_and_batch_norms_are_folded(tmp_path):
-    save_fixed(pruned("resnet8", "filter"), tmp_path, Serving(), "compact")
+    save_constant(pruned("resnet8", "filter"), tmp_path, Serving(), "compact")
     loaded = tf.saved_model.load(os.fspath(tmp_path))
     assert not loaded.signatures["serving_default"].captured_inputs
     operations = [operation.type for operation in loaded.signatures["serving_default"].graph.get_operations()]
@@ -60,7 +59,7 @@ def test_it_holds_no_variables_and_batch_norms_are_folded(tmp_path):
 def test_a_network_too_large_for_one_message_keeps_its_variables(tmp_path, monkeypatch):
     monkeypatch.setattr(constant_weights, "LARGEST", 1000)
     model = pruned("lenet5", "filter")
-    save_fixed(model, tmp_path, SERVING, "compact")
+    save_constant(model, tmp_path, SERVING, "compact")
     assert len(tf.saved_model.load(os.fspath(tmp_path)).network_variables) == len(model.weights)
 
 
@@ -74,7 +73,7 @@ def test_what_cannot_be_a_constant_is_refused_under_the_forms_name(tmp_path):
     inputs = tf_keras.Input((4,))
     model = tf_keras.Model(inputs, tf_keras.layers.Dense(3)(Looked()(inputs)))
     with pytest.raises(BadInput, match="formats=compact: cannot hold this network"):
-        save_fixed(model, tmp_path / "out", Serving(), "compact")
+        save_constant(model, tmp_path / "out", Serving(), "compact")
     assert not (tmp_path / "out").exists()
 
 
@@ -83,11 +82,11 @@ def test_what_cannot_be_a_constant_is_refused_under_the_forms_name(tmp_path):
 def test_the_export_itself_can_be_converted_to_onnx(name, tmp_path):
     tf2onnx, onnxruntime = pytest.importorskip("tf2onnx"), pytest.importorskip("onnxruntime")
     model = pruned(name, "filter")
-    save_fixed(compact(model), tmp_path, Serving(), "compact")
+    save_constant(compact(model), tmp_path, Serving(), "compact")
     serve = tf.saved_model.load(os.fspath(tmp_path)).signatures["serving_default"]
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="images")
     converted, _ = tf2onnx.convert.from_function(tf.function(lambda images: serve(images=images)["logits"]), [spec])
     session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
     images = np.random.default_rng(0).random((5, *model.input_shape[1:]), np.float32)
-    (found,) = session.run(None, {"images": images})
-    assert np.abs(found - model(images)).max() <= 1e-5 * np.abs(found).max()
+    (logits,) = session.run(None, {"images": images})
+    assert np.abs(logits - model(images)).max() <= 1e-5 * np.abs(logits).max()

@@ -1,4 +1,4 @@
-"""The packed form: what it holds, what loads it, and that damage never gives wrong numbers."""
+"""The packed form: its content, the ways to load it, and errors instead of wrong numbers after damage."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ from tests.runs.tiny import environment
 SERVING = Serving(Normalization(1 / 255, (0.5,), (0.25,)), tuple("abc"))
 SHAPE = (9, 9, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
-DATA, INDEX, GRAPH = "variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"
+DATA = "variables/variables.data-00000-of-00001"
+INDEX = "variables/variables.index"
+GRAPH = "saved_model.pb"
 
 
 def pruned(model: tf_keras.Model, sparsity: float = 0.9) -> tf_keras.Model:
-    """The model with so many of its kernels' smallest numbers set to zero."""
+    """Sets the given fraction of every kernel to zero, the smallest magnitudes first, and returns the model."""
     for variable in named_weights(model).values():
         if variable.shape.rank > 1:
             value = variable.numpy()
@@ -52,14 +54,14 @@ def folder(model, tmp_path_factory) -> Path:
     return path
 
 
-def served(path: Path) -> np.ndarray:
+def served(path: Path, images: np.ndarray = IMAGES) -> np.ndarray:
     loaded = tf.saved_model.load(str(path))
-    return loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
+    return loaded.signatures["serving_default"](images=tf.constant(images))["logits"].numpy()
 
 
-def close(found: np.ndarray, model: tf_keras.Model) -> bool:
+def close(logits: np.ndarray, model: tf_keras.Model) -> bool:
     expected = expected_logits(model, SERVING, IMAGES)
-    return np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    return np.allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_graph_holds_no_names_and_no_weights(folder, model):
@@ -86,14 +88,13 @@ def test_signs_of_zero_take_no_space(model, folder, tmp_path):
 
 
 def test_a_session_of_tensorflow_1_loads_it(folder, model):
-    found = []
+    results = []
     for _ in range(2):
         with tf.compat.v1.Session(graph=tf.Graph()) as session:
             loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def["serving_default"]
-            found += [
-                session.run(loaded.outputs["logits"].name, {loaded.inputs["images"].name: IMAGES}) for _ in range(2)
-            ]
-    assert len(found) == 4 and all(close(logits, model) for logits in found)
+            feeds = {loaded.inputs["images"].name: IMAGES}
+            results += [session.run(loaded.outputs["logits"].name, feeds) for _ in range(2)]
+    assert len(results) == 4 and all(close(logits, model) for logits in results)
 
 
 def test_models_in_one_process_do_not_share_anything(folder, model, tmp_path):
@@ -127,7 +128,7 @@ def test_a_loaded_model_can_be_saved_inside_another(folder, model, tmp_path):
 
 
 def same_or_refused(path: Path, model: tf_keras.Model) -> str:
-    """What a damaged model does: "same" outputs, "refused", or "wrong"."""
+    """Returns how a damaged model behaves: "same" outputs, "refused", or "wrong"."""
     try:
         return "same" if close(served(path), model) else "wrong"
     except Exception:
@@ -145,27 +146,27 @@ def flipped(folder: Path, copy: Path, file: str, place: int) -> Path:
 
 def outcomes(folder: Path, copy: Path, file: str, number: int, model: tf_keras.Model) -> dict[str, int]:
     places = np.random.default_rng(0).choice((folder / file).stat().st_size, number, replace=False)
-    found = [same_or_refused(flipped(folder, copy, file, int(place)), model) for place in places]
-    return {name: found.count(name) for name in ("same", "refused", "wrong")}
+    results = [same_or_refused(flipped(folder, copy, file, int(place)), model) for place in places]
+    return {name: results.count(name) for name in ("same", "refused", "wrong")}
 
 
 @pytest.mark.parametrize(("file", "number"), [(DATA, 25), (INDEX, 10), (GRAPH, 25)])
 def test_a_flipped_bit_never_gives_wrong_numbers(file, number, folder, model, tmp_path):
-    found = outcomes(folder, tmp_path / "copy", file, number, model)
-    assert found["wrong"] == 0 and found["refused"] > number / 3
-    assert file != DATA or found["refused"] == number
+    counts = outcomes(folder, tmp_path / "copy", file, number, model)
+    assert counts["wrong"] == 0 and counts["refused"] > number / 3
+    assert file != DATA or counts["refused"] == number
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", [DATA, GRAPH])
 def test_hundreds_of_flipped_bits_never_give_wrong_numbers(file, folder, model, tmp_path):
-    found = outcomes(folder, tmp_path / "copy", file, 400, model)
-    assert found["wrong"] == 0 and found["refused"] > 200
+    counts = outcomes(folder, tmp_path / "copy", file, 400, model)
+    assert counts["wrong"] == 0 and counts["refused"] > 200
 
 
 @pytest.mark.parametrize("how", ["plane", "gap", "swapped", "short", "stream"])
 def test_damage_that_the_checkpoint_does_not_see_is_found_at_loading(how, model, tmp_path, monkeypatch):
-    """The streams are damaged before they are written, so that TensorFlow's own checksums of the file are right."""
+    """Damages the streams before they are written, so that TensorFlow's own checksums of the file are valid."""
     initialize = packed.Unpacked._initialize
     monkeypatch.setattr(packed.Unpacked, "_initialize", lambda self: initialize(self) if tf.inside_function() else None)
     variable = tf.Variable
@@ -196,22 +197,21 @@ def test_float16_is_rounded_kernels_and_biases(model, folder, tmp_path):
     facts = save_packed(model, tmp_path / "half", SERVING, "float16")
     loaded = tf.saved_model.load(str(tmp_path / "half"))
     expected = expected_logits(model, SERVING, IMAGES)
-    found = loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
-    assert found.dtype == np.float32 and 0 < np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
+    logits = loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
+    assert logits.dtype == np.float32 and 0 < np.abs(logits - expected).max() < 5e-3 * np.abs(expected).max()
     assert (tmp_path / "half" / DATA).stat().st_size < 0.75 * (folder / DATA).stat().st_size
     vector = tf.raw_ops.ReadVariableOp(resource=loaded.weights0.resource_handle, dtype=tf.float32).numpy()
     index, start = facts["places"]["fc/kernel"]
     kernel = named_weights(model)["fc/kernel"].numpy()
-    assert index == 0 and np.array_equal(
-        vector[start : start + kernel.size], kernel.astype(np.float16).astype(np.float32).ravel()
-    )
-    assert np.float32(1 / 255) in vector  # of the preprocessing, which is not rounded
+    rounded = kernel.astype(np.float16).astype(np.float32).ravel()
+    assert index == 0 and np.array_equal(vector[start : start + kernel.size], rounded)
+    assert np.float32(1 / 255) in vector  # a constant of the preprocessing, which is not rounded
 
 
 def test_numbers_beyond_half_precision_are_refused(tmp_path):
     model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3, name="head")])
     model.get_layer("head").kernel.assign(np.full((4, 3), 1e5))
-    with pytest.raises(BadInput, match="values=float16: cannot hold a number as large as 100000"):
+    with pytest.raises(BadInput, match="values=float16: cannot represent 100000, the largest magnitude in "):
         save_packed(model, tmp_path / "out", Serving(), "float16")
     save_packed(model, tmp_path / "out", Serving(), "float32")
 
@@ -242,12 +242,9 @@ def test_other_precisions_are_packed_as_they_are(policy, tmp_path):
         model = pruned(models.build("lenet5", (12, 12, 1), 3, 0))
         images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
         save_packed(model, tmp_path / "out", SERVING)
-        found = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"](images=tf.constant(images))[
-            "logits"
-        ]
-        assert np.allclose(
-            found, expected_logits(model, SERVING, images), rtol=0, atol=1e-5 if policy == "float64" else 1e-2
-        )
+        expected = expected_logits(model, SERVING, images)
+        tolerance = 1e-5 if policy == "float64" else 1e-2
+        assert np.allclose(served(tmp_path / "out", images), expected, rtol=0, atol=tolerance)
     finally:
         tf_keras.mixed_precision.set_global_policy(None)
 
@@ -257,10 +254,7 @@ def test_a_recurrent_network_with_its_loop_is_packed(tmp_path):
     model = tf_keras.Sequential([tf_keras.Input((6, 4)), layers.LSTM(5, name="lstm"), layers.Dense(3, name="head")])
     save_packed(model, tmp_path / "out", Serving())
     inputs = np.random.default_rng(0).random((2, 6, 4), np.float32)
-    found = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"](images=tf.constant(inputs))[
-        "logits"
-    ]
-    assert np.allclose(found, model(inputs), rtol=0, atol=1e-6)
+    assert np.allclose(served(tmp_path / "out", inputs), model(inputs), rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""pack and unpack: every bit comes back, damage is found, and the bytes are few."""
+"""pack: every bit is preserved, damage is detectable, and the bytes are few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlth_tf.deploy.report.size_bound import Size
-from dlth_tf.deploy.savedmodel.packing import ESCAPE, Packed, pack, unpack
+from dlth_tf.deploy.savedmodel.packing import ESCAPE, Packed, pack
+from tests.deploy.oracles import unpack
 
 DTYPES = ("float16", "float32", "float64")
 SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf, 5e-8, 1e-40, 5e-324, -1e-310, 1.0)
@@ -20,7 +21,7 @@ SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf, 5e-8, 1e-40, 5e-324, -1e-310, 1.0
 
 @st.composite
 def sparse(draw: st.DrawFn) -> np.ndarray:
-    """Any bits at all in any places: NaN with payloads, infinities, denormals, -0.0, and kept numbers that are 0.0."""
+    """Draws arbitrary bits: NaN with payloads, infinities, denormals, -0.0, and stored numbers that are 0.0."""
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     size = draw(st.integers(0, 1500))
     values = draw(arrays.arrays(f"uint{8 * dtype.itemsize}", size)).view(dtype)
@@ -36,8 +37,8 @@ def bits(array: np.ndarray) -> list[int]:
 @settings(max_examples=60, deadline=None)
 def test_every_bit_comes_back(array):
     packed = pack(array)
-    found = unpack(packed)
-    assert found.dtype == array.dtype and bits(found) == bits(array)
+    unpacked = unpack(packed)
+    assert unpacked.dtype == array.dtype and bits(unpacked) == bits(array)
     assert packed.kept == sum(bit != 0 for bit in bits(array)) and packed.size == array.size
 
 
@@ -45,7 +46,7 @@ def test_every_bit_comes_back(array):
 def test_special_numbers_come_back(dtype):
     array = np.array([*SPECIAL, 0, 0, *SPECIAL], np.float64).astype(dtype)
     assert bits(unpack(pack(array))) == bits(array)
-    assert bits(np.array([-0.0], dtype)) != bits(np.array([0.0], dtype))  # which == would not tell apart
+    assert bits(np.array([-0.0], dtype)) != bits(np.array([0.0], dtype))  # although they are equal
 
 
 @pytest.mark.parametrize("gap", [0, 1, ESCAPE - 1, ESCAPE, ESCAPE + 1, 2 * ESCAPE, 100_000])
@@ -67,7 +68,7 @@ def test_random_masks_and_weights_take_no_more_than_the_bound(sparsity):
     packed = pack(array)
     bound = Size(array.size, array.size - packed.kept, 0).bound
     assert packed.bytes <= bound
-    entropy = bound - 4 * packed.kept  # of the mask: nothing can go below
+    entropy = bound - 4 * packed.kept  # of the mask, a lower bound
     assert 0.98 * entropy < len(packed.gaps) < (1.06 if sparsity >= 0.9 else 1.3) * entropy
 
 
@@ -102,9 +103,9 @@ DAMAGE = {
     "plane": "checksum",
     "gap": "checksum",
     "swapped": "checksum",
-    "short": "equally long",
+    "short": "differ in length",
     "stream": "damaged",
-    "size": "do not fit",
+    "size": "do not match",
 }
 
 

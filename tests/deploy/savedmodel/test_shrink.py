@@ -1,4 +1,4 @@
-"""A SavedModel that was made smaller does what it did before."""
+"""A SavedModel from which optional fields were stripped behaves as before."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from dlth_tf.deploy.savedmodel.shrink import GRAPH, slim
+from dlth_tf.deploy.savedmodel.shrink import GRAPH, shrink_saved_model
 
 
 class Counting(tf.Module):
-    """Changes variables, so that its function has results that are waited for and not returned."""
+    """Changes variables, so that its function has control outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Counting(tf.Module):
     def serve(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         self.calls.assign_add(1)
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(numbers > 0), ["positive numbers only"])]):
-            return {"total": tf.reduce_sum(numbers, name="a_long_name_that_nobody_needs")}
+            return {"total": tf.reduce_sum(numbers, name="a_long_name_that_is_not_needed")}
 
 
 def names(folder) -> set[str]:
@@ -35,7 +35,7 @@ def test_names_become_short_and_everything_still_works(tmp_path):
     tf.saved_model.save(module, os.fspath(tmp_path), signatures={"serving_default": module.serve})
     before = (tmp_path / GRAPH).stat().st_size
     assert any(len(name) > 10 for name in names(tmp_path))
-    slim(tmp_path)
+    shrink_saved_model(tmp_path)
     assert (tmp_path / GRAPH).stat().st_size < before
     assert max(map(len, names(tmp_path))) <= 2
     loaded = tf.saved_model.load(os.fspath(tmp_path))
@@ -55,6 +55,6 @@ def test_a_resource_without_another_name_keeps_its_own(tmp_path):
 
     module = Holding()
     tf.saved_model.save(module, os.fspath(tmp_path), signatures={"serving_default": module.serve})
-    slim(tmp_path)
+    shrink_saved_model(tmp_path)
     assert "the_resource" in names(tmp_path)
     assert float(tf.saved_model.load(os.fspath(tmp_path)).serve(tf.constant(4.0))["kept"]) == 4.0

@@ -1,4 +1,4 @@
-"""TensorFlow's stock operations unpack what `pack` made, and refuse what is damaged."""
+"""Stock TensorFlow operations unpack the result of `pack`, and refuse damaged streams."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf.deploy.savedmodel.packing import Packed, pack
-from dlth_tf.deploy.savedmodel.unpacking import Unpacked, decode
+from dlth_tf.deploy.savedmodel.unpacking import Unpacked, unpack
 from tests.deploy.savedmodel.test_packing import DTYPES, SPECIAL, bits, damaged, random
 
 
-def decoded(packed: Packed, streams: Packed | None = None) -> np.ndarray:
-    """In a graph, as when a SavedModel is loaded; TensorFlow's threads would flush denormals to zero there."""
-    given = tf.constant([(streams or packed).gaps, *(streams or packed).planes])
-    return tf.function(lambda text: decode(text, packed))(given).numpy()
+def unpacked(packed: Packed, streams: Packed | None = None) -> np.ndarray:
+    """Unpacks in a graph, as when a SavedModel is loaded. TensorFlow's threads would flush denormals to zero there."""
+    source = streams or packed
+    return tf.function(lambda text: unpack(text, packed))(tf.constant([source.gaps, *source.planes])).numpy()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -25,30 +25,30 @@ def test_every_bit_comes_back(dtype):
     numbers = draw.integers(0, 256, 4000 * np.dtype(dtype).itemsize, dtype=np.uint8).view(dtype)
     array = np.where(draw.random(4000) < 0.1, numbers, 0).astype(dtype)
     array[100:120] = np.array([*SPECIAL, *SPECIAL], np.float64).astype(dtype)
-    assert bits(decoded(pack(array))) == bits(array)
+    assert bits(unpacked(pack(array))) == bits(array)
 
 
 @pytest.mark.parametrize(
     "array", [np.zeros(0), np.zeros(5), np.ones(1), np.ones(700)], ids=["none", "zeros", "one", "dense"]
 )
 def test_the_ends_of_the_range_work(array):
-    assert decoded(pack(array.astype(np.float32))).tolist() == array.tolist()
+    assert unpacked(pack(array.astype(np.float32))).tolist() == array.tolist()
 
 
 @pytest.mark.parametrize("how", ["plane", "gap", "swapped", "short", "stream"])
 def test_damaged_streams_are_refused(how):
     packed = pack(random(0.9, 5000))
-    assert bits(decoded(packed, damaged(packed, "not"))) == bits(random(0.9, 5000))
+    assert bits(unpacked(packed, damaged(packed, "not"))) == bits(random(0.9, 5000))
     with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.DataLossError)):
-        decoded(packed, damaged(packed, how))
+        unpacked(packed, damaged(packed, how))
 
 
 def test_the_checksum_alone_finds_a_changed_number():
     packed = pack(random(0.9, 5000))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the weights of this model are damaged"):
-        decoded(packed, damaged(packed, "plane"))
+        unpacked(packed, damaged(packed, "plane"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the weights of this model are damaged"):
-        decoded(dataclasses.replace(packed, checksum=packed.checksum + 1))
+        unpacked(dataclasses.replace(packed, checksum=packed.checksum + 1))
 
 
 def test_the_vector_has_no_value_where_its_streams_are_damaged():
