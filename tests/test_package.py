@@ -75,23 +75,6 @@ def test_import_is_quick_and_leaves_tensorflow_alone():
     assert done.stdout.split("\n")[0] == "[] True", done.stdout + done.stderr
 
 
-def test_import_before_tensorflow_selects_keras_2():
-    done = python("import dlth_tf, tensorflow as tf; print(tf_keras.Model.__module__)")
-    assert done.stdout.startswith("tf_keras."), done.stdout + done.stderr
-
-
-def test_import_after_keras_3_is_one_sentence_that_says_what_to_do():
-    done = python("import tensorflow as tf; assert tf_keras.Model.__module__.startswith('keras.'); import dlth_tf")
-    assert done.returncode == 1
-    message = done.stderr.strip().splitlines()[-1]
-    assert (
-        message.startswith("ImportError: ")
-        and "import dlth_tf before tensorflow" in message
-        and "TF_USE_LEGACY_KERAS=1" in message
-    )
-    assert message.count(". ") == 0 and message.endswith(".")
-
-
 def test_version_is_a_literal_that_the_build_can_read():
     assert re.search(r'^__version__ = "\d+\.\d+\.\d+"$', (ROOT / "dlth_tf" / "version.py").read_text(), re.MULTILINE)
     assert "version" in PROJECT["dynamic"]

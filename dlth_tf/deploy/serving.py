@@ -11,6 +11,7 @@ import tf_keras
 
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.masking import named_weights
+from dlth_tf.masking.keras2.graph import input_shape
 
 SIGNATURE = "serving_default"
 BATCH = 256  # images per call when the reference logits are computed
@@ -30,7 +31,7 @@ class Serving:
 
     def images(self, model: tf_keras.Model) -> tf.TensorSpec:
         """Returns the shape and dtype of the images that a client sends; the batch size is free."""
-        shape = model.input_shape if model.inputs else model._build_input_shape
+        shape = input_shape(model)
         dtype = _dtype(model) if self.normalization is None else tf.uint8
         return tf.TensorSpec((None, *shape[1:]), dtype, name="images")
 

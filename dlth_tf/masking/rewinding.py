@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf.masking.tickets import remove_weights
-from dlth_tf.masking.world import inner_optimizer, named_weights, scope
+from dlth_tf.masking.world import inner_optimizer, named_weights, of, scope
 
 
 def rewind(model: Any, weights: Mapping[str, np.ndarray]) -> None:
@@ -34,13 +34,10 @@ class FreshOptimizer:
         self.optimizer = inner_optimizer(model)
         with scope(model):
             self.optimizer.build(model.trainable_variables)
-        excluded = {id(self.optimizer.iterations), id(getattr(self.optimizer, "_learning_rate", None))}
-        self._slots: list[tuple[Any, np.ndarray]] = [
-            (slot, slot.numpy()) for slot in self.optimizer.variables if id(slot) not in excluded
-        ]
+        self._state = [(variable, variable.numpy()) for variable in of(model).state_of(self.optimizer)]
 
     def restore(self, step: int = 0) -> None:
         """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change."""
-        for slot, value in self._slots:
-            slot.assign(value)
+        for variable, value in self._state:
+            variable.assign(value)
         self.optimizer.iterations.assign(step)

@@ -57,6 +57,9 @@ class World(Protocol):
     def inner_optimizer(self, model: Any) -> Any:
         """Returns the optimizer that updates the weights."""
 
+    def state_of(self, optimizer: Any) -> list[Any]:
+        """Returns the variables of an optimizer except its step count and its learning rate."""
+
     def install(self, model: Any, penalty: PenaltySchedule | None = None, **options: Any) -> Any:
         """Puts the hook on the model's optimizer."""
 

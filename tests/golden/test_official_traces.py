@@ -135,7 +135,7 @@ def test_a_mask_that_is_applied_before_the_step_instead_of_after_it_does_not_agr
         self._update_step(gradient, variable)
 
     monkeypatch.setattr(StepHook, "update_step", before)
-    with pytest.raises(RuntimeError, match="removed weights of .* are not zero"):
+    with pytest.raises(RuntimeError, match=r"removed weights of .* are not zero"):
         Replay(own("o5_lth_iter2_mlp.f64")).run()
 
 

@@ -4,6 +4,7 @@ from dlth_tf.masking.keras2 import optimizers as optimizers  # registers SGD, so
 from dlth_tf.masking.keras2.execution import scope, set_steps_per_execution, steps_per_execution
 from dlth_tf.masking.keras2.graph import channel_graph
 from dlth_tf.masking.keras2.hook import inner_optimizer, install, installed, uninstall
+from dlth_tf.masking.keras2.optimizers import state_of
 from dlth_tf.masking.keras2.weights import (
     inner_layer,
     is_batch_norm,
@@ -27,6 +28,7 @@ __all__ = [
     "prunable_weights",
     "scope",
     "set_steps_per_execution",
+    "state_of",
     "steps_per_execution",
     "strip",
     "uninstall",

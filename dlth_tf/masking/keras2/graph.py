@@ -26,6 +26,11 @@ def is_subclassed(model: tf_keras.Model) -> bool:
     return not (isinstance(model, tf_keras.Sequential) or model._is_graph_network)
 
 
+def input_shape(model: tf_keras.Model) -> tuple[int | None, ...]:
+    """Returns the shape of the model's input with the batch axis; of a subclassed model the shape it was built for."""
+    return model.input_shape if model.inputs else model._build_input_shape
+
+
 def nodes(model: tf_keras.Model) -> list[Any]:
     """Returns the nodes of a graph network, in the order of computation."""
     by_depth = model._nodes_by_depth

@@ -119,6 +119,12 @@ def slots_of(optimizer: Any, variable: tf.Variable) -> list[tf.Variable]:
     return [value[index] for value in lists if id(value[index]) in own and value[index].shape == variable.shape]
 
 
+def state_of(optimizer: Any) -> list[tf.Variable]:
+    """Returns all variables of a built optimizer except its step count and its learning rate."""
+    excluded = {id(optimizer.iterations), id(getattr(optimizer, "_learning_rate", None))}
+    return [variable for variable in optimizer.variables if id(variable) not in excluded]
+
+
 def decayed(optimizer: Any, variable: tf.Variable, value: tf.Tensor) -> tf.Tensor:
     """Returns a value of the variable after Keras' decoupled weight decay, where the optimizer applies one to it."""
     if optimizer.weight_decay is None or not optimizer._use_weight_decay(variable):
