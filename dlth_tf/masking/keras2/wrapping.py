@@ -156,7 +156,7 @@ def _holds_layers(value: object) -> bool:
 
 
 def _replace_layers(value: object, once: Callable[[Layer], Layer]) -> object:
-    """Replaces the layers in a value; returns the same object if there are none."""
+    """Replaces the layers in a value; returns the same object if it has no layers."""
     if not _holds_layers(value):
         return value
     if isinstance(value, dict):
