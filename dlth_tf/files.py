@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from dlth_tf.errors import BadInput
+
 HALF_WRITTEN = ".part"  # how names end of files that are being written, or were when their process was killed
 MAX_HEADER_BYTES = 4096  # of one array in an .npz; NumPy's own are 128 for plain arrays
 
@@ -53,6 +55,30 @@ def remove_half_written(folder: Path) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON; NaN and infinity are refused, since JSON has none."""
     write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json_object(path: Path, thing: str, root: Path | None = None) -> dict[str, Any]:
+    """Reads a file that contains one JSON object.
+
+    Args:
+      path: The file to read.
+      thing: Flag or argument that named the directory, for the error message.
+      root: Directory that `thing` named; the parent directory of `path` by default.
+
+    Raises:
+      BadInput: If the file cannot be read or does not contain a JSON object.
+    """
+    root = path.parent if root is None else root
+    name = path.relative_to(root)
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadInput(thing, root, f"{name} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(thing, root, f"{name} is not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise BadInput(thing, root, f"{name} must contain a JSON object, but contains a {type(value).__name__}")
+    return value
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dlth_tf.files import arrays_sha256, npz_bytes, parse_npz, sha256, write_atomic, write_json
+from dlth_tf.errors import BadInput
+from dlth_tf.files import arrays_sha256, npz_bytes, parse_npz, read_json_object, sha256, write_atomic, write_json
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]
 ARRAYS = st.sampled_from(DTYPES).flatmap(
@@ -157,6 +158,32 @@ def test_what_json_cannot_say_is_not_written(tmp_path, value):
     with pytest.raises((ValueError, TypeError)):
         write_json(tmp_path / "file", value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", r"a/b\.json is not valid JSON \(.*\)"),
+        (b"\xff", r"a/b\.json is not valid JSON \(.*\)"),
+        (b"[" * 100_000, r"a/b\.json is not valid JSON \(.*\)"),
+        (b"[1]", r"a/b\.json must contain a JSON object, but contains a list"),
+        (None, r"a/b\.json cannot be read \(No such file or directory\)"),
+    ],
+    ids=["cut", "not text", "too deep", "list", "missing"],
+)
+def test_json_that_is_not_an_object_is_refused_in_the_name_of_its_flag(tmp_path, content, reason):
+    (tmp_path / "a").mkdir()
+    if content is not None:
+        (tmp_path / "a" / "b.json").write_bytes(content)
+    with pytest.raises(BadInput, match=rf"^sweep_dir={tmp_path}: {reason}$"):
+        read_json_object(tmp_path / "a" / "b.json", "sweep_dir", tmp_path)
+    with pytest.raises(BadInput, match=rf"^run_dir={tmp_path}/a: {reason.removeprefix('a/')}$"):
+        read_json_object(tmp_path / "a" / "b.json", "run_dir")
+
+
+def test_a_json_object_comes_back_as_it_was_written(tmp_path):
+    write_json(tmp_path / "file", {"a": [1, None], "b": "ä"})
+    assert read_json_object(tmp_path / "file", "run_dir") == {"a": [1, None], "b": "ä"}
 
 
 # Arrays

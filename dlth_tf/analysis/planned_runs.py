@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlth_tf import files
 from dlth_tf.errors import BadInput
 
 
 @dataclass(frozen=True)
-class PlannedRun:
+class PlanEntry:
     """One run of a sweep: its directory relative to the sweep's, and what it was to train."""
 
     run_dir: str
@@ -26,7 +26,7 @@ class Plan:
     """The methods of a sweep in the order asked for, and every run; both are empty if the sweep left no plan."""
 
     methods: tuple[str, ...] = ()
-    runs: tuple[PlannedRun, ...] = ()
+    runs: tuple[PlanEntry, ...] = ()
 
 
 def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
@@ -39,10 +39,10 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
     path = root / "plan.json"
     if not path.exists():
         return Plan()
-    plan = read_json(root, path)
+    plan = files.read_json_object(path, "sweep_dir", root)
     try:
         methods = tuple(_typed(name, str) for name in _typed(plan["methods"], list))
-        return Plan(methods, tuple(_planned_run(run) for run in _typed(plan["runs"], list)))
+        return Plan(methods, tuple(_plan_entry(run) for run in _typed(plan["runs"], list)))
     except KeyError as error:
         raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error} is missing") from None
     except TypeError as error:
@@ -77,9 +77,10 @@ def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
     Raises:
       BadInput: `plan.json` or `failures.json` is there and cannot be used.
     """
-    found = ((run, Path(sweep_dir) / run.run_dir) for run in read_plan(sweep_dir).runs)
-    failures = Path(sweep_dir) / "failures.json"
-    reasons = read_json(Path(sweep_dir), failures) if failures.exists() else {}
+    root = Path(sweep_dir)
+    found = ((run, root / run.run_dir) for run in read_plan(root).runs)
+    failures = root / "failures.json"
+    reasons = files.read_json_object(failures, "sweep_dir", root) if failures.exists() else {}
     return tuple(
         MissingRun(run.run_dir, path.exists(), str(reasons.get(run.run_dir, "")))
         for run, path in found
@@ -87,27 +88,10 @@ def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
     )
 
 
-def read_json(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:
-    """The JSON object in `path`, which lies under the directory `root` that the flag `thing` named.
-
-    Raises:
-      BadInput: the file cannot be read, or is no JSON object.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(thing, root, f"{path.relative_to(root)} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(thing, root, f"{path.relative_to(root)} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise BadInput(thing, root, f"{path.relative_to(root)} is no JSON object but a {type(value).__name__}")
-    return value
-
-
-def _planned_run(run: Any) -> PlannedRun:
+def _plan_entry(run: Any) -> PlanEntry:
     run = _typed(run, dict)
     sparsity = run["sparsity"]
-    return PlannedRun(
+    return PlanEntry(
         _typed(run["run_dir"], str),
         _typed(run["method"], str),
         float(sparsity if type(sparsity) is int else _typed(sparsity, float)),

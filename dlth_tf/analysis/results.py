@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from dlth_tf.analysis.planned_runs import read_json, read_plan
+from dlth_tf import files
+from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
 
 
@@ -113,7 +114,7 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
     Raises:
       BadInput: the file cannot be read, or holds a value that cannot be.
     """
-    result = read_json(root, path, thing)
+    result = files.read_json_object(path, thing, root)
     row = {}
     for column, (key, check) in _COLUMNS.items():
         value = _look_up(result, key)

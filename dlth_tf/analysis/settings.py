@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlth_tf.analysis.planned_runs import read_json
+from dlth_tf import files
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read_setup(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Setup:
     """
     root = Path(root)
     paths = [root / name / "config.json" for name in run_dirs]
-    documents = [read_json(root, path) if path.exists() else {} for path in paths]
+    documents = [files.read_json_object(path, "sweep_dir", root) if path.exists() else {} for path in paths]
     flags = _merge(_part(document, "config") for document in documents)
     images = {_test_images(document) for document in documents}
     return Setup(

@@ -97,14 +97,14 @@ def test_a_sweep_without_a_complete_run_is_refused(tmp_path: Path, name: str) ->
 def test_what_is_not_json_is_refused_in_one_sentence(write_sweep: WriteSweep, text: str) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     (root / "rst-0.9-s0" / "result.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(BadInput, match=r"^sweep_dir=.*: rst-0.9-s0/result.json is not JSON \([^\n]*\)$"):
+    with pytest.raises(BadInput, match=r"^sweep_dir=.*: rst-0.9-s0/result.json is not valid JSON \([^\n]*\)$"):
         read_results(root)
 
 
 def test_a_result_that_is_no_object_is_refused(write_sweep: WriteSweep) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     (root / "rst-0.9-s0" / "result.json").write_text("[]")
-    with pytest.raises(BadInput, match=r"rst-0.9-s0/result.json is no JSON object but a list$"):
+    with pytest.raises(BadInput, match=r"rst-0.9-s0/result.json must contain a JSON object, but contains a list$"):
         read_results(root)
 
 

@@ -56,5 +56,5 @@ def test_a_config_that_says_nothing_is_no_error(tmp_path: Path, document: dict) 
 
 
 def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"run0/config.json is no JSON object but a list$"):
+    with pytest.raises(BadInput, match=r"run0/config.json must contain a JSON object, but contains a list$"):
         write(tmp_path, [])
