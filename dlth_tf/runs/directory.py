@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class RunDirectory:
                     "run_dir", self.path, "contains other files but no config.json: use an empty or new directory"
                 )
             return
-        saved = read_json(self.config, "run_dir").get("config")
+        saved = files.read_json_object(self.config, "run_dir").get("config")
         if not isinstance(saved, dict):
             raise BadInput("run_dir", self.path, "its config.json does not contain a configuration")
         differences = config.differences(saved)
@@ -97,7 +96,7 @@ class RunDirectory:
         """
         if not self.result.exists():
             return None
-        result = read_json(self.result, "run_dir")
+        result = files.read_json_object(self.result, "run_dir")
         missing = [name for name in IN_EVERY_RESULT if name not in result]
         if missing:
             raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
@@ -151,21 +150,6 @@ class RunDirectory:
             files.write_json(self.config, document)
         except OSError as error:
             raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
-
-
-def read_json(path: Path, thing: str) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-      BadInput: If the file cannot be read or is not a JSON object; `thing` is the name in the message.
-    """
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(thing, path.parent, f"its {path.name} cannot be read ({error})") from None
-    if not isinstance(value, dict):
-        raise BadInput(thing, path.parent, f"its {path.name} is not a JSON object")
-    return value
 
 
 def versions() -> dict[str, str]:

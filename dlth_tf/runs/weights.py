@@ -9,7 +9,7 @@ import tf_keras
 
 from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.directory import RunDirectory, read_json
+from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.training_run import Run
 
 
@@ -48,7 +48,7 @@ def restore_weights(model: tf_keras.Model, directory: RunDirectory) -> None:
         weights = files.parse_npz(directory.weights.read_bytes(), expected)
     except (OSError, ValueError) as error:
         raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
-    if read_json(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
+    if files.read_json_object(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
         raise BadInput("run_dir", directory.path, "its weights.npz does not match the digest in its result.json")
     for name, variable in variables.items():
         variable.assign(weights[name])
