@@ -11,7 +11,7 @@ import tf_keras
 from dlth_tf import stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
-from dlth_tf.data import DataSet, Normalization, augmentation, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DataSet, Normalization, augmentation, train_batches
 from dlth_tf.masking.keras2.optimizers import SGD
 from dlth_tf.methods import LearningRate, Network, Phase
 from dlth_tf.runs.checkpointing.callback import CheckpointCallback
@@ -158,16 +158,14 @@ def _fit(
     def fit(first: int, epoch: int, last_epoch: int, steps: int) -> None:
         batches = train_batches(
             data.train,
-            batch_size=phase.batch_size,
-            seed=config.seed,
-            stream=phase.name,
-            normalization=normalization,
-            augment=config.augment or data.augment,
-            start=phase.first_step + first,
-            steps=phase.steps - first,
-            dtype=config.weight_dtype,
-            num_classes=data.num_classes,
-            value_range=data.value_range,
+            BatchOrder(phase.batch_size, config.seed, phase.name, phase.first_step + first, phase.steps - first),
+            BatchFormat(
+                normalization,
+                config.augment or data.augment,
+                config.weight_dtype,
+                data.num_classes,
+                data.value_range,
+            ),
         )
         network.model.fit(
             batches, initial_epoch=epoch, epochs=last_epoch, steps_per_epoch=steps, verbose=0, callbacks=callbacks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from dlth_tf.data import DataSet, Normalization, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DataSet, Normalization, train_batches
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -57,12 +57,6 @@ class Samples:
     def _batches(self, purpose: str, size: int, steps: int) -> tf.data.Dataset:
         return train_batches(
             self.data.train,
-            batch_size=size,
-            seed=self.seed,
-            stream=f"sample/{purpose}",
-            normalization=self.normalization,
-            augment="none",
-            start=0,
-            steps=steps,
-            dtype=self.dtype,
+            BatchOrder(size, self.seed, f"sample/{purpose}", steps=steps),
+            BatchFormat(self.normalization, dtype=self.dtype),
         )

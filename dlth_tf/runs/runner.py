@@ -12,7 +12,7 @@ import numpy as np
 
 from dlth_tf import data as data_room
 from dlth_tf import deploy, files, masking
-from dlth_tf.data import DataSet, Normalization, Outline, evaluation_batches
+from dlth_tf.data import BatchFormat, DataSet, Normalization, Outline, evaluation_batches
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import METHODS, Network, Phase, Recipe
@@ -100,7 +100,7 @@ def _run(config: RunConfig, directory: RunDirectory, on_row: OnRow | None) -> di
     batches = {"val": data.validation, "test": data.test}
     evaluator = Evaluator(
         model,
-        {n: evaluation_batches(s, normalization=normalization, dtype=config.weight_dtype) for n, s in batches.items()},
+        {n: evaluation_batches(s, BatchFormat(normalization, dtype=config.weight_dtype)) for n, s in batches.items()},
     )
     initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
     samples = Samples(data, normalization, config.seed, config.weight_dtype)
