@@ -9,7 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import data as data_room
-from dlth_tf.data import DataSet, Normalization, augmentation, evaluation_batches, train_batches
+from dlth_tf.data import (
+    BatchFormat,
+    BatchOrder,
+    DataSet,
+    Normalization,
+    augmentation,
+    evaluation_batches,
+    train_batches,
+)
 from dlth_tf.runs.config import RunConfig
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -62,15 +70,13 @@ class Inputs:
         Returns:
           Batches of (images [B, H, W, C], labels: int64 [B], or float32 [B, classes] where the augmentation mixes images).
         """
-        return self._batches(purpose, batch_size, start, steps)
+        return self._batches(BatchOrder(batch_size, self.seed, purpose, start, steps), self.augment)
 
     def evaluation(self) -> dict[str, tf.data.Dataset]:
         """Returns the batches of every validation ("val") and test example, each once and in order."""
+        form = BatchFormat(self.normalization, dtype=self.dtype)
         splits = {"val": self.data.validation, "test": self.data.test}
-        return {
-            name: evaluation_batches(split, normalization=self.normalization, dtype=self.dtype)
-            for name, split in splits.items()
-        }
+        return {name: evaluation_batches(split, form) for name, split in splits.items()}
 
     def batch(self, purpose: str, size: int) -> Batch:
         """Returns one random batch without augmentation: images [size, H, W, C] and labels int64 [size]."""
@@ -102,6 +108,13 @@ class Inputs:
             (np.stack([image for image, _ in batch]), np.array([label for _, label in batch], np.int64))
             for batch in batches
         ]
+
+    def _samples(self, purpose: str, size: int, steps: int) -> tf.data.Dataset:
+        return self._batches(BatchOrder(size, self.seed, f"sample/{purpose}", steps=steps), "none")
+
+    def _batches(self, order: BatchOrder, augment: str) -> tf.data.Dataset:
+        form = BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
+        return train_batches(self.data.train, order, form)
 
     def example_labels(self) -> tf.Tensor:
         """Returns labels of one example in the form of `training`: int64 [1], or float32 [1, classes] of mixed images."""

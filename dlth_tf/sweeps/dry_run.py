@@ -15,7 +15,7 @@ import tf_keras
 from dlth_tf import data as data_room
 from dlth_tf import masking
 from dlth_tf.console import print_table
-from dlth_tf.data import evaluation_batches, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, evaluation_batches, train_batches
 from dlth_tf.masking.keras2.optimizers import SGD
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import METHODS, Phase
@@ -170,7 +170,7 @@ def measure(config: RunConfig, batch_size: int) -> Speed:
         evaluator = Evaluator(
             model,
             {
-                name: evaluation_batches(split, normalization=normalization, dtype=config.weight_dtype)
+                name: evaluation_batches(split, BatchFormat(normalization, dtype=config.weight_dtype))
                 for name, split in splits.items()
             },
         )
@@ -186,14 +186,14 @@ def measure(config: RunConfig, batch_size: int) -> Speed:
         )
         batches = train_batches(
             data.train,
-            batch_size=batch_size,
-            seed=config.seed,
-            stream="calibrate",
-            normalization=normalization,
-            augment=config.augment or data.augment,
-            dtype=config.weight_dtype,
-            num_classes=data.num_classes,
-            value_range=data.value_range,
+            BatchOrder(batch_size, config.seed, "calibrate"),
+            BatchFormat(
+                normalization,
+                config.augment or data.augment,
+                config.weight_dtype,
+                data.num_classes,
+                data.value_range,
+            ),
         )
         clock = _Clock()
         model.fit(batches, epochs=1, steps_per_epoch=steps * (WARM_UP + MEASURED), verbose=0, callbacks=[clock])

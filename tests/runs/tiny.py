@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 
 from dlth_tf import files
+from dlth_tf.data import BatchFormat, BatchOrder
 from dlth_tf.methods import METHODS, Network, Phase
 from dlth_tf.runs import fit_phase, runner
 from dlth_tf.runs.config import RunConfig
@@ -119,9 +120,9 @@ def watching() -> Iterator[Watched]:
             network, dataclasses.replace(phase, start=(*phase.start, before), end=(after, *phase.end)), *rest
         )
 
-    def batches_watched(split: Any, **arguments: Any) -> Any:
-        batches = train_batches(split, **arguments)
-        watched.batches[arguments["stream"]] = [
+    def batches_watched(split: Any, order: BatchOrder, form: BatchFormat) -> Any:
+        batches = train_batches(split, order, form)
+        watched.batches[order.purpose] = [
             files.arrays_sha256({"images": images.numpy(), "labels": labels.numpy()}) for images, labels in batches
         ]
         return batches
