@@ -274,10 +274,10 @@ def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, m
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
     failed = run_one(done.config)
     assert (
-        failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+        failed.state == RUN_FAILED and failed.message.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
     )
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
-    assert run_one(done.config).said == "SystemExit: 3"
+    assert run_one(done.config).message == "SystemExit: 3"
 
 
 def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path):

@@ -15,7 +15,6 @@ from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import PRECISIONS
 from dlth_tf.runs.duration import Duration
 
-CommaList = str  # as an annotation it also makes the flag a comma list
 # Fields that do not change the outcome:
 WHERE_ONLY = (
     "data_dir",
@@ -30,17 +29,17 @@ WHERE_ONLY = (
 )
 
 
-def option(default: Any, group: str, text: str) -> Any:
-    """Returns a dataclass field with its --help group and text; the kind of the flag is read off the annotation."""
-    return field(default=default, metadata={"group": group, "help": text})
+def option(default: Any, group: str, text: str, comma_list: bool = False) -> Any:
+    """Returns a dataclass field with its --help group and text; the type of the flag is read off the annotation."""
+    return field(default=default, metadata={"group": group, "help": text, "comma_list": comma_list})
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """One run. Every field is the flag of the same name, and its help text is its documentation.
 
-    The annotations are the types after validation. `sparsity`, `allocation` and `run_dir` also accept None; `allocation` and
-    `model_args` also accept mappings; both are resolved by the constructor.
+    The annotations are the types after validation. `sparsity`, `allocation` and `run_dir` also accept None;
+    `allocation` and `model_args` also accept mappings; both are resolved by the constructor.
 
     Raises:
       BadInput: If a name is unknown (checked first) or a value is out of range.
@@ -54,8 +53,8 @@ class RunConfig:
     dataset: str = option(
         None,
         "What to run",
-        "digits (included in the package); cifar10, imagenet200 or any other prepared tfds name (append @SIDE for the image size of "
-        "sets with images of many sizes); folder:PATH; or package.module:function; required",
+        "digits (included in the package); cifar10, imagenet200 or any other prepared tfds name (append @SIDE for the "
+        "image size of sets with images of many sizes); folder:PATH; or package.module:function; required",
     )
     model: str = option(
         None,
@@ -70,7 +69,8 @@ class RunConfig:
     init_weights: str | None = option(
         None,
         "What to run",
-        "trained weights to start from, for l1, l1_iter, rst and rst_iter: weights.npz of a run, or a tf_keras weights file",
+        "trained weights to start from, for l1, l1_iter, rst and rst_iter: weights.npz of a run, or a tf_keras weights "
+        "file",
     )
     model_args: str = option(
         "{}",
@@ -91,8 +91,8 @@ class RunConfig:
     allocation: str = option(
         None,
         "Ticket",
-        'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which overrides --sparsity; '
-        "default: global for snip, grasp and synflow, otherwise uniform",
+        'uniform, erk, global, or a JSON map of layer patterns such as {"stage1*": 0.5, "*": 0.98}, which overrides '
+        "--sparsity; default: global for snip, grasp and synflow, otherwise uniform",
     )
     granularity: str = option(
         "weight",
@@ -102,12 +102,14 @@ class RunConfig:
     dense_layers: str = option(
         "auto",
         "Ticket",
-        "layers to keep dense: names, patterns, first, last or none; auto: first,last for convolutional networks, otherwise last",
+        "layers to keep dense: names, patterns, first, last or none; auto: first,last for convolutional networks, "
+        "otherwise last",
     )
     ticket_pick: str = option(
         "random",
         "Ticket",
-        "which weights RST and scratch remove: random; magnitude (the smallest initial ones, as in the official command) or magnitude_max",
+        "which weights RST and scratch remove: random; magnitude (the smallest initial ones, as in the official "
+        "command) or magnitude_max",
     )
 
     epochs: str | int = option(
@@ -125,15 +127,17 @@ class RunConfig:
         "Training",
         "initial learning rate of full trainings, followed by a tenth and a hundredth of it",
     )
-    lr_values: CommaList | None = option(
+    lr_values: str | None = option(
         None,
         "Training",
         "comma list of learning rates; overrides lr",
+        comma_list=True,
     )
-    lr_boundaries: CommaList | None = option(
+    lr_boundaries: str | None = option(
         None,
         "Training",
         "when the learning rate changes (ep, it; plain number: epochs); default: at 50 % and 75 %",
+        comma_list=True,
     )
     momentum: float = option(
         0.9,
@@ -239,8 +243,8 @@ class RunConfig:
     strategy: str = option(
         "auto",
         "Machine",
-        "one_device; mirrored (over GPUs, or --num_replicas); multi_worker (over the processes in TF_CONFIG); tpu (local, or the one "
-        "in TPU_NAME); or auto: mirrored if there are several GPUs",
+        "one_device; mirrored (over GPUs, or --num_replicas); multi_worker (over the processes in TF_CONFIG); tpu "
+        "(local, or the one in TPU_NAME); or auto: mirrored if there are several GPUs",
     )
     num_replicas: int | None = option(
         None,
@@ -276,7 +280,8 @@ class RunConfig:
     on_nan: str = option(
         "stop",
         "Output",
-        "when the loss or a weight is not finite: stop, or rollback: return once to the last checkpoint and halve the learning rate",
+        "when the loss or a weight is not finite: stop, or rollback: return once to the last checkpoint and halve the "
+        "learning rate",
     )
     tensorboard: bool = option(
         False,
@@ -355,8 +360,8 @@ class RunConfig:
         """Returns "name is A there and B here" for every field that changes the outcome and differs.
 
         Args:
-          other: `to_json()` of another configuration. A field that it lacks is taken to have its default, which is the behavior
-            of the older version that wrote it.
+          other: `to_json()` of another configuration. A field that it lacks is taken to have its default, which is the
+            behavior of the older version that wrote it.
         """
         mine = self.to_json()
         theirs = {

@@ -105,7 +105,8 @@ class RunDirectory:
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
 
-        The lock is released when the process ends, however it ends. Files that a killed process was still writing are deleted.
+        The lock is released when the process ends, however it ends. Files that a killed process was still writing are
+        deleted.
 
         Args:
           config: Configuration of the run.
@@ -113,7 +114,8 @@ class RunDirectory:
 
         Raises:
           InUse: If another process is running in the directory.
-          BadInput: If the directory cannot be written to, or another process has used it since `refuse_other_runs` was called.
+          BadInput: If the directory cannot be written to, or another process has used it since `refuse_other_runs` was
+            called.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -135,7 +137,9 @@ class RunDirectory:
         self.refuse_other_runs(config)
         if self.result.exists():
             raise BadInput(
-                "run_dir", self.path, "was just completed by another process: run the same command again to see its result"
+                "run_dir",
+                self.path,
+                "was just completed by another process: run the same command again to see its result",
             )
         document = {
             "config": config.to_json(),

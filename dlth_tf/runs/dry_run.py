@@ -19,7 +19,8 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
     """Plans a run without training or writing anything.
 
     Returns:
-      The phases as rows; the layer table with the ticket drawn, a pandas.DataFrame; and the source of the data set's sizes.
+      The phases as rows; the layer table with the ticket drawn, a pandas.DataFrame; and the source of the data set's
+      sizes.
     """
     with machine(config) as strategy, strategy.scope():
         outline = data_room.outline(config.dataset, config.data_dir)
@@ -35,7 +36,7 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
 
 
 def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:
-    """Returns one row per phase: name, steps, epochs, images, multiply-adds of the dense network, batch size, learning rate.
+    """Returns one row per phase: steps, epochs, images, multiply-adds of the dense network, batch size, learning rate.
 
     Args:
       phases: The phases of a run.

@@ -52,7 +52,7 @@ class Evaluator:
         return loss, correct, count
 
     def __call__(self) -> dict[str, float]:
-        """Returns {"val_loss": ..., "val_accuracy": ..., "test_loss": ..., "test_accuracy": ...}; accuracies are 0 to 1."""
+        """Returns `val_loss`, `val_accuracy`, `test_loss` and `test_accuracy`; accuracies are 0 to 1."""
         metrics = {}
         for name, (batches, number) in self._sets.items():
             loss, correct, count = (value.numpy() for value in self._measure(batches, number))

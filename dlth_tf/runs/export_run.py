@@ -68,7 +68,8 @@ def export_run(
       The content of export.json.
 
     Raises:
-      BadInput: If `run_dir` is not a complete run, its files do not belong together, or `deploy.export` refuses the export.
+      BadInput: If `run_dir` is not a complete run, its files do not belong together, or `deploy.export` refuses the
+        export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     check_forms(settings.formats)

@@ -27,7 +27,10 @@ from dlth_tf.runs.training_run import Run
 
 
 def keras_schedule(rate: LearningRate) -> Any:
-    """Returns a learning rate for Keras: a number, or PiecewiseConstantDecay, whose boundaries are the last step of each piece."""
+    """Returns a learning rate for Keras: a number or a PiecewiseConstantDecay.
+
+    A boundary of PiecewiseConstantDecay is the last step of a piece, one of LearningRate the first step of the next.
+    """
     if not rate.boundaries:
         return rate.values[0]
     return tf_keras.optimizers.schedules.PiecewiseConstantDecay(

@@ -105,7 +105,7 @@ class History(tf_keras.callbacks.Callback):
 
 
 def _current_weights(model: tf_keras.Model) -> dict[str, float]:
-    """Sparsity over all prunable tensors, and mean |w| inside and outside the ticket, over the tensors that it prunes."""
+    """Sparsity over all prunable tensors; mean |w| inside and outside the ticket, over the tensors that it prunes."""
     removed = total = 0
     sums = np.zeros(2)
     counts = np.zeros(2)

@@ -56,9 +56,7 @@ class Inputs:
         """Number of training images."""
         return len(self.data.train.labels)
 
-    def training(
-        self, purpose: str, batch_size: int, start: int = 0, steps: int | None = None
-    ) -> tf.data.Dataset:
+    def training(self, purpose: str, batch_size: int, start: int = 0, steps: int | None = None) -> tf.data.Dataset:
         """Returns augmented training batches.
 
         Args:
@@ -68,15 +66,15 @@ class Inputs:
           steps: Number of batches; infinite if None.
 
         Returns:
-          Batches of (images [B, H, W, C], labels: int64 [B], or float32 [B, classes] where the augmentation mixes images).
+          Batches of (images [B, H, W, C], labels: int64 [B], or float32 [B, classes] where the augmentation mixes
+          images).
         """
         return self._batches(BatchOrder(batch_size, self.seed, purpose, start, steps), self.augment)
 
     def evaluation(self) -> dict[str, tf.data.Dataset]:
         """Returns the batches of every validation ("val") and test example, each once and in order."""
-        form = BatchFormat(self.normalization, dtype=self.dtype)
         splits = {"val": self.data.validation, "test": self.data.test}
-        return {name: evaluation_batches(split, form) for name, split in splits.items()}
+        return {name: evaluation_batches(split, self._form("none")) for name, split in splits.items()}
 
     def batch(self, purpose: str, size: int) -> Batch:
         """Returns one random batch without augmentation: images [size, H, W, C] and labels int64 [size]."""
@@ -113,11 +111,13 @@ class Inputs:
         return self._batches(BatchOrder(size, self.seed, f"sample/{purpose}", steps=steps), "none")
 
     def _batches(self, order: BatchOrder, augment: str) -> tf.data.Dataset:
-        form = BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
-        return train_batches(self.data.train, order, form)
+        return train_batches(self.data.train, order, self._form(augment))
+
+    def _form(self, augment: str) -> BatchFormat:
+        return BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
 
     def example_labels(self) -> tf.Tensor:
-        """Returns labels of one example in the form of `training`: int64 [1], or float32 [1, classes] of mixed images."""
+        """Returns labels of one example as in `training`: int64 [1], or float32 [1, classes] of mixed images."""
         if augmentation(self.augment).soft_labels:
             return tf.zeros([1, self.num_classes])
         return tf.zeros([1], tf.int64)

@@ -1,4 +1,4 @@
-"""The network of a run; for small_dense the width at which a dense network has as many parameters as a sparse one has non-zero ones."""
+"""The network of a run; for small_dense, a width with as many parameters as the sparse network has non-zero ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def build_network(config: RunConfig, image_shape: tuple[int, ...], classes: int)
 def narrowed_arguments(
     config: RunConfig, arguments: Mapping[str, Any], build: Callable[[Mapping[str, Any]], tf_keras.Model]
 ) -> dict[str, Any]:
-    """Returns the model arguments with the `width` whose number of trainable parameters is closest to that of the sparse network.
+    """Returns the model arguments with the `width` whose parameter count is closest to that of the sparse network.
 
     Args:
       config: Configuration with the sparsity, allocation, granularity and dense layers of the sparse network.

@@ -69,7 +69,7 @@ def _prunable(network: Network) -> dict[str, masking.PrunableWeight]:
 
 
 def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: float) -> dict[str, Any]:
-    """Returns the cost of the training: images, multiply-adds of the dense network, and those of the weights that are kept.
+    """Returns the cost of the training: images, and multiply-adds of the dense and of the sparse network.
 
     Args:
       phases: Rows of result.json.
@@ -106,8 +106,9 @@ def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def make_result(run: Run, digest: str) -> dict[str, Any]:
     """Returns the content of result.json.
 
-    `rollback` is present if the run returned to a checkpoint (--on_nan), and `cost.reused` if another run of the sweep has done
-    its first phase: the images and multiply-adds of that phase are counted all the same, but not its seconds in `wall_seconds`.
+    `rollback` is present if the run returned to a checkpoint (--on_nan), and `cost.reused` if another run of the sweep
+    has done its first phase: the images and multiply-adds of that phase are counted all the same, but not its seconds
+    in `wall_seconds`.
 
     Args:
       run: The finished run.

@@ -41,8 +41,8 @@ from dlth_tf.runs.weights import save_network
 def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | None = None) -> dict[str, Any]:
     """Runs a method from its first phase to result.json.
 
-    A complete run directory with the same configuration is not modified: its result is returned. An export (`export_dir`) that
-    is missing is written.
+    A complete run directory with the same configuration is not modified: its result is returned. An export
+    (`export_dir`) that is missing is written.
 
     Args:
       config: Configuration of the run.

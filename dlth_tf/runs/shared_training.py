@@ -57,7 +57,7 @@ class SharedTraining:
         self.facts = folder / f"{key}.json"
 
     def take(self, network: Network, history: History) -> bool:
-        """Restores network and history at the end of the training, if it is stored and intact; returns whether it was."""
+        """Restores network and history at the end of the training; returns False if it is not stored or damaged."""
         try:
             facts = json.loads(self.facts.read_text())
             data = self.arrays.read_bytes()
@@ -90,8 +90,8 @@ class SharedTraining:
 def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
     """Yields the stored training of a run's first phase, locked, or None if the phase cannot be shared.
 
-    Waits if another process is training it; trains it if that process fails. With --tensorboard nothing is shared, since the
-    events for TensorBoard are only written by training.
+    Waits if another process is training it; trains it if that process fails. With --tensorboard nothing is shared,
+    since the events for TensorBoard are only written by training.
 
     Args:
       run: The run before its first step; `shared_dir` of its configuration is the folder, None if nothing is shared.
@@ -109,7 +109,7 @@ def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
 
 
 def of_the_whole_network(phase: Phase) -> bool:
-    """Returns whether a first phase trains the dense network with only the optimizer, as in every method that starts with it."""
+    """Returns whether a first phase trains the dense network with nothing but the optimizer."""
     return phase.start == () and phase.callbacks is list and phase.watch in (no_watch, snapshot_for_rewinding)
 
 

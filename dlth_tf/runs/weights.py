@@ -59,8 +59,8 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
 
     Args:
       model: A built model, not wrapped.
-      path: weights.npz of a run (names as in `masking.named_weights`), or a file that tf_keras' `save_weights` or `save` wrote
-        (.h5, .weights.h5, .keras) for a model with the same layers.
+      path: weights.npz of a run (names as in `masking.named_weights`), or a file that tf_keras' `save_weights` or
+        `save` wrote (.h5, .weights.h5, .keras) for a model with the same layers.
 
     Raises:
       BadInput: If the file does not exist, cannot be read, or does not fit the model, which may have been changed then.

@@ -22,7 +22,8 @@ class NotFinite(RuntimeError):
 class CheckpointCallback(tf_keras.callbacks.Callback):
     """Writes a checkpoint when one is due; must be the last of the callbacks of a phase.
 
-    A checkpoint at the end of an epoch is written after the history row of the epoch, so no checkpoint separates the two.
+    A checkpoint at the end of an epoch is written after the history row of the epoch, so no checkpoint separates the
+    two.
 
     Args:
       phase: The phase.
@@ -31,8 +32,8 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
       callbacks: The callbacks of the phase, whose state is part of a checkpoint.
 
     Raises:
-      NotFinite: If the loss is not finite after a step; if a weight is not finite at the end of an epoch or at a checkpoint; or
-        if the validation or test loss is not finite at the end of an epoch.
+      NotFinite: If the loss is not finite after a step; if a weight is not finite at the end of an epoch or at a
+        checkpoint; or if the validation or test loss is not finite at the end of an epoch.
       Stopped: After the checkpoint that a signal requested.
     """
 

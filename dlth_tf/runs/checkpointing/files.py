@@ -45,9 +45,9 @@ class DamagedCheckpoint(ValueError):
 class CheckpointFiles:
     """The folder `checkpoints/` of a run: NNNNNN.npz with arrays, NNNNNN.json with plain values and both checksums.
 
-    A checkpoint exists once its .json does, which is written last. Nothing in it is pickled. Each checkpoint contains the
-    configuration of its run, which is compared with config.json next to the folder, so that a checkpoint of another run is
-    never used.
+    A checkpoint exists once its .json does, which is written last. Nothing in it is pickled. Each checkpoint contains
+    the configuration of its run, which is compared with config.json next to the folder, so that a checkpoint of another
+    run is never used.
 
     Args:
       folder: The folder, created when the first checkpoint is written.
@@ -85,7 +85,7 @@ class CheckpointFiles:
             self._remove(other)
 
     def latest(self) -> Saved | None:
-        """Returns the newest valid checkpoint of this run, or None if none was ever written; logs those that are skipped.
+        """Returns the newest valid checkpoint of this run, or None if none was ever written; logs skipped ones.
 
         Raises:
           BadInput: If there are checkpoints and none of them can be used.
@@ -114,9 +114,8 @@ class CheckpointFiles:
         saved = read_checkpoint(self.folder / f"{number:06d}")
         differences = self._config.differences(saved.config)
         if differences:
-            raise DamagedCheckpoint(
-                f"checkpoint {number:06d} cannot be used (it belongs to another configuration: {'; '.join(differences)})"
-            )
+            reason = f"it belongs to another configuration: {'; '.join(differences)}"
+            raise DamagedCheckpoint(f"checkpoint {number:06d} cannot be used ({reason})")
         return saved
 
     @functools.cached_property

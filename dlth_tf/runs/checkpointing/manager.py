@@ -53,7 +53,8 @@ class CheckpointManager:
       network: The network of the run.
       files: The checkpoint files of the run directory.
       interval: Interval between two checkpoints.
-      writes: Whether this process writes; all workers of a run must call `save`, since some variables are read by all together.
+      writes: Whether this process writes; all workers of a run must call `save`, since some variables are read by all
+        together.
     """
 
     def __init__(
@@ -107,7 +108,10 @@ class CheckpointManager:
         self.interval.saved()
 
     def load(self) -> Saved | None:
-        """Restores the network and the progress of the run from the newest checkpoint; returns it, or None if there is none.
+        """Restores the network and the progress of the run from the newest checkpoint.
+
+        Returns:
+          The checkpoint, or None if there is none.
 
         Raises:
           BadInput: If there are checkpoints, but none is valid, or they belong to another network.

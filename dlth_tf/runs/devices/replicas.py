@@ -70,7 +70,7 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
 
 
 def agreed(*wishes: bool) -> tuple[bool, ...]:
-    """Returns for each wish whether any worker has it, so that all act alike; waits until all workers have called it."""
+    """Returns for each wish whether any worker has it, so that all act alike; waits for all workers."""
     if not is_multi_worker(tf.distribute.get_strategy()):
         return wishes
     return tuple(bool(most) for most in gathered(np.array(wishes, np.int64)).max(axis=0))
@@ -98,8 +98,8 @@ def log_what_differs(model: tf_keras.Model, scale_lr: bool) -> None:
         isinstance(layer, tf_keras.layers.BatchNormalization) and not layer.synchronized for layer in unwrapped(model)
     ):
         log.info(
-            "batch norm computes its statistics on each replica's part of the batch (%d replicas), so results differ from those of "
-            "one device; with the model argument norm=sync_batch they do not",
+            "batch norm computes its statistics on each replica's part of the batch (%d replicas), so results differ "
+            "from those of one device; with the model argument norm=sync_batch they do not",
             replicas,
         )
 

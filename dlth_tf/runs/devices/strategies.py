@@ -21,8 +21,8 @@ def strategy(config: RunConfig) -> tf.distribute.Strategy:
     """Returns the strategy of a run; `multi_worker` waits until all workers have started.
 
     Raises:
-      BadInput: If devices, workers or a TPU are missing; if logical CPU devices can no longer be created in this process; or if
-        the devices do not support the configuration.
+      BadInput: If devices, workers or a TPU are missing; if logical CPU devices can no longer be created in this
+        process; or if the devices do not support the configuration.
     """
     gpus = tf.config.list_physical_devices("GPU")
     kind = "mirrored" if config.strategy == "auto" and len(gpus) > 1 else config.strategy
