@@ -8,7 +8,7 @@ import math
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase, Recipe
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.config_checks import PICKS, split_list
+from dlth_tf.runs.config_checks import PICKS
 from dlth_tf.runs.duration import Duration
 
 
@@ -48,7 +48,7 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
         },
         train_steps=train_steps,
         batch_size=config.batch_size,
-        learning_rate=learning_rate(config, per_epoch),
+        learning_rate=_learning_rate(config, per_epoch, train_steps),
         penalty=config.penalty(transform_per_epoch),
         staircase=config.staircase(transform_per_epoch),
         transform_batch_size=config.transform_batch_size,
@@ -65,19 +65,15 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
     )
 
 
-def learning_rate(config: RunConfig, steps_per_epoch: int) -> LearningRate:
-    """Returns the learning rate of a full training.
-
-    Raises:
-      BadInput: If the boundaries are not in increasing order.
-    """
-    steps = Duration.parse(config.epochs).steps(steps_per_epoch)
-    values = tuple(float(value) for value in split_list(config.lr_values))
+def _learning_rate(config: RunConfig, steps_per_epoch: int, train_steps: int) -> LearningRate:
+    """The learning rate of a full training; its lists have no spaces, since the configuration has been validated."""
+    values = tuple(float(value) for value in str(config.lr_values).split(","))
     boundaries: tuple[int, ...]
-    if config.lr_boundaries is None:
-        boundaries = () if len(values) == 1 else (steps // 2, steps * 3 // 4)
+    if config.lr_boundaries is not None:
+        words = config.lr_boundaries.split(",")
+        boundaries = tuple(Duration.parse(word).steps(steps_per_epoch) for word in words)
     else:
-        boundaries = tuple(Duration.parse(word).steps(steps_per_epoch) for word in split_list(config.lr_boundaries))
+        boundaries = () if len(values) == 1 else (train_steps // 2, train_steps * 3 // 4)
     if list(boundaries) != sorted(boundaries):
         raise BadInput("lr_boundaries", config.lr_boundaries, "must be in increasing order")
     return LearningRate(values, boundaries)

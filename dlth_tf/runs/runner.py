@@ -83,12 +83,12 @@ def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict
     checkpoints = CheckpointManager(network, CheckpointFiles(directory.checkpoints), interval, writes(config.strategy))
     run = Run(config, directory, inputs, network, checkpoints, observer)
     with open_for_all(run):
-        log_what_differs(model, config.scale_lr)
-        _train(run, make_phases(config.method, recipe, rate_factor(config.scale_lr)))
+        log_what_differs(model, run.config.scale_lr)
+        _train(run)
         result = make_result(run, save_network(run))
         if run.writes:
-            if config.tensorboard:
-                write_outcome(config, result)
+            if run.config.tensorboard:
+                write_outcome(run.config, result)
             files.write_json(directory.result, result)
             checkpoints.files.clear()
         wait_for_all()  # no worker exits before the result exists
@@ -109,8 +109,9 @@ def open_for_all(run: Run) -> contextlib.AbstractContextManager[Any]:
     return lock
 
 
-def _train(run: Run, phases: list[Phase]) -> None:
+def _train(run: Run) -> None:
     """Trains all phases in order, from the newest checkpoint on; the outcome is the state of `run.checkpoints`."""
+    phases = make_phases(run.config.method, run.network.recipe, rate_factor(run.config.scale_lr))
     checkpoints = run.checkpoints
     rollback = run.config.on_nan == "rollback"
     positions = kernel_positions(run.network.model, run.inputs.image_shape)
