@@ -12,8 +12,7 @@ import pytest
 from dlth_tf import train
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from tests.runs import tiny
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import as_flags, finished, listing, tiny_flags
+from tests.runs.tiny import as_flags, listing, tiny_flags
 
 MODELS = """
 import tensorflow as tf
@@ -103,8 +102,8 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(changes, l
     assert listing(here) == before
 
 
-def test_a_directory_of_another_configuration_is_refused(here, capsys):
-    done = finished("scratch")
+def test_a_directory_of_another_configuration_is_refused(here, capsys, tiny_runs):
+    done = tiny_runs["scratch"]
     before = listing(done.directory.path)
     assert ended(*tiny_flags("scratch", done.config.run_dir, seed=5)) == BAD_INPUT
     out, err = lines(capsys)
@@ -152,8 +151,8 @@ def test_a_model_of_the_users_own_is_trained(their_models, here, capsys):
     assert result["sparsity"]["per_tensor"] == {"hidden/kernel": 346 / 384, "out/kernel": 0.0}  # ceil(.9 * 64 * 6)
 
 
-def test_a_complete_directory_says_so_and_is_left_alone(capsys):
-    done = finished("rst")
+def test_a_complete_directory_says_so_and_is_left_alone(capsys, tiny_runs):
+    done = tiny_runs["rst"]
     before = listing(done.directory.path)
     assert ended(*tiny_flags("rst", done.config.run_dir, verbosity=1)) == DONE
     out, err = lines(capsys)
@@ -167,8 +166,8 @@ def test_a_complete_directory_says_so_and_is_left_alone(capsys):
     assert listing(done.directory.path) == before
 
 
-def test_verbosity_0_prints_nothing_at_all(capsys):
-    assert ended(*tiny_flags("rst", finished("rst").config.run_dir)) == DONE
+def test_verbosity_0_prints_nothing_at_all(capsys, tiny_runs):
+    assert ended(*tiny_flags("rst", tiny_runs["rst"].config.run_dir)) == DONE
     assert lines(capsys) == ([], [])
 
 
@@ -197,8 +196,8 @@ def test_a_run_that_fails_is_exit_code_1_and_can_be_told_from_a_complete_one(her
     assert not (here / "run" / "result.json").exists()
 
 
-def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys):
-    done = finished("scratch")
+def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_runs):
+    done = tiny_runs["scratch"]
     argv = tiny_flags("scratch", done.config.run_dir, verbosity=1, export_dir="out")
     before = listing(done.directory.path)
     assert ended(*argv) == DONE

@@ -96,15 +96,15 @@ def train_phase(
     if resume_from is None:
         for action in phase.start:
             action(network)
-        run.observer.phase_begins(phase, network)
-    history = History(phase, network.evaluate, run.observer.row)
+        run.observer.on_phase_begin(phase, network)
+    history = History(phase, network.evaluate, run.observer.on_row)
     if shared is not None and shared.take(network, history):
         run.checkpoints.state.reused = reused(phase, history)
     else:
         _train(run, phase, history, resume_from)
         if shared is not None:
             shared.keep(network, history)
-    run.observer.phase_ends(phase, network)
+    run.observer.on_phase_end(phase, network)
     for action in phase.end:
         action(network)
     check_same(network.model)
@@ -168,7 +168,7 @@ def _fit(run: Run, phase: Phase, callbacks: PhaseCallbacks, step: int) -> None:
 
     def fit(first: int, epoch: int, last_epoch: int, steps: int) -> None:
         batches = run.inputs.training(phase.name, phase.batch_size, phase.first_step + first, phase.steps - first)
-        run.observer.batches(phase, batches)
+        run.observer.on_fit(phase, batches)
         run.network.model.fit(
             batches, initial_epoch=epoch, epochs=last_epoch, steps_per_epoch=steps, verbose=0, callbacks=callbacks
         )

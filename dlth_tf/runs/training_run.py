@@ -27,18 +27,18 @@ class Observer:
     def __init__(self, on_row: OnRow | None = None) -> None:
         self._on_row = on_row
 
-    def row(self, row: dict[str, Any]) -> None:
+    def on_row(self, row: dict[str, Any]) -> None:
         """Called with every row of the history as it is added."""
         if self._on_row is not None:
             self._on_row(row)
 
-    def phase_begins(self, phase: Phase, network: Network) -> None:
+    def on_phase_begin(self, phase: Phase, network: Network) -> None:
         """Called after the start actions of a phase, before its first step; not when a run resumes inside the phase."""
 
-    def batches(self, phase: Phase, batches: tf.data.Dataset) -> None:
+    def on_fit(self, phase: Phase, batches: tf.data.Dataset) -> None:
         """Called with the training batches before each call of `fit`."""
 
-    def phase_ends(self, phase: Phase, network: Network) -> None:
+    def on_phase_end(self, phase: Phase, network: Network) -> None:
         """Called after the last step of a phase, before its end actions."""
 
 

@@ -13,7 +13,6 @@ from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
 from tests.faults import runs
 from tests.runs.interrupted import interrupted
-from tests.runs.tiny import finished
 
 FILES = (
     "config.json",
@@ -71,7 +70,7 @@ def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
             assert runs.outcome(tmp_path / f"run{turn}") == expected
 
 
-def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch):
+def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch, tiny_runs):
     """The damage is real: without the comparison of configurations, swapped checkpoints give the numbers of another run."""
     config = interrupted("rst", "finetune", tmp_path / "run")
     interrupted("rst", "finetune", tmp_path / "other", seed=1)
@@ -80,4 +79,4 @@ def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_p
             file(tmp_path / "other", f"checkpoints/new.{ending}"), file(tmp_path / "run", f"checkpoints/new.{ending}")
         )
     monkeypatch.setattr("dlth_tf.runs.config.RunConfig.differences", lambda *_: [])
-    assert runner.run(config)["weights_sha256"] != finished("rst").result["weights_sha256"]
+    assert runner.run(config)["weights_sha256"] != tiny_runs["rst"].result["weights_sha256"]

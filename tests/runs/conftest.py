@@ -1,15 +1,12 @@
-"""Gives the shared tiny runs their place; see tiny.py."""
+"""Freezes the garbage collector before the first run, also where a test does not use `tiny_runs` itself."""
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 
-from tests.runs import tiny
+from tests.runs.tiny import TinyRuns
 
 
 @pytest.fixture(scope="session", autouse=True)
-def place_for_the_shared_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
-    tiny.keep_in(tmp_path_factory.mktemp("tiny"))
-    gc.freeze()  # every run ends with a full collection; this way it looks at that run's objects and not at all of TensorFlow
+def frozen(tiny_runs: TinyRuns) -> None:
+    """Requests the fixture that freezes; nothing is trained here."""

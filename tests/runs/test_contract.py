@@ -15,7 +15,7 @@ from dlth_tf.methods import METHODS
 from dlth_tf.runs.history import COLUMNS
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
-from tests.runs.tiny import EXAMPLES, FILES, Finished, finished, listing
+from tests.runs.tiny import EXAMPLES, FILES, Finished, listing
 
 pytestmark = pytest.mark.parametrize("method", METHODS.names())
 SHAPES = {"fc1/kernel": (64, 30), "fc2/kernel": (30, 10), "fc3/kernel": (10, 10)}
@@ -81,13 +81,13 @@ def sizes(done: Finished) -> dict[str, int]:
     return {name: done.weights[name].size for name in SHAPES}
 
 
-def test_a_run_leaves_exactly_the_files_of_the_contract(method):
-    found = {path.name for path in finished(method).directory.path.iterdir()} - {".lock"}
+def test_a_run_leaves_exactly_the_files_of_the_contract(method, tiny_runs):
+    found = {path.name for path in tiny_runs[method].directory.path.iterdir()} - {".lock"}
     assert found == FILES
 
 
-def test_result_has_exactly_the_keys_of_the_contract(method):
-    done = finished(method)
+def test_result_has_exactly_the_keys_of_the_contract(method, tiny_runs):
+    done = tiny_runs[method]
     assert has_form(done.result, KEYS, at_once=method not in ("dense", "small_dense", "gmp", "ste"))
     assert not has_form({**done.result, "more": 1}, KEYS, at_once=False)
     assert {name: done.result[name] for name in ("method", "dataset", "model", "seed")} == {
@@ -98,16 +98,16 @@ def test_result_has_exactly_the_keys_of_the_contract(method):
     }
 
 
-def test_run_returns_what_result_json_holds(method):
-    assert finished(method).returned == finished(method).result
+def test_run_returns_what_result_json_holds(method, tiny_runs):
+    assert tiny_runs[method].returned == tiny_runs[method].result
 
 
-def test_nothing_is_said_at_verbosity_0(method):
-    assert finished(method).said == ""
+def test_nothing_is_said_at_verbosity_0(method, tiny_runs):
+    assert tiny_runs[method].said == ""
 
 
-def test_phases_are_as_planned(method):
-    done = finished(method)
+def test_phases_are_as_planned(method, tiny_runs):
+    done = tiny_runs[method]
     expected = [(phase.name, phase.steps, phase.steps * phase.batch_size) for phase in planned(done)]
     assert [(phase["name"], phase["steps"], phase["images"]) for phase in done.result["phases"]] == expected
     assert done.result["cost"]["images_seen"] == sum(images for _, _, images in expected)
@@ -116,8 +116,8 @@ def test_phases_are_as_planned(method):
     }
 
 
-def test_history_has_one_row_per_epoch_with_every_column(method):
-    done = finished(method)
+def test_history_has_one_row_per_epoch_with_every_column(method, tiny_runs):
+    done = tiny_runs[method]
     history = done.history
     assert tuple(history.columns) == COLUMNS and not history.isna().any().any()
     assert (history["magnitude_kept"] >= 0).all() and (history["magnitude_kept"].iloc[-1] > 0) == removes(method)
@@ -130,8 +130,8 @@ def test_history_has_one_row_per_epoch_with_every_column(method):
     assert len(history) == sum(phase["epochs"] for phase in done.result["phases"])
 
 
-def test_accuracies_are_fractions_and_those_of_the_final_phase(method):
-    done = finished(method)
+def test_accuracies_are_fractions_and_those_of_the_final_phase(method, tiny_runs):
+    done = tiny_runs[method]
     last = done.history[done.history["phase"] == planned(done)[-1].name]
     last = last[last["sparsity"] == last["sparsity"].iloc[-1]]  # not from before the ticket was drawn or pruned
     for split, count in (("test", EXAMPLES["test"]), ("val", EXAMPLES["validation"])):
@@ -145,8 +145,8 @@ def test_accuracies_are_fractions_and_those_of_the_final_phase(method):
         assert found["loss_last"] == last[f"{split}_loss"].iloc[-1]
 
 
-def test_sparsity_is_exact_in_every_tensor(method):
-    done = finished(method)
+def test_sparsity_is_exact_in_every_tensor(method, tiny_runs):
+    done = tiny_runs[method]
     removed, size = removed_in(done), sizes(done)
     found = done.result["sparsity"]
     assert found["target"] == (0.9 if METHODS.load(method).needs_sparsity else 0.0)
@@ -166,8 +166,8 @@ def test_sparsity_is_exact_in_every_tensor(method):
     assert done.result["parameters"]["prunable"] == sum(size[name] for name in PRUNED)
 
 
-def test_zeros_in_the_weights_are_the_tickets(method):
-    done = finished(method)
+def test_zeros_in_the_weights_are_the_tickets(method, tiny_runs):
+    done = tiny_runs[method]
     ticket = Ticket.load(done.directory.ticket)
     assert set(ticket) == (set(PRUNED) if removes(method) else set())
     for name, mask in ticket.items():
@@ -177,16 +177,16 @@ def test_zeros_in_the_weights_are_the_tickets(method):
     assert (ticket.provenance["method"], ticket.provenance["seed"]) == (method, 0)
 
 
-def test_digest_is_that_of_the_weights_file(method):
-    done = finished(method)
+def test_digest_is_that_of_the_weights_file(method, tiny_runs):
+    done = tiny_runs[method]
     weights = done.weights
     assert done.result["weights_sha256"] == files.arrays_sha256(weights)
     weights["fc2/bias"] = np.nextafter(weights["fc2/bias"], np.float32(1))
     assert done.result["weights_sha256"] != files.arrays_sha256(weights)
 
 
-def test_cost_counts_only_kept_weights_once_they_are_removed(method):
-    done, dense = finished(method), sum(sizes(finished(method)).values())
+def test_cost_counts_only_kept_weights_once_they_are_removed(method, tiny_runs):
+    done, dense = tiny_runs[method], sum(sizes(tiny_runs[method]).values())
     cost, images = done.result["cost"], done.result["cost"]["images_seen"]
     assert cost["training_macs_dense"] == 3 * dense * images
     if METHODS.load(
@@ -206,16 +206,16 @@ def test_cost_counts_only_kept_weights_once_they_are_removed(method):
     assert kept.iloc[-1] == dense - sum(removed_in(done).values())
 
 
-def test_config_json_says_what_was_run_and_with_what(method):
-    document = json.loads(finished(method).directory.config.read_text())
-    assert document["config"] == finished(method).config.to_json()
+def test_config_json_says_what_was_run_and_with_what(method, tiny_runs):
+    document = json.loads(tiny_runs[method].directory.config.read_text())
+    assert document["config"] == tiny_runs[method].config.to_json()
     assert document["data"]["examples"] == EXAMPLES and document["data"]["image_shape"] == [8, 8, 1]
     assert document["versions"].keys() >= {"dlth_tf", "python", "tensorflow", "tf-keras", "numpy"}
     assert document.keys() == {"config", "data", "versions", "git_commit", "command"}
 
 
-def test_a_complete_directory_is_not_touched(method):
-    done = finished(method)
+def test_a_complete_directory_is_not_touched(method, tiny_runs):
+    done = tiny_runs[method]
     before = listing(done.directory.path)
     assert run(done.config) == done.result
     assert listing(done.directory.path) == before

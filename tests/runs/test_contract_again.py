@@ -7,7 +7,7 @@ import pytest
 from dlth_tf.methods import METHODS
 from tests.runs import tiny
 from tests.runs.test_contract import planned
-from tests.runs.tiny import finished, train
+from tests.runs.tiny import train
 
 OF_EACH_KIND = (
     "rst",
@@ -21,8 +21,8 @@ AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.
 
 
 @pytest.mark.parametrize("method", AGAIN)
-def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path):
-    first, again = finished(method), train(tiny.tiny(method, tmp_path / "again"))
+def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path, tiny_runs):
+    first, again = tiny_runs[method], train(tiny.tiny(method, tmp_path / "again"))
     other = train(tiny.tiny(method, tmp_path / "other", seed=1))
     assert again.result["weights_sha256"] == first.result["weights_sha256"]
     assert again.directory.ticket.read_bytes() == first.directory.ticket.read_bytes()

@@ -19,7 +19,7 @@ from dlth_tf.runs.checkpointing.files import read_checkpoint
 from dlth_tf.runs.directory import RunDirectory
 from tests.runs import tiny
 from tests.runs.interrupted import interrupt, interrupted
-from tests.runs.tiny import finished, listing
+from tests.runs.tiny import listing
 
 DIVERGING = {"lr_values": "0.038", "weight_decay": 100.0, "momentum": 0.0, "epochs": 3, "checkpoint_every": "1ep"}
 
@@ -41,15 +41,15 @@ def log(caplog):
     logger.propagate = before
 
 
-def test_it_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path, log):
+def test_it_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path, log, tiny_runs):
     config = interrupted("rst", "finetune", tmp_path / "run")
     result = runner.run(config)
     assert went_on(log) == ["going on from a checkpoint: phase finetune, step 6"]
-    assert result["weights_sha256"] == finished("rst").result["weights_sha256"]
+    assert result["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log):
+def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log, tiny_runs):
     config = interrupted("rst", "finetune", tmp_path / "run")
     newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -59,7 +59,7 @@ def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log)
         in log.messages
     )
     assert went_on(log) == ["going on from a checkpoint: phase finetune, step 3"]
-    assert result["weights_sha256"] == finished("rst").result["weights_sha256"]
+    assert result["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
 
 
 def test_if_none_is_good_it_is_refused_and_nothing_is_changed(tmp_path):
@@ -122,10 +122,10 @@ def test_what_a_process_leaves_that_was_killed_before_config_json_is_free(tmp_pa
 @pytest.mark.parametrize(
     ("seed", "reason"), [(1, "another configuration: seed is 1 there and 0 here"), (0, "completed by another process")]
 )
-def test_what_another_process_did_in_the_meantime_is_not_overwritten(seed, reason, tmp_path):
+def test_what_another_process_did_in_the_meantime_is_not_overwritten(seed, reason, tmp_path, tiny_runs):
     """It came and went between this one's first look and its lock."""
     with RunDirectory(tmp_path).open(tiny.tiny("scratch", tmp_path, seed=seed), {}):
-        (tmp_path / "result.json").write_bytes(finished("scratch").directory.result.read_bytes())
+        (tmp_path / "result.json").write_bytes(tiny_runs["scratch"].directory.result.read_bytes())
     before = listing(tmp_path)
     with pytest.raises(BadInput, match=reason):
         RunDirectory(tmp_path).open(tiny.tiny("scratch", tmp_path), {})
@@ -140,8 +140,8 @@ def test_a_config_json_without_a_configuration_is_refused(text, tmp_path):
         runner.run(tiny.tiny("scratch", tmp_path))
 
 
-def test_a_result_json_without_a_result_is_refused(tmp_path):
-    (tmp_path / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+def test_a_result_json_without_a_result_is_refused(tmp_path, tiny_runs):
+    (tmp_path / "config.json").write_bytes(tiny_runs["scratch"].directory.config.read_bytes())
     (tmp_path / "result.json").write_text('{"test": {}}')
     with pytest.raises(BadInput, match=r"its result\.json lacks sparsity, phases, weights_sha256"):
         runner.run(tiny.tiny("scratch", tmp_path))
@@ -194,5 +194,5 @@ def test_the_second_time_it_stops(tmp_path):
         runner.run(config)
 
 
-def test_what_does_not_diverge_has_no_rollback_in_its_result():
-    assert "rollback" not in finished("rst").result
+def test_what_does_not_diverge_has_no_rollback_in_its_result(tiny_runs):
+    assert "rollback" not in tiny_runs["rst"].result

@@ -12,7 +12,7 @@ from dlth_tf.methods import METHODS, Network
 from dlth_tf.runs import shared_training
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
-from tests.runs.tiny import EXAMPLES, FILES, finished, tiny, train
+from tests.runs.tiny import EXAMPLES, FILES, TinyRuns, tiny, train
 
 SAME = ("sparsity", "test", "val", "parameters", "weights_sha256")
 
@@ -31,23 +31,23 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, tiny_runs: TinyRuns) -> Path:
     """Where one run of lth has put its dense training."""
     path = tmp_path_factory.mktemp("sweep")
     result = train(tiny("lth", path / "lth", shared_dir=str(path / "shared"))).result
-    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("lth").result)
+    assert "reused" not in result["cost"] and without_times(result) == without_times(tiny_runs["lth"].result)
     return path
 
 
 @pytest.mark.parametrize("method", ["lth", "l1", "l1_iter"])
-def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder):
+def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder, tiny_runs):
     before = trained(folder / "shared")
     done = train(tiny(method, folder / f"{method} again", shared_dir=str(folder / "shared")))
     assert trained(folder / "shared") == before and "train" not in done.watched.batches
-    assert without_times(done.result) == without_times(finished(method).result)
+    assert without_times(done.result) == without_times(tiny_runs[method].result)
     first = done.result["phases"][0]
     assert done.result["cost"]["reused"] == {"phase": "train", "images": first["images"], "seconds": first["seconds"]}
-    expected = finished(method).history.drop(columns="seconds")
+    expected = tiny_runs[method].history.drop(columns="seconds")
     assert done.history.drop(columns="seconds").equals(expected)
     assert {path.name for path in done.directory.path.iterdir()} - {".lock"} == FILES
 
@@ -125,12 +125,12 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "ending"), [("truncated", "npz"), ("flipped", "npz"), ("truncated", "json"), ("missing", "npz")]
 )
-def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch):
+def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch, tiny_runs):
     monkeypatch.setattr(shared_training, "code_digest", lambda: f"{how} {ending}")  # a training of its own
     place = tmp_path / "shared"
     run(tiny("l1", tmp_path / "first", shared_dir=str(place)))
     (found,) = place.glob(f"*.{ending}")
     spoil(found, how)
     result = run(tiny("l1", tmp_path / "second", shared_dir=str(place)))
-    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("l1").result)
+    assert "reused" not in result["cost"] and without_times(result) == without_times(tiny_runs["l1"].result)
     assert run(tiny("l1", tmp_path / "third", shared_dir=str(place)))["cost"]["reused"]

@@ -14,7 +14,7 @@ from dlth_tf import files, masking, models
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.weights import load_weights
-from tests.runs.tiny import finished, tiny, train
+from tests.runs.tiny import tiny, train
 
 SAVED = pytest.mark.parametrize("name", ["weights.npz", "model.h5", "only.h5", "only.weights.h5", "model.keras"])
 
@@ -170,7 +170,7 @@ def test_methods_that_start_afresh_take_no_weights(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_of_a_finished_run_are_such_a_file(tmp_path):
-    done = finished("dense")
+def test_weights_of_a_finished_run_are_such_a_file(tmp_path, tiny_runs):
+    done = tiny_runs["dense"]
     load_weights(model := network(), str(done.directory.weights))
     assert all(np.array_equal(value, done.weights[name]) for name, value in weights(model).items())

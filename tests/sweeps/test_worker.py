@@ -12,10 +12,10 @@ import pytest
 
 from dlth_tf.sweeps import worker
 from dlth_tf.sweeps.worker import DONE, FAILED, run_one
-from tests.runs.tiny import finished, tiny
+from tests.runs.tiny import tiny
 
 
-def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch):
+def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch, tiny_runs):
     told = []
     written = SimpleNamespace(write_json=lambda path, facts: told.append(facts) or path.write_text(json.dumps(facts)))
     monkeypatch.setattr(worker, "files", written)
@@ -25,7 +25,7 @@ def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch
         ("finetune", 1),
         ("finetune", 2),
     ]
-    assert told[-1]["test_accuracy"] == finished("scratch").result["test"]["accuracy_last"]
+    assert told[-1]["test_accuracy"] == tiny_runs["scratch"].result["test"]["accuracy_last"]
     assert not list((tmp_path / "progress").iterdir())
 
 

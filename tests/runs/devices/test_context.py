@@ -21,7 +21,7 @@ from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.devices.strategies import strategy
 from dlth_tf.runs.plan import make_recipe
 from dlth_tf.runs.runner import phases_of, run
-from tests.runs.tiny import Finished, environment, finished, tiny, tiny_flags, train
+from tests.runs.tiny import Finished, environment, tiny, tiny_flags, train
 
 
 def is_sparse(done: Finished) -> bool:
@@ -39,12 +39,12 @@ def is_sparse(done: Finished) -> bool:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("float64", "float64"), ("mixed_bfloat16", "float32"), ("mixed_float16", "float32")]
 )
-def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path):
+def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", precision=precision, verbosity=2))
-    assert is_sparse(done) and is_sparse(finished("rst"))
+    assert is_sparse(done) and is_sparse(tiny_runs["rst"])
     assert {weight.dtype for weight in done.weights.values()} == {np.dtype(dtype)}
     assert [phase["steps"] for phase in done.result["phases"]] == [9, 16]
-    assert done.result["weights_sha256"] != finished("rst").result["weights_sha256"]
+    assert done.result["weights_sha256"] != tiny_runs["rst"].result["weights_sha256"]
     assert [line.split("  ")[0] for line in done.said.splitlines() if ": epoch" in line] == [
         "transform: epoch 1/1",
         "finetune: epoch 1/2",
@@ -53,10 +53,10 @@ def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path):
     assert tf_keras.backend.floatx() == "float32" and tf_keras.mixed_precision.global_policy().name == "float32"
 
 
-def test_xla_gives_the_same_network_up_to_rounding(tmp_path):
+def test_xla_gives_the_same_network_up_to_rounding(tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", jit_compile=True))
     assert is_sparse(done)
-    for name, weight in finished("rst").weights.items():
+    for name, weight in tiny_runs["rst"].weights.items():
         assert np.allclose(done.weights[name], weight, atol=1e-5)
 
 
@@ -92,8 +92,8 @@ def test_tensorboard_shows_every_epoch_of_every_phase(tmp_path):
         )
 
 
-def test_two_replicas_give_the_network_of_one_device(tmp_path):
-    one = finished("rst")  # auto: one device
+def test_two_replicas_give_the_network_of_one_device(tmp_path, tiny_runs):
+    one = tiny_runs["rst"]  # auto: one device
     flags = tiny_flags("rst", "two", strategy="mirrored", num_replicas=2, deterministic=False)
     command = [sys.executable, "-m", "dlth_tf.train", *flags]
     ended = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=200)
@@ -102,7 +102,7 @@ def test_two_replicas_give_the_network_of_one_device(tmp_path):
     for name, weight in one.weights.items():
         assert np.allclose(weight, two[name], rtol=0, atol=1e-5)
     assert not all(
-        np.allclose(weight, two[name], rtol=0, atol=1e-5) for name, weight in finished("scratch").weights.items()
+        np.allclose(weight, two[name], rtol=0, atol=1e-5) for name, weight in tiny_runs["scratch"].weights.items()
     )
     result = json.loads((tmp_path / "two" / "result.json").read_text())
     assert all(result[key] == one.result[key] for key in ("sparsity", "parameters"))

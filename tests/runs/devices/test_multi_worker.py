@@ -17,7 +17,7 @@ import pytest
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.strategies import workers, writes
-from tests.runs.tiny import FILES, ROOT, TINY, environment, finished, tiny_flags
+from tests.runs.tiny import FILES, ROOT, TINY, environment, tiny_flags
 
 SCRIPT = str(ROOT / "scripts" / "local_cluster.py")
 TWO = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}
@@ -103,7 +103,7 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker to kill through /proc")
-def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_path):
+def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_path, tiny_runs):
     whole = cluster(tmp_path / "whole")
     said, complained = whole.communicate(timeout=300)
     assert (whole.returncode, said) == (0, ""), complained
@@ -125,7 +125,7 @@ def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_
     assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
     assert not (tmp_path / "killed" / "checkpoints").exists()
 
-    for name, weight in finished("rst").weights.items():
+    for name, weight in tiny_runs["rst"].weights.items():
         np.testing.assert_allclose(weights(tmp_path / "killed")[name], weight, rtol=0, atol=1e-5, err_msg=name)
 
 
