@@ -12,7 +12,7 @@ from absl import flags
 
 import dlth_tf.export
 from dlth_tf import sweep, train
-from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, parse, run_command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, kind_of, parse, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 

@@ -23,7 +23,7 @@ WHILE_WRITING = (
     Fault(WRITE, given="checkpoints/", nth=2, do="half"),
     Fault(SYNC, nth=2),  # the first is config.json's
     Fault(
-        "dlth_tf.runs.checkpointing.files:_to_disk", when="after"
+        "dlth_tf.runs.checkpointing.files:_flush_to_disk", when="after"
     ),  # nothing is left to be done but to take old ones away
 )
 AT_THE_END = (

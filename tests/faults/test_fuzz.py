@@ -17,7 +17,7 @@ from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.checkpointing.files import DamagedCheckpoint, read_checkpoint
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.weights import load_weights
+from dlth_tf.runs.weights import load_initial_weights
 from tests.faults.mutations import CHANGES, JSON, changed_json, mutated, refused_or_read
 from tests.runs.tiny import tiny
 
@@ -173,10 +173,10 @@ def test_weights_to_start_from(examples, tmp_path):
     def check(changes: Any) -> None:
         damaged = mutated(whole, changes)
         Path(path).write_bytes(damaged)
-        found = refused_or_read(lambda: load_weights(model, path), len(damaged))
+        found = refused_or_read(lambda: load_initial_weights(model, path), len(damaged))
         assert found is None or type(found) is BadInput
         assert found or all(np.isfinite(variable.numpy()).all() for variable in masking.named_weights(model).values())
 
     Path(path).write_bytes(whole)
-    load_weights(model, path)
+    load_initial_weights(model, path)
     fuzz(examples, CHANGES, check)

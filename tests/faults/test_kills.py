@@ -35,7 +35,7 @@ def check(faults: list[Fault], method: str, tmp_path: Path, **changes: Any) -> N
     expected = runs.uninterrupted(method, tmp_path / "whole", **changes)
     assert runs.outcome(tmp_path / "killed") == expected
     assert ended.steps < sum(phase["steps"] for phase in expected["phases"])
-    assert any(line.startswith("going on from a checkpoint: phase ") for line in ended.out)
+    assert any(line.startswith("resuming from a checkpoint: phase ") for line in ended.out)
     assert {path.name for path in (tmp_path / "killed").iterdir()} - {".lock"} == tiny.FILES
 
 

@@ -1,4 +1,4 @@
-"""The contract that every registered method keeps: what a run leaves behind, and that the same command gives the same weights."""
+"""The contract of every registered method: the files and numbers of its runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ KEYS["val"] = KEYS["test"]
 
 
 def has_form(value: Any, form: Any, at_once: bool) -> bool:
-    """Whether a JSON value has exactly the keys and kinds of `form`; only where nothing is removed at once may removal be left out."""
+    """Whether a JSON value has exactly the keys and types of `form`; None is allowed around a removal that is not at once."""
     if not isinstance(form, dict):
         return type(value) is form
     return value.keys() == form.keys() and all(
@@ -57,7 +57,7 @@ def has_form(value: Any, form: Any, at_once: bool) -> bool:
 
 
 def planned(done: Finished) -> list[Any]:
-    return make_phases(done.config, make_recipe(done.config, EXAMPLES["train"]))
+    return make_phases(done.config.method, make_recipe(done.config, EXAMPLES["train"]))
 
 
 def removes(method: str) -> bool:
@@ -65,7 +65,7 @@ def removes(method: str) -> bool:
 
 
 def removed_in(done: Finished) -> dict[str, int]:
-    """How many weights of each tensor this method is to remove; only the sum is told beforehand where the allocation is global."""
+    """How many weights of each tensor the method must remove; with a global allocation only the sum is fixed."""
     sparsity = 0.9 if removes(done.config.method) else 0.0
     if done.config.allocation == "global":
         found = {name: int((~mask).sum()) for name, mask in Ticket.load(done.directory.ticket).items()}
@@ -77,7 +77,7 @@ def removed_in(done: Finished) -> dict[str, int]:
 
 
 def sizes(done: Finished) -> dict[str, int]:
-    """Of every kernel, in the network that this method trains."""
+    """The size of every kernel in the network that the method trains."""
     return {name: done.weights[name].size for name in SHAPES}
 
 

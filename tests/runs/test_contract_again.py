@@ -1,4 +1,4 @@
-"""The contract's last part: the same command gives the same weights, and another seed others."""
+"""The last part of the contract: the same command yields the same weights, and another seed yields others."""
 
 from __future__ import annotations
 

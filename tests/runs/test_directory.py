@@ -1,4 +1,4 @@
-"""Which directories a run may use, and that a refused run writes nothing."""
+"""The directories that a run may use; a refused run writes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.directory import RunDirectory, git_commit, read_json
+from dlth_tf.runs.directory import RunDirectory, git_commit
 from dlth_tf.runs.runner import run
 from tests.runs.tiny import listing, tiny
 
@@ -51,7 +51,7 @@ def test_resume_never_refuses_an_unfinished_run_and_auto_does_not(tmp_path, tiny
 def test_foreign_files_are_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     before = listing(tmp_path)
-    assert "holds other files and no config.json: name an empty or new directory" in refusal(tiny("scratch", tmp_path))
+    assert "contains other files but no config.json: use an empty or new directory" in refusal(tiny("scratch", tmp_path))
     assert listing(tmp_path) == before
 
 
@@ -59,7 +59,7 @@ def test_foreign_files_are_refused(tmp_path):
 def test_a_damaged_config_json_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     before = listing(tmp_path)
-    assert "its config.json" in refusal(tiny("scratch", tmp_path))
+    assert ": config.json " in refusal(tiny("scratch", tmp_path))
     assert listing(tmp_path) == before
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_result_json_is_refused_and_not_taken_for_a_result(tmp_path, t
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "result.json").write_text("{")
     before = listing(tmp_path)
-    assert "its result.json cannot be read" in refusal(tiny("scratch", tmp_path))
+    assert "result.json is not valid JSON" in refusal(tiny("scratch", tmp_path))
     assert listing(tmp_path) == before
 
 
@@ -107,11 +107,6 @@ def test_the_files_of_a_run_are_named_in_one_place():
     assert directory.result == Path("run/result.json") and directory.ticket == Path("run/ticket.npz")
     with pytest.raises(AttributeError):
         _ = directory.results
-
-
-def test_a_document_is_refused_in_the_name_of_its_flag(tmp_path):
-    with pytest.raises(BadInput, match=r"^run_dir=.*: its none\.json cannot be read"):
-        read_json(tmp_path / "none.json", "run_dir")
 
 
 def test_the_commit_is_noted_and_its_absence_is_no_error(monkeypatch):

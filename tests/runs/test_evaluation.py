@@ -1,4 +1,4 @@
-"""Evaluation agrees with NumPy on the same network, and counts every example once."""
+"""Evaluation agrees with NumPy on the same network and counts every example once."""
 
 from __future__ import annotations
 

@@ -16,12 +16,13 @@ from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.export_run import best_run, export_run
+from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
 from tests.deploy.conftest import checked_here as checked_here
 from tests.runs.tiny import EXAMPLES, TinyRuns, environment
 
 BATCHES = (1, 7, 64)
-# A process that has TensorFlow and nothing of ours or of Keras 2: importing any of them fails.
+FAST = ExportOptions(measure_latency=False)
+# A process with TensorFlow alone: importing this package, Keras 2 or their dependencies fails.
 ALONE = """
 import sys
 
@@ -54,7 +55,7 @@ print(sorted(set(sys.modules) & set(Blocked.names)))
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, tiny_runs: TinyRuns) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("exported")
-    return folder, export_run(tiny_runs["rst"].config.run_dir, folder / "out", measure_latency=False)
+    return folder, export_run(tiny_runs["rst"].config.run_dir, folder / "out", FAST)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
 )
 def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(name, tmp_path, tiny_runs):
     done = tiny_runs[name]
-    report = export_run(done.config.run_dir, tmp_path / "out", formats=("packed",), measure_latency=False)
+    report = export_run(done.config.run_dir, tmp_path / "out", ExportOptions(("packed",), measure_latency=False))
     assert abs(report["forms"]["packed"]["accuracy"] - done.result["test"]["accuracy_last"]) < 1e-6
     assert report["parameters"]["total"] == done.result["parameters"]["total"]
 
@@ -154,9 +155,9 @@ def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog, 
     document["config"]["dataset"] = "folder:nowhere"
     (run_dir / "config.json").write_text(json.dumps(document))
     with caplog.at_level("INFO", "dlth_tf"):
-        report = export_run(run_dir, tmp_path / "out", measure_latency=False)
+        report = export_run(run_dir, tmp_path / "out", FAST)
     assert (report["verification"]["on"], report["verification"]["accuracy"]) == ("random images", None)
-    assert "the data set of the run cannot be had: dataset=folder:nowhere" in caplog.text
+    assert "the data set of the run is not available: dataset=folder:nowhere" in caplog.text
 
 
 def copied(tiny_runs: TinyRuns, tmp_path: Path) -> Path:
@@ -191,7 +192,7 @@ def test_tampered_weights_are_refused(tmp_path, tiny_runs):
     run_dir, weights = copied(tiny_runs, tmp_path), tiny_runs["rst"].weights
     weights["fc3/bias"] = weights["fc3/bias"] + 1
     (run_dir / "weights.npz").write_bytes(files.npz_bytes(weights))
-    assert "its weights.npz is not the one that its result.json was written with" in refusal(run_dir)
+    assert "its weights.npz does not match the digest in its result.json" in refusal(run_dir)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "shape", "dtype"])
@@ -225,7 +226,7 @@ def test_a_forged_ticket_is_refused(tmp_path, tiny_runs):
 
 
 def sweep(tiny_runs: TinyRuns, folder: Path, *runs: tuple[str, float, int, float]) -> Path:
-    """Run directories of which only result.json matters: (method, sparsity, seed, validation accuracy)."""
+    """Run directories with only a result.json, from (method, sparsity, seed, validation accuracy)."""
     for method, sparsity, seed, accuracy in runs:
         result = tiny_runs["rst"].result
         result |= {"method": method, "seed": seed, "sparsity": {**result["sparsity"], "target": sparsity}}

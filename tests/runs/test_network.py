@@ -1,4 +1,4 @@
-"""small_dense: the width whose parameters are as many as the sparse network's non-zero ones."""
+"""small_dense: the width at which a dense network has as many parameters as the sparse one has non-zero ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_parameters_come_near_to_the_sparse_networks(name, shape, arguments, spa
     for factor in (0.85, 1.18):
         other = parameters(name, shape, {**found, "width": found["width"] * factor})
         assert abs(other - wanted) > abs(parameters(name, shape, found) - wanted), (
-            "the twin: another width is farther away"
+            "the negative twin: another width is farther away"
         )
 
 
@@ -95,7 +95,7 @@ def test_of_all_widths_the_nearest_is_found_though_layers_are_rounded():
 
 @pytest.mark.parametrize("width", ["wide", 0, -1, True, None])
 def test_a_width_that_is_no_number_above_zero_is_refused(width, tmp_path):
-    with pytest.raises(BadInput, match="small_dense narrows the network's width, which must be a number above 0"):
+    with pytest.raises(BadInput, match="small_dense reduces the width of the network, which must be a number above 0"):
         narrowed_arguments(
             tiny("small_dense", tmp_path), {"width": width}, lambda given: pytest.fail("nothing is built")
         )

@@ -1,4 +1,4 @@
-"""Precisions, XLA, TensorBoard and replicas: each ends sparse, and leaves the process as it was."""
+"""Precisions, XLA, TensorBoard and replicas: each run ends sparse, and restores the settings of the process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from tensorflow.python.framework import config as tf_config
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.devices.context import machine
+from dlth_tf.runs.devices.replicas import rate_factor
 from dlth_tf.runs.devices.strategies import strategy
-from dlth_tf.runs.plan import make_recipe
-from dlth_tf.runs.runner import phases_of, run
+from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.runner import run
 from tests.runs.tiny import Finished, environment, tiny, tiny_flags, train
 
 
 def is_sparse(done: Finished) -> bool:
-    """Whether 90 % of both pruned kernels, and nothing else of the kernels, is zero, and those are the ticket's."""
+    """Whether exactly the weights outside the ticket are zero: 90 % of both pruned kernels, and none of the third."""
     ticket, weights = Ticket.load(done.directory.ticket), done.weights
     return all(np.array_equal(weights[name] != 0, ticket[name]) for name in ticket) and done.result["sparsity"][
         "per_tensor"
@@ -61,7 +62,7 @@ def test_xla_gives_the_same_network_up_to_rounding(tmp_path, tiny_runs):
 
 
 def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Tag -> (step, value) of the scalars in a TensorBoard folder; histograms have no values here."""
+    """Tag -> (step, value) of the scalars in a TensorBoard folder; the value of a histogram is NaN."""
     found = EventAccumulator(str(folder)).Reload()
     values = {
         tag: [(event.step, tf.make_ndarray(event.tensor_proto)) for event in found.Tensors(tag)]
@@ -109,35 +110,35 @@ def test_two_replicas_give_the_network_of_one_device(tmp_path, tiny_runs):
     assert result["cost"]["training_macs_theoretical"] == one.result["cost"]["training_macs_theoretical"]
 
 
-def test_more_replicas_than_devices_are_refused_once_tensorflow_has_started():
+def test_more_replicas_than_devices_are_refused_once_tensorflow_has_started(tmp_path):
     tf.config.list_logical_devices()
-    with pytest.raises(BadInput, match="num_replicas=64: TensorFlow has started already in this process"):
-        strategy(SimpleNamespace(strategy="mirrored", num_replicas=64, jit_compile=False))
+    with pytest.raises(BadInput, match="num_replicas=64: TensorFlow has already started in this process"):
+        strategy(tiny("rst", tmp_path, strategy="mirrored", num_replicas=64))
 
 
-def test_one_device_is_the_default_strategy():
-    found = strategy(SimpleNamespace(strategy="one_device", num_replicas=None, jit_compile=False))
+def test_one_device_is_the_default_strategy(tmp_path):
+    found = strategy(tiny("rst", tmp_path, strategy="one_device"))
     assert not tf.distribute.has_strategy() and found.num_replicas_in_sync == 1
 
 
 def test_without_a_tpu_the_strategy_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(
-        BadInput, match=r"^strategy=tpu: found no TPU under the name local, which TPU_NAME can change \(\S.*\)$"
+        BadInput, match=r"^strategy=tpu: found no TPU named local; set TPU_NAME to use another one \(\S.*\)$"
     ):
         strategy(tiny("rst", tmp_path, strategy="tpu"))
 
 
 @pytest.mark.parametrize("precision", ["float64", "mixed_float16"])
 def test_what_a_tpu_cannot_compute_is_refused(precision, tmp_path):
-    with pytest.raises(BadInput, match=f"^precision={precision}: does not work on a TPU"):
+    with pytest.raises(BadInput, match=f"^precision={precision}: is not supported on a TPU"):
         tiny("rst", tmp_path, strategy="tpu", precision=precision)
 
 
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
 def test_xla_is_refused_where_replicas_are_cpus(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}')
-    with pytest.raises(BadInput, match=r"^jit_compile=True: XLA does not work on the \S*\s?CPU"):
+    with pytest.raises(BadInput, match=r"^jit_compile=True: XLA is not supported on the \S*\s?CPU"):
         strategy(tiny("rst", tmp_path, strategy=name, jit_compile=True))
 
 
@@ -154,7 +155,10 @@ def test_a_batch_that_the_gpus_cannot_share_is_refused(tmp_path, monkeypatch):
 def test_learning_rates_of_all_phases_grow_with_the_replicas_when_asked_to(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=4))
     plain, scaled = (tiny("rst", tmp_path, scale_lr=scale) for scale in (False, True))
-    before, after = (phases_of(config, make_recipe(config, 1097)) for config in (plain, scaled))
+    before, after = (
+        make_phases(config.method, make_recipe(config, 1097), rate_factor(config.scale_lr))
+        for config in (plain, scaled)
+    )
     assert [phase.learning_rate.values for phase in before] == [(0.001,), (0.1, 0.01, 0.001)]
     assert [phase.learning_rate.values for phase in after] == [(0.004,), pytest.approx((0.4, 0.04, 0.004))]
     assert [phase.learning_rate.boundaries for phase in after] == [phase.learning_rate.boundaries for phase in before]
