@@ -81,7 +81,7 @@ def measure() -> None:
         model.fit(batches.with_options(options), verbose=0)
         speeds.append(steps * BATCH / (time.perf_counter() - began))
     if writes(config):
-        weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+        weights = masking.weight_arrays(model)
         np.savez(FLAGS.out, **weights, speeds=np.array(speeds[1:]))
 
 

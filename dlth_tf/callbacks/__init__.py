@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.callbacks.keep_mask import KeepMask as KeepMask
     from dlth_tf.callbacks.random_mask import RandomMask as RandomMask
     from dlth_tf.callbacks.rst_penalty import RSTPenalty as RSTPenalty
-    from dlth_tf.callbacks.snapshot_at import SnapshotAt as SnapshotAt
     from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor as SparsityMonitor
     from dlth_tf.callbacks.straight_through import StraightThrough as StraightThrough
 
@@ -28,7 +27,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "KeepMask": f"{__name__}.keep_mask:KeepMask",
         "RSTPenalty": f"{__name__}.rst_penalty:RSTPenalty",
         "RandomMask": f"{__name__}.random_mask:RandomMask",
-        "SnapshotAt": f"{__name__}.snapshot_at:SnapshotAt",
         "SparsityMonitor": f"{__name__}.sparsity_monitor:SparsityMonitor",
         "StraightThrough": f"{__name__}.straight_through:StraightThrough",
     },

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import ChangingMask, positive
+from dlth_tf.callbacks.mask_updating import MaskUpdating, positive
 from dlth_tf.core import drop_fraction
+from dlth_tf.core.pruning_spec import exchangeable
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.changing import DropAndGrow, MaskUpdate
 from dlth_tf.masking.graph_groups import GraphGroups
+from dlth_tf.masking.keras2 import ops
+from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
+from dlth_tf.masking.keras2.optimizers import slots_of
+from dlth_tf.masking.mask_arithmetic import drop_and_grow
+from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.randomness import stateless_seed
 
 GROWTH = ("gradient", "random")
 STOP = 0.75  # of the training: Evci et al., ICML 2020, section 3
 
 
-class DynamicSparsity(ChangingMask):
-    """Exchanges weights while a sparse network trains: the smallest are dropped, as many grow elsewhere.
+class DynamicSparsity(MaskUpdating):
+    """Exchanges weights while a sparse network trains: drops the smallest and grows as many elsewhere.
 
     Every `every` steps up to `stop`, in each tensor, k = int(f(t) * active) groups of smallest |w| are dropped and k of
     those that are not kept grow, with f(t) = fraction / 2 * (1 + cos(pi t / stop)). `grow="gradient"` takes the largest
-    |gradient| (RigL, Evci et al., ICML 2020, arXiv:1911.11134), `grow="random"` any (SET, Mocanu et al., Nature
-    Communications 2018). Grown weights start at zero with zero optimizer slots; a step that exchanges updates nothing else
-    (but Keras' decoupled weight decay, of AdamW for one, acts before every step). The number of weights of every tensor
-    never changes. `core.drop_and_grow` is the same in NumPy.
+    |gradient| (RigL, Evci et al., ICML 2020, arXiv:1911.11134), `grow="random"` random ones (SET, Mocanu et al., Nature
+    Communications 2018). Grown weights start at zero with zero optimizer slots; a step that exchanges weights updates
+    nothing else (except Keras' decoupled weight decay, of AdamW for one, which acts before every step). The number of
+    weights of every tensor never changes.
 
     Args:
       grow: "gradient" or "random".
-      seed: of random growth; with `jit_compile` XLA draws other numbers from it.
-      fraction: of the active weights, exchanged at the first time; above 0, at most 1.
-      every: optimizer steps from one exchange to the next.
-      stop: exchanges end before this optimizer step; None: after three quarters of this `fit`.
-      granularity: what is exchanged as one piece: the granularity of the ticket that is there.
+      seed: Seed of random growth; with `jit_compile` XLA draws other numbers from it.
+      fraction: Fraction of the active weights that the first update exchanges; above 0, at most 1.
+      every: Optimizer steps from one update to the next.
+      stop: Updates end before this optimizer step; None: after three quarters of this `fit`.
+      granularity: Groups that are exchanged as one piece: the granularity of the ticket in the model.
 
     Raises:
-      BadInput: at construction for a value out of range; at the start of `fit` when nothing is removed yet (put
-        `RandomMask(remove=True)` before it), or `stop` is not given and the data's length is unknown.
+      BadInput: At construction for an invalid value; at the start of `fit` if nothing is removed yet (put
+        `RandomMask(remove=True)` before it), or `stop` is not given and the length of the data is unknown.
 
     Example:
       model.fit(data, callbacks=[RandomMask(.9, remove=True), DynamicSparsity(grow="gradient")])
@@ -59,35 +67,126 @@ class DynamicSparsity(ChangingMask):
             raise BadInput("grow", grow, f"must be one of {', '.join(GROWTH)}")
         if not 0 < fraction <= 1:
             raise BadInput("fraction", fraction, "must be above 0 and at most 1")
-        self.grow, self.seed, self.fraction, self.every = grow, seed, fraction, positive("every", every)
-        self.stop, self.granularity = stop if stop is None else positive("stop", stop), granularity
+        self.granularity = exchangeable(granularity, "DynamicSparsity")
+        self.grow = grow
+        self.seed = seed
+        self.fraction = fraction
+        self.every = positive("every", every)
+        self.stop = stop if stop is None else positive("stop", stop)
 
-    def changes(self) -> list[MaskUpdate]:
-        """See ChangingMask."""
+    def updates(self) -> list[MaskUpdate]:
+        """Returns a `DropAndGrow` for every weight of which something is removed."""
         stop = self.stop or int(STOP * self._known_length())
         entries = [entry for entry in masking.prunable_weights(self.model).values() if not entry.kept().all()]
         if not entries:
-            raise BadInput(
-                "model",
-                self.model.name,
-                "has nothing removed that could be exchanged: put RandomMask(remove=True) before DynamicSparsity",
-            )
+            allowed = "has no removed weights to exchange: put RandomMask(remove=True) before DynamicSparsity"
+            raise BadInput("model", self.model.name, allowed)
         if self.every >= stop:
             logging.getLogger("dlth_tf").warning(
-                "no weight is exchanged: the first time would be step %d, and they end at %d", self.every, stop
+                "no mask update will happen: the first is due at step %d, after the last allowed step %d",
+                self.every,
+                stop,
             )
         fractions = [drop_fraction(step, stop, self.fraction) for step in range(self.every, stop, self.every)]
-        return [self._change(entry, fractions) for entry in entries]
+        return [self._update(entry, fractions) for entry in entries]
 
     def _known_length(self) -> int:
         total = self.total_steps()
         if total is None:
-            raise BadInput("stop", None, "must be given in steps, since the length of the data is not known")
+            raise BadInput("stop", None, "must be given in steps, since the length of the data is unknown")
         return total
 
-    def _change(self, entry: masking.PrunableWeight, fractions: list[float]) -> DropAndGrow:
-        groups = GraphGroups(entry, self.granularity)
+    def _update(self, entry: PrunableWeight, fractions: list[float]) -> DropAndGrow:
+        groups = GraphGroups(entry, self.granularity, ops)
         active = groups.kept(entry)
         dropped = np.array([int(fraction * active) for fraction in fractions], np.int32)
         seed = stateless_seed(self.seed, "growth", entry.name) if self.grow == "random" else None
         return DropAndGrow(entry, groups, self.every, dropped, seed)
+
+
+@dataclass(frozen=True)
+class ExchangeTimes:
+    """Optimizer steps that exchange weights: `every`, 2 * `every`, ... `events` * `every`."""
+
+    every: int
+    events: int
+
+    def event(self, optimizer: Any) -> tf.Tensor:
+        """Number of the exchange at the optimizer's present step, from 0; meaningful only where one is due."""
+        return optimizer.iterations // self.every - 1
+
+    def due(self, optimizer: Any) -> tf.Tensor:
+        """Whether the optimizer's present step exchanges weights."""
+        event = self.event(optimizer)
+        return (optimizer.iterations % self.every == 0) & (event >= 0) & (event < self.events)
+
+
+class DropAndGrow:
+    """Dynamic sparse training of one weight: drops the groups of smallest |w| and grows as many elsewhere (SET, RigL).
+
+    A step that exchanges groups is no weight step. Of all groups that are not kept then, the just dropped too, those
+    with the highest growth score become active: |gradient| (RigL, Evci et al., ICML 2020) or a random number (SET,
+    Mocanu et al., Nature Communications 2018). Weights that stay or return keep value and optimizer slots; newly grown
+    ones start at zero with zero slots.
+
+    Args:
+      entry: The weight; its mask marks the groups that are active at the start.
+      groups: Its groups.
+      every: Steps from one exchange to the next; the first is step `every`.
+      dropped: int [events]: number of groups that each exchange drops.
+      seed: Two int32 numbers for random growth; None grows by gradient. XLA draws other numbers from it than
+        TensorFlow.
+    """
+
+    def __init__(
+        self,
+        entry: PrunableWeight,
+        groups: GraphGroups,
+        every: int,
+        dropped: np.ndarray,
+        seed: tuple[int, int] | None = None,
+    ) -> None:
+        self.variable = entry.weight
+        self.entry = entry
+        self.groups = groups
+        self.dropped = np.asarray(dropped, np.int32)
+        self.times = ExchangeTimes(every, len(self.dropped))
+        self.pause: PauseFn | None = self.times.due  # equal for all weights of a model: the hook evaluates it once
+        self.seed = seed
+        self.active = groups.kept(entry)
+
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+        """Exchanges groups if that is due, otherwise makes the optimizer's step; then applies the mask."""
+        event = self.times.event(optimizer)
+        mask = self.entry.mask
+        slots = slots_of(optimizer, variable)
+
+        def exchange() -> tf.Tensor:
+            growth = self._growth(gradient, variable.dtype.base_dtype, event)
+            counts = self.active, tf.gather(tf.constant(self.dropped), event)
+            new = drop_and_grow(self.groups, variable, mask, growth, counts)
+            mask.assign(tf.cast(new.mask, mask.dtype))
+            for slot in slots:
+                slot.assign(tf.where(new.fresh, tf.zeros_like(slot), slot))
+            return tf.where(new.fresh, tf.zeros_like(variable), variable)
+
+        def ordinary() -> tf.Tensor:
+            step(gradient, variable)
+            return tf.convert_to_tensor(variable)
+
+        variable.assign(masked(tf.cond(self.times.due(optimizer), exchange, ordinary), mask))
+
+    def _growth(self, gradient: Any, dtype: tf.DType, event: tf.Tensor) -> tf.Tensor:
+        if self.seed is None:
+            return self.groups.pool(tf.abs(tf.convert_to_tensor(gradient)))
+        first, second = self.seed
+        seed = tf.stack([tf.constant(first, tf.int64), tf.constant(second, tf.int64) + tf.cast(event, tf.int64)])
+        return tf.random.stateless_uniform([self.groups.count], seed, dtype=dtype, alg="philox")
+
+    def densities(self, first: int, last: int) -> tuple[float, float]:
+        """Returns mean densities (see MaskUpdate); RigL needs the whole gradient at the steps that exchange weights."""
+        density = self.active / self.groups.count
+        steps = np.arange(first, last)
+        every = self.times.every
+        dense = (self.seed is None) & (steps > 0) & (steps % every == 0) & (steps // every <= len(self.dropped))
+        return density, float(np.where(dense, 1.0, density).mean())

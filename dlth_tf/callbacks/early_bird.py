@@ -9,44 +9,47 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tf_keras
+import tensorflow as tf
 
 from dlth_tf import masking, scores
+from dlth_tf.callbacks.base import Callback
 from dlth_tf.callbacks.mask_updating import positive
-from dlth_tf.core import Ticket, has_settled
+from dlth_tf.core import PruningSpec, Ticket, has_settled
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.changing import SignPenalty
+from dlth_tf.masking.keras2.hook import PauseFn, UpdateFn
+from dlth_tf.masking.prunable import PrunableWeight
 
-SCALE_PENALTY = 1e-4  # of the published code: L1 on batch norm's gamma while the ticket is searched
+SCALE_PENALTY = 1e-4  # of the published code: L1 on batch norm's gamma until the ticket is drawn
 
 
-class EarlyBird(tf_keras.callbacks.Callback):
-    """Draws an early-bird ticket inside one `fit` (You et al., Drawing Early-Bird Tickets, ICLR 2020, arXiv:1909.11957).
+class EarlyBird(Callback):
+    """Draws an early-bird ticket in one `fit` (You et al., Drawing Early-Bird Tickets, ICLR 2020, arXiv:1909.11957).
 
-    At the start of every epoch the masks that would be drawn are compared with those of the epochs before. Once the newest
-    is at most `threshold` away from each of the `window` - 1 before it, or at `last_epoch`, the ticket is drawn, what it
-    does not keep is removed, and training goes on from there.
+    At the start of every epoch the masks that would be drawn are compared with those of the epochs before. Once the
+    newest is at most `threshold` away from each of the `window` - 1 before it, or at `last_epoch`, the ticket is drawn,
+    the weights outside it are removed, and training continues from there.
 
-    - With granularity "filter" a filter's score is |gamma| of the batch norm that follows its convolution, and gammas get an
-      L1 penalty until the ticket is drawn: the published form (there with one threshold for all layers: allocation "global").
-      Where a layer has no batch norm after it, the mean |w| of its filters counts instead, and a log line says so.
-    - With any other granularity |w| counts: our own form, made to be compared with RST.
+    - With granularity "filter" the score of a filter is |gamma| of the batch norm after its convolution, and gammas get
+      an L1 penalty until the ticket is drawn: the published form (which has one threshold for all layers: allocation
+      "global"). Where no batch norm follows a layer, the mean |w| of its filters counts instead, and a log line says
+      so.
+    - With any other granularity |w| counts: a variant of this package, for comparison with RST.
 
     Args:
-      sparsity: fraction removed, at least 0 and below 1.
-      last_epoch: number (from 1) of the epoch before which the ticket is drawn at the latest; None: when half of the
-        epochs are over.
-      window: how many masks are compared, at least 2.
-      threshold: largest distance, the fraction of places that differ.
-      scale_penalty: of gammas, at least 0.
-      allocation: as in `dlth_tf.random_ticket`.
-      granularity: as in `dlth_tf.random_ticket`.
-      dense_layers: as in `dlth_tf.random_ticket`.
-      remove: called instead of `dlth_tf.masking.remove` when the ticket has been chosen.
+      sparsity: Fraction removed, at least 0 and below 1.
+      last_epoch: Number (from 1) of the epoch before which the ticket is drawn at the latest; None: after half of the
+        epochs.
+      window: Number of masks that are compared, at least 2.
+      threshold: Largest distance allowed, as the fraction of entries that differ.
+      scale_penalty: L1 penalty of gammas, at least 0.
+      allocation: Distribution of the sparsity over tensors, as in `dlth_tf.random_ticket`.
+      granularity: Groups that are removed as one piece, as in `dlth_tf.random_ticket`.
+      dense_layers: Layers that are kept whole, as in `dlth_tf.random_ticket`.
+      remove: Called with the model, instead of `dlth_tf.masking.remove`, when the ticket has been chosen.
 
     Raises:
-      BadInput: at construction for a value out of range; at the start of `fit` for what does not fit the model.
+      BadInput: At construction for an invalid value; at the start of `fit` for one that does not fit the model.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class EarlyBird(tf_keras.callbacks.Callback):
         allocation: str = "uniform",
         granularity: str = "weight",
         dense_layers: str | Sequence[str] = "auto",
-        remove: Callable[[tf_keras.Model], None] = masking.remove,
+        remove: Callable[[Any], None] = masking.remove,
     ) -> None:
         super().__init__()
         if type(window) is not int or window < 2:
@@ -69,71 +72,71 @@ class EarlyBird(tf_keras.callbacks.Callback):
             raise BadInput("threshold", threshold, "must be between 0 and 1")
         if not 0 <= scale_penalty < float("inf"):
             raise BadInput("scale_penalty", scale_penalty, "must be a finite number, at least 0")
-        self.sparsity, self.window, self.threshold, self.scale_penalty = sparsity, window, threshold, scale_penalty
+        self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+        self.window = window
+        self.threshold = threshold
+        self.scale_penalty = scale_penalty
         self.last_epoch = last_epoch if last_epoch is None else positive("last_epoch", last_epoch)
-        self.options: dict[str, Any] = {
-            "allocation": allocation,
-            "granularity": granularity,
-            "dense_layers": dense_layers,
-        }
         self.remove = remove
         self.ticket: Ticket | None = None
         self.drawn_at: int | None = None  # number of the first epoch that trained the ticket
         self._masks: deque[Mapping[str, np.ndarray]] = deque(maxlen=window)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Finds the batch norms whose gammas count, and installs their penalty."""
-        entries = masking.prunable_of_ticket(self.model, self.options["dense_layers"], self.options["granularity"])
-        by_filter = self.options["granularity"] == "filter"
-        self._gammas = {name: masking.batch_norm_gamma(entry) for name, entry in entries.items()} if by_filter else {}
-        without = [name for name in entries if by_filter and self._gammas[name] is None]
+        """Finds the batch norms whose gammas are the scores, and installs their penalty."""
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        by_filter = self.spec.granularity.text == "filter"
+        self._gammas = masking.batch_norm_gammas(self.model, entries) if by_filter else {}
+        without = [name for name, gamma in self._gammas.items() if gamma is None]
         if without:
             logging.getLogger("dlth_tf").info(
-                "early_bird: no batch norm follows %s, so weight magnitude counts there", ", ".join(without)
+                "early_bird: no batch norm follows %s, so weight magnitudes are its scores", ", ".join(without)
             )
-        self.ticket = self.drawn_at = None
+        self.ticket = None
+        self.drawn_at = None
         self._compared: int | None = None
         self._masks.clear()
-        self._draw()  # refuses what does not fit these tensors
+        masking.check_fits(self.model, self.spec)
         self._last = self.last_epoch or self.params["epochs"] // 2 + 1
         if self._last > self.params["epochs"]:
-            raise BadInput("last_epoch", self._last, f"must be at most {self.params['epochs']}, the number of epochs")
+            allowed = f"must be at most {self.params['epochs']}, the number of epochs"
+            raise BadInput("last_epoch", self._last, allowed)
         self._install()
 
     def _install(self) -> None:
-        """The hook with the gammas' penalty while the ticket is searched, and with the mask from then on."""
-        gammas = (
-            {id(gamma): gamma for gamma in self._gammas.values() if gamma is not None} if self.ticket is None else {}
-        )
-        changes = [SignPenalty(gamma, self.scale_penalty) for gamma in gammas.values() if self.scale_penalty]
-        masking.install(self.model, changes=changes)
+        """Installs the hook: with the gammas' penalty until the ticket is drawn, with the mask from then on."""
+        gammas = {id(gamma): gamma for gamma in self._gammas.values() if gamma is not None}
+        searching = self.ticket is None and self.scale_penalty
+        updates = [SignPenalty(gamma, self.scale_penalty) for gamma in gammas.values()] if searching else []
+        masking.install(self.model, updates=updates)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares masks, and draws the ticket when they have settled."""
-        if self.ticket is not None or epoch == self._compared:  # again, where an interrupted epoch goes on
+        if self.ticket is not None or epoch == self._compared:  # compared already, where an interrupted epoch resumes
             return
         self._compared = epoch
         ticket = self._draw()
         self._masks.append(ticket)
         if has_settled(list(self._masks), self.threshold, self.window) or epoch + 1 >= self._last:
-            self.ticket, self.drawn_at = ticket, epoch + 1
+            self.ticket = ticket
+            self.drawn_at = epoch + 1
             masking.choose(self.model, ticket)
             self.remove(self.model)
             self._install()
 
     def _draw(self) -> Ticket:
         pick = "early_bird" if any(gamma is not None for gamma in self._gammas.values()) else "magnitude_min"
-        return masking.score_ticket(self.model, self.sparsity, self._score, pick, **self.options)
+        return masking.draw_ticket(self.model, self.spec, self._score, pick)
 
-    def _score(self, entries: Mapping[str, masking.PrunableWeight]) -> dict[str, np.ndarray]:
-        found = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
+    def _score(self, entries: Mapping[str, PrunableWeight]) -> dict[str, np.ndarray]:
+        magnitudes = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
         for name, gamma in self._gammas.items():
             if gamma is not None:
-                found[name] = np.broadcast_to(np.abs(gamma.numpy()), found[name].shape)
-        return found
+                magnitudes[name] = np.broadcast_to(np.abs(gamma.numpy()), magnitudes[name].shape)
+        return magnitudes
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The masks that are compared, and when the ticket was drawn (which is in the model then)."""
+        """Returns the masks that are compared, and when the ticket was drawn (which is in the model then)."""
         arrays = {
             f"{place}/{name}": np.packbits(mask)
             for place, masks in enumerate(self._masks)
@@ -142,9 +145,9 @@ class EarlyBird(tf_keras.callbacks.Callback):
         return {"drawn_at": self.drawn_at, "masks": len(self._masks), "compared": self._compared}, arrays
 
     def restore_state(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Goes on as it was when `saved_state` was called."""
+        """Restores what `saved_state` returned."""
         self._compared = meta["compared"]
-        shapes = {name: mask.shape for name, mask in self._draw().items()}
+        shapes = {name: entry.shape for name, entry in masking.prunable_of_ticket(self.model, self.spec).items()}
         self._masks.clear()
         for place in range(meta["masks"]):
             bits = {
@@ -152,10 +155,35 @@ class EarlyBird(tf_keras.callbacks.Callback):
             }
             self._masks.append({name: bits[name].astype(bool).reshape(shape) for name, shape in shapes.items()})
         if meta["drawn_at"] is not None:
-            self.ticket, self.drawn_at = masking.chosen_ticket(self.model), meta["drawn_at"]
+            self.ticket = masking.chosen_ticket(self.model)
+            self.drawn_at = meta["drawn_at"]
             self._install()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes the hook off and checks that every removed weight is zero."""
+        """Removes the hook and checks that every removed weight is zero."""
         masking.uninstall(self.model)
         masking.check_removed(self.model)
+
+
+class SignPenalty:
+    """The sub-gradient of an L1 penalty, added to the gradient of one variable: g + strength * sign(w).
+
+    Args:
+      variable: A trainable variable.
+      strength: Strength of the penalty, at least 0.
+    """
+
+    pause: PauseFn | None = None
+
+    def __init__(self, variable: tf.Variable, strength: float) -> None:
+        self.variable = variable
+        self.strength = strength
+
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+        """Makes the optimizer's step with the larger gradient."""
+        penalty = tf.cast(self.strength, variable.dtype) * tf.sign(variable)
+        step(tf.convert_to_tensor(gradient) + penalty, variable)
+
+    def densities(self, first: int, last: int) -> tuple[float, float]:
+        """Returns 1: nothing is sparse here (see MaskUpdate)."""
+        return 1.0, 1.0

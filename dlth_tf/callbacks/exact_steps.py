@@ -4,89 +4,68 @@ from __future__ import annotations
 
 from typing import Any
 
-import tf_keras
-
 from dlth_tf import masking
+from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.errors import BadInput
 
 
-class ExactSteps(tf_keras.callbacks.Callback):
+class ExactSteps(StepCounting):
     """Ends `fit` once the optimizer has made `steps` steps; the last execution is shortened to make the count exact.
 
     Args:
-      steps: optimizer steps, counted from a fresh optimizer.
+      steps: Optimizer steps, counted from a fresh optimizer.
 
     Raises:
-      BadInput: at the start of `fit`, when the optimizer has made them already: Keras always makes one step more.
+      BadInput: At the start of `fit`, if the optimizer has made them already: Keras always makes one more step.
     """
-
-    _supports_tf_logs = True  # no copy of the metrics to the host at every step
 
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.steps = steps
-        self._done = self._execution = 1
-
-    def iterations(self) -> int:
-        """Steps that the optimizer has made."""
-        return int(masking.inner_optimizer(self.model).iterations.numpy())
-
-    def steps_per_execution(self) -> int:
-        """The model's, as compiled."""
-        if self.model.autotune_steps_per_execution:
-            raise BadInput(
-                "steps_per_execution",
-                "auto",
-                "must be a number here, since Keras would change it while the steps are counted",
-            )
-        counter = self.model._steps_per_execution
-        return 1 if counter is None else int(counter.numpy())
+        self._done = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Starts counting where the optimizer stands."""
-        self._execution, self._done = self.steps_per_execution(), self.iterations()
-        self._last_batch = -1
+        """Starts counting at the optimizer's present step."""
+        self._note_execution()
+        self._done = self.iterations()
         if self._done >= self.steps:
-            raise BadInput(
-                "optimizer",
-                f"{self._done} steps old",
-                f"has made all {self.steps} steps already: there is nothing to fit",
-            )
+            observed = f"has made all {self.steps} steps already: there is nothing to fit"
+            raise BadInput("optimizer", f"{self._done} steps old", observed)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Batch numbers start anew."""
-        self._last_batch, self._before = -1, self.iterations()
-        self._done = self._before
+        """Starts counting the batches of the epoch."""
+        super().on_epoch_begin(epoch, logs)
+        self._done = self._steps_before_epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Shortens the execution that would go beyond the last step."""
+        """Shortens an execution that would go beyond the last step."""
         left = self.steps - self._done
-        if left < self._execution and left < self.steps_per_execution():  # Keras itself may have shortened it more
-            self.model._steps_per_execution.assign(max(1, left))
+        if left < self._execution and left < masking.steps_per_execution(
+            self.model
+        ):  # Keras may have shortened it more
+            self._set_execution(max(1, left))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts on the host; near the end the optimizer is asked (`batch` is too large where data or steps ended an execution)."""
+        """Counts on the host; near the end by the optimizer (`batch` is too large where an execution ended early)."""
         if self.steps - self._done <= self._execution:
             self._done = self.iterations()
         else:
             self._done += batch - self._last_batch
-        self._last_batch = batch
+        super().on_train_batch_end(batch, logs)
         if self._done >= self.steps:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes back the step that Keras counts, without an update, when it finds the end of data of unknown length."""
-        too_many = self.iterations() - self._before - (self._last_batch + 1)
-        if self.params.get("steps") is None and too_many > 0:
-            masking.inner_optimizer(self.model).iterations.assign_sub(too_many)
+        """Undoes the extra step that Keras counts at the end of data of unknown length."""
+        super().on_epoch_end(epoch, logs)
+        if self.params.get("steps") is None:
             self._done = self.iterations()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Gives the model its own steps_per_execution back."""
-        if self._execution > 1:
-            self.model._steps_per_execution.assign(self._execution)
+        """Restores the model's own steps_per_execution."""
+        self._set_execution(self._execution)
 
 
 def largest_divisor(number: int, most: int) -> int:
-    """The largest divisor of `number` that is at most `most`."""
+    """Returns the largest divisor of `number` that is at most `most`."""
     return next(divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0)

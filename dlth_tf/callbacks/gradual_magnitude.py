@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import ChangingMask, positive
-from dlth_tf.core import kept_groups, parse_sparsity
+from dlth_tf.callbacks.mask_updating import MaskUpdating, positive
+from dlth_tf.core import PruningSpec, kept_groups
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.changing import GradualMask, MaskUpdate
 from dlth_tf.masking.graph_groups import GraphGroups
+from dlth_tf.masking.keras2 import ops
+from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
 from dlth_tf.masking.keras2.tfmot import PolynomialDecay
+from dlth_tf.masking.mask_arithmetic import largest
+from dlth_tf.masking.prunable import PrunableWeight, tensors_of
 
 
-class GradualMagnitude(ChangingMask):
-    """Removes ever more of the smallest weights while the network trains (Zhu and Gupta, 2017, arXiv:1710.01878).
+class GradualMagnitude(MaskUpdating):
+    """Removes more and more of the smallest weights during training (Zhu and Gupta, 2017, arXiv:1710.01878).
 
-    The sparsity at a step is what tf-mot's `PolynomialDecay` says, from 0 at `begin` to `sparsity` at `end` with power 3;
-    which weights go, and how many exactly, is as in every other ticket here. As in tf-mot a step that is due sees the
-    smaller mask already. The whole sparsity is there from the first pruning at or after `end`, which must be within this `fit`.
+    The sparsity at a step is that of tf-mot's `PolynomialDecay`, from 0 at `begin` to `sparsity` at `end` with power 3;
+    which weights are removed, and their exact number, is decided as for every other ticket. As in tf-mot a step that is
+    due already sees the smaller mask. The full sparsity is reached by the first pruning at or after `end`, which must
+    be within this `fit`.
 
     Args:
-      sparsity: fraction removed at the end, at least 0 and below 1.
-      begin: first optimizer step that prunes, at least 1; None: at a quarter of this `fit`.
-      end: optimizer step at which the schedule has reached the whole sparsity; None: half of this `fit`.
-      every: optimizer steps from one pruning to the next.
-      allocation: as in `dlth_tf.random_ticket`, but "global".
-      granularity: as in `dlth_tf.random_ticket`, but n:m.
-      dense_layers: as in `dlth_tf.random_ticket`.
+      sparsity: Fraction removed at the end, at least 0 and below 1.
+      begin: First optimizer step that prunes, at least 1; None: at a quarter of this `fit`.
+      end: Optimizer step at which the schedule reaches the full sparsity; None: half of this `fit`.
+      every: Optimizer steps from one pruning to the next.
+      allocation: Distribution of the sparsity over tensors, as in `dlth_tf.random_ticket`, but not "global".
+      granularity: Groups that are removed as one piece, as in `dlth_tf.random_ticket`, but not n:m.
+      dense_layers: Layers that are kept whole, as in `dlth_tf.random_ticket`.
 
     Raises:
-      BadInput: at construction for a value out of range, at the start of `fit` for what does not fit the model or its length.
+      BadInput: At construction for an invalid value; at the start of `fit` for one that does not fit the model or its
+        length.
     """
 
     def __init__(
@@ -47,45 +54,41 @@ class GradualMagnitude(ChangingMask):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        self.sparsity, self.every = float(parse_sparsity(sparsity)), positive("every", every)
+        spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+        self.spec = spec.check_fixed_counts("GradualMagnitude")
+        self.sparsity = float(self.spec.sparsity)
+        self.every = positive("every", every)
         self.begin = begin if begin is None else positive("begin", begin)
         self.end = end if end is None else positive("end", end)
-        self.allocation, self.granularity, self.dense_layers = allocation, granularity, dense_layers
 
     def steps(self) -> tuple[int, int]:
-        """The first step that prunes and the one at which the schedule ends."""
+        """Returns the first step that prunes and the step at which the schedule ends."""
         if self.begin is not None and self.end is not None:
             begin, end = self.begin, self.end
         elif (total := self.total_steps()) is None:
-            raise BadInput(
-                "end", self.end, "must be given in steps, and begin too, since the length of the data is not known"
-            )
+            allowed = "must be given in steps, and begin too, since the length of the data is unknown"
+            raise BadInput("end", self.end, allowed)
         else:
             begin, end = self.begin or max(1, total // 4), self.end or max(1, total // 2)
         if end < begin:
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end
 
-    def changes(self) -> list[MaskUpdate]:
-        """See ChangingMask."""
+    def updates(self) -> list[MaskUpdate]:
+        """Returns a `GradualMask` for every weight of the ticket."""
         begin, end = self.steps()
         events = [*range(begin, end, self.every)]
         self._check_length(end, begin + len(events) * self.every)
         shares = [*(self.share(step, begin, end) for step in events), 1.0]
-        entries = masking.prunable_of_ticket(self.model, self.dense_layers, self.granularity)
-        shapes = {name: entry.shape for name, entry in entries.items()}
-        layouts = {name: entry.layout for name, entry in entries.items()}
-        kept = [
-            kept_groups(shapes, self.sparsity, self.allocation, self.granularity, share=share, layouts=layouts)
-            for share in shares
-        ]
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        counts = [kept_groups(tensors_of(entries), self.spec, share) for share in shares]
         return [
             GradualMask(
                 entry,
-                GraphGroups(entry, self.granularity),
+                GraphGroups(entry, self.spec.granularity, ops),
                 begin,
                 self.every,
-                np.array([counts[name] for counts in kept]),
+                np.array([kept[name] for kept in counts]),
             )
             for name, entry in entries.items()
         ]
@@ -94,13 +97,60 @@ class GradualMagnitude(ChangingMask):
         total = self.total_steps()
         if total is None:
             return
-        total += int(masking.inner_optimizer(self.model).iterations.numpy())  # if it goes on with an interrupted fit
+        total += self.iterations()  # if it resumes an interrupted fit
         if last > total:
-            raise BadInput(
-                "end", end, f"is too late: the last pruning is at step {last}, and this fit ends after {total}"
-            )
+            allowed = f"is too late: the last pruning is at step {last}, and this fit ends after {total}"
+            raise BadInput("end", end, allowed)
 
     def share(self, step: int, begin: int, end: int) -> float:
-        """The part of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""
+        """Returns the fraction of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""
         decay = PolynomialDecay(0.0, self.sparsity, begin, end, power=3, frequency=self.every)
         return min(1.0, float(decay(step)[1]) / self.sparsity) if self.sparsity else 1.0
+
+
+class GradualMask:
+    """Gradual pruning of one weight: after a step that is due, keeps only the largest |w| for the next step.
+
+    A mask that keeps fewer already is left alone, so removed weights never come back.
+
+    Args:
+      entry: The weight.
+      groups: Its groups.
+      begin: The first step that sees a pruned weight.
+      every: Steps from one update of the mask to the next.
+      kept: int [events], not growing: number of groups that are kept from each update on; the last one stays.
+    """
+
+    pause: PauseFn | None = None
+
+    def __init__(self, entry: PrunableWeight, groups: GraphGroups, begin: int, every: int, kept: np.ndarray) -> None:
+        self.variable = entry.weight
+        self.entry = entry
+        self.groups = groups
+        self.begin = begin
+        self.every = every
+        self.kept = np.asarray(kept, np.int32)
+
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+        """Makes the optimizer's step, updates the mask if that is due, and applies it."""
+        step(gradient, variable)
+        mask = self.entry.mask
+        since = optimizer.iterations + 1 - self.begin
+        kept = tf.gather(tf.constant(self.kept), tf.clip_by_value(since // self.every, 0, len(self.kept) - 1))
+        # Decided by count, not by step: a step that a loss scale skips may be one that was due.
+        more = tf.math.count_nonzero(mask) > tf.cast(kept, tf.int64) * self.groups.weights
+        due = (since >= 0) & more
+        new = tf.cond(
+            due,
+            lambda: tf.cast(largest(self.groups, variable, kept), mask.dtype),
+            lambda: tf.convert_to_tensor(mask),
+        )
+        mask.assign(new)
+        variable.assign(masked(variable, mask))
+
+    def densities(self, first: int, last: int) -> tuple[float, float]:
+        """Returns the mean of the table for the weight and for its gradient (see MaskUpdate)."""
+        since = np.arange(first, last) - self.begin
+        event = np.minimum(since // self.every, len(self.kept) - 1)
+        mean = float(np.where(since < 0, 1.0, self.kept[event] / self.groups.count).mean())
+        return mean, mean

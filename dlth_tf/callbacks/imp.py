@@ -6,32 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import CountedSteps, positive
+from dlth_tf.callbacks.mask_updating import positive
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
-from dlth_tf.core import Ticket
+from dlth_tf.callbacks.step_counting import StepCounting
+from dlth_tf.core import PruningSpec, Round, Ticket
 from dlth_tf.errors import BadInput
 
 
-class IMP(CountedSteps):
+class IMP(StepCounting):
     """Finds a winning ticket in rounds (Frankle and Carbin, ICLR 2019; rewinding: Frankle et al., ICML 2020).
 
-    `rounds` times: train for `epochs_per_round` epochs, remove the smallest magnitudes up to the sparsity
-    1 - (1 - sparsity)^(round / rounds), rewind all weights and running statistics to `rewind_step`. What is left of the
-    epochs trains the ticket. The optimizer starts each round with empty slots, and its steps, so a learning-rate schedule
-    too, at `rewind_step`. Schedules that are callbacks count epochs and so know nothing of rounds.
+    `rounds` times: trains for `epochs_per_round` epochs, removes the smallest magnitudes up to the sparsity 1 - (1 -
+    sparsity)^(round / rounds), and rewinds all weights and running statistics to `rewind_step`. The remaining epochs
+    train the ticket. The optimizer starts each round with empty slots, and its step count, and with it a learning-rate
+    schedule, at `rewind_step`. Schedules that are callbacks count epochs and so do not follow the rounds.
 
     Args:
-      sparsity: fraction removed at the end, at least 0 and below 1.
-      rounds: how many times weights are removed.
-      epochs_per_round: length of each round.
-      rewind_step: the optimizer step of the first round that is rewound to; 0: the weights at the start of `fit`.
-      allocation: as in `dlth_tf.random_ticket`.
-      granularity: as in `dlth_tf.random_ticket`.
-      dense_layers: as in `dlth_tf.random_ticket`.
+      sparsity: Fraction removed at the end, at least 0 and below 1.
+      rounds: Number of times that weights are removed.
+      epochs_per_round: Length of each round.
+      rewind_step: Optimizer step of the first round that is rewound to; 0: the weights at the start of `fit`.
+      allocation: Distribution of the sparsity over tensors, as in `dlth_tf.random_ticket`.
+      granularity: Groups that are removed as one piece, as in `dlth_tf.random_ticket`.
+      dense_layers: Layers that are kept whole, as in `dlth_tf.random_ticket`.
 
     Raises:
-      BadInput: at construction for a value out of range; at the start of `fit`, before anything changes, when the epochs
-        do not hold all rounds and one epoch more, `rewind_step` is not in the first round, or the optimizer is not fresh.
+      BadInput: At construction for an invalid value; at the start of `fit`, before anything changes, if the epochs do
+        not hold all rounds and one more epoch, `rewind_step` is not in the first round, or the optimizer is not fresh.
 
     Example:
       imp = IMP(sparsity=.9, rounds=5, epochs_per_round=10)
@@ -52,38 +53,30 @@ class IMP(CountedSteps):
         super().__init__()
         if type(rewind_step) is not int or rewind_step < 0:
             raise BadInput("rewind_step", rewind_step, "must be a whole number of steps, at least 0")
-        self.sparsity, self.rewind_step = sparsity, rewind_step
-        self.rounds, self.epochs_per_round = positive("rounds", rounds), positive("epochs_per_round", epochs_per_round)
-        self.options: dict[str, Any] = {
-            "allocation": allocation,
-            "granularity": granularity,
-            "dense_layers": dense_layers,
-        }
+        self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+        self.rewind_step = rewind_step
+        self.rounds = positive("rounds", rounds)
+        self.epochs_per_round = positive("epochs_per_round", epochs_per_round)
         self.tickets: list[Ticket] = []
         self._snapshot: SnapshotAt | None = None
 
     def epochs(self, finetune: int | None = None) -> int:
-        """The `epochs` that `fit` needs: all rounds, and then `finetune` (by default as long as a round) for the ticket."""
+        """Returns the `epochs` that `fit` needs: all rounds, then `finetune` (default: the length of a round)."""
         return self.rounds * self.epochs_per_round + (finetune or self.epochs_per_round)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that all rounds fit, and keeps the initial weights."""
-        masking.random_ticket(self.model, self.sparsity, **self.options)  # refuses what does not fit these tensors
-        self._draw(1)  # or what an earlier ticket has left of them
-        epochs, per_epoch = self.params["epochs"], self.params.get("steps")
+        masking.check_fits(self.model, self.spec)
+        masking.check_fits(self.model, self.spec, self._round(1))  # also inside an earlier ticket
+        epochs = self.params["epochs"]
+        per_epoch = self.params.get("steps")
         if epochs < self.epochs(finetune=1):
-            raise BadInput(
-                "epochs",
-                epochs,
-                f"are too few: {self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more",
-            )
+            rounds = f"{self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more"
+            raise BadInput("epochs", epochs, f"are too few: {rounds}")
         if per_epoch is not None and self.rewind_step >= per_epoch * self.epochs_per_round:
-            raise BadInput(
-                "rewind_step",
-                self.rewind_step,
-                f"must be below {per_epoch * self.epochs_per_round}, the steps of a round",
-            )
-        if int(masking.inner_optimizer(self.model).iterations.numpy()):
+            allowed = f"must be below {per_epoch * self.epochs_per_round}, the steps of a round"
+            raise BadInput("rewind_step", self.rewind_step, allowed)
+        if self.iterations():
             raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
         self.tickets = []
         self._take()
@@ -94,14 +87,11 @@ class IMP(CountedSteps):
             self._snapshot.set_model(self.model)
             self._snapshot.on_train_begin(logs)
 
-    def _draw(self, cycle: int) -> Ticket:
-        within = masking.chosen_ticket(self.model)
-        return masking.magnitude_ticket(
-            self.model, self.sparsity, cycle=(cycle, self.rounds), within=within, **self.options
-        )
+    def _round(self, number: int) -> Round:
+        return Round(number, self.rounds, masking.chosen_ticket(self.model))
 
     def _take(self) -> None:
-        self._rewound_to = {name: variable.numpy() for name, variable in masking.named_weights(self.model).items()}
+        self._rewound_to = masking.weight_arrays(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Aims at the rewind step."""
@@ -110,23 +100,23 @@ class IMP(CountedSteps):
             self._snapshot.on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Keeps the weights of the rewind step when it has come."""
+        """Keeps the weights of the rewind step."""
         super().on_train_batch_end(batch, logs)
         if self._snapshot and not self.tickets:
             self._snapshot.on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends a round: removes, rewinds, and starts the optimizer anew."""
+        """Ends a round: removes weights, rewinds, and resets the optimizer."""
         super().on_epoch_end(epoch, logs)
         done, more = divmod(epoch + 1, self.epochs_per_round)
         if more or done > self.rounds:
             return
-        self.tickets.append(self._draw(done))
+        self.tickets.append(masking.pick_ticket(self.model, self.spec, "magnitude_min", round=self._round(done)))
         masking.choose(self.model, self.tickets[-1])
         masking.rewind(self.model, self._rewound_to)
         self._optimizer.restore(self.rewind_step)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes the hook off and checks that every removed weight is zero."""
+        """Removes the hook and checks that every removed weight is zero."""
         masking.uninstall(self.model)
         masking.check_removed(self.model)

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
-import tf_keras
-
 from dlth_tf import masking
 from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
-from dlth_tf.core import staircase
+from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
 
 
 class RSTPenalty(ExactSteps):
     """Transforms a chosen ticket: a growing L2 penalty on the weights that will be removed, then their removal.
 
-    Adds lambda * w to the gradient of exactly those weights, before momentum; lambda grows as `core.staircase` says, is
-    held, and after `steps` optimizer steps training ends and the weights are removed (Bai et al., ICLR 2022). The
-    schedule is a function of `optimizer.iterations`, so compile the model anew before each transformation.
+    Adds lambda * w to the gradient of exactly those weights, before momentum; lambda grows as in
+    `core.PenaltySchedule`, is held, and after `steps` optimizer steps training ends and the weights are removed (Bai et
+    al., ICLR 2022). The schedule is a function of `optimizer.iterations`, so compile the model again before each
+    transformation.
 
     Args:
-      schedule: "x", "x^2" or "x^3".
-      step: growth of the penalty's counter.
-      every: optimizer steps between two growths.
-      limit: the penalty stops growing above it.
-      hold_steps: optimizer steps that the last value is held.
-      block_loss_grad: official option: the loss trains only what is not prunable (biases, batch norm).
-      remove_at_end: whether the weights are removed at the end (False between cycles that do not delete).
-      shorten_last_execution: with `steps_per_execution` above 1, end by a shorter last execution instead of refusing
-        a number of steps that does not divide.
-      resume: whether this `fit` goes on with an interrupted transformation, so that the optimizer's steps count; the
-        ticket is in the model already then, so leave RandomMask out.
+      schedule: "x", "x^2" or "x^3": the power of the counter that lambda is.
+      step: Growth of the penalty's counter, above 0.
+      every: Optimizer steps between two growths, at least 1.
+      limit: The penalty stops growing above it; above 0.
+      hold_steps: Optimizer steps for which the last value is held, at least 0.
+      block_loss_grad: Official option: the loss trains only what is not prunable (biases, batch norm).
+      remove_at_end: Whether the weights are removed at the end (False between cycles that do not delete).
+      shorten_last_execution: With `steps_per_execution` above 1, whether to end with a shorter last execution instead
+        of refusing a number of steps that it does not divide.
+      resume: Whether this `fit` resumes an interrupted transformation, so that the steps the optimizer has made count;
+        the ticket is in the model already then, so leave RandomMask out.
 
     Raises:
-      BadInput: at construction for a value out of range; at the start of `fit`, before anything changes, when the model
-        is not wrapped or compiled, has no ticket, or the epochs are too few for the schedule; before the first step, when
-        a callback after this one in the list chose another ticket or took the penalty off.
-      RuntimeError: at the end of `fit`, if something else ended it early: nothing is removed then.
+      BadInput: At construction for an invalid value; at the start of `fit`, before anything changes, if the model is
+        not wrapped or compiled, has no ticket, or the epochs are too few for the schedule; before the first step, if a
+        callback after this one in the list chose another ticket or removed the penalty.
+      RuntimeError: At the end of `fit`, if something else ended it early: nothing is removed then.
     """
 
     def __init__(
@@ -53,20 +53,15 @@ class RSTPenalty(ExactSteps):
         shorten_last_execution: bool = False,
         resume: bool = False,
     ) -> None:
-        self._arguments: dict[str, Any] = {
-            "schedule": schedule,
-            "step": step,
-            "every": every,
-            "limit": limit,
-            "hold_steps": hold_steps,
-        }
-        self.staircase = staircase(**self._arguments, dtype=tf_keras.backend.floatx())
-        super().__init__(self.staircase.steps)
-        self.block_loss_grad, self.remove_at_end = block_loss_grad, remove_at_end
-        self.shorten_last_execution, self.resume = shorten_last_execution, resume
+        self.penalty = PenaltySchedule(schedule, step, every, limit, hold_steps)
+        super().__init__(self.penalty.steps)
+        self.block_loss_grad = block_loss_grad
+        self.remove_at_end = remove_at_end
+        self.shorten_last_execution = shorten_last_execution
+        self.resume = resume
 
     def epochs(self, steps_per_epoch: int) -> int:
-        """The `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
+        """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
         return math.ceil(self.steps / steps_per_epoch)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -74,48 +69,40 @@ class RSTPenalty(ExactSteps):
         entries = masking.prunable_weights(self.model).values()
         pruned = [entry for entry in entries if not entry.chosen().all()]
         if not pruned:
-            raise BadInput(
-                "model",
-                self.model.name,
-                "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first",
-            )
-        self.staircase = staircase(**self._arguments, dtype=pruned[0].weight.dtype.base_dtype.name)
-        self.steps = self.staircase.steps
-        done = int(masking.inner_optimizer(self.model).iterations.numpy())
+            allowed = "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first"
+            raise BadInput("model", self.model.name, allowed)
+        self.penalty = dataclasses.replace(self.penalty, dtype=pruned[0].weight.dtype.base_dtype.name)
+        self.steps = self.penalty.steps
+        done = self.iterations()
         if done and not self.resume:
-            raise BadInput(
-                "optimizer",
-                f"{done} steps old",
-                "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True to go on",
-            )
+            allowed = "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True"
+            raise BadInput("optimizer", f"{done} steps old", allowed)
         super().on_train_begin(logs)
         self._check_length(done)
-        self._hook = masking.install(self.model, self.staircase, block_loss_grad=self.block_loss_grad)
+        self._hook = masking.install(self.model, self.penalty, block_loss_grad=self.block_loss_grad)
         self._ticket = masking.chosen_ticket(self.model)
 
     def _check_length(self, done: int) -> None:
-        per_epoch, epochs = self.params.get("steps"), self.params.get("epochs")
+        per_epoch = self.params.get("steps")
+        epochs = self.params.get("epochs", 1)
         if per_epoch is None:
-            return  # a data set of unknown length: on_train_end checks
+            return  # data of unknown length: on_train_end checks
         left = self.steps - done
         if epochs * per_epoch < left:
             needed = math.ceil(left / per_epoch)
-            raise BadInput(
-                "epochs",
-                epochs,
-                f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps",
-            )
-        last, execution = left % per_epoch, self.steps_per_execution()
+            allowed = f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps"
+            raise BadInput("epochs", epochs, allowed)
+        last = left % per_epoch
+        execution = masking.steps_per_execution(self.model)
         if last % execution and not self.shorten_last_execution:
-            raise BadInput(
-                "steps_per_execution",
-                execution,
+            allowed = (
                 f"does not divide the {last} of {self.steps} steps that fall into the last epoch: "
-                f"use {largest_divisor(last, execution)}, or shorten_last_execution=True",
+                f"use {largest_divisor(last, execution)}, or shorten_last_execution=True"
             )
+            raise BadInput("steps_per_execution", execution, allowed)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Refuses to go on when a later callback chose another ticket or took the penalty off."""
+        """Raises BadInput if a later callback chose another ticket or removed the penalty."""
         super().on_epoch_begin(epoch, logs)
         if masking.installed(self.model) is not self._hook or masking.chosen_ticket(self.model) != self._ticket:
             masking.uninstall(self.model)
@@ -125,15 +112,14 @@ class RSTPenalty(ExactSteps):
         """Reports lambda of the last step as `penalty`."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
-            logs["penalty"] = float(self.staircase.at(max(0, int(self.iterations()) - 1)))
+            logs["penalty"] = float(self.penalty.at(max(0, self.iterations() - 1)))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes the penalty off and removes the weights."""
+        """Removes the penalty, then the weights."""
         super().on_train_end(logs)
         masking.uninstall(self.model)
         if self.iterations() < self.steps:
-            raise RuntimeError(
-                f"the transformation was ended after {self.iterations()} of {self.steps} steps: nothing was removed"
-            )
+            made = f"the transformation ended after {self.iterations()} of {self.steps} steps"
+            raise RuntimeError(f"{made}: nothing was removed")
         if self.remove_at_end:
             masking.remove(self.model)

@@ -1,4 +1,4 @@
-"""SparsityMonitor: TensorBoard scalars in which the squeezing-out of the weights can be seen."""
+"""SparsityMonitor: TensorBoard scalars that show how the penalty squeezes the weights out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from dlth_tf import masking
+from dlth_tf.callbacks.base import Callback
 
 
-class SparsityMonitor(tf_keras.callbacks.Callback):
-    """Writes, at every epoch's end, sparsity and mean |w| per prunable tensor, and the penalty.
+class SparsityMonitor(Callback):
+    """Writes, at the end of every epoch, sparsity and mean |w| of every prunable tensor, and the penalty.
 
-    Scalars, by optimizer step: `sparsity/<tensor>` and `sparsity/all` (fraction that is really removed), `penalty`
-    (lambda of the last step), `mean_abs/kept/<tensor>` and `mean_abs/to_remove/<tensor>` (of the weights that the ticket
-    keeps and does not keep; tensors without a ticket have only the first).
+    Scalars, by optimizer step: `sparsity/<tensor>` and `sparsity/all` (fraction that is removed), `penalty` (lambda of
+    the last step), `mean_abs/kept/<tensor>` and `mean_abs/to_remove/<tensor>` (of the weights that the ticket keeps and
+    does not keep; tensors without a ticket have only the first).
 
     Args:
-      log_dir: TensorBoard directory; the scalars go to its folder `sparsity`.
-      histograms: whether to write a histogram of every prunable tensor too.
+      log_dir: TensorBoard directory; the scalars are written to its folder `sparsity`.
+      histograms: Whether to write a histogram of every prunable tensor too.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str], histograms: bool = False) -> None:
         super().__init__()
-        self.log_dir, self.histograms = os.fspath(log_dir), histograms
+        self.log_dir = os.fspath(log_dir)
+        self.histograms = histograms
         self._writer: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Opens the writer and notes the state before the first step."""
-        masking.prunable_weights(self.model)  # says at once if the model is not wrapped
+        """Opens the writer and writes the state before the first step."""
+        masking.prunable_weights(self.model)  # raises at once if the model is not wrapped
         self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "sparsity"))
         self._write()
 
@@ -44,7 +45,7 @@ class SparsityMonitor(tf_keras.callbacks.Callback):
         self._writer.close()
 
     def _write(self) -> None:
-        step = int(masking.inner_optimizer(self.model).iterations.numpy())
+        step = masking.steps_made(self.model)
         with self._writer.as_default(step=step):
             for name, value in self.scalars(max(0, step - 1)).items():
                 tf.summary.scalar(name, value)
@@ -54,16 +55,20 @@ class SparsityMonitor(tf_keras.callbacks.Callback):
         self._writer.flush()
 
     def scalars(self, step: int) -> dict[str, float]:
-        """The scalars of the model as it is, with the penalty of optimizer step `step`."""
+        """Returns the scalars of the model's present state, with the penalty of optimizer step `step`."""
         hook = masking.installed(self.model)
-        found = {"penalty": float(hook.penalty.at(step)) if hook and hook.penalty else 0.0}
-        removed = total = 0
+        values = {"penalty": float(hook.penalty.at(step)) if hook and hook.penalty else 0.0}
+        removed = 0
+        total = 0
         for name, entry in masking.prunable_weights(self.model).items():
-            chosen, kept, size = entry.chosen(), entry.kept(), np.abs(entry.weight.numpy())
-            found[f"sparsity/{name}"] = 1 - float(kept.mean())
-            found[f"mean_abs/kept/{name}"] = float(size[chosen].mean())
+            chosen = entry.chosen()
+            kept = entry.kept()
+            magnitude = np.abs(entry.weight.numpy())
+            values[f"sparsity/{name}"] = 1 - float(kept.mean())
+            values[f"mean_abs/kept/{name}"] = float(magnitude[chosen].mean())
             if not chosen.all():
-                found[f"mean_abs/to_remove/{name}"] = float(size[~chosen].mean())
-            removed, total = removed + int((~kept).sum()), total + kept.size
-        found["sparsity/all"] = removed / total
-        return found
+                values[f"mean_abs/to_remove/{name}"] = float(magnitude[~chosen].mean())
+            removed += int((~kept).sum())
+            total += kept.size
+        values["sparsity/all"] = removed / total
+        return values

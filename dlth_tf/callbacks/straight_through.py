@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import ChangingMask
-from dlth_tf.core import kept_groups
-from dlth_tf.masking.changing import MaskUpdate, TopK
+from dlth_tf.callbacks.mask_updating import MaskUpdating
+from dlth_tf.core import PruningSpec, kept_groups
 from dlth_tf.masking.graph_groups import GraphGroups
+from dlth_tf.masking.keras2 import ops
+from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
+from dlth_tf.masking.keras2.optimizers import decayed
+from dlth_tf.masking.mask_arithmetic import largest
+from dlth_tf.masking.prunable import PrunableWeight, tensors_of
 
 
-class StraightThrough(ChangingMask):
+class StraightThrough(MaskUpdating):
     """Trains all weights while the network uses only the largest of them (top-k straight-through estimator).
 
-    In every step the gradient is taken at the sparse weights and applied to the whole ones, of which the k largest |w|
-    then make the next sparse weights (Bengio et al., 2013, arXiv:1308.3432, for the estimator; jaxpruner's `ste` for its
-    form with top-k). At the end of `fit` the sparse weights are the model's, and the others are lost.
+    In every step the gradient is computed at the sparse weights and applied to the whole ones, of which the k largest
+    |w| are the next sparse weights (Bengio et al., 2013, arXiv:1308.3432, for the estimator; jaxpruner's `ste` for its
+    form with top-k). At the end of `fit` the model has the sparse weights, and the others are lost.
 
     Args:
-      sparsity: fraction removed, at least 0 and below 1.
-      allocation: as in `dlth_tf.random_ticket`, but "global".
-      granularity: as in `dlth_tf.random_ticket`, but n:m.
-      dense_layers: as in `dlth_tf.random_ticket`.
+      sparsity: Fraction removed, at least 0 and below 1.
+      allocation: Distribution of the sparsity over tensors, as in `dlth_tf.random_ticket`, but not "global".
+      granularity: Groups that are removed as one piece, as in `dlth_tf.random_ticket`, but not n:m.
+      dense_layers: Layers that are kept whole, as in `dlth_tf.random_ticket`.
 
     Raises:
-      BadInput: at the start of `fit`, for what does not fit the model.
+      BadInput: At construction for an invalid value; at the start of `fit` for one that does not fit the model.
     """
 
     def __init__(
@@ -37,17 +44,57 @@ class StraightThrough(ChangingMask):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        self.sparsity, self.allocation, self.granularity, self.dense_layers = (
-            sparsity,
-            allocation,
-            granularity,
-            dense_layers,
-        )
+        spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+        self.spec = spec.check_fixed_counts("StraightThrough")
 
-    def changes(self) -> list[MaskUpdate]:
-        """See ChangingMask."""
-        entries = masking.prunable_of_ticket(self.model, self.dense_layers, self.granularity)
-        shapes = {name: entry.shape for name, entry in entries.items()}
-        layouts = {name: entry.layout for name, entry in entries.items()}
-        kept = kept_groups(shapes, self.sparsity, self.allocation, self.granularity, layouts=layouts)
-        return [TopK(entry, GraphGroups(entry, self.granularity), kept[name]) for name, entry in entries.items()]
+    def updates(self) -> list[MaskUpdate]:
+        """Returns a `TopK` for every weight of the ticket."""
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        kept = kept_groups(tensors_of(entries), self.spec)
+        return [
+            TopK(entry, GraphGroups(entry, self.spec.granularity, ops), kept[name]) for name, entry in entries.items()
+        ]
+
+
+class TopK:
+    """Top-k straight-through of one weight: the forward pass uses the k groups of largest |w|, the gradient trains all.
+
+    The whole weight is kept next to the variable; the variable itself is sparse at every moment.
+
+    Args:
+      entry: The weight, still whole; it is sparse from here on.
+      groups: Its groups.
+      kept: Number of groups that are kept, k.
+    """
+
+    pause: PauseFn | None = None
+
+    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int) -> None:
+        self.variable = entry.weight
+        self.entry = entry
+        self.groups = groups
+        self.kept = kept
+        self.whole = tf.Variable(tf.convert_to_tensor(entry.weight), trainable=False)
+        self._apply(entry.weight)
+
+    def _apply(self, variable: tf.Variable) -> None:
+        self.entry.mask.assign(tf.cast(largest(self.groups, self.whole, self.kept), self.entry.mask.dtype))
+        variable.assign(masked(self.whole, self.entry.mask))
+
+    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
+        """Makes the optimizer's step on the whole weight, then keeps its k largest values."""
+        # No update without data: Keras runs the step once more to find the end of data of unknown length.
+        with tf.control_dependencies(tf.nest.flatten(gradient, expand_composites=True)):
+            # Keras itself has applied its decoupled weight decay to the sparse weight only.
+            variable.assign(decayed(optimizer, variable, tf.convert_to_tensor(self.whole)))
+        step(gradient, variable)
+        self.whole.assign(variable)
+        self._apply(variable)
+
+    def state(self) -> list[tf.Variable]:
+        """Returns the variables outside the network that a checkpoint needs."""
+        return [self.whole]
+
+    def densities(self, first: int, last: int) -> tuple[float, float]:
+        """Returns mean densities (see MaskUpdate); all of the gradient is needed, always."""
+        return self.kept / self.groups.count, 1.0

@@ -1,4 +1,4 @@
-"""ERK: Erdos-Renyi-Kernel allocation, denser where a tensor is small (Evci et al., RigL, ICML 2020, arXiv:1911.11134)."""
+"""ERK: Erdos-Renyi-Kernel allocation, denser for small tensors (Evci et al., RigL, ICML 2020, arXiv:1911.11134)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dlth_tf.core.groups import Groups, Tensors, as_groups, weight_budget
 
 
 def erk(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] | None = None) -> dict[str, int]:
-    """Density of tensor l proportional to (sum of its dimensions) / (product of its dimensions), at most 1.
+    """Sets densities proportional to (sum of the dimensions) / (product of the dimensions), at most 1.
 
-    Largest remainders make the total exact: n - removed_count(n, p) weights stay, or, where groups hold several weights,
-    less than one group fewer. At least one group of every tensor stays.
+    Largest remainders make the total exact: n - removed_count(n, p) weights are kept, or, where groups hold several
+    weights, less than one group fewer. At least one group of every tensor is kept.
 
     Args:
-      tensors: name -> shape of every tensor that is pruned, or its Groups.
-      sparsity: fraction removed of all weights together, in [0, 1).
-      scores: not looked at.
+      tensors: Tensor name -> shape of every tensor that is pruned, or its Groups.
+      sparsity: Fraction removed of all weights together, in [0, 1).
+      scores: Unused.
 
     Returns:
-      name -> the number of groups that are kept.
+      Tensor name -> number of groups that are kept.
 
     Raises:
-      BadInput: the sparsity leaves less than one group of every tensor.
+      BadInput: If the sparsity leaves less than one group of every tensor.
 
     >>> erk({"small": (10, 10), "large": (100, 100)}, .9)
     {'small': 92, 'large': 918}
@@ -38,11 +38,12 @@ def erk(tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] |
 
 
 def _shares(groups: Mapping[str, Groups], budget: int) -> dict[str, Fraction]:
-    """The weights that each tensor keeps, before rounding.
+    """Number of weights that each tensor keeps, before rounding.
 
     A density of eps * (sum of dims) / (product of dims) keeps eps * (sum of dims) weights, so eps is what the budget
-    leaves to the tensors that are not full, over the sum of all their dimensions. One that would keep more weights than it
-    has is full; that leaves the others more, and may fill some of them in turn (the loop of rigl/sparse_utils.py).
+    leaves to the tensors that are not full, over the sum of all their dimensions. One that would keep more weights than
+    it has is full; that leaves more for the others, and may fill some of them in turn (the loop of
+    rigl/sparse_utils.py).
     """
     dims = {name: sum(entry.shape) or 1 for name, entry in groups.items()}
     full: set[str] = set()
@@ -56,16 +57,16 @@ def _shares(groups: Mapping[str, Groups], budget: int) -> dict[str, Fraction]:
 
 
 def _whole_groups(groups: Mapping[str, Groups], shares: Mapping[str, Fraction], budget: int) -> dict[str, int]:
-    """Rounds weights to groups by largest remainders: never above the budget, and exactly it where a group is one weight."""
-    wanted = {name: shares[name] / max(entry.weights, 1) for name, entry in groups.items()}
-    kept = {name: max(math.floor(wanted[name]), min(1, entry.free)) for name, entry in groups.items()}
+    """Rounds weights to groups by largest remainders: never above the budget, exact where a group is one weight."""
+    targets = {name: shares[name] / max(entry.weights, 1) for name, entry in groups.items()}
+    kept = {name: max(math.floor(targets[name]), min(1, entry.free)) for name, entry in groups.items()}
     left = budget - sum(kept[name] * entry.weights for name, entry in groups.items())
-    while left < 0:  # the tensors that were given their one group took it from the others
-        name = min((name for name in groups if kept[name] > 1), key=lambda name: wanted[name] - kept[name])
+    while left < 0:  # the tensors that got their one group took it from the others
+        name = min((name for name in groups if kept[name] > 1), key=lambda name: targets[name] - kept[name])
         kept[name] -= 1
         left += groups[name].weights
-    while fits := [name for name, entry in groups.items() if kept[name] < wanted[name] and entry.weights <= left]:
-        name = max(fits, key=lambda name: wanted[name] - kept[name])
+    while fits := [name for name, entry in groups.items() if kept[name] < targets[name] and entry.weights <= left]:
+        name = max(fits, key=lambda name: targets[name] - kept[name])
         kept[name] += 1
         left -= groups[name].weights
     return kept

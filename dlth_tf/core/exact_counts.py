@@ -1,4 +1,4 @@
-"""Counting: how many of n a sparsity removes, to the last one."""
+"""Exact weight counts for a given sparsity."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dlth_tf.errors import BadInput
 
 Sparsity = float | str | Fraction
 
-# Fraction would read 1e-999999999 too, digit by digit.
+# Without it Fraction would expand 1e-999999999 digit by digit.
 _NUMBER = re.compile(r"\s*[-+]?[\d./]{1,40}(e[-+]?\d{1,3})?\s*", re.IGNORECASE)
 
 
 def parse_sparsity(sparsity: Sparsity) -> Fraction:
-    """The sparsity as the decimal that was typed: .1 is one tenth, not the float nearest to it.
+    """Returns the sparsity as the decimal that was typed: .1 is one tenth, not the nearest float.
 
     Raises:
-      BadInput: not a number, negative, or 1 and more.
+      BadInput: If it is not a number, or not in [0, 1).
     """
     text = str(sparsity)
     try:
@@ -27,15 +27,16 @@ def parse_sparsity(sparsity: Sparsity) -> Fraction:
         raise BadInput("sparsity", sparsity, "must be a number, at least 0 and below 1") from None
     if not 0 <= value < 1:
         raise BadInput(
-            "sparsity", sparsity, "must be at least 0 and below 1 (it is the fraction of the weights that is removed)"
+            "sparsity", sparsity, "must be at least 0 and below 1 (the fraction of the weights that is removed)"
         )
     return value
 
 
 def removed_count(size: int, sparsity: Sparsity) -> int:
-    """How many of `size` weights, or groups of weights, are removed: min(ceil(p * n), n - 1), with p * n in exact arithmetic.
+    """Number of weights, or groups of weights, that are removed of n = `size`: min(ceil(p * n), n - 1).
 
-    At least one stays, as in the official code (Bai et al., ICLR 2022), whose float product drifts by one in places.
+    The product is exact. At least one is kept, as in the official code (Bai et al., ICLR 2022), whose float product is
+    off by one in places.
 
     >>> removed_count(512, .5), removed_count(10, .98), removed_count(30, .1), removed_count(7, 0)
     (256, 9, 3, 0)

@@ -1,4 +1,4 @@
-"""Global allocation: the highest scores of the whole network stay, wherever they are."""
+"""Global allocation: keeps the highest scores of the whole network, whatever their tensor."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from dlth_tf.errors import BadInput
 def global_threshold(
     tensors: Tensors, sparsity: Sparsity, scores: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, int]:
-    """One threshold for all tensors, as in SNIP, GraSP, SynFlow and open_lth.
+    """Applies one threshold to all tensors, as in SNIP, GraSP, SynFlow and open_lth.
 
-    Exactly n - removed_count(n, p) weights stay, or, where groups hold several weights, less than one group fewer. Equal
-    scores go as in `top_k_mask`: first those of the earlier tensor, then those of the smaller flat index. A tensor that
-    would lose everything keeps its best group (layer collapse is prevented), and the others share what is left.
+    Exactly n - removed_count(n, p) weights are kept, or, where groups hold several weights, less than one group fewer.
+    Ties are broken as in `top_k_mask`: first those of the earlier tensor are removed, then those of the smaller flat
+    index. A tensor that would lose everything keeps its best group, which prevents layer collapse, and the others share
+    the rest.
 
     Args:
-      tensors: name -> shape of every tensor that is pruned, or its Groups.
-      sparsity: fraction removed of all weights together, in [0, 1).
-      scores: name -> one score for every group that is free, in any shape, comparable between tensors.
+      tensors: Tensor name -> shape of every tensor that is pruned, or its Groups.
+      sparsity: Fraction removed of all weights together, in [0, 1).
+      scores: Tensor name -> one score for every group that is free, in any shape, comparable between tensors.
 
     Returns:
-      name -> the number of groups that are kept, at least 1.
+      Tensor name -> number of groups that are kept, at least 1.
 
     Raises:
-      BadInput: no scores, or the sparsity leaves less than one group of every tensor.
+      BadInput: If there are no scores, or the sparsity leaves less than one group of every tensor.
 
-    >>> global_threshold({"a": (2, 2), "b": (3,)}, .5, {"a": np.array([[.1, .2], [.3, .4]]), "b": np.array([.9, .35, .1])})
+    >>> scores = {"a": np.array([[.1, .2], [.3, .4]]), "b": np.array([.9, .35, .1])}
+    >>> global_threshold({"a": (2, 2), "b": (3,)}, .5, scores)
     {'a': 1, 'b': 2}
     """
     if scores is None:
-        raise BadInput("allocation", "global", "needs a score for every weight, and there is none here")
+        raise BadInput("allocation", "global", "needs a score for every weight, and this caller has no scores")
     groups = as_groups(tensors)
     budget = weight_budget(groups, sparsity)
     kept: dict[str, int] = {}
     rest = {name: entry for name, entry in groups.items() if entry.free}
     while rest:
-        found = _highest(rest, scores, budget)
-        if all(found.values()):
-            kept |= found
+        counts = _highest(rest, scores, budget)
+        if all(counts.values()):
+            kept |= counts
             break
-        kept |= {name: 1 for name, count in found.items() if not count}
-        budget -= sum(rest[name].weights for name, count in found.items() if not count)
-        rest = {name: rest[name] for name, count in found.items() if count}
+        kept |= {name: 1 for name, count in counts.items() if not count}
+        budget -= sum(rest[name].weights for name, count in counts.items() if not count)
+        rest = {name: rest[name] for name, count in counts.items() if count}
     return {name: kept.get(name, 0) for name in groups}
 
 
@@ -61,7 +63,7 @@ def _highest(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray], bud
 
 
 def _highest_equal(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray], kept: int) -> dict[str, int]:
-    """How many of the `kept` highest scores each tensor has; partitions, because millions of weights are slow to sort."""
+    """Number of the `kept` highest scores in each tensor; by partition, as sorting millions of weights is slow."""
     everything = _together(groups, scores)
     everything.partition(everything.size - kept)  # in place: no second copy of all scores
     threshold = everything[everything.size - kept]
@@ -78,8 +80,9 @@ def _highest_equal(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray
 
 
 def _together(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All scores in one array, filled tensor by tensor: scores that are made when asked for are never all there twice."""
-    everything, start = np.empty(sum(entry.free for entry in groups.values()), np.float16), 0
+    """All scores in one array, filled tensor by tensor: scores computed on access are never all in memory twice."""
+    everything = np.empty(sum(entry.free for entry in groups.values()), np.float16)
+    start = 0
     for name in groups:
         part = scores[name].ravel()
         everything = everything.astype(np.result_type(everything, part), copy=False)
@@ -89,7 +92,7 @@ def _together(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray]) ->
 
 
 def _highest_unequal(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray], budget: int) -> dict[str, int]:
-    """The same for groups of different sizes: the longest run of highest scores whose weights the budget can pay."""
+    """The same for groups of different sizes: the longest run of highest scores whose weights fit into the budget."""
     tensor = np.repeat(np.arange(len(groups)), [entry.free for entry in groups.values()])
     highest_first = np.argsort(_together(groups, scores), kind="stable")[::-1]
     weights = np.array([entry.weights for entry in groups.values()])[tensor[highest_first]]

@@ -1,4 +1,4 @@
-"""Granularity: what is removed as one piece."""
+"""Granularity: the groups of weights that are kept or removed as one piece."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import re
 
 from dlth_tf.core.n_m import NByM
 from dlth_tf.core.tiles import Tiles, Weights
-from dlth_tf.core.top_k import top_k_mask
 from dlth_tf.errors import BadInput
-
-__all__ = ["GRANULARITIES", "Granularity", "parse_granularity", "top_k_mask"]
 
 Granularity = Weights | Tiles | NByM
 GRANULARITIES: dict[str, Granularity] = {
@@ -19,31 +16,31 @@ GRANULARITIES: dict[str, Granularity] = {
 }
 
 
-def parse_granularity(given: str | Granularity) -> Granularity:
-    """The granularity that a flag or an argument means.
+def parse_granularity(granularity: str | Granularity) -> Granularity:
+    """Returns the granularity that a flag or an argument names.
 
-    - weight: every weight by itself.
-    - filter: all weights of an output (of a depthwise kernel: of one channel's filter).
+    - weight: single weights.
+    - filter: all weights of an output (in a depthwise kernel: of one channel's filter).
     - channel: all weights of an input.
     - block:RxC: R consecutive inputs by C consecutive outputs, at one position of a convolution kernel.
     - n:m: n of every m consecutive inputs of an output, at one position of a convolution kernel.
 
     Raises:
-      BadInput: none of these.
+      BadInput: If it is none of these.
 
     >>> parse_granularity("block:4x1").divide((3, 3, 8, 16)).count, parse_granularity("2:4").sparsity
     (288, Fraction(1, 2))
     """
-    if isinstance(given, Granularity):
-        return given
-    if given in GRANULARITIES:
-        return GRANULARITIES[given]
-    if block := re.fullmatch(r"block:([1-9]\d{0,5})x([1-9]\d{0,5})", str(given)):
-        return Tiles(str(given), all_positions=False, inputs=int(block[1]), outputs=int(block[2]))
-    if (run := re.fullmatch(r"([1-9]\d{0,2}):([1-9]\d{0,2})", str(given))) and int(run[1]) < int(run[2]):
+    if isinstance(granularity, Granularity):
+        return granularity
+    if granularity in GRANULARITIES:
+        return GRANULARITIES[granularity]
+    if block := re.fullmatch(r"block:([1-9]\d{0,5})x([1-9]\d{0,5})", str(granularity)):
+        return Tiles(str(granularity), all_positions=False, inputs=int(block[1]), outputs=int(block[2]))
+    if (run := re.fullmatch(r"([1-9]\d{0,2}):([1-9]\d{0,2})", str(granularity))) and int(run[1]) < int(run[2]):
         return NByM(int(run[1]), int(run[2]))
     raise BadInput(
         "granularity",
-        given,
+        granularity,
         f"must be one of {', '.join(GRANULARITIES)}, a block such as block:4x1, or n:m such as 2:4",
     )

@@ -1,4 +1,4 @@
-"""Groups: what a granularity makes of a tensor, and all that an allocation needs to know of it."""
+"""Groups: a tensor divided by a granularity, with all that an allocation needs to know about it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Groups:
-    """One tensor, divided into groups of equally many weights that stay or go as one piece.
+    """One tensor, divided into groups of equally many weights that are kept or removed as one piece.
 
     Attributes:
-      shape: of the tensor.
-      count: how many groups it has.
-      weights: how many weights each group has.
-      free: how many groups may be kept: all, or what an earlier cycle has left.
-      scored: shape of the array that holds a score for every group.
+      shape: Shape of the tensor.
+      count: Number of groups.
+      weights: Number of weights in each group.
+      free: Number of groups that may be kept: all, or those that an earlier round has left.
+      scored: Shape of the array that holds a score for every group.
     """
 
     shape: Shape
@@ -32,13 +32,13 @@ class Groups:
 
     @classmethod
     def single(cls, shape: Shape) -> Groups:
-        """Every weight is a group of its own."""
+        """Divides a tensor of this shape into single weights."""
         size = math.prod(shape)
         return cls(tuple(shape), size, 1, size, tuple(shape))
 
     @property
     def room(self) -> int:
-        """How many weights may be kept."""
+        """Number of weights that may be kept."""
         return self.free * self.weights
 
 
@@ -46,17 +46,17 @@ Tensors = Mapping[str, Shape | Groups]
 
 
 def as_groups(tensors: Tensors) -> dict[str, Groups]:
-    """The groups of every tensor; a bare shape stands for single weights."""
+    """Returns the groups of every tensor; a bare shape means single weights."""
     return {name: entry if isinstance(entry, Groups) else Groups.single(entry) for name, entry in tensors.items()}
 
 
 def weight_budget(groups: Mapping[str, Groups], sparsity: Sparsity) -> int:
-    """How many weights the whole network keeps: n - removed_count(n, p), never above what is free.
+    """Number of weights that the whole network keeps: n - removed_count(n, p), never more than are free.
 
     Raises:
-      BadInput: fewer than one group of every tensor, or more than an earlier cycle has left.
+      BadInput: If it is less than one group of every tensor, or more than an earlier round has left.
     """
-    shown = f"{float(parse_sparsity(sparsity)):.6g}"  # of a cycle's ratio there would be 40 digits
+    shown = f"{float(parse_sparsity(sparsity)):.6g}"  # the ratio of a round would have 40 digits
     total = sum(entry.count * entry.weights for entry in groups.values())
     budget = total - removed_count(total, sparsity)
     least = sum(entry.weights for entry in groups.values() if entry.count)
@@ -71,6 +71,6 @@ def weight_budget(groups: Mapping[str, Groups], sparsity: Sparsity) -> int:
     room = sum(entry.room for entry in groups.values())
     if budget - room >= max((entry.weights for entry in groups.values()), default=1):
         raise BadInput(
-            "sparsity", shown, f"leaves {budget} of {total} weights, but only {room} of them are not removed yet"
+            "sparsity", shown, f"leaves {budget} of {total} weights, but only {room} of them have not been removed yet"
         )
     return min(budget, room)

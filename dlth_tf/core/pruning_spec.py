@@ -1,61 +1,172 @@
-"""Whether a sparsity, an allocation and a granularity go together: all but n:m, which has a sparsity of its own, always do."""
+"""PruningSpec: one pruning choice, checked when it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, TypedDict
+
+import numpy as np
 
 from dlth_tf.core.allocation import Allocation, PatternMap, parse_allocation, uniform
 from dlth_tf.core.exact_counts import Sparsity, parse_sparsity
+from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.core.granularity import Granularity, parse_granularity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 
 CLOSE = Fraction(1, 10_000)  # .6667 is meant where 1:3 removes two thirds
+DenseLayers = str | Sequence[str]
 
 
-def check_choice(
-    sparsity: Sparsity,
-    allocation: str | Mapping[str, Sparsity] | Allocation = "uniform",
-    granularity: str | Granularity = "weight",
-) -> tuple[Fraction, Allocation, Granularity]:
-    """Parses the three and sees that they go together; needs no shapes.
+@dataclass(frozen=True)
+class PruningSpec:
+    """A sparsity, its allocation to tensors, the granularity, and the layers that stay dense.
+
+    The four choices are independent of each other, except for n:m, which has a sparsity of its own. Build one with
+    `parse`.
+
+    Attributes:
+      sparsity: Fraction removed of the pruned tensors, at least 0 and below 1, exact.
+      allocation: Function from tensors, sparsity and scores to the number of groups that each tensor keeps.
+      granularity: Divides a tensor into the groups that are kept or removed as one piece.
+      dense_layers: Layers that are kept whole, as in `dlth_tf.random_ticket`.
+      texts: The choice as it was typed, for the provenance of tickets: "sparsity", "allocation" and "granularity".
+    """
+
+    sparsity: Fraction
+    allocation: Allocation
+    granularity: Granularity
+    dense_layers: DenseLayers = "auto"
+    texts: Mapping[str, str | float] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def parse(
+        cls,
+        sparsity: Sparsity,
+        allocation: str | Mapping[str, Sparsity] | Allocation = "uniform",
+        granularity: str | Granularity = "weight",
+        dense_layers: DenseLayers = "auto",
+    ) -> PruningSpec:
+        """Reads a choice from flags or arguments.
+
+        Args:
+          sparsity: Fraction removed, at least 0 and below 1.
+          allocation: "uniform", "erk", "global", or a map of patterns to sparsities (JSON text or a mapping), which
+            then alone decides.
+          granularity: "weight", "filter", "channel", a block such as "block:4x1", or n:m such as "2:4".
+          dense_layers: Layer names, patterns, "first", "last", "none" or "auto". Checked against a model when a ticket
+            is drawn.
+
+        Raises:
+          BadInput: If a value is invalid, or n:m is combined with a sparsity or an allocation other than its own.
+
+        >>> PruningSpec.parse(.5, "uniform", "2:4").sparsity
+        Fraction(1, 2)
+        """
+        exact = parse_sparsity(sparsity)
+        rule = parse_allocation(allocation)
+        groups = parse_granularity(granularity)
+        texts: dict[str, str | float] = {
+            "sparsity": float(exact),
+            "allocation": str(rule)
+            if isinstance(rule, PatternMap) and not isinstance(allocation, str)
+            else str(allocation),
+            "granularity": str(granularity) if isinstance(granularity, str) else groups.text,
+        }
+        if isinstance(groups, NByM):
+            exact, rule = _checked_n_m(groups, exact, rule, texts)
+        return cls(exact, rule, groups, dense_layers if isinstance(dense_layers, str) else tuple(dense_layers), texts)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the callbacks, and of `dlth_tf.random_ticket`, that mean this choice."""
+        return {**self.texts, "dense_layers": self.dense_layers}
+
+    def check_fixed_counts(self, user: str) -> PruningSpec:
+        """Returns this choice if the number of weights that each tensor keeps is known before training.
+
+        Args:
+          user: Name of the method or callback that needs it, for the message.
+
+        Raises:
+          BadInput: If the allocation is global, or the granularity n:m.
+        """
+        if self.allocation is global_threshold:
+            allowed = f"cannot be combined with {user}, which needs the number of weights of each tensor beforehand"
+            raise BadInput("allocation", "global", f"{allowed}: use uniform, erk or a map")
+        exchangeable(self.granularity, user)
+        return self
+
+
+def exchangeable(granularity: str | Granularity, user: str) -> Granularity:
+    """Returns a granularity whose groups can be kept or removed independently of each other: any but n:m.
+
+    Args:
+      granularity: As in `PruningSpec.parse`.
+      user: Name of the method or callback that changes masks during training, for the message.
 
     Raises:
-      BadInput: one of them is not usable, or n:m stands beside a sparsity or an allocation that is not its own.
-
-    >>> check_choice(.9, "uniform", "2:4")
-    Traceback (most recent call last):
-    dlth_tf.errors.BadInput: sparsity=0.9: does not go with granularity 2:4, which removes 0.5 of every tensor by itself: say 0.5
+      BadInput: If the granularity is invalid, or n:m.
     """
-    wanted, rule, grain = parse_sparsity(sparsity), parse_allocation(allocation), parse_granularity(granularity)
-    if not isinstance(grain, NByM):
-        return wanted, rule, grain
+    groups = parse_granularity(granularity)
+    if isinstance(groups, NByM):
+        allowed = f"cannot be combined with {user}, whose masks change during training"
+        raise BadInput("granularity", groups.text, f"{allowed}: use weight, filter, channel or a block")
+    return groups
+
+
+class RoundOptions(TypedDict, total=False):
+    """Keywords that public functions take for a `Round`."""
+
+    cycle: tuple[int, int]
+    within: Mapping[str, np.ndarray] | None
+
+
+@dataclass(frozen=True, eq=False)  # generated equality cannot compare arrays
+class Round:
+    """One round of an iterative method.
+
+    Attributes:
+      number: Round c, from 1.
+      of: Number of rounds n. The sparsity reached in round c is 1 - (1 - p)^(c/n) (`core.cumulative_sparsity`).
+      within: Tensor name -> boolean mask of an earlier round. Weights that it removed stay removed; tensors that it
+        does not name are whole.
+    """
+
+    number: int = 1
+    of: int = 1
+    within: Mapping[str, np.ndarray] | None = None
+
+    @classmethod
+    def parse(cls, cycle: tuple[int, int] = (1, 1), within: Mapping[str, np.ndarray] | None = None) -> Round:
+        """Builds a round from (c, n) and the masks of an earlier round."""
+        number, of = cycle
+        return cls(number, of, within)
+
+
+def _checked_n_m(
+    groups: NByM, sparsity: Fraction, rule: Allocation, texts: Mapping[str, str | float]
+) -> tuple[Fraction, Allocation]:
+    """The sparsity and the allocation of n:m; raises BadInput for any other than its own."""
     if isinstance(rule, PatternMap):
-        return (
-            wanted,
-            PatternMap(tuple((pattern, _own(grain, pattern, value)) for pattern, value in rule.sparsities)),
-            grain,
-        )
+        return sparsity, PatternMap(tuple((name, _own(groups, name, value)) for name, value in rule.sparsities))
     if rule is not uniform:
-        raise BadInput(
-            "allocation",
-            allocation,
-            f"does not go with granularity {grain.text}, which is the same everywhere: say uniform",
+        allowed = f"cannot be combined with granularity {groups.text}, which removes the same everywhere: use uniform"
+        raise BadInput("allocation", texts["allocation"], allowed)
+    if abs(sparsity - groups.sparsity) > CLOSE:
+        own = f"{float(groups.sparsity):.4g}"
+        allowed = (
+            f"cannot be combined with granularity {groups.text}, which always removes {own} of every tensor: use {own}"
         )
-    if abs(wanted - grain.sparsity) > CLOSE:
-        own = f"{float(grain.sparsity):.4g}"
-        raise BadInput(
-            "sparsity",
-            sparsity,
-            f"does not go with granularity {grain.text}, which removes {own} of every tensor by itself: say {own}",
-        )
-    return grain.sparsity, rule, grain
+        raise BadInput("sparsity", texts["sparsity"], allowed)
+    return groups.sparsity, rule
 
 
-def _own(grain: NByM, pattern: str, sparsity: Fraction) -> Fraction:
-    """What n:m makes of one entry of a pattern map: its own sparsity, or nothing removed."""
-    if sparsity and abs(sparsity - grain.sparsity) > CLOSE:
-        allowed = f"does not go with granularity {grain.text}: say 0 or {float(grain.sparsity):.4g}"
+def _own(groups: NByM, pattern: str, sparsity: Fraction) -> Fraction:
+    """The sparsity of one entry of a pattern map under n:m: that of n:m, or 0."""
+    if sparsity and abs(sparsity - groups.sparsity) > CLOSE:
+        allowed = f"cannot be combined with granularity {groups.text}: use 0 or {float(groups.sparsity):.4g}"
         raise BadInput("allocation", f"{pattern}: {float(sparsity)}", allowed)
-    return grain.sparsity if sparsity else sparsity
+    return groups.sparsity if sparsity else sparsity

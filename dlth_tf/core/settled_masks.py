@@ -1,4 +1,4 @@
-"""Early bird: when successive masks hardly differ any more, the ticket is found (You et al., ICLR 2020, arXiv:1909.11957)."""
+"""Early-bird criterion: the distance between successive masks (You et al., ICLR 2020, arXiv:1909.11957)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from dlth_tf.errors import BadInput
 
-WINDOW = 5  # masks that are compared, the newest with each of the others (EB, mask_cr.py)
+WINDOW = 5  # masks that are compared, the newest with each of the others (published code, mask_cr.py)
 
 
 def mask_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
-    """The fraction of places at which two sets of masks differ (Hamming distance over all tensors together).
+    """Fraction of entries in which two sets of masks differ (Hamming distance over all tensors together).
 
     Raises:
-      BadInput: the two do not have the same tensors.
+      BadInput: If the two sets do not have the same tensors and shapes.
 
     >>> mask_distance({"a": np.array([True, True, False, False])}, {"a": np.array([True, False, True, False])})
     0.5
@@ -31,12 +31,12 @@ def mask_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
 
 
 def has_settled(masks: Sequence[Mapping[str, np.ndarray]], threshold: float = 0.1, window: int = WINDOW) -> bool:
-    """Whether the newest mask is at most `threshold` away from each of the `window` - 1 before it.
+    """Returns whether the newest mask is at most `threshold` away from each of the `window` - 1 before it.
 
     Args:
-      masks: one per epoch, the newest last; False until there are `window` of them.
-      threshold: largest distance, 0.1 as published.
-      window: how many masks are compared.
+      masks: One set of masks per epoch, the newest last. The result is False until there are `window` of them.
+      threshold: Largest distance allowed, 0.1 as published.
+      window: Number of masks that are compared.
     """
     *before, newest = masks[-window:] or [{}]
     return len(before) == window - 1 and all(mask_distance(newest, mask) <= threshold for mask in before)

@@ -1,4 +1,4 @@
-"""A ticket: which weights of a network stay, and where that choice came from."""
+"""Ticket: the weights of a network that are kept, and the provenance of that choice."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Ticket(Mapping[str, np.ndarray]):
     Tensors that a ticket does not name are kept whole. The masks are copied, checked and made read-only.
 
     Attributes:
-      masks: name -> boolean array of the weight's shape.
-      provenance: where the ticket came from (method, seed, sparsity, ...): plain values only.
+      masks: Tensor name -> boolean array of the weight's shape.
+      provenance: Origin of the ticket (method, seed, sparsity, ...): plain values only.
 
     Raises:
-      BadInput: a mask that is not boolean (0/1 numbers are accepted), or that keeps nothing; an unusable name.
+      BadInput: If a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is invalid.
     """
 
     masks: Mapping[str, np.ndarray]
@@ -52,7 +52,7 @@ class Ticket(Mapping[str, np.ndarray]):
 
     @classmethod
     def from_masks(cls, masks: Mapping[str, Any], **provenance: Plain) -> Ticket:
-        """A ticket from masks of one's own; `provenance` is noted with it.
+        """Builds a ticket from masks; `provenance` is stored with it.
 
         >>> Ticket.from_masks({"fc1/kernel": [[True, False], [True, True]]}, origin="by hand").sparsity
         0.25
@@ -69,7 +69,7 @@ class Ticket(Mapping[str, np.ndarray]):
         return len(self.masks)
 
     def __eq__(self, other: object) -> bool:
-        """Two tickets are equal when they keep the same weights; where they came from does not matter."""
+        """Compares the kept weights; the provenance is ignored."""
         if not isinstance(other, Ticket):
             return NotImplemented
         return self.keys() == other.keys() and all(np.array_equal(self[n], other[n]) for n in self)
@@ -87,17 +87,17 @@ class Ticket(Mapping[str, np.ndarray]):
 
     @property
     def size(self) -> int:
-        """The number of weights in all named tensors."""
+        """Number of weights in all named tensors."""
         return sum(mask.size for mask in self.masks.values())
 
     @property
     def kept(self) -> int:
-        """The number of weights that stay."""
+        """Number of weights that are kept."""
         return sum(int(mask.sum()) for mask in self.masks.values())
 
     @property
     def removed(self) -> int:
-        """The number of weights that are removed."""
+        """Number of weights that are removed."""
         return self.size - self.kept
 
     @property
@@ -106,14 +106,14 @@ class Ticket(Mapping[str, np.ndarray]):
         return self.removed / self.size if self.size else 0.0
 
     def counts(self) -> dict[str, dict[str, Any]]:
-        """name -> {"shape": [...], "kept": int, "removed": int}."""
+        """Returns tensor name -> {"shape": [...], "kept": int, "removed": int}."""
         return {
             n: {"shape": list(m.shape), "kept": int(m.sum()), "removed": int(m.size - m.sum())}
             for n, m in self.masks.items()
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the masks, bit-packed, to `path` (.npz) and what describes them to the .json beside it, each atomically."""
+        """Writes the masks, bit-packed, to `path` (.npz) and their description to a .json next to it, atomically."""
         path = _npz_path(path)
         data = files.npz_bytes({name: np.packbits(mask, axis=None) for name, mask in self.masks.items()})
         files.write_atomic(path, data)
@@ -129,10 +129,10 @@ class Ticket(Mapping[str, np.ndarray]):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Ticket:
-        """Reads a ticket that `save` wrote; nothing in the files can run code or take more memory than they have bits.
+        """Reads a ticket that `save` wrote. The files cannot run code or take more memory than they have bits.
 
         Raises:
-          BadInput: a missing, corrupt, truncated or foreign file, with what is wrong in one sentence.
+          BadInput: If a file is missing, corrupt, truncated or not a ticket; the message gives the reason.
         """
         path = _npz_path(path)
         try:
@@ -144,7 +144,7 @@ class Ticket(Mapping[str, np.ndarray]):
         try:
             return _parse(text, data)
         except ValueError as error:
-            raise BadInput("ticket", path, f"is not a ticket that can be used: {error}") from None
+            raise BadInput("ticket", path, f"is not a valid ticket: {error}") from None
 
 
 def _npz_path(path: str | os.PathLike[str]) -> Path:

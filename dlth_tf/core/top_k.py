@@ -1,4 +1,4 @@
-"""The highest scores, exactly as many as asked for."""
+"""Exact top-k masks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import numpy as np
 
 
 def top_k_mask(scores: np.ndarray, kept: int, free: np.ndarray | None = None) -> np.ndarray:
-    """Keeps exactly `kept` places: those with the highest scores.
+    """Keeps exactly the `kept` highest scores.
 
-    Equal scores are decided by position: the place with the smaller flat (C order) index is removed first, so the
-    count is exact whatever the scores are.
+    Ties are broken by position: the entry with the smaller flat (C order) index is removed first, so the count is exact
+    whatever the scores are.
 
     Args:
-      scores: any shape, any real dtype, no NaN.
-      kept: how many to keep, 0 to the number of places that are free.
-      free: boolean, of the shape of `scores`: which places may be kept; all if None.
+      scores: Array of any shape and real dtype, without NaN.
+      kept: Number of entries to keep, 0 to the number of entries that are free.
+      free: Boolean array of the shape of `scores`: True where an entry may be kept; all if None.
 
     Returns:
-      A boolean mask of the shape of `scores`, True where the place is kept.
+      Boolean mask of the shape of `scores`, True = kept.
+
+    Raises:
+      ValueError: If `kept` is out of range.
 
     >>> top_k_mask(np.array([.3, .1, .3, .2]), 2).tolist()
     [True, False, True, False]
@@ -34,9 +37,7 @@ def top_k_mask(scores: np.ndarray, kept: int, free: np.ndarray | None = None) ->
     if kept == 0:
         return np.zeros(scores.shape, bool)
     lowest = flat.size - kept
-    threshold = np.partition(flat, lowest)[
-        lowest
-    ]  # a partition takes a fraction of the time and memory of a stable sort
+    threshold = np.partition(flat, lowest)[lowest]  # takes a fraction of the time and memory of a stable sort
     mask = flat > threshold
     ties = np.flatnonzero(flat == threshold)
     mask[ties[ties.size - (kept - np.count_nonzero(mask)) :]] = True

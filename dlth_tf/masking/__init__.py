@@ -1,53 +1,93 @@
-"""The tf-mot side: the wrapper, wrap and strip, tickets on a model, the hook in the optimizer step, the optimizer as published."""
+"""Masks and tickets on models; names are loaded at their first use, so importing this imports no TensorFlow."""
 
-from dlth_tf.masking.dense_layers import prunable_of_ticket, why_whole
-from dlth_tf.masking.keras2 import optimizers
-from dlth_tf.masking.keras2.hook import StepHook, inner_optimizer, install, installed, uninstall
-from dlth_tf.masking.keras2.layer import FixedMask, MaskedLayer
-from dlth_tf.masking.keras2.weights import PrunableWeight, check_removed, leaf_layers, named_weights, prunable_weights
-from dlth_tf.masking.keras2.wrapping import strip, wrap
-from dlth_tf.masking.residual_ties import batch_norm_gamma
-from dlth_tf.masking.rewinding import FreshOptimizer, rewind
-from dlth_tf.masking.table import layer_table
-from dlth_tf.masking.tickets import (
-    apply_ticket,
-    choose,
-    choose_what_is_kept,
-    chosen_ticket,
-    magnitude_ticket,
-    random_ticket,
-    remove,
-    score_ticket,
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlth_tf.lazy import lazy_names
+
+if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
+    from dlth_tf.masking.dense_layers import prunable_of_ticket as prunable_of_ticket
+    from dlth_tf.masking.dense_layers import why_whole as why_whole
+    from dlth_tf.masking.keras2 import optimizers as optimizers
+    from dlth_tf.masking.keras2.hook import MaskUpdate as MaskUpdate
+    from dlth_tf.masking.keras2.hook import StepHook as StepHook
+    from dlth_tf.masking.keras2.layer import FixedMask as FixedMask
+    from dlth_tf.masking.keras2.layer import MaskedLayer as MaskedLayer
+    from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
+    from dlth_tf.masking.residual_ties import batch_norm_gammas as batch_norm_gammas
+    from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
+    from dlth_tf.masking.rewinding import rewind as rewind
+    from dlth_tf.masking.table import layer_table as layer_table
+    from dlth_tf.masking.tickets import PICKS as PICKS
+    from dlth_tf.masking.tickets import apply_ticket as apply_ticket
+    from dlth_tf.masking.tickets import check_fits as check_fits
+    from dlth_tf.masking.tickets import choose as choose
+    from dlth_tf.masking.tickets import choose_what_is_kept as choose_what_is_kept
+    from dlth_tf.masking.tickets import chosen_ticket as chosen_ticket
+    from dlth_tf.masking.tickets import draw_ticket as draw_ticket
+    from dlth_tf.masking.tickets import magnitude_ticket as magnitude_ticket
+    from dlth_tf.masking.tickets import pick_ticket as pick_ticket
+    from dlth_tf.masking.tickets import random_ticket as random_ticket
+    from dlth_tf.masking.tickets import remove_weights as remove  # noqa: F401
+    from dlth_tf.masking.world import World as World
+    from dlth_tf.masking.world import check_removed as check_removed
+    from dlth_tf.masking.world import inner_optimizer as inner_optimizer
+    from dlth_tf.masking.world import install as install
+    from dlth_tf.masking.world import installed as installed
+    from dlth_tf.masking.world import leaf_layers as leaf_layers
+    from dlth_tf.masking.world import named_weights as named_weights
+    from dlth_tf.masking.world import prunable_weights as prunable_weights
+    from dlth_tf.masking.world import scope as scope
+    from dlth_tf.masking.world import set_steps_per_execution as set_steps_per_execution
+    from dlth_tf.masking.world import steps_made as steps_made
+    from dlth_tf.masking.world import steps_per_execution as steps_per_execution
+    from dlth_tf.masking.world import strip as strip
+    from dlth_tf.masking.world import uninstall as uninstall
+    from dlth_tf.masking.world import weight_arrays as weight_arrays
+    from dlth_tf.masking.world import wrap as wrap
+
+_NAMES = {
+    "dense_layers": ("prunable_of_ticket", "why_whole"),
+    "keras2.hook": ("MaskUpdate", "StepHook"),
+    "keras2.layer": ("FixedMask", "MaskedLayer"),
+    "prunable": ("PrunableWeight",),
+    "residual_ties": ("batch_norm_gammas",),
+    "rewinding": ("FreshOptimizer", "rewind"),
+    "table": ("layer_table",),
+    "tickets": (
+        "PICKS",
+        "apply_ticket",
+        "check_fits",
+        "choose",
+        "choose_what_is_kept",
+        "chosen_ticket",
+        "draw_ticket",
+        "magnitude_ticket",
+        "pick_ticket",
+        "random_ticket",
+    ),
+    "world": (
+        "World",
+        "check_removed",
+        "inner_optimizer",
+        "install",
+        "installed",
+        "leaf_layers",
+        "named_weights",
+        "prunable_weights",
+        "scope",
+        "set_steps_per_execution",
+        "steps_made",
+        "steps_per_execution",
+        "strip",
+        "uninstall",
+        "weight_arrays",
+        "wrap",
+    ),
+}
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {name: f"{__name__}.{module}:{name}" for module, names in _NAMES.items() for name in names}
+    | {"optimizers": f"{__name__}.keras2.optimizers", "remove": f"{__name__}.tickets:remove_weights"},
 )
-
-__all__ = [
-    "FixedMask",
-    "FreshOptimizer",
-    "MaskedLayer",
-    "PrunableWeight",
-    "StepHook",
-    "apply_ticket",
-    "batch_norm_gamma",
-    "check_removed",
-    "choose",
-    "choose_what_is_kept",
-    "chosen_ticket",
-    "inner_optimizer",
-    "install",
-    "installed",
-    "layer_table",
-    "leaf_layers",
-    "magnitude_ticket",
-    "named_weights",
-    "optimizers",
-    "prunable_of_ticket",
-    "prunable_weights",
-    "random_ticket",
-    "remove",
-    "rewind",
-    "score_ticket",
-    "strip",
-    "uninstall",
-    "why_whole",
-    "wrap",
-]

@@ -1,79 +1,77 @@
-"""Which of the wrapped layers a ticket leaves whole, and why."""
+"""The wrapped layers that a ticket keeps whole, with the reason for each."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Any
 
-import tf_keras
-
+from dlth_tf.core import PruningSpec
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.weights import PrunableWeight, prunable_weights
+from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.residual_ties import tied_layers
+from dlth_tf.masking.world import prunable_weights
 
 TIED = "tied to other layers by a residual connection"
 
 
-def prunable_of_ticket(
-    model: tf_keras.Model, dense_layers: str | Sequence[str] = "auto", granularity: str = "weight"
-) -> dict[str, PrunableWeight]:
-    """The weights that a ticket may prune: all of the wrapped ones but those of the dense layers.
+def prunable_of_ticket(model: Any, spec: PruningSpec) -> dict[str, PrunableWeight]:
+    """Returns the weights that a ticket may prune: all wrapped ones except those of the dense layers.
+
+    Args:
+      model: A wrapped model.
+      spec: Decides by its dense layers and its granularity.
 
     Raises:
-      BadInput: a name that matches no layer, or nothing is left to prune.
+      BadInput: If a name matches no layer, or nothing is left to prune.
     """
     entries = prunable_weights(model)
-    dense = why_whole(model, dense_layers, granularity)
-    pruned = {name: entry for name, entry in entries.items() if entry.layer.layer.name not in dense}
+    dense = why_whole(model, spec)
+    pruned = {name: entry for name, entry in entries.items() if entry.layer.name not in dense}
     if not pruned:
-        names = dict.fromkeys(entry.layer.layer.name for entry in entries.values())
-        raise BadInput(
-            "dense_layers", dense_layers, f"leaves nothing to prune; the prunable layers are {', '.join(names)}"
-        )
+        names = ", ".join(dict.fromkeys(entry.layer.name for entry in entries.values()))
+        raise BadInput("dense_layers", spec.dense_layers, f"leaves nothing to prune; the prunable layers are {names}")
     return pruned
 
 
-def why_whole(
-    model: tf_keras.Model, dense_layers: str | Sequence[str] = "auto", granularity: str = "weight"
-) -> dict[str, str]:
-    """The wrapped layers that stay whole: name -> reason.
+def why_whole(model: Any, spec: PruningSpec) -> dict[str, str]:
+    """Returns the wrapped layers that stay whole: name -> reason.
 
-    "auto" means the first and the last layer of a network with convolutions, as in the paper's, and the last of others;
-    with filters or channels also what residual connections tie together (`masking.joins`).
+    "auto" means the first and the last layer of a network with convolutions, as in the paper, and the last of others;
+    with filters or channels also the layers that residual connections tie together (`masking.residual_ties`).
+
+    Args:
+      model: A wrapped model.
+      spec: Decides by its dense layers and its granularity.
     """
-    entries = prunable_weights(model)
-    names = list(dict.fromkeys(entry.layer.layer.name for entry in entries.values()))
-    convolutional = any("Conv" in type(entry.layer.layer).__name__ for entry in entries.values())
-    found: dict[str, str] = {}
-    for word in _words(dense_layers):
-        found |= _meant(word, model, names, convolutional, granularity)
-    return found
+    layers = {id(entry.layer): entry.layer for entry in prunable_weights(model).values()}.values()
+    reasons: dict[str, str] = {}
+    for word in _words(spec.dense_layers):
+        if word != "auto":
+            reasons |= _matching(word, [layer.name for layer in layers])
+            continue
+        reasons |= dict.fromkeys(sorted(tied_layers(model, spec.granularity.text)), TIED)
+        convolutional = any("Conv" in type(layer).__name__ for layer in layers)
+        for end in ("first", "last") if convolutional else ("last",):
+            reasons |= _matching(end, [layer.name for layer in layers])
+    return reasons
 
 
-def _meant(word: str, model: tf_keras.Model, names: list[str], convolutional: bool, granularity: str) -> dict[str, str]:
-    if word == "auto":
-        ends = ("first", "last") if convolutional else ("last",)
-        tied = dict.fromkeys(sorted(tied_layers(model, granularity)), TIED)
-        return tied | {
-            name: why for end in ends for name, why in _meant(end, model, names, convolutional, granularity).items()
-        }
+def _matching(word: str, names: list[str]) -> dict[str, str]:
     if word in ("first", "last"):
         return {names[0 if word == "first" else -1]: f"the {word} layer"}
     if word == "none":
         return {}
-    matching = fnmatch.filter(names, word)
-    if not matching:
-        raise BadInput(
-            "dense_layers",
-            word,
-            f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}",
-        )
-    return dict.fromkeys(matching, "named by dense_layers")
+    matches = fnmatch.filter(names, word)
+    if not matches:
+        allowed = f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}"
+        raise BadInput("dense_layers", word, allowed)
+    return dict.fromkeys(matches, "named by dense_layers")
 
 
 def _words(dense_layers: str | Sequence[str]) -> list[str]:
     words = dense_layers.split(",") if isinstance(dense_layers, str) else list(dense_layers)
     words = [word.strip() for word in words if word.strip()]
     if "none" in words and len(words) > 1:
-        raise BadInput("dense_layers", dense_layers, "none cannot stand beside other names")
+        raise BadInput("dense_layers", dense_layers, "none cannot be combined with other names")
     return words or ["none"]

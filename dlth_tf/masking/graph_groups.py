@@ -1,74 +1,61 @@
-"""The groups of one weight inside the graph: scores pooled over groups, masks of groups spread over weights."""
+"""The groups of one weight inside a graph: scores pooled over groups, masks of groups spread over weights."""
 
 from __future__ import annotations
 
-import numpy as np
-import tensorflow as tf
+from typing import Any
 
-from dlth_tf.core import parse_granularity
-from dlth_tf.core.n_m import NByM
+import numpy as np
+
+from dlth_tf.core.granularity import Granularity
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.weights import PrunableWeight
+from dlth_tf.masking.prunable import PrunableWeight
 
 
 class GraphGroups:
-    """One weight, divided as a granularity says; groups are numbered from 0 in the order of `core.choose_masks`.
+    """One weight, divided by a granularity; groups are numbered from 0 in the order of `core.choose_masks`.
 
     Args:
-      entry: the weight.
-      granularity: as in `dlth_tf.random_ticket`, but n:m, whose groups are not free to come and go.
+      entry: The weight.
+      granularity: Any but n:m, whose groups cannot be exchanged freely (`PruningSpec.check_fixed_counts` refuses it).
+      ops: Operations of the backend, such as `masking.keras2.ops`.
 
     Raises:
-      BadInput: n:m, or a granularity that does not fit the tensor.
+      BadInput: If the granularity does not fit the tensor.
     """
 
-    def __init__(self, entry: PrunableWeight, granularity: str = "weight") -> None:
-        grain = parse_granularity(granularity)
-        if isinstance(grain, NByM):
-            raise BadInput(
-                "granularity",
-                granularity,
-                "does not go with masks that change while the network trains: say weight, filter, ...",
-            )
-        groups = grain.divide(entry.shape, entry.name, entry.layout)
-        self.text, self.shape, self.count, self.weights = str(granularity), groups.shape, groups.count, groups.weights
+    def __init__(self, entry: PrunableWeight, granularity: Granularity, ops: Any) -> None:
+        groups = granularity.divide(entry.shape, entry.name, entry.layout)
+        self.ops = ops
+        self.text = granularity.text
+        self.shape = groups.shape
+        self.count = groups.count
+        self.weights = groups.weights
         numbers = np.arange(groups.count, dtype=np.int32).reshape(groups.scored)
-        # An eager tensor is captured by the graph, not written into it, however large it is.
-        self._group_of = (
-            None if groups.weights == 1 else tf.constant(grain.expand(numbers, groups.shape, entry.layout).ravel())
-        )
+        group_of = granularity.expand(numbers, groups.shape, entry.layout).ravel()
+        self._group_of = None if groups.weights == 1 else ops.constant(group_of)
 
-    def pool(self, values: tf.Tensor) -> tf.Tensor:
-        """The mean over each group: [groups] from the weight's shape."""
-        flat = tf.reshape(values, [-1])
+    def pool(self, values: Any) -> Any:
+        """Returns the mean over each group: [groups] from the weight's shape."""
+        flat = self.ops.reshape(values, [-1])
         if self._group_of is None:
             return flat
-        return tf.math.unsorted_segment_sum(flat, self._group_of, self.count) / tf.cast(self.weights, flat.dtype)
+        total = self.ops.segment_sum(flat, self._group_of, self.count)
+        return total / self.ops.cast(self.weights, flat.dtype)
 
-    def spread(self, groups: tf.Tensor) -> tf.Tensor:
-        """The weight's shape from [groups]: every weight gets its group's value."""
-        return tf.reshape(groups if self._group_of is None else tf.gather(groups, self._group_of), self.shape)
+    def spread(self, groups: Any) -> Any:
+        """Returns the weight's shape from [groups]: every weight gets its group's value."""
+        flat = groups if self._group_of is None else self.ops.take(groups, self._group_of)
+        return self.ops.reshape(flat, self.shape)
 
     def kept(self, entry: PrunableWeight) -> int:
-        """How many groups the weight's mask keeps.
+        """Returns the number of groups that the weight's mask keeps.
 
         Raises:
-          BadInput: it keeps parts of groups.
+          BadInput: If it keeps parts of groups.
         """
-        kept = self.pool(tf.constant(entry.kept(), entry.mask.dtype)).numpy()
+        kept = np.array(self.pool(self.ops.cast(entry.kept(), entry.mask.dtype)))
         if not np.isin(kept, (0, 1)).all():
             raise BadInput(
                 "granularity", self.text, f"does not fit {entry.name}, whose mask keeps parts of such groups"
             )
         return int(kept.sum())
-
-
-def highest(scores: tf.Tensor, kept: tf.Tensor | int) -> tf.Tensor:
-    """`core.top_k_mask` in the graph: a boolean mask of exactly `kept` scores; of equal ones the later stay.
-
-    Args:
-      scores: [n], no NaN.
-      kept: int32 scalar, 0 to n.
-    """
-    rank = tf.math.invert_permutation(tf.argsort(scores, stable=True))
-    return rank >= tf.size(scores) - kept

@@ -1,4 +1,4 @@
-"""Multiply-adds of a network, dense and with its masks: 1 multiply-add = 1 MAC, kernels only."""
+"""Multiply-adds (MACs) of training a network, dense and with its masks; kernels only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf import masking
+from dlth_tf.masking.world import installed, named_weights, prunable_weights
 
 PASSES = 3  # forward, gradient by the inputs, gradient by the weights: each one MAC per weight and position
 KERNEL_OPERATIONS = ("Conv2D", "Conv3D", "MatMul", "BatchMatMulV2", "DepthwiseConv2dNative")
@@ -17,10 +17,14 @@ PASSED_THROUGH = ("ReadVariableOp", "Cast", "Identity", "Reshape", "ExpandDims")
 
 
 def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dict[str, int]:
-    """How often each kernel is applied to one image: kernel name -> output positions, over all its uses.
+    """Returns the number of output positions of each kernel for one image, summed over all its uses.
 
-    Read off the traced forward pass, so shared layers and subclassed models count right. Kernels inside loops
-    (recurrent layers) are not seen.
+    Reads the traced forward pass, so shared layers and subclassed models are counted correctly. Kernels inside loops
+    (recurrent layers) are not counted.
+
+    Args:
+      model: A tf_keras model, wrapped or not.
+      image_shape: (height, width, channels).
     """
     call = tf.function(lambda images: model(images, training=False))
     graph = call.get_concrete_function(
@@ -28,7 +32,7 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
     ).graph
     handles = {id(inside): outside for outside, inside in graph.captures}
     copies = model.distribute_strategy.experimental_local_results  # one per replica; the graph captures one of them
-    names = {id(copy.handle): name for name, weight in masking.named_weights(model).items() for copy in copies(weight)}
+    names = {id(copy.handle): name for name, weight in named_weights(model).items() for copy in copies(weight)}
     positions: Counter[str] = Counter()
     for operation in graph.get_operations():
         if operation.type not in KERNEL_OPERATIONS:
@@ -47,34 +51,32 @@ Densities = Mapping[str, tuple[float, float]]
 
 
 def densities(model: tf_keras.Model, first: int = 0, last: int = 1) -> dict[str, tuple[float, float]]:
-    """Of each prunable tensor, the mean over the steps first <= t < last: (fraction kept, fraction of its gradient that is needed).
+    """Returns (fraction kept, fraction of the gradient needed) of each prunable tensor, means over first <= t < last.
 
-    Masks that change inside the training step say so themselves (`masking.changing`); of all others it is what they keep now.
+    Masks that change inside the training step provide their own numbers (`MaskUpdate.densities`); for all others it is
+    the present mask.
     """
-    hook = masking.installed(model)
-    changes = {id(change.variable): change for change in hook.changes.values()} if hook else {}
-    found = {}
-    for name, entry in masking.prunable_weights(model).items():
+    hook = installed(model)
+    updates = {id(update.variable): update for update in hook.updates.values()} if hook else {}
+    means = {}
+    for name, entry in prunable_weights(model).items():
         now = float(entry.kept().mean())
-        change = changes.get(id(entry.weight))
-        found[name] = (now, now) if change is None else change.densities(first, last)
-    return found
-
-
-def forward_macs(
-    model: tf_keras.Model, positions: Mapping[str, int], density: Mapping[str, float] | None = None
-) -> tuple[int, int]:
-    """Multiply-adds of one image's forward pass: (dense, counting only the weights that are kept, by default now)."""
-    kept = {name: now for name, (now, _) in densities(model).items()} if density is None else density
-    dense = _dense_macs(model, positions)
-    return sum(dense.values()), sum(round(kept.get(name, 1.0) * macs) for name, macs in dense.items())
+        update = updates.get(id(entry.weight))
+        means[name] = (now, now) if update is None else update.densities(first, last)
+    return means
 
 
 def training_macs(model: tf_keras.Model, positions: Mapping[str, int], density: Densities) -> tuple[int, float]:
-    """Multiply-adds of training on one image: (dense, counting only what is needed).
+    """Returns the multiply-adds of training on one image: (dense, counting only those that are needed).
 
-    Forward pass and gradient by the inputs take the weights that are kept; the gradient by the weights takes those whose
-    gradient is needed: all of them where the method looks at it (RigL at its exchanges, straight-through always).
+    The forward pass and the gradient with respect to the inputs need the weights that are kept; the gradient with
+    respect to the weights needs those whose gradient is used: all of them where the method uses it (RigL at its
+    updates, straight-through always).
+
+    Args:
+      model: A tf_keras model.
+      positions: Output positions of each kernel, from `kernel_positions`.
+      density: Densities of the prunable tensors, from `densities`; tensors that it does not name count as dense.
     """
     dense = _dense_macs(model, positions)
     needed = {name: density.get(name, (1.0, 1.0)) for name in dense}
@@ -84,5 +86,5 @@ def training_macs(model: tf_keras.Model, positions: Mapping[str, int], density: 
 
 
 def _dense_macs(model: tf_keras.Model, positions: Mapping[str, int]) -> dict[str, int]:
-    weights = masking.named_weights(model)
+    weights = named_weights(model)
     return {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}

@@ -1,4 +1,4 @@
-"""Going back: weights to what they were, and an optimizer to its beginning."""
+"""Rewinds weights and resets the optimizer."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tf_keras
 
-from dlth_tf.masking.keras2.hook import inner_optimizer
-from dlth_tf.masking.keras2.weights import named_weights
-from dlth_tf.masking.tickets import remove
+from dlth_tf.masking.tickets import remove_weights
+from dlth_tf.masking.world import inner_optimizer, named_weights, scope
 
 
-def rewind(model: tf_keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Puts every weight and running statistic back, and removes what the chosen ticket does not keep.
+def rewind(model: Any, weights: Mapping[str, np.ndarray]) -> None:
+    """Restores every weight and running statistic, and removes the weights outside the chosen ticket.
 
     Args:
-      model: wrapped and built.
-      weights: name -> value, as in `named_weights`, of all of them.
+      model: Wrapped and built.
+      weights: Name -> value of all weights, with the names of `named_weights`.
     """
     for name, variable in named_weights(model).items():
         variable.assign(weights[name])
-    remove(model)
+    remove_weights(model)
 
 
 class FreshOptimizer:
-    """The state of a compiled model's optimizer before its first step, to be put back for each round.
+    """State of a compiled model's optimizer before its first step, which `restore` brings back for each round.
 
     Args:
-      model: compiled, its optimizer not used yet.
+      model: Compiled, with an optimizer that has not made a step.
     """
 
-    def __init__(self, model: tf_keras.Model) -> None:
+    def __init__(self, model: Any) -> None:
         self.optimizer = inner_optimizer(model)
-        with model.distribute_strategy.scope():
+        with scope(model):
             self.optimizer.build(model.trainable_variables)
-        apart = {id(self.optimizer.iterations), id(getattr(self.optimizer, "_learning_rate", None))}
+        excluded = {id(self.optimizer.iterations), id(getattr(self.optimizer, "_learning_rate", None))}
         self._slots: list[tuple[Any, np.ndarray]] = [
-            (slot, slot.numpy()) for slot in self.optimizer.variables if id(slot) not in apart
+            (slot, slot.numpy()) for slot in self.optimizer.variables if id(slot) not in excluded
         ]
 
     def restore(self, step: int = 0) -> None:
-        """Empties the slots, and has schedules go on at `step`; a learning rate that is a plain number stays what it is."""
+        """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change."""
         for slot, value in self._slots:
             slot.assign(value)
         self.optimizer.iterations.assign(step)

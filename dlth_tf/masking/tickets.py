@@ -1,202 +1,191 @@
-"""Tickets on a model: drawing one, choosing it, removing what it does not keep."""
+"""Tickets on a model: draws one, chooses it, removes the weights that it does not keep."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
-import tf_keras
 
-from dlth_tf import scores
-from dlth_tf.core import Ticket, choose_masks, choose_random, parse_allocation
+from dlth_tf import core, scores
+from dlth_tf.core import PruningSpec, Round, RoundOptions, Ticket
 from dlth_tf.core.exact_counts import Sparsity
+from dlth_tf.core.masks import FIRST
 from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.dense_layers import prunable_of_ticket
-from dlth_tf.masking.keras2.weights import PrunableWeight, prunable_weights
+from dlth_tf.masking.prunable import PrunableWeight, tensors_of
+from dlth_tf.masking.world import prunable_weights
 
 REMOVE = {"smallest": 1, "largest": -1}
+PICKS = ("random", "magnitude_min", "magnitude_max")
+Entries: TypeAlias = Mapping[str, PrunableWeight]
+Scores: TypeAlias = Mapping[str, np.ndarray]
 
 
 def random_ticket(
-    model: tf_keras.Model,
+    model: Any,
     sparsity: Sparsity,
     seed: int = 0,
     *,
     allocation: str | Mapping[str, Sparsity] = "uniform",
     granularity: str = "weight",
     dense_layers: str | Sequence[str] = "auto",
-    cycle: tuple[int, int] = (1, 1),
-    within: Mapping[str, np.ndarray] | None = None,
+    **round: Unpack[RoundOptions],
 ) -> Ticket:
-    """A uniformly random ticket of a wrapped model: a pure function of seed, tensor names and shapes.
+    """Draws a uniformly random ticket of a wrapped model: a pure function of seed, tensor names and shapes.
 
     Args:
-      model: wrapped and built; its weights are not looked at.
-      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
-      seed: any integer.
-      allocation: how the sparsity is spread over tensors: "uniform", "erk", "global", or a map of layer patterns to
+      model: Wrapped and built; the values of its weights are not used.
+      sparsity: Fraction removed of the pruned tensors, at least 0 and below 1.
+      seed: Any integer.
+      allocation: Distribution of the sparsity over tensors: "uniform", "erk", "global", or a map of layer patterns to
         sparsities, which then alone decides.
-      granularity: what is removed as one piece: "weight", "filter", "channel", "block:4x1" and the like, "2:4" and the like.
-      dense_layers: layer names, patterns, "first", "last" or "none", as a list or separated by commas; "auto" is
-        "first,last" for networks with convolutions, as in the paper's, and "last" for others; with filters or channels
-        also the layers that residual connections tie to others, so that all but the inner ones of a block stay whole.
-      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n, inside those of the cycles before.
-      within: masks of an earlier ticket: what it removed stays removed.
+      granularity: Groups that are removed as one piece: "weight", "filter", "channel", a block such as "block:4x1", or
+        n:m such as "2:4".
+      dense_layers: Layers that are kept whole: names, patterns, "first", "last" or "none", as a list or separated by
+        commas. "auto" is "first,last" for networks with convolutions, as in the paper, and "last" for others; with
+        filters or channels also the layers that residual connections tie to others, so that all but the inner ones of a
+        block stay whole.
+      **round: `cycle=(c, n)`: the ticket has the cumulative sparsity of round c of n, and is inside those of the rounds
+        before. `within`: Masks of an earlier ticket, by tensor name; weights that it removed stay removed.
 
     Raises:
-      BadInput: a value out of range, an unknown name, or nothing left to prune.
+      BadInput: If a value is out of range, a name is unknown, or nothing is left to prune.
     """
-    entries = prunable_of_ticket(model, dense_layers, granularity)
-    shapes = {name: entry.shape for name, entry in entries.items()}
-    draw = functools.partial(scores.random, seed=seed)
-    masks = choose_random(
-        shapes, draw, sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries)
-    )
-    return _ticket(masks, sparsity, allocation, granularity, pick="random", seed=seed)
+    spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+    return pick_ticket(model, spec, "random", seed, Round.parse(**round))
 
 
 def magnitude_ticket(
-    model: tf_keras.Model,
+    model: Any,
     sparsity: Sparsity,
     *,
     remove: str = "smallest",
     allocation: str | Mapping[str, Sparsity] = "uniform",
     granularity: str = "weight",
     dense_layers: str | Sequence[str] = "auto",
-    cycle: tuple[int, int] = (1, 1),
-    within: Mapping[str, np.ndarray] | None = None,
+    **round: Unpack[RoundOptions],
 ) -> Ticket:
-    """The ticket that the weights' present magnitudes choose; see `random_ticket` for the other arguments.
+    """Draws the ticket of the weights' present magnitudes.
 
     Args:
-      model: wrapped and built.
-      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
+      model: Wrapped and built.
+      sparsity: Fraction removed of the pruned tensors, at least 0 and below 1.
       remove: "smallest" magnitudes, as in lottery tickets, or "largest".
-      allocation: how the sparsity is spread over tensors.
-      granularity: what is removed as one piece; of a group the mean magnitude counts.
-      dense_layers: what is kept whole.
-      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n.
-      within: masks of an earlier ticket: what it removed stays removed.
+      allocation: Distribution of the sparsity over tensors, as in `random_ticket`.
+      granularity: Groups that are removed as one piece; the score of a group is its mean magnitude.
+      dense_layers: Layers that are kept whole, as in `random_ticket`.
+      **round: `cycle=(c, n)`: the ticket has the cumulative sparsity of round c of n. `within`: Masks of an earlier
+        ticket, by tensor name; weights that it removed stay removed.
+
+    Raises:
+      BadInput: If a value is out of range, a name is unknown, or nothing is left to prune.
     """
     if remove not in REMOVE:
         raise BadInput("remove", remove, f"must be one of {', '.join(REMOVE)}")
-
-    def score(entries: Mapping[str, PrunableWeight]) -> dict[str, np.ndarray]:
-        found = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
-        return {name: REMOVE[remove] * value for name, value in found.items()}
-
-    options: dict[str, Any] = {"allocation": allocation, "granularity": granularity, "dense_layers": dense_layers}
-    return score_ticket(
-        model,
-        sparsity,
-        score,
-        f"magnitude_{'min' if remove == 'smallest' else 'max'}",
-        cycle=cycle,
-        within=within,
-        **options,
-    )
+    spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
+    return pick_ticket(model, spec, f"magnitude_{'min' if remove == 'smallest' else 'max'}", 0, Round.parse(**round))
 
 
-def score_ticket(
-    model: tf_keras.Model,
-    sparsity: Sparsity,
-    score: Callable[[Mapping[str, PrunableWeight]], Mapping[str, np.ndarray]],
-    pick: str,
-    *,
-    allocation: str | Mapping[str, Sparsity] = "uniform",
-    granularity: str = "weight",
-    dense_layers: str | Sequence[str] = "auto",
-    cycle: tuple[int, int] = (1, 1),
-    within: Mapping[str, np.ndarray] | None = None,
-) -> Ticket:
-    """The ticket that any scores choose; see `random_ticket` for the other arguments.
+def pick_ticket(model: Any, spec: PruningSpec, pick: str, seed: int = 0, round: Round = FIRST) -> Ticket:
+    """Draws a ticket at random or by magnitude.
 
     Args:
-      model: wrapped and built.
-      sparsity: fraction removed of the pruned tensors, at least 0 and below 1.
-      score: from the weights that may be pruned to a score for each of them, by name; the highest are kept.
-      pick: what the ticket's provenance calls the scores.
-      allocation: how the sparsity is spread over tensors.
-      granularity: what is removed as one piece; of a group the mean score counts.
-      dense_layers: what is kept whole.
-      cycle: (c, n): the ticket of the cumulative sparsity after cycle c of n.
-      within: masks of an earlier ticket: what it removed stays removed.
+      model: Wrapped and built.
+      spec: The pruning choice.
+      pick: "random"; or "magnitude_min", "magnitude_max", which remove the weights of smallest or largest present
+        magnitude, as the official code's `pick_pruned` does.
+      seed: Seed of a random ticket.
+      round: Round of an iterative method.
+
+    Raises:
+      BadInput: If the choice does not fit the model.
     """
-    entries = prunable_of_ticket(model, dense_layers, granularity)
-    masks = choose_masks(
-        score(entries), sparsity, allocation, granularity, cycle=cycle, within=within, layouts=_layouts(entries)
-    )
-    return _ticket(masks, sparsity, allocation, granularity, pick=pick)
+    if pick == "random":
+        entries = prunable_of_ticket(model, spec)
+        draw = functools.partial(scores.random, seed=seed)
+        masks = core.choose_random(tensors_of(entries), draw, spec, round)
+        return Ticket.from_masks(masks, **spec.texts, pick=pick, seed=seed)
+    sign = REMOVE["smallest" if pick == "magnitude_min" else "largest"]
+    return draw_ticket(model, spec, lambda entries: _magnitudes(entries, sign), pick, round)
 
 
-def _ticket(
-    masks: Mapping[str, np.ndarray],
-    sparsity: Sparsity,
-    allocation: str | Mapping[str, Sparsity],
-    granularity: str,
-    **provenance: Plain,
+def draw_ticket(
+    model: Any, spec: PruningSpec, score: Callable[[Entries], Scores], pick: str, round: Round = FIRST
 ) -> Ticket:
-    return Ticket.from_masks(
-        masks,
-        sparsity=float(sparsity),
-        allocation=str(parse_allocation(allocation)) if isinstance(allocation, Mapping) else allocation,
-        granularity=granularity,
-        **provenance,
-    )
+    """Draws the ticket of any scores.
+
+    Args:
+      model: Wrapped and built.
+      spec: The pruning choice; the score of a group is the mean over its weights.
+      score: Function from the weights that may be pruned to their scores, by tensor name; the highest are kept.
+      pick: Name of the scores in the ticket's provenance.
+      round: Round of an iterative method.
+
+    Raises:
+      BadInput: If the choice does not fit the model, or a score is NaN.
+    """
+    entries = prunable_of_ticket(model, spec)
+    masks = core.choose_masks(score(entries), spec, round, tensors_of(entries))
+    return Ticket.from_masks(masks, **spec.texts, pick=pick)
 
 
-def _layouts(entries: Mapping[str, PrunableWeight]) -> dict[str, str]:
-    return {name: entry.layout for name, entry in entries.items()}
+def _magnitudes(entries: Entries, sign: int) -> Scores:
+    magnitudes = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})
+    return {name: sign * value for name, value in magnitudes.items()}
 
 
-def apply_ticket(model: tf_keras.Model, ticket: Ticket, *, remove: bool = False) -> None:
+def check_fits(model: Any, spec: PruningSpec, round: Round = FIRST) -> None:
+    """Checks that a pruning choice fits a wrapped model, without drawing a ticket.
+
+    Raises:
+      BadInput: If it does not.
+    """
+    core.check_fits(tensors_of(prunable_of_ticket(model, spec)), spec, round)
+
+
+def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
     """Writes a ticket into a wrapped model.
 
     Args:
-      model: wrapped and built.
-      ticket: its tensors must be the model's; tensors that it does not name are kept whole.
-      remove: False: chosen, nothing removed (what RST starts from; weights that an earlier ticket removed stay zero
-        but may grow again). True: chosen and removed (what scratch, lth and finetuning start from).
+      model: Wrapped and built.
+      ticket: Its tensors must be the model's; tensors that it does not name are kept whole.
+      remove: False: the ticket is chosen and nothing removed (the start of RST; weights that an earlier ticket removed
+        stay zero but may grow again). True: chosen and removed (the start of scratch, lth and finetuning).
 
     Raises:
-      BadInput: the ticket names a tensor that the model does not have, or one of another shape; nothing is changed.
+      BadInput: If the ticket names a tensor that the model does not have, or one of another shape; nothing is changed.
     """
     choose(model, ticket)
     for entry in prunable_weights(model).values():
         entry.mask.assign(np.ones(entry.shape))
     if remove:
-        _remove(model)
+        remove_weights(model)
 
 
-def choose(model: tf_keras.Model, ticket: Ticket) -> None:
-    """Writes only the choice: the masks, and so what is removed already, stay as they are (cycles of RST-Iter)."""
+def choose(model: Any, ticket: Ticket) -> None:
+    """Writes only the choice: masks, and so the weights removed already, do not change (rounds of RST-Iter)."""
     entries = prunable_weights(model)
     for name, mask in ticket.items():
         if name not in entries:
             raise BadInput("ticket", name, f"the model has no such prunable weight; it has {', '.join(entries)}")
         if mask.shape != entries[name].shape:
-            raise BadInput(
-                "ticket", name, f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}"
-            )
+            shapes = f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}"
+            raise BadInput("ticket", name, shapes)
     for name, entry in entries.items():
         entry.ticket.assign(ticket[name] if name in ticket else np.ones(entry.shape))
 
 
-def choose_what_is_kept(model: tf_keras.Model) -> None:
-    """The ticket becomes what the masks keep now (after they changed inside the graph)."""
+def choose_what_is_kept(model: Any) -> None:
+    """Sets the ticket to what the masks keep now (after masks changed during training)."""
     for entry in prunable_weights(model).values():
         entry.ticket.assign(entry.mask)
 
 
-def remove(model: tf_keras.Model) -> None:
-    """Removes what the chosen ticket does not keep: mask <- ticket, and those weights become exactly (positive) zero."""
-    _remove(model)
-
-
-def _remove(model: tf_keras.Model) -> None:
+def remove_weights(model: Any) -> None:
+    """Removes the weights outside the chosen ticket: mask <- ticket, and those weights become positive zero."""
     for entry in prunable_weights(model).values():
         chosen = entry.chosen()
         entry.mask.assign(chosen)
@@ -204,7 +193,7 @@ def _remove(model: tf_keras.Model) -> None:
             entry.weight.assign(np.where(chosen, entry.weight.numpy(), 0))
 
 
-def chosen_ticket(model: tf_keras.Model, **provenance: Plain) -> Ticket:
-    """The ticket that is written in the model: every tensor of which something is not kept."""
+def chosen_ticket(model: Any, **provenance: Plain) -> Ticket:
+    """Returns the ticket that is written in the model: every tensor of which the ticket removes something."""
     chosen = {name: entry.chosen() for name, entry in prunable_weights(model).items()}
     return Ticket.from_masks({name: mask for name, mask in chosen.items() if not mask.all()}, **provenance)

@@ -1,4 +1,4 @@
-"""One file per method: a name, its paper, and a list of phases. Nothing else knows method names."""
+"""One file per method: a name, its paper, and a list of phases."""
 
 from dlth_tf.methods.phase import LearningRate, Method, Network, Phase, Recipe
 from dlth_tf.registry import Registry

@@ -1,11 +1,11 @@
-"""dense: the network trained whole, the yardstick of the comparison."""
+"""dense: the whole network, the reference of the comparison."""
 
 from dlth_tf.methods.phase import Method, Phase, Recipe
 from dlth_tf.methods.training import dense_training
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Train; nothing is removed."""
+    """Trains once; nothing is removed."""
     return [dense_training(recipe)]
 
 

@@ -1,25 +1,28 @@
-"""What set and rigl share: a random ticket whose weights are exchanged while it trains."""
+"""The phase that set and rigl share: a random ticket whose weights are exchanged during training."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from dlth_tf import callbacks
 from dlth_tf.methods.actions import draw_ticket, remove
 from dlth_tf.methods.intervals import within_reach
-from dlth_tf.methods.phase import Phase, Recipe
+from dlth_tf.methods.phase import Network, Phase, Recipe
 from dlth_tf.methods.training import finetune
 
-EVERY, STOP = 100, 0.75  # steps, and share of the training (Evci et al., ICML 2020, section 3 and appendix)
+EVERY = 100  # steps (Evci et al., ICML 2020, section 3 and appendix)
+STOP = 0.75  # of the training (the same)
 LEAST = 5  # steps; a step that exchanges weights trains none
 
 
-def exchanged_while_trained(recipe: Recipe, method: str, grow: str) -> Phase:
-    """A full training of a random ticket; every 100 steps up to 75 % of it the smallest weights are exchanged for others."""
+def dynamic_training(recipe: Recipe, method: str, grow: str) -> Phase:
+    """Returns a training of a random ticket that exchanges its smallest weights every 100 steps, up to 75 % of it."""
     every = within_reach(method, EVERY, recipe.train_steps, LEAST)
+    stop = max(1, int(STOP * recipe.train_steps))
 
-    def exchange() -> list[callbacks.DynamicSparsity]:
-        stop, granularity = max(1, int(STOP * recipe.train_steps)), recipe.ticket_options["granularity"]
+    def exchange(network: Network) -> list[Any]:
+        granularity = recipe.spec.granularity.text
         return [callbacks.DynamicSparsity(grow, seed=recipe.seed, every=every, stop=stop, granularity=granularity)]
 
     return dataclasses.replace(finetune(recipe, start=(draw_ticket, remove)), callbacks=exchange)

@@ -1,8 +1,8 @@
-"""early_bird: a ticket drawn early in training, as soon as it hardly changes any more."""
+"""early_bird: a ticket drawn early in training, as soon as it hardly changes."""
 
-import functools
 from typing import Any
 
+from dlth_tf import callbacks
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.methods.actions import remove
 from dlth_tf.methods.intervals import window_within_reach
@@ -10,29 +10,23 @@ from dlth_tf.methods.phase import Method, Network, Phase, Recipe
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """One training; before an epoch the ticket is drawn once its last 5 forms differ by at most .1, or when half is over.
+    """Trains once; draws the ticket once the masks of 5 epochs differ by at most .1, or after half of the epochs.
 
-    Channels by batch norm's |gamma| with granularity filter, as published; single weights by magnitude otherwise, our form.
+    Channels by batch norm's |gamma| with granularity filter, as published; single weights by magnitude otherwise, our
+    variant.
     """
     epochs = -(-recipe.train_steps // recipe.steps_per_epoch)
     last_epoch = epochs // 2 + 1
     window = window_within_reach("early_bird", WINDOW, epochs, last_epoch)
 
     def search(network: Network) -> list[Any]:
-        from dlth_tf import callbacks
+        def remove_weights(model: Any) -> None:
+            remove(network)
 
-        drawn = functools.partial(_remove, network)
-        return [
-            callbacks.EarlyBird(
-                recipe.sparsity, last_epoch=last_epoch, window=window, remove=drawn, **recipe.ticket_options
-            )
-        ]
+        arguments = recipe.spec.arguments
+        return [callbacks.EarlyBird(**arguments, last_epoch=last_epoch, window=window, remove=remove_weights)]
 
-    return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, watch=search)]
-
-
-def _remove(network: Network, _: Any) -> None:
-    remove(network)
+    return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, search)]
 
 
 METHOD = Method("early_bird", "You et al., Drawing Early-Bird Tickets, ICLR 2020, arXiv:1909.11957", phases)

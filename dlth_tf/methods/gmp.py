@@ -1,23 +1,26 @@
 """gmp: gradual magnitude pruning, on tf-mot's own schedule."""
 
+from typing import Any
+
 from dlth_tf import callbacks
 from dlth_tf.methods.intervals import within_reach
-from dlth_tf.methods.phase import Method, Phase, Recipe
+from dlth_tf.methods.phase import Method, Network, Phase, Recipe
 
 EVERY = 100  # steps, tf-mot's own default
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """One training of the dense network, whose smallest weights go step by step from a quarter to half of it.
+    """Trains the dense network once, and prunes its smallest weights step by step from a quarter to half of it.
 
-    s(t) = s_f (1 - (1 - (t - t0) / (t1 - t0))^3), tf-mot's PolynomialDecay; where it begins and ends is our choice: so the
-    network has learned something before, and the default learning rates become small only when the last weights have gone.
+    s(t) = s_f (1 - (1 - (t - t0) / (t1 - t0))^3), tf-mot's PolynomialDecay. Its begin and end are our choice: the
+    network has learned something before, and the default learning rates decrease only after the last pruning.
     """
-    begin, end = max(1, recipe.train_steps // 4), max(1, recipe.train_steps // 2)
+    begin = max(1, recipe.train_steps // 4)
+    end = max(1, recipe.train_steps // 2)
     every = within_reach("gmp", EVERY, recipe.train_steps)
 
-    def prune() -> list[callbacks.GradualMagnitude]:
-        return [callbacks.GradualMagnitude(recipe.sparsity, begin=begin, end=end, every=every, **recipe.ticket_options)]
+    def prune(network: Network) -> list[Any]:
+        return [callbacks.GradualMagnitude(**recipe.spec.arguments, begin=begin, end=end, every=every)]
 
     return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, prune)]
 

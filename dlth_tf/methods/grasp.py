@@ -6,7 +6,7 @@ from dlth_tf.methods.training import finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Score the initial weights, keep the highest; finetune."""
+    """Scores the initial weights, keeps the highest, and finetunes."""
     return [finetune(recipe, start=(draw_by_grasp, remove))]
 
 

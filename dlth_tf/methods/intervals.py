@@ -1,4 +1,4 @@
-"""Published intervals that a short run could never reach shrink to a twentieth of the run, and the log says so."""
+"""Published intervals, shortened to a twentieth of a run that is too short for them; a log line reports it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ SHARE = 20
 
 
 def within_reach(method: str, published: int, steps: int, least: int = 1) -> int:
-    """The steps from one change of the mask to the next: as published, but at most a twentieth of the run.
+    """Returns the steps from one mask update to the next: as published, but at most a twentieth of the run.
 
     Args:
-      method: named in the log.
-      published: the interval of the paper, in optimizer steps.
-      steps: of the whole training.
-      least: never less than this; more than 1 where a step that changes the mask trains nothing.
+      method: Name of the method, for the log.
+      published: The interval of the paper, in optimizer steps.
+      steps: Optimizer steps of the whole training.
+      least: Lower bound; more than 1 where a step that updates the mask trains nothing.
 
     >>> within_reach("rigl", 100, 78_000), within_reach("rigl", 100, 160)
     (100, 8)
@@ -32,7 +32,13 @@ def within_reach(method: str, published: int, steps: int, least: int = 1) -> int
 
 
 def window_within_reach(method: str, published: int, epochs: int, last_epoch: int) -> int:
-    """How many masks are compared: as published if there are so many epochs before the last allowed one, else a twentieth.
+    """Returns the number of masks that are compared: as published if the epochs suffice, else a twentieth of them.
+
+    Args:
+      method: Name of the method, for the log.
+      published: The number of the paper.
+      epochs: Epochs of the training.
+      last_epoch: Epoch before which the ticket is drawn at the latest.
 
     >>> window_within_reach("early_bird", 5, 160, 81), window_within_reach("early_bird", 5, 4, 3)
     (5, 2)

@@ -1,4 +1,4 @@
-"""l1: prune a trained network by magnitude once, and finetune what is left."""
+"""l1: one-shot magnitude pruning of a trained network, then finetuning."""
 
 from dlth_tf.methods.actions import draw_winning_ticket, remove
 from dlth_tf.methods.phase import Method, Phase, Recipe
@@ -6,9 +6,9 @@ from dlth_tf.methods.training import dense_training, finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Train; keep the largest magnitudes of every layer; finetune from there."""
-    found = [] if recipe.trained else [dense_training(recipe)]
-    return [*found, finetune(recipe, start=(draw_winning_ticket, remove))]
+    """Trains, keeps the largest magnitudes of every layer, and finetunes from there."""
+    dense = [] if recipe.trained else [dense_training(recipe)]
+    return [*dense, finetune(recipe, start=(draw_winning_ticket, remove))]
 
 
 METHOD = Method(

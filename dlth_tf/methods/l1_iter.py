@@ -1,4 +1,4 @@
-"""l1_iter: prune a trained network by magnitude in n cycles, with a finetune after each."""
+"""l1_iter: magnitude pruning of a trained network in n cycles, with a finetune after each."""
 
 from dlth_tf.methods.actions import draw_winning_ticket_of_round, remove
 from dlth_tf.methods.phase import Method, Phase, Recipe
@@ -6,13 +6,13 @@ from dlth_tf.methods.training import dense_training, finetune, round_of_training
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Train; n times remove the smallest magnitudes up to the sparsity 1 - (1 - p)^(c/n) and finetune, the last time in full."""
-    found = [] if recipe.trained else [dense_training(recipe)]
+    """Trains; n times removes the smallest magnitudes up to 1 - (1 - p)^(c/n) and finetunes, at last in full."""
+    layout = [] if recipe.trained else [dense_training(recipe)]
     for cycle in range(1, recipe.cycles):
-        found.append(
+        layout.append(
             round_of_training(recipe, f"finetune_{cycle}", start=(draw_winning_ticket_of_round(cycle), remove))
         )
-    return [*found, finetune(recipe, start=(draw_winning_ticket_of_round(recipe.cycles), remove))]
+    return [*layout, finetune(recipe, start=(draw_winning_ticket_of_round(recipe.cycles), remove))]
 
 
 METHOD = Method(

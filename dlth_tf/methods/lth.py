@@ -6,7 +6,7 @@ from dlth_tf.methods.training import dense_training, finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Train the dense network; keep the largest magnitudes of every layer; rewind to the initial weights; finetune."""
+    """Trains the dense network, keeps the largest magnitudes of every layer, rewinds to the start, and finetunes."""
     return [dense_training(recipe, end=(draw_winning_ticket, remove, rewind)), finetune(recipe)]
 
 

@@ -1,76 +1,73 @@
-"""What a method is made of. Importing this, or any method, does not import TensorFlow."""
+"""The parts of a method. Importing this, or any method, does not import TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from dlth_tf.core import Staircase
+from dlth_tf.core import PenaltySchedule, PruningSpec
 
 
 @dataclass(frozen=True)
 class LearningRate:
-    """Piecewise constant: `values[i]` holds until step `boundaries[i]`, counted from the phase's first step."""
+    """Piecewise constant learning rate: `values[i]` holds until step `boundaries[i]` of the phase."""
 
     values: tuple[float, ...]
     boundaries: tuple[int, ...] = ()
 
     def at(self, step: int) -> float:
-        """The learning rate of optimizer step `step` (0-based)."""
+        """Returns the learning rate of optimizer step `step` (0-based)."""
         return self.values[int(np.searchsorted(self.boundaries, step, side="right"))]
 
     def stretched(self, factor: float) -> LearningRate:
-        """The same values, with every boundary at `factor` times its step."""
+        """Returns the same values, with every boundary at `factor` times its step."""
         return LearningRate(self.values, tuple(round(boundary * factor) for boundary in self.boundaries))
 
     def scaled(self, factor: float) -> LearningRate:
-        """The same boundaries, with every value times `factor`."""
+        """Returns the same boundaries, with every value times `factor`."""
         return LearningRate(tuple(value * factor for value in self.values), self.boundaries)
 
     def resumed_at(self, step: int) -> LearningRate:
-        """What is left of the schedule from `step` on, which becomes step 0."""
+        """Returns the rest of the schedule from `step` on, which becomes step 0."""
         return LearningRate(self.values, tuple(max(0, boundary - step) for boundary in self.boundaries))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the user asked for, resolved to steps: all that a method needs to lay out its phases.
+    """A run's configuration, resolved to steps: everything that a method needs to lay out its phases.
 
     Attributes:
-      sparsity: fraction removed; 0.0 for a method that removes nothing.
-      seed: of the ticket.
+      spec: Sparsity, allocation, granularity and dense layers of the ticket; sparsity 0 for a method that removes
+        nothing.
+      seed: Seed of the ticket.
       ticket_pick: "random", "magnitude_min" or "magnitude_max".
-      ticket_options: allocation, granularity and dense_layers, as in `dlth_tf.random_ticket`.
-      train_steps: optimizer steps of one full training.
-      batch_size: of full trainings.
-      learning_rate: of full trainings.
-      penalty: the staircase's arguments, as in `core.staircase`.
-      staircase: the penalty in the weights' dtype.
-      transform_batch_size: of the transformation.
-      transform_lr: of the transformation, constant.
-      momentum: of every phase.
-      weight_decay: of every phase, coupled.
-      cycles: of iterative methods.
-      round_steps: optimizer steps of one round of an iterative method.
-      rewind_step: the step of the first round that weights are rewound to.
-      delete_between_cycles: whether RST-Iter removes weights after every cycle.
-      finetune_between_cycles: whether RST-Iter finetunes after every cycle.
-      steps_per_epoch: of full trainings.
-      trained: whether the weights at the start are trained ones of the user's, so that no dense training comes first.
+      train_steps: Optimizer steps of one full training.
+      batch_size: Images per step of full trainings, over all replicas.
+      learning_rate: Learning rate of full trainings.
+      penalty: The penalty of the transformation, in the weights' dtype.
+      transform_batch_size: Images per step of the transformation, over all replicas.
+      transform_lr: Learning rate of the transformation, constant.
+      momentum: Momentum of every phase.
+      weight_decay: Coupled L2 of every phase.
+      cycles: Number of rounds of iterative methods.
+      round_steps: Optimizer steps of one round of an iterative method.
+      rewind_step: Step of the first round that weights are rewound to.
+      delete_between_cycles: Whether RST-Iter removes weights after every cycle.
+      finetune_between_cycles: Whether RST-Iter finetunes after every cycle.
+      steps_per_epoch: Optimizer steps per epoch of full trainings.
+      trained: Whether the initial weights are the user's own trained ones, so that no dense training comes first.
     """
 
-    sparsity: float
+    spec: PruningSpec
     seed: int
     ticket_pick: str
-    ticket_options: Mapping[str, Any]
     train_steps: int
     batch_size: int
     learning_rate: LearningRate
-    penalty: Mapping[str, Any]
-    staircase: Staircase
+    penalty: PenaltySchedule
     transform_batch_size: int
     transform_lr: float
     momentum: float
@@ -84,25 +81,43 @@ class Recipe:
     trained: bool = False
 
 
+class TrainingImages(Protocol):
+    """Training images for scores at initialization, without augmentation."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    def batch(self, purpose: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns one random batch: images [size, ...] and labels int64 [size], a pure function of seed and purpose."""
+
+    def balanced(self, purpose: str, per_class: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns `per_class` random images of every class, in batches of at most `size`."""
+
+
 @dataclass
 class Network:
-    """What the actions of a phase act on: the wrapped model and what is known about it.
+    """The object that the actions of a phase act on: the wrapped model and its run.
 
     Attributes:
-      model: wrapped.
-      recipe: of this run.
-      initial: the weights that rewinding puts back, by name: those at the very start, or at `rewind_step`.
-      samples: training images for scores (`runs.samples.Samples`).
-      evaluate: gives {"val_accuracy": ..., "test_accuracy": ...} of the model as it is.
-      initial_changed: whether `initial` is not that of the very start any more.
-      before_removal: what `evaluate` gave just before weights were removed last.
-      after_removal: what it gave just after.
+      model: The wrapped model.
+      recipe: The recipe of the run.
+      initial: Weights that rewinding restores, by name: those at the very start, or at `rewind_step`.
+      inputs: Training images for scores.
+      evaluate: Returns {"val_accuracy": ..., "test_accuracy": ...} of the model's present state.
+      initial_changed: Whether `initial` is no longer that of the very start.
+      before_removal: Result of `evaluate` just before weights were last removed.
+      after_removal: Result of `evaluate` just after.
     """
 
     model: Any
     recipe: Recipe
     initial: Mapping[str, np.ndarray]
-    samples: Any
+    inputs: TrainingImages
     evaluate: Callable[[], dict[str, float]]
     initial_changed: bool = False
     before_removal: dict[str, float] = field(default_factory=dict)
@@ -110,11 +125,11 @@ class Network:
 
 
 Action = Callable[[Network], None]
-Watch = Callable[[Network], list[Any]]
+Callbacks = Callable[[Network], list[Any]]
 
 
-def no_watch(network: Network) -> list[Any]:
-    """No callbacks that need the network."""
+def no_callbacks(network: Network) -> list[Any]:
+    """Returns no callbacks."""
     return []
 
 
@@ -123,26 +138,28 @@ class Phase:
     """One training of the network with a fresh optimizer.
 
     Attributes:
-      name: also names the stream of its batches, so phases of the same name see the same data in every method.
-      steps: optimizer steps, exactly.
-      batch_size: images per step, over all replicas.
-      learning_rate: over the steps of this phase.
-      callbacks: makes the phase's Keras callbacks.
-      start: what happens before the first step, in order.
-      end: what happens after the last step, in order.
-      first_step: the step of the full training that this phase starts at: its batches are those from there on.
-      watch: called with the network before training; gives callbacks that need to know it.
+      name: Name of the phase; also the purpose of its batches, so phases of the same name see the same data in every
+        method.
+      steps: Optimizer steps, exactly.
+      batch_size: Images per step, over all replicas.
+      learning_rate: Learning rate over the steps of this phase.
+      callbacks: Function from the network to the phase's callbacks, called before training.
+      start: Actions before the first step, in order.
+      end: Actions after the last step, in order.
+      first_step: Step of the full training at which this phase starts: its batches are those from there on.
+      shareable: Whether a run's first phase trains the whole network with nothing but the optimizer, so that its
+        outcome is the same in every method that begins with it, and runs of a sweep can share it.
     """
 
     name: str
     steps: int
     batch_size: int
     learning_rate: LearningRate
-    callbacks: Callable[[], list[Any]] = list
+    callbacks: Callbacks = no_callbacks
     start: tuple[Action, ...] = ()
     end: tuple[Action, ...] = ()
     first_step: int = 0
-    watch: Watch = no_watch
+    shareable: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,14 +167,14 @@ class Method:
     """A method of the comparison.
 
     Attributes:
-      name: as in --method.
-      reference: the paper it is from.
-      phases: lays out a recipe as phases.
-      needs_sparsity: whether a sparsity is to be given.
-      allocation: the default of --allocation.
-      fixed_counts: whether it must know beforehand how many weights of each tensor stay.
-      takes_weights: whether it can start from a user's own trained weights.
-      narrows: whether its network is a narrower one of as many parameters as the others leave non-zero.
+      name: Its name in --method.
+      reference: The paper.
+      phases: Lays out a recipe as phases.
+      needs_sparsity: Whether a sparsity must be given.
+      allocation: Default of --allocation.
+      fixed_counts: Whether it must know beforehand how many weights each tensor keeps.
+      takes_weights: Whether it can start from the user's own trained weights.
+      narrows: Whether its network is a narrower one with as many parameters as the others leave non-zero.
     """
 
     name: str

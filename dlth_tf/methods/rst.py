@@ -1,26 +1,17 @@
 """rst: Random Sparse Network Transformation, the dual lottery ticket."""
 
-from dlth_tf import callbacks
 from dlth_tf.methods.actions import draw_ticket, remove
-from dlth_tf.methods.phase import LearningRate, Method, Phase, Recipe
-from dlth_tf.methods.training import finetune
+from dlth_tf.methods.phase import Method, Phase, Recipe
+from dlth_tf.methods.training import finetune, transform
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Draw a random ticket; transform: train all weights under a growing penalty on those outside it; remove them; finetune."""
-    return [
-        Phase(
-            "transform",
-            recipe.staircase.steps,
-            recipe.transform_batch_size,
-            LearningRate((recipe.transform_lr,)),
-            # The runner ends phases exactly and `remove` notes the accuracy before and after, so neither is the callback's here.
-            lambda: [callbacks.RSTPenalty(**recipe.penalty, remove_at_end=False, shorten_last_execution=True)],
-            start=(draw_ticket,),
-            end=(remove,),
-        ),
-        finetune(recipe),
-    ]
+    """Draws a random ticket, transforms the network, removes the weights outside the ticket, and finetunes the rest.
+
+    The transformation is the paper's *information extrusion*: all weights are trained under a growing L2 penalty on
+    those outside the ticket, which moves their information into those that stay.
+    """
+    return [transform(recipe, "transform", start=(draw_ticket,), end=(remove,)), finetune(recipe)]
 
 
 METHOD = Method(

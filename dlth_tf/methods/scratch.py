@@ -1,4 +1,4 @@
-"""scratch: a random ticket trained directly, what RST has to beat."""
+"""scratch: a random ticket trained directly, the baseline of RST."""
 
 from dlth_tf.methods.actions import draw_ticket, remove
 from dlth_tf.methods.phase import Method, Phase, Recipe
@@ -6,7 +6,7 @@ from dlth_tf.methods.training import finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """A random ticket is drawn, everything else removed; finetune."""
+    """Draws a random ticket, removes all other weights, and finetunes."""
     return [finetune(recipe, start=(draw_ticket, remove))]
 
 

@@ -9,8 +9,8 @@ from dlth_tf.methods.training import finetune
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """The control that tells transformation from mere extra training: scratch, with the learning rates stretched in proportion."""
-    images = recipe.train_steps * recipe.batch_size + recipe.staircase.steps * recipe.transform_batch_size
+    """Trains like scratch, with the learning rates stretched in proportion: a control for mere extra training."""
+    images = recipe.train_steps * recipe.batch_size + recipe.penalty.steps * recipe.transform_batch_size
     steps = math.ceil(images / recipe.batch_size)
     rate = recipe.learning_rate.stretched(steps / recipe.train_steps)
     return [finetune(dataclasses.replace(recipe, train_steps=steps, learning_rate=rate), start=(draw_ticket, remove))]

@@ -5,7 +5,7 @@ from dlth_tf.methods.training import dense_training
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """One training; the network's width has been chosen so that its parameters are as many as the sparse network's non-zero ones."""
+    """Trains once, a network so narrow that it has as many parameters as the sparse network has non-zero ones."""
     return [dense_training(recipe)]
 
 

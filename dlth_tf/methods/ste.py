@@ -1,14 +1,16 @@
-"""ste: the network uses its largest weights, and all are trained."""
+"""ste: a network that uses its largest weights, while all are trained."""
+
+from typing import Any
 
 from dlth_tf import callbacks
-from dlth_tf.methods.phase import Method, Phase, Recipe
+from dlth_tf.methods.phase import Method, Network, Phase, Recipe
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """One training: w' = w * topk(|w|) in the forward pass, the gradient at w' is applied to all of w."""
+    """Trains once: w' = w * topk(|w|) in the forward pass, the gradient at w' is applied to all of w."""
 
-    def straight_through() -> list[callbacks.StraightThrough]:
-        return [callbacks.StraightThrough(recipe.sparsity, **recipe.ticket_options)]
+    def straight_through(network: Network) -> list[Any]:
+        return [callbacks.StraightThrough(**recipe.spec.arguments)]
 
     return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, straight_through)]
 

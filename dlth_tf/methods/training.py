@@ -1,43 +1,67 @@
-"""The phases that methods share: a full training, or one round of it, with what is removed kept removed."""
+"""Phases that methods share: a transformation, a full training, or one round of it."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from dlth_tf import callbacks
-from dlth_tf.methods.phase import Action, Phase, Recipe, Watch
+from dlth_tf.methods.actions import snapshot_for_rewinding
+from dlth_tf.methods.phase import Action, LearningRate, Network, Phase, Recipe
+
+Actions = tuple[Action, ...]
 
 
-def dense_training(recipe: Recipe, end: tuple[Action, ...] = ()) -> Phase:
-    """A full training of the whole network."""
-    return Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, end=end)
+def dense_training(recipe: Recipe, end: Actions = ()) -> Phase:
+    """Returns a full training of the whole network."""
+    return Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, end=end, shareable=True)
 
 
-def dense_round(recipe: Recipe, name: str, end: tuple[Action, ...], watch: Watch) -> Phase:
-    """The first round of an iterative method, on the whole network."""
+def dense_round(recipe: Recipe, name: str, end: Actions) -> Phase:
+    """Returns the first round of an iterative method, on the whole network; it keeps the weights of the rewind step."""
     rate = recipe.learning_rate.stretched(recipe.round_steps / recipe.train_steps)
-    return Phase(name, recipe.round_steps, recipe.batch_size, rate, end=end, watch=watch)
+    return Phase(
+        name,
+        recipe.round_steps,
+        recipe.batch_size,
+        rate,
+        callbacks=snapshot_for_rewinding,
+        end=end,
+        shareable=True,
+    )
 
 
-def finetune(recipe: Recipe, start: tuple[Action, ...] = (), first_step: int = 0) -> Phase:
-    """A full training of the sparse network, or what is left of one from `first_step` on."""
-    return _sparse_training("finetune", recipe, recipe.train_steps, start, (), first_step)
+def transform(recipe: Recipe, name: str, start: Actions, end: Actions) -> Phase:
+    """Returns a transformation (RST): trains all weights under a growing penalty on those outside the ticket."""
+
+    def penalty(network: Network) -> list[Any]:
+        # The runner ends phases exactly and `remove` notes the accuracy before and after, so the callback does neither.
+        arguments = recipe.penalty.arguments
+        return [callbacks.RSTPenalty(**arguments, remove_at_end=False, shorten_last_execution=True)]
+
+    rate = LearningRate((recipe.transform_lr,))
+    return Phase(name, recipe.penalty.steps, recipe.transform_batch_size, rate, penalty, start, end)
 
 
-def round_of_training(
-    recipe: Recipe, name: str, start: tuple[Action, ...] = (), end: tuple[Action, ...] = (), first_step: int = 0
-) -> Phase:
-    """One round of an iterative method, on the sparse network."""
-    return _sparse_training(name, recipe, recipe.round_steps, start, end, first_step)
+def finetune(recipe: Recipe, start: Actions = (), first_step: int = 0) -> Phase:
+    """Returns a full training of the sparse network, or the rest of one from `first_step` on."""
+    phase = Phase("finetune", recipe.train_steps, recipe.batch_size, recipe.learning_rate, keep_mask, start)
+    return _rest(phase, first_step)
 
 
-def _sparse_training(
-    name: str, recipe: Recipe, steps: int, start: tuple[Action, ...], end: tuple[Action, ...], first_step: int
-) -> Phase:
-    rate = recipe.learning_rate.stretched(steps / recipe.train_steps).resumed_at(first_step)
-    return Phase(name, steps - first_step, recipe.batch_size, rate, keep_mask, start, end, first_step)
+def round_of_training(recipe: Recipe, name: str, start: Actions = (), end: Actions = (), first_step: int = 0) -> Phase:
+    """Returns one round of an iterative method, on the sparse network, or the rest of one from `first_step` on."""
+    rate = recipe.learning_rate.stretched(recipe.round_steps / recipe.train_steps)
+    phase = Phase(name, recipe.round_steps, recipe.batch_size, rate, keep_mask, start, end)
+    return _rest(phase, first_step)
 
 
-def keep_mask() -> list[Any]:
-    """What every training of a sparse network needs."""
+def _rest(phase: Phase, first_step: int) -> Phase:
+    """The phase from `first_step` of its training on."""
+    rate = phase.learning_rate.resumed_at(first_step)
+    return dataclasses.replace(phase, steps=phase.steps - first_step, learning_rate=rate, first_step=first_step)
+
+
+def keep_mask(network: Network) -> list[Any]:
+    """Returns the callback that every training of a sparse network needs."""
     return [callbacks.KeepMask()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from dlth_tf.core import Staircase, staircase
+from dlth_tf.core import PenaltySchedule, PruningSpec, parse_granularity
+from dlth_tf.core.allocation import uniform
 from dlth_tf.data import AUGMENTS
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
@@ -326,26 +328,31 @@ class RunConfig:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def penalty(self, steps_per_epoch: int) -> dict[str, Any]:
-        """Returns the arguments of `core.staircase` and `callbacks.RSTPenalty`.
+    @property
+    def spec(self) -> PruningSpec:
+        """The pruning choice; its sparsity is 0 for a method that removes nothing."""
+        if METHODS.load(self.method).needs_sparsity:
+            return PruningSpec.parse(self.sparsity, self.allocation, self.granularity, self.dense_layers)
+        return PruningSpec(Fraction(0), uniform, parse_granularity(self.granularity), self.dense_layers)
+
+    def penalty(self, steps_per_epoch: int) -> PenaltySchedule:
+        """Returns the penalty of the transformation in the dtype of the weights.
+
+        Args:
+          steps_per_epoch: Steps of an epoch of the transformation.
 
         Raises:
           BadInput: If a value is out of range.
         """
-        hold = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
-        arguments: dict[str, Any] = {
-            "schedule": self.penalty_schedule,
-            "step": self.penalty_step,
-            "every": self.penalty_every,
-            "limit": self.penalty_limit,
-            "hold_steps": hold,
-        }
-        staircase(**arguments, dtype=self.weight_dtype)
-        return arguments
-
-    def staircase(self, steps_per_epoch: int) -> Staircase:
-        """Returns the penalty of the transformation in the dtype of the weights."""
-        return staircase(**self.penalty(steps_per_epoch), dtype=self.weight_dtype)
+        hold_steps = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
+        return PenaltySchedule(
+            self.penalty_schedule,
+            self.penalty_step,
+            self.penalty_every,
+            self.penalty_limit,
+            hold_steps,
+            self.weight_dtype,
+        )
 
     @property
     def weight_dtype(self) -> str:

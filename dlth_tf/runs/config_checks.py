@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlth_tf import data, models
-from dlth_tf.core import SCHEDULES, check_choice, parse_granularity
+from dlth_tf.core import SCHEDULES, PruningSpec, parse_granularity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
@@ -58,26 +58,15 @@ def sparsity(config: RunConfig) -> float:
         return 0.0
     if config.sparsity is None:
         raise BadInput("sparsity", "(missing)", f"is required by {config.method}: at least 0 and below 1")
-    check_choice(config.sparsity, config.allocation, config.granularity)
+    PruningSpec.parse(config.sparsity, config.allocation, config.granularity)
     return float(config.sparsity)
 
 
 def check_method(config: RunConfig) -> None:
     """Checks the fields that not every method can use."""
     method = METHODS.load(config.method)
-    if method.fixed_counts and config.allocation == "global":
-        raise BadInput(
-            "allocation",
-            config.allocation,
-            f"cannot be combined with {config.method}, which needs the weight count of each tensor in advance: "
-            "use uniform, erk or a map",
-        )
-    if method.fixed_counts and is_n_by_m(config.granularity):
-        raise BadInput(
-            "granularity",
-            config.granularity,
-            f"cannot be combined with {config.method}, whose masks change during training",
-        )
+    if method.fixed_counts:
+        config.spec.check_fixed_counts(config.method)
     if config.init_weights is not None and not method.takes_weights:
         able = ", ".join(name for name in METHODS.names() if METHODS.load(name).takes_weights)
         raise BadInput(

@@ -26,11 +26,9 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
         outline = data_room.outline(config.dataset, config.data_dir)
         recipe, model = prepare_network(config, outline)
         if config.sparsity and not METHODS.load(config.method).narrows:
-            masking.apply_ticket(
-                model, masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
-            )
+            masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, "random", config.seed))
         macs, _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
-        whole = masking.why_whole(model, config.dense_layers, config.granularity)
+        whole = masking.why_whole(model, recipe.spec)
         phases = make_phases(config.method, recipe, rate_factor(config.scale_lr))
         return describe(phases, outline.examples, macs), masking.layer_table(model, whole), outline.known_from
 

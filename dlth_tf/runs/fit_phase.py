@@ -125,7 +125,7 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
         jit_compile=run.config.jit_compile,
     )
     bar = ProgressLine(phase, epochs, run.config.verbosity)
-    watching = [*phase.callbacks(), *phase.watch(run.network), history, bar, ExactSteps(phase.steps)]
+    watching = [*phase.callbacks(run.network), history, bar, ExactSteps(phase.steps)]
     watching += _tensorboard(run, phase)
     saver = CheckpointCallback(phase, per_epoch, run.checkpoints, watching)
     step = 0 if resume_from is None else resume_from.meta["step"]

@@ -74,7 +74,7 @@ class History(tf_keras.callbacks.Callback):
         self._began = time.perf_counter() - meta["seconds"]
 
     def _steps_made(self) -> int:
-        return int(masking.inner_optimizer(self.model).iterations.numpy())
+        return masking.steps_made(self.model)
 
     def densities(self) -> dict[str, tuple[float, float]]:
         """Returns the means of `macs.densities` over the steps of the phase so far."""

@@ -29,10 +29,9 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, tf_ker
     recipe = make_recipe(config, outline.examples)
     model = build_model(config, outline)
     masking.named_weights(model)
-    masking.prunable_of_ticket(model, config.dense_layers, config.granularity)
+    masking.prunable_of_ticket(model, recipe.spec)
     if config.sparsity and not METHODS.load(config.method).narrows:
-        # Refuses options that do not fit these tensors.
-        masking.random_ticket(model, config.sparsity, config.seed, **recipe.ticket_options)
+        masking.check_fits(model, recipe.spec)
     return recipe, model
 
 
@@ -75,13 +74,7 @@ def narrowed_arguments(
             f"{config.method} reduces the width of the network, which must be a number above 0",
         )
     full = masking.wrap(build(arguments))
-    ticket = masking.random_ticket(
-        full,
-        config.sparsity,
-        allocation=config.allocation,
-        granularity=config.granularity,
-        dense_layers=config.dense_layers,
-    )
+    ticket = masking.pick_ticket(full, config.spec, "random")
     removed = sum(int(mask.size - mask.sum()) for mask in ticket.values())
     parameters = _trainable(full)
 

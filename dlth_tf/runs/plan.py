@@ -38,19 +38,13 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
     if rewind_step >= shortest:
         raise BadInput("rewind_step", config.rewind_step, f"must be below {shortest}, the number of steps of a round")
     return Recipe(
-        sparsity=config.sparsity,
+        spec=config.spec,
         seed=config.seed,
         ticket_pick=PICKS[config.ticket_pick],
-        ticket_options={
-            "allocation": config.allocation,
-            "granularity": config.granularity,
-            "dense_layers": config.dense_layers,
-        },
         train_steps=train_steps,
         batch_size=config.batch_size,
         learning_rate=_learning_rate(config, per_epoch, train_steps),
         penalty=config.penalty(transform_per_epoch),
-        staircase=config.staircase(transform_per_epoch),
         transform_batch_size=config.transform_batch_size,
         transform_lr=config.transform_lr,
         momentum=config.momentum,

@@ -65,7 +65,7 @@ class ProgressLine(tf_keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Counts batches from the current step, which is inside an epoch if the run has been resumed there."""
-        self._before = int(masking.inner_optimizer(self.model).iterations.numpy())
+        self._before = masking.steps_made(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Advances the bar (once per execution, and only on a terminal)."""

@@ -34,7 +34,7 @@ def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict
     }
 
 
-def sparsities(network: Network) -> dict[str, Any]:
+def sparsities(target: float, network: Network) -> dict[str, Any]:
     """Returns the target sparsity and the exact fractions of zeros in the masks, per tensor and in total."""
     kept = {name: entry.kept() for name, entry in masking.prunable_weights(network.model).items()}
     kernels = [
@@ -42,11 +42,11 @@ def sparsities(network: Network) -> dict[str, Any]:
         for name, variable in masking.named_weights(network.model).items()
         if name not in kept and len(variable.shape) > 1
     ]
-    prunable = _prunable(network)
+    prunable = masking.prunable_of_ticket(network.model, network.recipe.spec)
     removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
     total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
     return {
-        "target": network.recipe.sparsity,
+        "target": target,
         "global": sum(removed.values()) / total,
         "prunable": sum(removed[name] for name in prunable) / sum(kept[name].size for name in prunable),
         "per_tensor": {name: removed[name] / mask.size for name, mask in kept.items()},
@@ -56,16 +56,12 @@ def sparsities(network: Network) -> dict[str, Any]:
 def parameters(network: Network) -> dict[str, int]:
     """Returns the numbers of trainable parameters: all, those that the method may prune, and the non-zero ones."""
     weights = {id(variable): variable.numpy() for variable in network.model.trainable_variables}.values()
+    prunable = masking.prunable_of_ticket(network.model, network.recipe.spec)
     return {
         "total": sum(weight.size for weight in weights),
-        "prunable": sum(int(np.prod(entry.shape)) for entry in _prunable(network).values()),
+        "prunable": sum(int(np.prod(entry.shape)) for entry in prunable.values()),
         "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
     }
-
-
-def _prunable(network: Network) -> dict[str, masking.PrunableWeight]:
-    options = network.recipe.ticket_options
-    return masking.prunable_of_ticket(network.model, options["dense_layers"], options["granularity"])
 
 
 def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: float) -> dict[str, Any]:
@@ -118,7 +114,7 @@ def make_result(run: Run, digest: str) -> dict[str, Any]:
     spent = cost(state.phases, state.macs, run.checkpoints.seconds())
     return {
         **{name: getattr(run.config, name) for name in ("method", "dataset", "model", "seed")},
-        "sparsity": sparsities(run.network),
+        "sparsity": sparsities(run.config.sparsity, run.network),
         "test": accuracies("test", state.rows, run.network),
         "val": accuracies("val", state.rows, run.network),
         "phases": state.phases,

@@ -77,7 +77,7 @@ def prepare(config: RunConfig) -> tuple[Inputs, Recipe, tf_keras.Model]:
 
 def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict[str, Any]:
     inputs, recipe, model = prepare(config)
-    initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    initial = masking.weight_arrays(model)
     network = Network(model, recipe, initial, inputs, Evaluator(model, inputs.evaluation()))
     interval = CheckpointInterval.parse(config.checkpoint_every)
     checkpoints = CheckpointManager(network, CheckpointFiles(directory.checkpoints), interval, writes(config.strategy))

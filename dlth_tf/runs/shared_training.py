@@ -14,8 +14,6 @@ import filelock
 
 from dlth_tf import files
 from dlth_tf.methods import Network, Phase
-from dlth_tf.methods.actions import snapshot_for_rewinding
-from dlth_tf.methods.phase import no_watch
 from dlth_tf.runs.checkpointing.state import network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.history import History
@@ -98,7 +96,7 @@ def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
       phase: The first phase of the run.
     """
     config = run.config
-    if not config.shared_dir or config.tensorboard or not of_the_whole_network(phase):
+    if not config.shared_dir or config.tensorboard or not phase.shareable:
         yield None
         return
     folder = Path(config.shared_dir)
@@ -106,11 +104,6 @@ def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
     key = shared_key(run, phase)
     with filelock.FileLock(folder / f"{key}.lock"):
         yield SharedTraining(folder, key)
-
-
-def of_the_whole_network(phase: Phase) -> bool:
-    """Returns whether a first phase trains the dense network with nothing but the optimizer."""
-    return phase.start == () and phase.callbacks is list and phase.watch in (no_watch, snapshot_for_rewinding)
 
 
 def shared_key(run: Run, phase: Phase) -> str:
@@ -126,7 +119,7 @@ def shared_key(run: Run, phase: Phase) -> str:
             phase.learning_rate.values,
             phase.learning_rate.boundaries,
         ],
-        "rewind_step": None if phase.watch is no_watch else run.network.recipe.rewind_step,
+        "rewind_step": run.network.recipe.rewind_step,
         "versions": versions(),
         "code": code_digest(),
     }

@@ -22,7 +22,7 @@ def save_network(run: Run) -> str:
     """
     model = run.network.model
     masking.strip(model)
-    weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    weights = masking.weight_arrays(model)
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise RuntimeError(f"{name} contains values that are not finite")

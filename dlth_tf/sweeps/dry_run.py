@@ -24,7 +24,6 @@ from dlth_tf.runs.evaluation import Evaluator, cross_entropy
 from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
 from dlth_tf.runs.runner import prepare
-from dlth_tf.runs.shared_training import of_the_whole_network
 
 WARM_UP = 2  # executions of the training step
 MEASURED = 5
@@ -107,7 +106,7 @@ def shared_images(plans: Sequence[RunPlan]) -> int:
     for plan in plans:
         first = plan.phases[0]
         config = plan.config
-        if not config.shared_dir or not of_the_whole_network(first) or METHODS.load(config.method).narrows:
+        if not config.shared_dir or not first.shareable or METHODS.load(config.method).narrows:
             continue
         key = (config.seed, config.model_args, first.name, first.steps, first.batch_size, first.learning_rate)
         saved += first.steps * first.batch_size if key in seen else 0
@@ -204,7 +203,7 @@ class _Timer(tf_keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Notes the time once the work of the step is done."""
-        int(masking.inner_optimizer(self.model).iterations.numpy())
+        masking.steps_made(self.model)
         self.times.append(time.perf_counter())
 
     def first(self) -> float:

@@ -167,7 +167,7 @@ def test_tickets(examples, tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_weights_to_start_from(examples, tmp_path):
     model = models.build("lenet_300_100", (2, 2, 1), 3, 0, {"width": 0.01})
-    weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    weights = masking.weight_arrays(model)
     whole, path = files.npz_bytes(weights), str(tmp_path / "weights.npz")
 
     def check(changes: Any) -> None:

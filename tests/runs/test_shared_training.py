@@ -83,7 +83,7 @@ def first_phase(method: str, tmp_path: Path, **changes: Any) -> tuple[Run, Phase
 def key_of(method: str, tmp_path: Path, **changes: Any) -> str | None:
     """The name of a run's first training among the shared ones; None if it cannot be shared."""
     run, phase = first_phase(method, tmp_path, **changes)
-    return shared_training.shared_key(run, phase) if shared_training.of_the_whole_network(phase) else None
+    return shared_training.shared_key(run, phase) if phase.shareable else None
 
 
 @pytest.mark.parametrize(

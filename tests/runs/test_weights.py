@@ -28,7 +28,7 @@ def network(seed: int = 0, width: float = 0.1) -> tf_keras.Model:
 
 
 def weights(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    return masking.weight_arrays(model)
 
 
 def write(arrays: dict[str, np.ndarray], path: Path) -> str:

@@ -104,7 +104,7 @@ class Watched(Observer):
 
 
 def weights_of(network: Network) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in masking.named_weights(network.model).items()}
+    return masking.weight_arrays(network.model)
 
 
 @dataclass(frozen=True)

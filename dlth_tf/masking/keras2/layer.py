@@ -1,4 +1,4 @@
-"""The wrapper: tf-mot's PruneLowMagnitude with a mask that nothing recomputes, and the ticket beside it."""
+"""The wrapper: tf-mot's PruneLowMagnitude with a mask that is never recomputed, and the ticket next to it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruningSchedule
 
 @tf_keras.utils.register_keras_serializable("dlth_tf")
 class FixedMask(PruningSchedule):
-    """The schedule of a mask that is set from outside: tf-mot is never told to recompute it."""
+    """The schedule of a mask that is set from outside: tf-mot never recomputes it."""
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Whether to recompute the mask at `step` (never), and to which sparsity."""
+        """Returns whether to recompute the mask at `step` (never), and to which sparsity."""
         return tf.constant(False), tf.constant(0.0)
 
     def get_config(self) -> dict[str, Any]:
-        """See `tf_keras.layers.Layer.get_config`."""
+        """Returns the class name with no arguments, in the form that tf-mot expects."""
         return {"class_name": type(self).__name__, "config": {}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FixedMask:
-        """See `tf_keras.layers.Layer.from_config`."""
+        """Builds the schedule; it has no arguments."""
         return cls()
 
 
@@ -33,20 +33,18 @@ class MaskedLayer(PruneLowMagnitude):
     """A layer with, for each prunable weight, tf-mot's `mask` and the chosen `ticket`.
 
     Both are non-trainable variables of the weight's shape and dtype, 1 = kept, saved and restored with the model. The
-    mask is all ones until weights are really removed; the ticket says which will be. The forward pass is the inner
-    layer's own: masks are applied inside the optimizer's update step (`masking.hook`), so weights are sparse at every
-    moment and, under mixed precision, never rounded.
+    mask is all ones until weights are removed; the ticket marks those that are kept. The forward pass is the inner
+    layer's own: masks are applied inside the optimizer's update step (`masking.keras2.hook`), so weights are sparse at
+    every moment and, under mixed precision, never rounded.
 
     Args:
-      layer: a layer that tf-mot can prune.
+      layer: A layer that tf-mot can prune.
     """
 
     def __init__(self, layer: tf_keras.layers.Layer, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else layer._dtype_policy)
         super().__init__(layer, pruning_schedule=FixedMask(), **kwargs)
-        self._name = (
-            layer.name
-        )  # model.get_layer, and losses and targets that are given by output name, go on as before
+        self._name = layer.name  # for model.get_layer, and for losses and targets by output name
         self.tickets: list[tf.Variable] = []
 
     def build(self, input_shape: Any) -> None:
@@ -70,38 +68,38 @@ class MaskedLayer(PruneLowMagnitude):
         ]
 
     def add_weight(self, name: str, **kwargs: Any) -> tf.Variable:
-        """A variable under a name of its own ("mask", "mask_1"), which HDF5 files need."""
+        """Adds a variable under a unique name ("mask", "mask_1"), which HDF5 files need."""
         taken = sum(weight.name.split("/")[-1].startswith(name) for weight in self._non_trainable_weights)
         return super().add_weight(f"{name}_{taken}" if taken else name, **kwargs)
 
     def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
-        """The inner layer's own call; nothing is masked or counted here."""
+        """Calls the inner layer; nothing is masked or counted here."""
         if self.layer._call_spec.expects_training_arg:
             kwargs["training"] = training
         if not self.layer._call_spec.expects_mask_arg:
-            kwargs.pop("mask", None)  # Keras gives it to every call with **kwargs
+            kwargs.pop("mask", None)  # Keras passes it to every call with **kwargs
         return self.layer(inputs, *args, **kwargs)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The inner layer's own (Keras masking of time steps, not pruning)."""
+        """Computes the inner layer's own mask (Keras masking of time steps, not pruning)."""
         drops_it = not self.layer.supports_masking and getattr(self.layer.compute_mask, "_is_default", False)
         return None if drops_it else self.layer.compute_mask(inputs, mask)
 
     def get_config(self) -> dict[str, Any]:
-        """See `tf_keras.layers.Layer.get_config`."""
+        """Returns the arguments of the wrapper: the inner layer's own configuration, name, trainable and dtype."""
         config = super().get_config()
         return {key: config[key] for key in ("name", "trainable", "dtype", "layer") if key in config}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MaskedLayer:
-        """See `tf_keras.layers.Layer.from_config`."""
+        """Builds the wrapper around a layer that is built from its own configuration."""
         config = dict(config)
         layer = tf_keras.layers.deserialize(config.pop("layer"), custom_objects=custom_objects)
         return cls(layer, **config)
 
 
 def _first_call(layer: tf_keras.layers.MultiHeadAttention) -> None:
-    """Attention makes its kernels in its first call; one from a config knows only the shapes of that call."""
+    """Calls an attention layer once, on the shapes in its config: only then does it create its kernels."""
     shapes = (layer._query_shape, layer._value_shape, layer._key_shape)
     with tf.init_scope():
         layer(*(tf.zeros([size or 1 for size in shape]) for shape in shapes))

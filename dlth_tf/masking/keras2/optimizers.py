@@ -1,4 +1,4 @@
-"""SGD with the published update (torch.optim.SGD's), which Keras' own SGD is not."""
+"""SGD with the published update (that of torch.optim.SGD), and access to the variables of any Keras optimizer."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ class SGD(tf_keras.optimizers.Optimizer):
         d = g + weight_decay * w;  v = momentum * v + d;  w -= learning_rate * v
         (Nesterov: w -= learning_rate * (d + momentum * v))
 
-    Keras' SGD has the learning rate inside the velocity, which differs after every change of the learning rate, and
-    its `weight_decay` is decoupled from the gradient. Weight decay here acts on all trainables, biases and
-    batch-norm gamma and beta too, as in the official code. tests/golden pins the update against it.
+    Keras' own SGD has the learning rate inside the velocity, which differs after every change of the learning rate, and
+    its `weight_decay` is decoupled from the gradient. Weight decay here acts on all trainable variables, biases and
+    batch-norm gamma and beta too, as in the official code. tests/golden compares the update with it.
 
     Args:
-      learning_rate: a number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it (as a
-        tensor, if it is to change within `fit`).
+      learning_rate: A number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it (as
+        a tensor, if it is to change within `fit`).
       momentum: mu, at least 0 and below 1.
-      nesterov: Nesterov's form; needs momentum.
-      weight_decay: at least 0.
-      **kwargs: gradient clipping and the other arguments of `tf_keras.optimizers.Optimizer`.
+      nesterov: Whether to use Nesterov's form, which needs momentum.
+      weight_decay: Coupled L2, at least 0.
+      name: Name of the optimizer.
+      **kwargs: Gradient clipping and the other arguments of `tf_keras.optimizers.Optimizer`.
 
     Raises:
-      BadInput: a value out of its range.
+      BadInput: If a value is out of its range.
     """
 
     def __init__(
@@ -51,14 +52,16 @@ class SGD(tf_keras.optimizers.Optimizer):
             raise BadInput("nesterov", nesterov, "needs a momentum above 0")
         if not 0 <= weight_decay < float("inf"):
             raise BadInput("weight_decay", weight_decay, "must be a finite number, at least 0")
-        # Never handed to the base class, whose weight decay is the decoupled one.
+        # Not passed to the base class, whose weight decay is the decoupled one.
         super().__init__(name=name, weight_decay=None, **kwargs)
         # Keras would call a plain callable once, as a variable's initial value.
         plain = callable(learning_rate) and not isinstance(
             learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule
         )
         self._learning_rate = learning_rate if plain else self._build_learning_rate(learning_rate)
-        self.momentum, self.nesterov, self.l2 = float(momentum), bool(nesterov), float(weight_decay)
+        self.momentum = float(momentum)
+        self.nesterov = bool(nesterov)
+        self.l2 = float(weight_decay)
 
     def build(self, var_list: list[tf.Variable]) -> None:
         """Creates one velocity, zeros, for each variable."""
@@ -73,7 +76,7 @@ class SGD(tf_keras.optimizers.Optimizer):
         self._built = True
 
     def update_step(self, gradient: Any, variable: tf.Variable) -> None:
-        """One update of one variable."""
+        """Updates one variable."""
         rate = self.learning_rate
         rate = tf.cast(rate() if callable(rate) else rate, variable.dtype)
         gradient = tf.convert_to_tensor(gradient)  # an embedding's sparse gradient too: weight decay reaches every row
@@ -94,7 +97,7 @@ class SGD(tf_keras.optimizers.Optimizer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """See `tf_keras.optimizers.Optimizer.get_config`."""
+        """Returns the arguments of the constructor."""
         rate = self._serialize_hyperparameter(self._learning_rate)
         return {
             **super().get_config(),
@@ -103,3 +106,22 @@ class SGD(tf_keras.optimizers.Optimizer):
             "nesterov": self.nesterov,
             "weight_decay": self.l2,
         }
+
+
+def slots_of(optimizer: Any, variable: tf.Variable) -> list[tf.Variable]:
+    """Returns the optimizer's own variables for one weight: velocities, moments."""
+    index = optimizer._index_dict[optimizer._var_key(variable)]
+    number = len(optimizer._index_dict)
+    own = {
+        id(slot) for slot in optimizer.variables
+    }  # the model's variables, which an optimizer may list too, are no slots
+    lists = [value for value in vars(optimizer).values() if isinstance(value, list | tuple) and len(value) == number]
+    return [value[index] for value in lists if id(value[index]) in own and value[index].shape == variable.shape]
+
+
+def decayed(optimizer: Any, variable: tf.Variable, value: tf.Tensor) -> tf.Tensor:
+    """Returns a value of the variable after Keras' decoupled weight decay, where the optimizer applies one to it."""
+    if optimizer.weight_decay is None or not optimizer._use_weight_decay(variable):
+        return value
+    rate = tf.cast(optimizer.learning_rate, value.dtype)
+    return value * (1 - rate * tf.cast(optimizer.weight_decay, value.dtype))

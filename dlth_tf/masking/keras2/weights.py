@@ -1,56 +1,41 @@
-"""Every prunable weight of a wrapped model under its ticket name."""
+"""Layers and weights of a Keras 2 model, by name."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TypeAlias
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.core.layout import layout_of
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.prunable import PrunableWeight
+
+Layer: TypeAlias = tf_keras.layers.Layer
 
 
-@dataclass(frozen=True)
-class PrunableWeight:
-    """One weight tensor with its mask and its ticket, all of one shape and dtype."""
-
-    name: str
-    layer: MaskedLayer
-    weight: tf.Variable
-    mask: tf.Variable
-    ticket: tf.Variable
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the weight, and so of mask and ticket."""
-        return tuple(self.weight.shape)
-
-    @property
-    def layout(self) -> str:
-        """How the tensor's axes are to be read (`core.layout`); transposed convolutions have outputs before inputs."""
-        if "Transpose" in type(self.layer.layer).__name__:
-            return "transposed"
-        return layout_of(self.name, self.shape)
-
-    def chosen(self) -> np.ndarray:
-        """The ticket as booleans, True = kept."""
-        return self.ticket.numpy() != 0
-
-    def kept(self) -> np.ndarray:
-        """The mask as booleans, True = not removed (yet)."""
-        return self.mask.numpy() != 0
+def is_wrapped(layer: Layer) -> bool:
+    """Returns whether the layer is this package's wrapper."""
+    return isinstance(layer, MaskedLayer)
 
 
-def leaf_layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
-    """Every layer of a model and of the models inside it, once each, in model order."""
+def inner_layer(layer: Layer) -> Layer:
+    """Returns the layer inside a wrapper, or the layer itself."""
+    return layer.layer if isinstance(layer, MaskedLayer) else layer
+
+
+def is_batch_norm(layer: Layer) -> bool:
+    """Returns whether the layer is a batch normalization."""
+    return isinstance(layer, tf_keras.layers.BatchNormalization)
+
+
+def leaf_layers(model: tf_keras.Model) -> Iterator[Layer]:
+    """Yields every layer of a model and of nested models, once each, in model order; input layers are left out."""
     seen: set[int] = set()
 
-    def walk(layers: list[tf_keras.layers.Layer]) -> Iterator[tf_keras.layers.Layer]:
+    def walk(layers: list[Layer]) -> Iterator[Layer]:
         for layer in layers:
             if id(layer) in seen:
                 continue
@@ -64,75 +49,52 @@ def leaf_layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
 
 
 def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
-    """The prunable weights of a wrapped model: "layer_name/weight" -> PrunableWeight, in model order.
+    """Returns the prunable weights of a wrapped model: "layer_name/weight" -> PrunableWeight, in model order.
 
     Raises:
-      BadInput: the model is not wrapped or not built, or two of its layers share a name.
+      BadInput: If the model is not wrapped or not built, or two of its layers share a name.
     """
     wrappers = [layer for layer in leaf_layers(model) if isinstance(layer, MaskedLayer)]
     if not wrappers:
-        raise BadInput(
-            "model",
-            model.name,
-            "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned",
-        )
+        reason = "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned"
+        raise BadInput("model", model.name, reason)
     for wrapper in wrappers:
         if not wrapper.built:
-            raise BadInput(
-                "model",
-                model.name,
-                f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)",
-            )
+            reason = f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
+            raise BadInput("model", model.name, reason)
     for name, times in Counter(wrapper.layer.name for wrapper in wrappers).items():
         if times > 1:
-            raise BadInput(
-                "model",
-                model.name,
-                f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, give each its own",
+            reason = (
+                f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, so rename all but one"
             )
-    found = {}
+            raise BadInput("model", model.name, reason)
+    entries = {}
     for wrapper in wrappers:
-        weights = [weight for weight, _, _ in wrapper.pruning_vars]
-        for name, (weight, mask, _), ticket in zip(_names(weights), wrapper.pruning_vars, wrapper.tickets, strict=True):
-            found[f"{wrapper.layer.name}/{name}"] = PrunableWeight(
-                f"{wrapper.layer.name}/{name}", wrapper, weight, mask, ticket
-            )
-    return found
-
-
-def check_removed(model: tf_keras.Model) -> None:
-    """Sees that every weight that the masks remove is zero.
-
-    Raises:
-      RuntimeError: one is not; the tensor is named.
-    """
-    for name, entry in prunable_weights(model).items():
-        if np.any(entry.weight.numpy()[~entry.kept()]):
-            raise RuntimeError(
-                f"{name} has removed weights that are not zero: something outside the optimizer's step changed them"
-            )
+        names = _names([weight for weight, _, _ in wrapper.pruning_vars])
+        for name, (weight, mask, _), ticket in zip(names, wrapper.pruning_vars, wrapper.tickets, strict=True):
+            key = f"{wrapper.layer.name}/{name}"
+            entries[key] = PrunableWeight(key, wrapper.layer, weight, mask, ticket)
+    return entries
 
 
 def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
-    """Every weight of the network itself, wrapped or not, without masks and tickets: "layer_name/weight" -> variable.
+    """Returns every weight of the network, wrapped or not, without masks and tickets: "layer_name/weight" -> variable.
 
     Raises:
-      BadInput: two layers with weights share a name.
+      BadInput: If two layers with weights share a name.
     """
-    found: dict[str, tf.Variable] = {}
-    for layer in leaf_layers(model):
-        layer = layer.layer if isinstance(layer, MaskedLayer) else layer
+    weights: dict[str, tf.Variable] = {}
+    for layer in map(inner_layer, leaf_layers(model)):
         for name, weight in zip(_names(layer.weights), layer.weights, strict=True):
-            if f"{layer.name}/{name}" in found:
-                raise BadInput(
-                    "model", model.name, f"has several layers named {layer.name!r} with weights: give each its own name"
-                )
-            found[f"{layer.name}/{name}"] = weight
-    return found
+            if f"{layer.name}/{name}" in weights:
+                reason = f"has several layers named {layer.name!r} with weights: rename all but one"
+                raise BadInput("model", model.name, reason)
+            weights[f"{layer.name}/{name}"] = weight
+    return weights
 
 
 def _names(weights: list[tf.Variable]) -> list[str]:
-    """The shortest ends of the variables' own names that tell them apart ("kernel"; "query/kernel" in attention)."""
+    """The shortest ends of the variables' own names that differ ("kernel"; "query/kernel" in attention)."""
     if not weights:
         return []
     parts = [weight.name.split(":")[0].split("/") for weight in weights]

@@ -51,7 +51,7 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
 
     def step(self) -> int:
         """Returns the number of completed steps of this phase."""
-        return int(masking.inner_optimizer(self.model).iterations.numpy())
+        return masking.steps_made(self.model)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts with no saved step of this phase."""

@@ -98,7 +98,7 @@ class CheckpointManager:
         arrays = {**network_state(network.model), **rewind_state(network)}
         if callbacks is not None:
             arrays |= training_state(network.model)
-            meta["step"] = int(masking.inner_optimizer(network.model).iterations.numpy())
+            meta["step"] = masking.steps_made(network.model)
             meta["callbacks"] = {}
             for name, callback in stateful(callbacks).items():
                 meta["callbacks"][name], state = callback.saved_state()

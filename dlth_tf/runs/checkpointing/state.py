@@ -121,8 +121,8 @@ def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
 
 def _change_variables(model: tf_keras.Model) -> list[tf.Variable]:
     hook = masking.installed(model)
-    changes = hook.changes.values() if hook else ()
-    return [variable for change in changes if hasattr(change, "state") for variable in change.state()]
+    updates = hook.updates.values() if hook else ()
+    return [variable for update in updates if hasattr(update, "state") for variable in update.state()]
 
 
 def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:

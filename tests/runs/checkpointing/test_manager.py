@@ -29,7 +29,7 @@ def network() -> Network:
         tf_keras.Sequential([tf_keras.layers.Dense(4, input_shape=(5,), name="a"), tf_keras.layers.Dense(3, name="b")])
     )
     model.compile(dlth.optimizers.SGD(0.1, momentum=0.9), "mse")
-    initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    initial = masking.weight_arrays(model)
     return Network(model, None, initial, None, dict)
 
 

@@ -1,0 +1,49 @@
+"""StepCounting: base of the callbacks that count optimizer steps or stop executions at an exact step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlth_tf import masking
+from dlth_tf.callbacks.base import Callback
+
+
+class StepCounting(Callback):
+    """Makes `optimizer.iterations` count real steps only, and shortens executions on request.
+
+    Where the length of the data is unknown, Keras runs the step once more to find the end of the data, and counts it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._execution = 1  # the model's own steps_per_execution
+        self._last_batch = -1
+        self._steps_before_epoch = 0
+
+    def iterations(self) -> int:
+        """Returns the number of steps that the optimizer has made."""
+        return masking.steps_made(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts counting the batches of the epoch."""
+        self._last_batch = -1
+        self._steps_before_epoch = self.iterations()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Notes the number of the last batch."""
+        self._last_batch = batch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Undoes the extra step that Keras counts, without an update, at the end of data of unknown length."""
+        extra = self.iterations() - self._steps_before_epoch - (self._last_batch + 1)
+        if self.params.get("steps") is None and extra > 0:
+            masking.inner_optimizer(self.model).iterations.assign_sub(extra)
+
+    def _note_execution(self) -> None:
+        """Notes the model's own steps_per_execution; call it in `on_train_begin`."""
+        self._execution = masking.steps_per_execution(self.model)
+
+    def _set_execution(self, steps: int) -> None:
+        """Lets the next execution make at most `steps` steps; a model compiled for single steps is left alone."""
+        if self._execution > 1:
+            masking.set_steps_per_execution(self.model, min(steps, self._execution))

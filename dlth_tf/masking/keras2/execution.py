@@ -1,0 +1,33 @@
+"""The training loop of a Keras 2 model: its strategy, and the optimizer steps of one execution."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import tf_keras
+
+from dlth_tf.errors import BadInput
+
+
+def scope(model: tf_keras.Model) -> contextlib.AbstractContextManager[Any]:
+    """Returns the scope of the model's distribution strategy."""
+    return model.distribute_strategy.scope()
+
+
+def steps_per_execution(model: tf_keras.Model) -> int:
+    """Returns the optimizer steps per execution, as compiled or as last set.
+
+    Raises:
+      BadInput: If Keras tunes the number itself.
+    """
+    if model.autotune_steps_per_execution:
+        allowed = "must be a number here, since Keras would change it while the steps are counted"
+        raise BadInput("steps_per_execution", "auto", allowed)
+    counter = model._steps_per_execution
+    return 1 if counter is None else int(counter.numpy())
+
+
+def set_steps_per_execution(model: tf_keras.Model, steps: int) -> None:
+    """Changes the optimizer steps of the next execution. Keras reads the number before each, so call it between two."""
+    model._steps_per_execution.assign(steps)

@@ -1,0 +1,58 @@
+"""PrunableWeight: one weight tensor of a wrapped model with its mask and its ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlth_tf.core.layout import Tensor, layout_of
+
+
+@dataclass(frozen=True)
+class PrunableWeight:
+    """One weight tensor with its mask and its ticket, all of the same shape and dtype.
+
+    Attributes:
+      name: "layer_name/weight", the key of tickets.
+      layer: The user's own layer.
+      weight: Variable of the layer.
+      mask: Variable, 1 = not removed (yet), 0 = removed.
+      ticket: Variable, 1 = kept by the chosen ticket.
+    """
+
+    name: str
+    layer: Any
+    weight: Any
+    mask: Any
+    ticket: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight, and so of mask and ticket."""
+        return tuple(self.weight.shape)
+
+    @property
+    def layout(self) -> str:
+        """Order of the tensor's axes (`core.layout`); transposed convolutions have outputs before inputs."""
+        return "transposed" if "Transpose" in type(self.layer).__name__ else layout_of(self.name, self.shape)
+
+    @property
+    def tensor(self) -> Tensor:
+        """Shape and layout."""
+        return Tensor(self.shape, self.layout)
+
+    def chosen(self) -> np.ndarray:
+        """Returns the ticket as booleans, True = kept."""
+        return self.ticket.numpy() != 0
+
+    def kept(self) -> np.ndarray:
+        """Returns the mask as booleans, True = not removed (yet)."""
+        return self.mask.numpy() != 0
+
+
+def tensors_of(entries: Mapping[str, PrunableWeight]) -> dict[str, Tensor]:
+    """Shape and layout of every entry."""
+    return {name: entry.tensor for name, entry in entries.items()}

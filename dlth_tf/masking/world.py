@@ -1,0 +1,230 @@
+"""Dispatch between the Keras versions: a model's own type decides which adapter serves it.
+
+The functions below take any supported model. Everything else in this package that is not in an adapter's folder
+(`keras2/`) is written in terms of them, so a second adapter fulfills the protocol `World` and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from dlth_tf.core import PenaltySchedule
+from dlth_tf.errors import BadInput
+from dlth_tf.masking.channel_graph import ChannelGraph
+from dlth_tf.masking.prunable import PrunableWeight
+
+SUPPORTED = "models of Keras 2 are supported: build it with tf_keras (import tf_keras as keras)"
+
+
+class World(Protocol):
+    """The operations that an adapter for one version of Keras provides; see the functions of this module."""
+
+    def wrap(self, model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
+        """Makes a model maskable."""
+
+    def strip(self, model: Any) -> Any:
+        """Returns the ordinary model inside a wrapped one."""
+
+    def leaf_layers(self, model: Any) -> Iterator[Any]:
+        """Yields every layer of a model and of nested models."""
+
+    def inner_layer(self, layer: Any) -> Any:
+        """Returns the layer inside a wrapper, or the layer itself."""
+
+    def is_wrapped(self, layer: Any) -> bool:
+        """Returns whether a layer has masks and tickets."""
+
+    def why_dense(self, layer: Any) -> str | None:
+        """Returns why a layer cannot be pruned, or None if it can."""
+
+    def is_batch_norm(self, layer: Any) -> bool:
+        """Returns whether a layer is a batch normalization."""
+
+    def channel_graph(self, model: Any) -> ChannelGraph:
+        """Builds the graph of layers."""
+
+    def prunable_weights(self, model: Any) -> dict[str, PrunableWeight]:
+        """Returns the prunable weights by name."""
+
+    def named_weights(self, model: Any) -> dict[str, Any]:
+        """Returns every weight of the network by name."""
+
+    def inner_optimizer(self, model: Any) -> Any:
+        """Returns the optimizer that updates the weights."""
+
+    def install(self, model: Any, penalty: PenaltySchedule | None = None, **options: Any) -> Any:
+        """Puts the hook on the model's optimizer."""
+
+    def installed(self, model: Any) -> Any:
+        """Returns the hook on the model's optimizer, or None."""
+
+    def uninstall(self, model: Any) -> None:
+        """Removes the hook from the model's optimizer."""
+
+    def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
+        """Returns the scope in which variables of the model's strategy are created."""
+
+    def steps_per_execution(self, model: Any) -> int:
+        """Returns the optimizer steps per call into the backend."""
+
+    def set_steps_per_execution(self, model: Any, steps: int) -> None:
+        """Changes the optimizer steps of the next call into the backend."""
+
+
+def of(model: Any) -> World:
+    """Returns the adapter for a model's Keras, which is read off its class; neither Keras is imported to find out.
+
+    Raises:
+      BadInput: If the model belongs to another Keras, or is not a Keras model.
+    """
+    for base in type(model).__mro__:
+        package = base.__module__.partition(".")[0]
+        if package == "tf_keras":
+            return cast(World, importlib.import_module("dlth_tf.masking.keras2"))
+        if package == "keras":
+            name = f"{type(model).__module__}.{type(model).__qualname__}"
+            raise BadInput("model", name, f"is a model of Keras 3, and only {SUPPORTED}")
+    raise BadInput("model", type(model).__name__, f"is not a Keras model; {SUPPORTED}")
+
+
+def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
+    """Puts tf-mot's wrapper (`MaskedLayer`) on every layer that has something to prune.
+
+    Sequential and Functional models, nested models and shared layers are rebuilt around the same layers, so the weights
+    are those of `model`; a subclassed model gets its layers replaced in place. Layers that tf-mot does not know stay
+    dense: `layer_table` lists them with the reason. A model that was rebuilt is not compiled.
+
+    Args:
+      model: A tf_keras model.
+      skip: Layer names or patterns ("block1*") that are not wrapped.
+      only: If given, only the layers with these names or patterns are wrapped.
+
+    Returns:
+      The wrapped model (for a subclassed model, `model` itself).
+
+    Raises:
+      BadInput: If it is not a tf_keras model, nothing in it can be pruned, a pattern matches no layer, it has stock
+        tf-mot wrappers, or an attention layer was never called.
+    """
+    return of(model).wrap(model, skip=skip, only=only)
+
+
+def strip(model: Any) -> Any:
+    """Returns the ordinary model inside a wrapped one, with exact zeros for removed weights. Shares its weights.
+
+    Args:
+      model: A wrapped model.
+
+    Raises:
+      BadInput: If the model is not wrapped, the ticket was chosen but nothing is removed yet, or removed weights are
+        not zero because the model was trained without a callback that keeps them so.
+    """
+    return of(model).strip(model)
+
+
+def leaf_layers(model: Any) -> Iterator[Any]:
+    """Yields every layer of a model and of nested models, once each, in model order."""
+    return of(model).leaf_layers(model)
+
+
+def prunable_weights(model: Any) -> dict[str, PrunableWeight]:
+    """Returns the prunable weights of a wrapped model: "layer_name/weight" -> PrunableWeight, in model order.
+
+    Raises:
+      BadInput: If the model is not wrapped or not built, or two of its layers share a name.
+    """
+    return of(model).prunable_weights(model)
+
+
+def named_weights(model: Any) -> dict[str, Any]:
+    """Returns every weight of the network, wrapped or not, without masks and tickets: "layer_name/weight" -> variable.
+
+    Raises:
+      BadInput: If two layers with weights share a name.
+    """
+    return of(model).named_weights(model)
+
+
+def weight_arrays(model: Any) -> dict[str, np.ndarray]:
+    """Returns the values of `named_weights`."""
+    return {name: variable.numpy() for name, variable in named_weights(model).items()}
+
+
+def inner_optimizer(model: Any) -> Any:
+    """Returns the optimizer that updates the weights (the one inside a LossScaleOptimizer).
+
+    Raises:
+      BadInput: If the model is not compiled, or the optimizer's update step cannot carry the hook.
+    """
+    return of(model).inner_optimizer(model)
+
+
+def steps_made(model: Any) -> int:
+    """Returns the number of steps that the model's optimizer has made."""
+    return int(inner_optimizer(model).iterations.numpy())
+
+
+def install(model: Any, penalty: PenaltySchedule | None = None, **options: Any) -> Any:
+    """Puts the hook on the model's optimizer, replacing any other, and has the train function traced again.
+
+    Masks and tickets are read now: install again after either changes, unless `updates` or `always_mask` are given and
+    only masks change.
+
+    Args:
+      model: Wrapped and compiled.
+      penalty: lambda over the steps of this optimizer, or None.
+      **options: `block_loss_grad`, `updates` and `always_mask` of `StepHook`.
+
+    Returns:
+      The hook.
+    """
+    return of(model).install(model, penalty, **options)
+
+
+def installed(model: Any) -> Any:
+    """Returns the hook on the model's optimizer, or None."""
+    return of(model).installed(model)
+
+
+def uninstall(model: Any) -> None:
+    """Removes the hook from the model's optimizer, if there is one; the next `fit` is traced without it."""
+    of(model).uninstall(model)
+
+
+def scope(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Returns the scope in which variables of the model's distribution strategy are created."""
+    return of(model).scope(model)
+
+
+def steps_per_execution(model: Any) -> int:
+    """Returns the optimizer steps per call into the backend, as compiled.
+
+    Raises:
+      BadInput: If Keras tunes the number itself.
+    """
+    return of(model).steps_per_execution(model)
+
+
+def set_steps_per_execution(model: Any, steps: int) -> None:
+    """Changes the optimizer steps of the next call into the backend; has an effect only between two executions."""
+    of(model).set_steps_per_execution(model, steps)
+
+
+def check_removed(model: Any) -> None:
+    """Checks that every weight that the masks remove is zero.
+
+    Raises:
+      RuntimeError: If one is not; the message names the tensor.
+    """
+    for name, entry in prunable_weights(model).items():
+        removed = entry.weight.numpy()[~entry.kept()]
+        if np.any(removed):
+            observed = "NaN" if np.isnan(removed).any() else "not zero"
+            raise RuntimeError(
+                f"removed weights of {name} are {observed}: something outside the optimizer's step changed them"
+            )
