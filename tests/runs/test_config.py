@@ -152,10 +152,11 @@ def test_the_default_allocation_is_the_methods_own(method, granularity, allocati
 @pytest.mark.parametrize("method", ["gmp", "ste", "set", "rigl"])
 def test_what_cannot_be_counted_beforehand_is_refused_where_masks_change_in_training(method):
     assert str(refusal(method=method, allocation="global")).startswith(
-        f"allocation=global: cannot be combined with {method}, which needs the weight count of each tensor in advance: use uniform"
+        f"allocation=global: cannot be combined with {method}, which needs the number of weights of each tensor beforehand: use uniform"
     )
     assert str(refusal(method=method, granularity="2:4", sparsity=0.5)) == (
-        f"granularity=2:4: cannot be combined with {method}, whose masks change during training"
+        f"granularity=2:4: cannot be combined with {method}, whose masks change during training: "
+        "use weight, filter, channel or a block"
     )
     assert config(method=method, granularity="filter", allocation="erk").allocation == "erk"
 
@@ -288,8 +289,8 @@ def test_differences_are_of_what_comes_out_and_not_of_where():
 
 
 def test_float64_weights_take_one_more_stair_as_in_the_official_code():
-    assert config().staircase(1).steps == 89_996  # the published 10,000 growths of 5 steps, then 40,000
-    assert config(precision="float64").staircase(1).steps == 90_001
+    assert config().penalty(1).steps == 89_996  # the published 10,000 growths of 5 steps, then 40,000
+    assert config(precision="float64").penalty(1).steps == 90_001
     assert config(precision="mixed_bfloat16").weight_dtype == "float32"
 
 
