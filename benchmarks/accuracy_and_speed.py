@@ -65,9 +65,8 @@ def candidates(sweep: str) -> pd.DataFrame:
         run_dir=("run_dir", "first"),
     )
     rows["run_dir"] = [str(Path(sweep) / name) for name in rows["run_dir"]]
-    groups = [
-        read_json_object(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]
-    ]
+    configs = [RunDirectory(Path(folder)).config for folder in rows["run_dir"]]
+    groups = [read_json_object(path, "sweeps")["config"]["granularity"] for path in configs]
     rows["what"], rows["form"] = zip(*map(described, rows["method"], groups), strict=True)
     return rows
 

@@ -14,7 +14,7 @@ from dlth_tf import data as data_room
 from dlth_tf import masking, models, scores
 from dlth_tf.core import Ticket, removed_count
 from dlth_tf.methods.actions import draw_by_synflow
-from dlth_tf.runs.inputs import Samples
+from dlth_tf.runs.inputs import Inputs
 from tests.methods.test_methods import PRUNED, initial, same, ticket
 from tests.runs.tiny import data_dir, tiny, train
 
@@ -32,9 +32,9 @@ def network() -> Any:
     return masking.wrap(models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.1}))
 
 
-def samples(seed: int = 0) -> Samples:
+def samples(seed: int = 0) -> Inputs:
     data = data_room.load("digits", data_dir())
-    return Samples(data, data_room.normalization(data, None), seed, "float32")
+    return Inputs(data, data_room.normalization(data, None), seed, "none", "float32")
 
 
 def removed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -222,7 +222,7 @@ def test_the_ticket_of_another_run_is_refused_by_its_zeros(tmp_path, tiny_runs):
 def test_a_forged_ticket_is_refused(tmp_path, tiny_runs):
     run_dir = copied(tiny_runs, tmp_path)
     (run_dir / "ticket.npz").write_bytes((run_dir / "ticket.npz").read_bytes()[::-1])
-    assert "is not a ticket that can be used" in refusal(run_dir)
+    assert "is not a valid ticket" in refusal(run_dir)
 
 
 def sweep(tiny_runs: TinyRuns, folder: Path, *runs: tuple[str, float, int, float]) -> Path:
