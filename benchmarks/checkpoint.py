@@ -66,7 +66,7 @@ def manager(model: tf_keras.Model, name: str, folder: Path) -> CheckpointManager
 
 
 def burst(model: tf_keras.Model, batches: tf.data.Dataset, steps: int, callbacks: list[Any]) -> float:
-    """Returns the CPU seconds per step of one burst, over all threads; they depend less on other load than wall time."""
+    """Returns the CPU seconds per step of one burst, over all threads; less sensitive to other load than wall time."""
     began = time.process_time()
     model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
     return (time.process_time() - began) / steps
