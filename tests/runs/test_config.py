@@ -152,7 +152,8 @@ def test_the_default_allocation_is_the_methods_own(method, granularity, allocati
 @pytest.mark.parametrize("method", ["gmp", "ste", "set", "rigl"])
 def test_what_cannot_be_counted_beforehand_is_refused_where_masks_change_in_training(method):
     assert str(refusal(method=method, allocation="global")).startswith(
-        f"allocation=global: cannot be combined with {method}, which needs the number of weights of each tensor beforehand: use uniform"
+        f"allocation=global: cannot be combined with {method}, "
+        "which needs the number of weights of each tensor beforehand: use uniform"
     )
     assert str(refusal(method=method, granularity="2:4", sparsity=0.5)) == (
         f"granularity=2:4: cannot be combined with {method}, whose masks change during training: "

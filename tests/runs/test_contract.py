@@ -47,7 +47,10 @@ KEYS["val"] = KEYS["test"]
 
 
 def has_form(value: Any, form: Any, at_once: bool) -> bool:
-    """Whether a JSON value has exactly the keys and types of `form`; None is allowed around a removal that is not at once."""
+    """Returns whether a JSON value has exactly the keys and types of `form`.
+
+    Without `at_once`, the accuracies around a removal may be None.
+    """
     if not isinstance(form, dict):
         return type(value) is form
     return value.keys() == form.keys() and all(
@@ -65,7 +68,7 @@ def removes(method: str) -> bool:
 
 
 def removed_in(done: Finished) -> dict[str, int]:
-    """How many weights of each tensor the method must remove; with a global allocation only the sum is fixed."""
+    """The number of weights to remove from each tensor; with a global allocation only the sum is fixed."""
     sparsity = 0.9 if removes(done.config.method) else 0.0
     if done.config.allocation == "global":
         found = {name: int((~mask).sum()) for name, mask in Ticket.load(done.directory.ticket).items()}
@@ -154,10 +157,8 @@ def test_sparsity_is_exact_in_every_tensor(method, tiny_runs):
     assert found["prunable"] == sum(removed[name] for name in PRUNED) / sum(size[name] for name in PRUNED)
     assert found["global"] == sum(removed.values()) / sum(size.values())
     zeros = {name: int((done.weights[name] == 0).sum()) for name in SHAPES}
-    if method in (
-        "set",
-        "rigl",
-    ):  # what grew where no gradient comes (pixels that are always black) is kept, and still zero
+    # A weight that grew where no gradient arrives (from pixels that are always black) is kept, and still zero.
+    if method in ("set", "rigl"):
         assert all(removed[name] <= zeros[name] < 1.1 * removed[name] + 1 for name in SHAPES)
     else:
         assert zeros == removed
@@ -189,9 +190,8 @@ def test_cost_counts_only_kept_weights_once_they_are_removed(method, tiny_runs):
     done, dense = tiny_runs[method], sum(sizes(tiny_runs[method]).values())
     cost, images = done.result["cost"], done.result["cost"]["images_seen"]
     assert cost["training_macs_dense"] == 3 * dense * images
-    if METHODS.load(
-        method
-    ).fixed_counts:  # the mask or the need for gradients changes inside the phase: tests/masking/test_macs.py
+    # There the mask or the need for gradients changes inside the phase: see tests/masking/test_macs.py.
+    if METHODS.load(method).fixed_counts:
         assert (
             3 * (dense - sum(removed_in(done).values())) * images
             <= cost["training_macs_theoretical"]

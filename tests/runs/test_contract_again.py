@@ -9,14 +9,8 @@ from tests.runs import tiny
 from tests.runs.test_contract import planned
 from tests.runs.tiny import train
 
-OF_EACH_KIND = (
-    "rst",
-    "lth_iter",
-    "early_bird",
-    "rigl",
-    "ste",
-    "synflow",
-)  # run again in the fast tests; the others in the slow ones
+# Run again in the fast tests; the others in the slow ones.
+OF_EACH_KIND = ("rst", "lth_iter", "early_bird", "rigl", "ste", "synflow")
 AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
 
 

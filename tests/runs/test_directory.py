@@ -51,7 +51,9 @@ def test_resume_never_refuses_an_unfinished_run_and_auto_does_not(tmp_path, tiny
 def test_foreign_files_are_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     before = listing(tmp_path)
-    assert "contains other files but no config.json: use an empty or new directory" in refusal(tiny("scratch", tmp_path))
+    assert "contains other files but no config.json: use an empty or new directory" in refusal(
+        tiny("scratch", tmp_path)
+    )
     assert listing(tmp_path) == before
 
 

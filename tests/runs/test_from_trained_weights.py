@@ -54,7 +54,8 @@ def test_a_run_that_is_refused_writes_nothing(case, tmp_path):
 
 def test_methods_that_start_afresh_take_no_weights(trained, tmp_path):
     with pytest.raises(
-        BadInput, match="cannot be combined with lth, which starts from new weights; only rst, rst_iter, l1, l1_iter accept"
+        BadInput,
+        match="cannot be combined with lth, which starts from new weights; only rst, rst_iter, l1, l1_iter accept",
     ):
         tiny("lth", tmp_path, init_weights=trained)
 

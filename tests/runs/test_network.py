@@ -81,7 +81,7 @@ def test_the_nearest_of_a_square_law_is_found_in_a_few_tries(wanted):
 
 def test_of_all_widths_the_nearest_is_found_though_layers_are_rounded():
     def count(factor: float) -> int:
-        """LeNet-5's for 12x12 images."""
+        """The parameters of LeNet-5 for 12x12 images."""
         a, b, c, d = (max(1, round(size * factor)) for size in (6, 16, 120, 84))
         return 26 * a + (25 * a + 1) * b + (9 * b + 1) * c + (c + 1) * d + (d + 1) * 10
 

@@ -1,4 +1,7 @@
-"""What does not change the weights: the process, how far TensorFlow runs ahead, an earlier try. On rst, which has every kind of phase."""
+"""The weights depend neither on the process, nor on steps_per_execution, nor on an earlier attempt.
+
+On rst, which has every kind of phase.
+"""
 
 from __future__ import annotations
 

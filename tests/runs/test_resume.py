@@ -34,10 +34,7 @@ def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log,
     newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
     result = runner.run(config)
-    assert (
-        f"checkpoint {newest.stem} cannot be used (checksum mismatch); using the previous one"
-        in log.messages
-    )
+    assert f"checkpoint {newest.stem} cannot be used (checksum mismatch); using the previous one" in log.messages
     assert went_on(log) == ["resuming from a checkpoint: phase finetune, step 3"]
     assert result["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
 

@@ -138,7 +138,9 @@ def spoil(path: Path, how: str) -> None:
     ("how", "ending"), [("truncated", "npz"), ("flipped", "npz"), ("truncated", "json"), ("missing", "npz")]
 )
 def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch, tiny_runs):
-    monkeypatch.setattr(shared_training, "code_digest", lambda: f"{how} {ending}")  # a training that no other test shares
+    monkeypatch.setattr(
+        shared_training, "code_digest", lambda: f"{how} {ending}"
+    )  # a training that no other test shares
     place = tmp_path / "shared"
     run(tiny("l1", tmp_path / "first", shared_dir=str(place)))
     (found,) = place.glob(f"*.{ending}")

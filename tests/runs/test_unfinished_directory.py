@@ -25,7 +25,8 @@ def test_what_a_process_leaves_that_was_killed_before_config_json_is_free(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("seed", "reason"), [(1, "another configuration: seed is 1 there and 0 here"), (0, "just completed by another process")]
+    ("seed", "reason"),
+    [(1, "another configuration: seed is 1 there and 0 here"), (0, "just completed by another process")],
 )
 def test_what_another_process_did_in_the_meantime_is_not_overwritten(seed, reason, tmp_path, tiny_runs):
     """It ran between the first check of this process and its lock."""

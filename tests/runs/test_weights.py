@@ -57,7 +57,9 @@ def test_weights_come_back_from_every_kind_of_file(name, tmp_path):
 @SAVED
 def test_weights_of_another_network_are_refused(name, tmp_path):
     path = save(network(width=0.2), tmp_path / name)
-    with pytest.raises(BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100: ") as refused:
+    with pytest.raises(
+        BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100: "
+    ) as refused:
         load_initial_weights(spoiled(), path)
     assert "\n" not in str(refused.value)
 
@@ -105,7 +107,9 @@ def test_arrays_that_are_not_the_networks_are_refused(change, sentence, tmp_path
 )
 def test_a_file_of_something_else_is_one_sentence(name, content, tmp_path):
     (path := tmp_path / name).write_bytes(content)
-    with pytest.raises(BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100") as refused:
+    with pytest.raises(
+        BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100"
+    ) as refused:
         load_initial_weights(spoiled(), str(path))
     assert "\n" not in str(refused.value)
 

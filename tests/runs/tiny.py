@@ -75,7 +75,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 class Watched(Observer):
-    """What a run was seen to do, by phase.
+    """Observes a run, by phase.
 
     Batches are pure functions of their step, so reading them here does not change the run.
 

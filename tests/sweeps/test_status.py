@@ -97,5 +97,7 @@ def test_what_runs_had_in_common_is_summed_up(tmp_path):
     status, runs, _ = status_of(tmp_path)
     assert status.summary() == ""
     for config in runs[:2]:
-        status.finished(config, Outcome(DONE, "test 1%", reused={"phase": "train", "images": 2000, "seconds": 3.0}), 1.0)
+        status.finished(
+            config, Outcome(DONE, "test 1%", reused={"phase": "train", "images": 2000, "seconds": 3.0}), 1.0
+        )
     assert status.summary() == "2 runs reused another run's dense training: 4,000 images, 6 s"

@@ -113,5 +113,7 @@ def test_the_state_of_another_optimizer_is_refused():
     model = network(0)
     train(model)
     state = {name: value for name, value in training_state(model).items() if name != "optimizer/3"}
-    with pytest.raises(BadInput, match=r"^run_dir=optimizer: its checkpoint has \d+ such arrays, but this run has \d+$"):
+    with pytest.raises(
+        BadInput, match=r"^run_dir=optimizer: its checkpoint has \d+ such arrays, but this run has \d+$"
+    ):
         restore_training(model, state)

@@ -26,7 +26,7 @@ from tests.runs.tiny import Finished, environment, tiny, tiny_flags, train
 
 
 def is_sparse(done: Finished) -> bool:
-    """Whether exactly the weights outside the ticket are zero: 90 % of both pruned kernels, and none of the third."""
+    """Returns whether exactly the weights outside the ticket are zero: 90 % of two kernels, and none of the third."""
     ticket, weights = Ticket.load(done.directory.ticket), done.weights
     return all(np.array_equal(weights[name] != 0, ticket[name]) for name in ticket) and done.result["sparsity"][
         "per_tensor"

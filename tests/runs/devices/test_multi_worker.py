@@ -38,7 +38,9 @@ def config(**changes):
 )
 def test_a_cluster_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(BadInput, match=r"^strategy=multi_worker: requires the environment variable TF_CONFIG, such as {"):
+    with pytest.raises(
+        BadInput, match=r"^strategy=multi_worker: requires the environment variable TF_CONFIG, such as {"
+    ):
         workers()
 
 
