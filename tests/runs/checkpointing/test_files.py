@@ -92,7 +92,8 @@ def test_if_all_are_damaged_it_is_refused_and_nothing_is_changed(tmp_path):
         path.write_text("{}")
     with pytest.raises(
         BadInput,
-        match=r"^run_dir=\S+: none of its checkpoints can be used \(checkpoint 000002 .*not that of a checkpoint\)\): ",
+        match=r"^run_dir=\S+: none of its checkpoints can be used "
+        r"\(checkpoint 000002 .*not that of a checkpoint\)\): start",
     ):
         place(tmp_path).latest()
     assert names(tmp_path) == pairs(1, 2)
