@@ -69,10 +69,10 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({}, "--run_dir=(missing): give either a run directory or --sweep_dir"),
-        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: give either a run directory or --sweep_dir"),
+        ({}, "--run_dir=(missing): exactly one of --run_dir and --sweep_dir is required"),
+        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: exactly one of --run_dir and --sweep_dir is required"),
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
-        ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: holds no complete run"),
+        ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         ({"run_dir": "complete", "formats": "onnx"}, "--formats=onnx: must be of plain, packed, compact, tflite"),
         (
             {"run_dir": "complete", "formats": "plain,plain"},

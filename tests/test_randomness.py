@@ -1,4 +1,4 @@
-"""Each stream of random numbers belongs to its seed, purpose and name, and never changes."""
+"""Streams of random numbers depend on seed, purpose and name only, and never change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlth_tf.randomness import digest, generator, int62, integer_seed, stateless
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 KEYS = list(itertools.product([0, 1, -1, 2**40], ["ticket", "init", "shuffle"], ["", "fc1/kernel", "fc2/kernel"]))
 
-# What the first release drew: other numbers here mean that no earlier result can be repeated.
+# Values of the first release: if these change, earlier results cannot be reproduced.
 PINNED = {
     (0, "ticket", "fc1/kernel"): (
         "ca90e41a5081e4b703ba357addab940a",

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.train` from flags to exit code, in this process: what it prints, refuses and leaves alone."""
+"""`python -m dlth_tf.train` from flags to exit code, in this process: its output, its errors and its files."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def ended(*argv: str) -> int:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
-    said = capsys.readouterr()
-    return said.out.splitlines(), said.err.splitlines()
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
 
 
 @pytest.fixture
@@ -157,12 +157,10 @@ def test_a_complete_directory_says_so_and_is_left_alone(capsys, tiny_runs):
     assert ended(*tiny_flags("rst", done.config.run_dir, verbosity=1)) == DONE
     out, err = lines(capsys)
     assert err == [] and len(out) == 2
-    assert out[0] == f"{done.config.run_dir} is complete already, with this configuration: nothing to do"
+    assert out[0] == f"{done.config.run_dir} is already complete with this configuration: nothing to do"
     accuracy = done.result["test"]["accuracy_last"]
-    assert (
-        out[1]
-        == f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed, {done.config.run_dir}/result.json"
-    )
+    outcome = f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed"
+    assert out[1] == f"{outcome}, {done.config.run_dir}/result.json"
     assert listing(done.directory.path) == before
 
 
@@ -203,7 +201,7 @@ def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_
     assert ended(*argv) == DONE
     assert lines(capsys)[0][-1] == "exported to out" and sorted(os.listdir(here / "out")) == ["export.json", "plain"]
     after = listing(here / "out")
-    assert ended(*argv) == DONE  # neither the run nor the export is made again
+    assert ended(*argv) == DONE  # neither the run nor the export is repeated
     assert listing(here / "out") == after and listing(done.directory.path) == before
 
 

@@ -1,4 +1,4 @@
-"""What a sweep set out to run (`plan.json`), and what of it is still missing."""
+"""Planned runs of a sweep (`plan.json`), and those without a result yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from dlth_tf.errors import BadInput
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """One run of a sweep: its directory relative to the sweep's, and what it was to train."""
+    """One planned run of a sweep.
+
+    Attributes:
+      run_dir: Directory of the run, relative to that of the sweep.
+      method: Name of the method.
+      sparsity: Fraction of the prunable weights to remove, 0 to 1.
+      seed: Seed of the run.
+    """
 
     run_dir: str
     method: str
@@ -23,7 +30,12 @@ class PlanEntry:
 
 @dataclass(frozen=True)
 class Plan:
-    """The methods of a sweep in the order asked for, and every run; both are empty if the sweep left no plan."""
+    """Plan of a sweep; empty if the sweep directory has no `plan.json`.
+
+    Attributes:
+      methods: Methods in the requested order.
+      runs: All planned runs.
+    """
 
     methods: tuple[str, ...] = ()
     runs: tuple[PlanEntry, ...] = ()
@@ -33,7 +45,7 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
     """Reads `plan.json`; a directory without one has an empty plan.
 
     Raises:
-      BadInput: the file is there and cannot be used.
+      BadInput: If the file exists but is not a valid plan.
     """
     root = Path(sweep_dir)
     path = root / "plan.json"
@@ -44,9 +56,9 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
         methods = tuple(_typed(name, str) for name in _typed(plan["methods"], list))
         return Plan(methods, tuple(_plan_entry(run) for run in _typed(plan["runs"], list)))
     except KeyError as error:
-        raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error} is missing") from None
+        raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error} is missing") from None
     except TypeError as error:
-        raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error}") from None
+        raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -54,37 +66,37 @@ class MissingRun:
     """A planned run without a result.
 
     Attributes:
-      run_dir: its directory relative to the sweep's.
-      begun: whether there is a trace of it.
-      reason: why it failed when the sweep last tried, if it did.
+      run_dir: Directory of the run, relative to that of the sweep.
+      started: Whether the directory exists.
+      reason: Reason of the last failure; empty if no failure was recorded.
     """
 
     run_dir: str
-    begun: bool
+    started: bool
     reason: str = ""
 
     @property
     def state(self) -> str:
-        """What is known of it, in words."""
+        """State of the run in words."""
         if self.reason:
             return f"failed: {self.reason}"
-        return "begun: stopped or still running" if self.begun else "not begun"
+        return "started: stopped or still running" if self.started else "not started"
 
 
 def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
-    """The planned runs that have no `result.json` yet, in the plan's order.
+    """Returns the planned runs without a `result.json`, in the order of the plan.
 
     Raises:
-      BadInput: `plan.json` or `failures.json` is there and cannot be used.
+      BadInput: If `plan.json` or `failures.json` exists but is invalid.
     """
     root = Path(sweep_dir)
-    found = ((run, root / run.run_dir) for run in read_plan(root).runs)
     failures = root / "failures.json"
+    plan = read_plan(root)
     reasons = files.read_json_object(failures, "sweep_dir", root) if failures.exists() else {}
     return tuple(
-        MissingRun(run.run_dir, path.exists(), str(reasons.get(run.run_dir, "")))
-        for run, path in found
-        if not (path / "result.json").is_file()
+        MissingRun(run.run_dir, (root / run.run_dir).exists(), str(reasons.get(run.run_dir, "")))
+        for run in plan.runs
+        if not (root / run.run_dir / "result.json").is_file()
     )
 
 
@@ -101,5 +113,5 @@ def _plan_entry(run: Any) -> PlanEntry:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"it holds a {type(value).__name__} where a {kind.__name__} belongs")
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
     return value

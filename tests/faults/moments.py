@@ -47,7 +47,7 @@ def in_phase(name: str, nth: int) -> Fault:
 
 
 def chain(number: int, names: list[str], executions: int) -> list[Fault]:
-    """One kill in every phase, one while writing a checkpoint, one between an epoch's row and checkpoint, one at the end.
+    """One kill in every phase, one while writing a checkpoint, one between row and checkpoint of an epoch, one last.
 
     Args:
       number: Chooses among the moments of a kind.

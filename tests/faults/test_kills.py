@@ -183,7 +183,7 @@ def test_a_run_killed_after_its_result_is_complete(when, tmp_path):
     fault = Fault("dlth_tf.runs.checkpointing.files:CheckpointFiles.clear", when=when)
     assert runs.run(fault, "scratch", tmp_path / "killed").code == runs.KILLED
     ended = runs.run(None, "scratch", tmp_path / "killed")
-    assert (ended.code, ended.steps) == (runs.DONE, 0) and "is complete already" in ended.out[-3]
+    assert (ended.code, ended.steps) == (runs.DONE, 0) and "is already complete" in ended.out[-3]
     assert runs.outcome(tmp_path / "killed") == runs.uninterrupted("scratch", tmp_path / "whole")
 
 

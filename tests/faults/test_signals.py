@@ -13,7 +13,7 @@ from tests.faults.driver import Fault
 from tests.faults.moments import EPOCH_END, STEP
 from tests.runs.tiny import listing
 
-GO_ON = "run the same command again to go on"
+RESUME = "run the same command again to resume"
 RUNNER = "dlth_tf.runs.runner"
 
 
@@ -26,7 +26,7 @@ def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishe
         checkpoint_every="9ep",
     )
     assert ended.code == runs.STOPPED
-    assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {GO_ON}"
+    assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {RESUME}"
     assert not [line for line in ended.err if "Traceback" in line]
     again = runs.run(None, "rst", tmp_path / "run", steps_per_execution=1, checkpoint_every="9ep")
     assert (again.code, again.steps) == (runs.DONE, 12)
@@ -63,7 +63,7 @@ def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, s
     ended = runs.run(fault, "rst", tmp_path / "run", **changes)
     assert (
         ended.code == runs.STOPPED
-        and ended.err[-1].endswith(GO_ON)
+        and ended.err[-1].endswith(RESUME)
         and ended.err[-1].startswith("dlth_tf.train: stopped")
     )
     again = runs.run(None, "rst", tmp_path / "run", **changes)
@@ -83,7 +83,7 @@ def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, s
 )
 def test_a_signal_before_training_leaves_nothing_behind(at, dataset, tmp_path):
     ended = runs.run(Fault(at, do="SIGTERM"), "scratch", tmp_path / "run", dataset=dataset)
-    assert ended.code == runs.STOPPED and ended.err[-1] == f"dlth_tf.train: stopped by SIGTERM: {GO_ON}"
+    assert ended.code == runs.STOPPED and ended.err[-1] == f"dlth_tf.train: stopped by SIGTERM: {RESUME}"
     assert not (tmp_path / "run").exists()
 
 
@@ -99,8 +99,8 @@ def test_a_second_signal_ends_the_process_at_once(signals, tmp_path):
         time.sleep(0.5)
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
     assert process.stderr.read().splitlines()[-1] == (
-        "stopped without another checkpoint, because a second signal came: "
-        "run the same command again to go on from the last one"
+        "stopped without another checkpoint because a second signal arrived: "
+        "run the same command again to resume from the last one"
     )
     assert listing(tmp_path / "run") == before
     again_from_step_3(tmp_path)
@@ -114,7 +114,7 @@ def test_a_step_that_takes_too_long_is_not_waited_for(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
     assert 7 < time.monotonic() - began < 40  # 8 on an idle machine
-    assert "because a training step takes too long to wait for it" in process.stderr.read()
+    assert "because the training step takes too long" in process.stderr.read()
     again_from_step_3(tmp_path)
 
 

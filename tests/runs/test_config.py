@@ -203,7 +203,7 @@ def test_the_ends_of_the_ranges_are_allowed(flag, value):
     [
         ({"method": "rts"}, "method=rts: no such method; did you mean rst or grasp?"),
         ({"model": "lenet_300"}, "model=lenet_300: no such model; did you mean lenet_300_100"),
-        ({"model": "xyz"}, "model=xyz: no such model; known are "),
+        ({"model": "xyz"}, "model=xyz: no such model; available: "),
         ({"dataset": "a:b:c"}, "dataset=a:b:c: must have the form package.module:function"),
         ({"method": None}, "method=(missing): is required"),
         ({"dataset": ""}, "dataset=(missing): is required"),
