@@ -57,8 +57,7 @@ def test_ctrl_c_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(tmp
     os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     out, err = sweep.communicate(timeout=60)
     stopped = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}"
-    said = f"{stopped}: run the same command again to resume
-"
+    said = f"{stopped}: run the same command again to resume\n"
     assert (sweep.returncode, err) == (STOPPED, said) and "stopping after the runs have written checkpoints" in out
     assert (
         len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
