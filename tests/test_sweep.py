@@ -123,14 +123,14 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     second = swept.run(capfd)
     assert (second.code, second.complete, second.err, len(second.builders)) == (DONE, runs, [], 1)
     assert (
-        second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+        second.out[0] == "1 of 2 runs are already complete" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
     )
     assert listing(swept.dir / complete) == before
 
     assert not (swept.dir / "failures.json").exists()
     third = swept.run(capfd)
     assert (third.code, third.builders) == (DONE, [])
-    assert third.out == ["2 of 2 runs are complete already", f"2 of 2 runs complete in {swept.dir}"]
+    assert third.out == ["2 of 2 runs are already complete", f"2 of 2 runs complete in {swept.dir}"]
 
     for name, method in (
         ("dense-s0", "dense"),

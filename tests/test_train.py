@@ -76,7 +76,7 @@ BAD = [
     ({"batch_size": "1098"}, "--batch_size=1098: must be at most 1097, the number of training images of digits"),
     ({"transform_batch_size": "2000"}, "--transform_batch_size=2000: must be at most 1097"),
     ({"lr_boundaries": "1"}, "--lr_boundaries=1: 1 boundaries do not fit 3 learning rates: give 2"),
-    ({"lr_boundaries": "1ep,5it"}, "--lr_boundaries=1ep,5it: must not go back in time"),
+    ({"lr_boundaries": "1ep,5it"}, "--lr_boundaries=1ep,5it: must be in increasing order"),
     ({"dense_layers": "conv*"}, "--dense_layers=conv*: matches no prunable layer"),
     ({"dense_layers": "fc*"}, "--dense_layers=fc*: leaves nothing to prune"),
     ({"model_args": '{"depth": 3}'}, "--model_args={'depth': 3}: lenet_300_100 does not take them"),
@@ -84,7 +84,7 @@ BAD = [
     ({"dataset": "no_such_package:data"}, "--dataset=no_such_package:data: there is no module no_such_package"),
     ({"run_dir": "file"}, "--run_dir=file: is a file, and must be a directory"),
     ({"run_dir": "file/run"}, "--run_dir=file/run: cannot be written to (Not a directory)"),
-    ({"run_dir": "others"}, "--run_dir=others: holds other files and no config.json"),
+    ({"run_dir": "others"}, "--run_dir=others: contains other files but no config.json"),
     ({"export_dir": "exported"}, "--export_dir=exported: holds an export (plain) already"),
 ]
 
