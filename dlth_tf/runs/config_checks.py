@@ -126,14 +126,14 @@ def check_batches(config: RunConfig, replicas: int) -> None:
 
 def durations(config: RunConfig) -> dict[str, str | None]:
     """Returns all durations as text with a unit."""
-    found: dict[str, str | None] = {
+    resolved: dict[str, str | None] = {
         "epochs": str(Duration.parse(config.epochs, "ep", name="epochs", least=1)),
         "hold_steps": str(Duration.parse(config.hold_steps, "it", name="hold_steps")),
         "rewind_step": str(Duration.parse(config.rewind_step, "it", name="rewind_step")),
     }
     if config.round_epochs is not None:
-        found["round_epochs"] = str(Duration.parse(config.round_epochs, "ep", name="round_epochs", least=1))
-    return found
+        resolved["round_epochs"] = str(Duration.parse(config.round_epochs, "ep", name="round_epochs", least=1))
+    return resolved
 
 
 def augment(config: RunConfig) -> str | None:
@@ -148,11 +148,11 @@ def rates(config: RunConfig) -> dict[str, str | None]:
     boundaries = [str(Duration.parse(word, "ep", name="lr_boundaries", least=1)) for word in words]
     fits = len(boundaries) == len(values) - 1 if boundaries else len(values) in (1, 3)
     if not fits:
-        given = f"{len(boundaries)} boundaries" if boundaries else "no boundaries"
+        number = f"{len(boundaries)} boundaries" if boundaries else "no boundaries"
         raise BadInput(
             "lr_boundaries",
             config.lr_boundaries,
-            f"{given} do not fit {len(values)} learning rates: give {len(values) - 1}",
+            f"{number} do not fit {len(values)} learning rates: give {len(values) - 1}",
         )
     shortest = (f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values)
     return {"lr_values": ",".join(shortest), "lr_boundaries": ",".join(boundaries) or None}
@@ -171,14 +171,14 @@ def _rate_values(config: RunConfig) -> list[float]:
 
 def model_args(config: RunConfig) -> str:
     """Returns the arguments of the model builder as a JSON object with sorted keys."""
-    given: Any = config.model_args
+    value: Any = config.model_args
     try:
-        arguments = dict(given) if isinstance(given, Mapping) else json.loads(given)
+        arguments = dict(value) if isinstance(value, Mapping) else json.loads(value)
         if not isinstance(arguments, dict):
             raise ValueError
         return json.dumps(arguments, sort_keys=True)
     except (ValueError, TypeError, RecursionError):
-        raise BadInput("model_args", given, 'must be a JSON object such as {"width": 2}') from None
+        raise BadInput("model_args", value, 'must be a JSON object such as {"width": 2}') from None
 
 
 def is_n_by_m(granularity: str) -> bool:

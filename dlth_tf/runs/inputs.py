@@ -117,7 +117,7 @@ class Inputs:
         return BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
 
     def example_labels(self) -> tf.Tensor:
-        """Returns labels of one example as in `training`: int64 [1], or float32 [1, classes] of mixed images."""
+        """Returns labels of one training example: int64 [1], or float32 [1, classes] if augmentation mixes images."""
         if augmentation(self.augment).soft_labels:
             return tf.zeros([1, self.num_classes])
         return tf.zeros([1], tf.int64)

@@ -55,7 +55,7 @@ class SharedTraining:
         self.facts = folder / f"{key}.json"
 
     def take(self, network: Network, history: History) -> bool:
-        """Restores network and history at the end of the training; returns False if it is not stored or damaged."""
+        """Restores network and history at the end of the training; returns False if it is missing or damaged."""
         try:
             facts = json.loads(self.facts.read_text())
             data = self.arrays.read_bytes()

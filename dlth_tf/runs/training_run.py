@@ -64,5 +64,5 @@ class Run:
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes the run directory."""
+        """True if this process writes the run directory."""
         return self.checkpoints.writes

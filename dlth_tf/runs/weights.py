@@ -59,7 +59,7 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
 
     Args:
       model: A built model, not wrapped.
-      path: weights.npz of a run (names as in `masking.named_weights`), or a file that tf_keras' `save_weights` or
+      path: weights.npz of a run (with the names of `masking.named_weights`), or a file that tf_keras' `save_weights` or
         `save` wrote (.h5, .weights.h5, .keras) for a model with the same layers.
 
     Raises:

@@ -19,13 +19,16 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import InUse
 from dlth_tf.tensorflow_start import start_tensorflow
 
-DONE, FAILED, STOPPED, DIED = "done", "failed", "stopped", "died"
+DONE = "done"
+FAILED = "failed"
+STOPPED = "stopped"
+DIED = "died"
 WAIT_FOR_LOCK = 60.0  # seconds: a lost node may take its time to end the process that holds the lock of a run
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended.
+    """Outcome of one run.
 
     Attributes:
       state: "done"; "failed" (it would fail again); "stopped" after a checkpoint by a signal; or "died" with its
