@@ -74,7 +74,15 @@ def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: s
 def define_fields(values: flags.FlagValues, fields: Iterable[dataclasses.Field[Any]]) -> None:
     """Adds a flag for every dataclass field, with its help text and its kind."""
     for item in fields:
-        define(values, item.name, item.default, item.metadata["help"], item.metadata["kind"])
+        define(values, item.name, item.default, item.metadata["help"], kind_of(item))
+
+
+def kind_of(item: dataclasses.Field[Any]) -> str:
+    """Returns the kind of flag for a dataclass field, read off its annotation."""
+    if item.metadata["comma_list"]:
+        return "list"
+    annotation = str(item.type).split(" | ")[0]  # text, since annotations are not evaluated
+    return annotation if annotation in ("int", "float", "bool") else "text"
 
 
 def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tuple[str, str, Any]]]:

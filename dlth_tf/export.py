@@ -67,19 +67,13 @@ def main(argv: Sequence[str]) -> int:
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
     start_tensorflow()
-    from dlth_tf.runs.export_run import best_run, export_run
+    from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
 
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
-    report = export_run(
-        run_dir,
-        export_dir,
-        formats=forms,
-        values=values.values,
-        overwrite=values.overwrite,
-        measure_latency=values.measure_latency,
-    )
+    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
+    report = export_run(run_dir, export_dir, settings)
     describe(report, export_dir)
     return DONE
 

@@ -35,3 +35,14 @@ def stateless_seed(seed: int, purpose: str, name: str = "") -> tuple[int, int]:
 def integer_seed(seed: int, purpose: str, name: str = "") -> int:
     """Returns one non-negative int32 number, the seed of Keras initializers."""
     return stateless_seed(seed, purpose, name)[0]
+
+
+def int62(seed: int, purpose: str, name: str = "") -> int:
+    """Both numbers of `stateless_seed` in one int64 with 62 random bits: one word of the seed of a stateless operation.
+
+    >>> high, low = stateless_seed(0, "data/finetune")
+    >>> int62(0, "data/finetune") == (high << 31) + low
+    True
+    """
+    high, low = stateless_seed(seed, purpose, name)
+    return high << 31 | low

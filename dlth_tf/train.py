@@ -50,7 +50,7 @@ def show_plan(config: RunConfig) -> int:
 
     show_log()
     start_tensorflow()
-    from dlth_tf.runs.runner import dry_run
+    from dlth_tf.runs.dry_run import dry_run
 
     phases, layers, source = dry_run(config)
     print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")

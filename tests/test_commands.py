@@ -12,7 +12,7 @@ from absl import flags
 
 import dlth_tf.export
 from dlth_tf import sweep, train
-from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, parse, run_command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, kind_of, parse, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
@@ -79,7 +79,7 @@ def test_help_of_sweep_has_what_the_grid_sets_only_as_lists():
 
 @pytest.mark.parametrize("field", dataclasses.fields(RunConfig), ids=lambda field: field.name)
 def test_every_field_says_what_it_is_and_its_default(field):
-    assert field.metadata["help"] and field.metadata["kind"] in ("text", "list", "int", "float", "bool")
+    assert field.metadata["help"] and kind_of(field) in ("text", "list", "int", "float", "bool")
     if field.default not in (None, ""):
         entry = train.page().split(f"  --{field.name} ")[1].split("\n  --")[0]
         assert f"default {field.default}" in " ".join(entry.split()) or "default" in field.metadata["help"]

@@ -22,8 +22,7 @@ from dlth_tf.sweeps.worker import DONE as RUN_DONE
 from dlth_tf.sweeps.worker import FAILED as RUN_FAILED
 from dlth_tf.sweeps.worker import Outcome as RunOutcome
 from tests.runs import tiny
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import TINY, as_flags, finished, listing
+from tests.runs.tiny import TINY, as_flags, listing
 
 # Builds the network of the tiny runs, records the process that does, and kills it if the file "kill" exists.
 MODEL = """
@@ -101,7 +100,7 @@ def swept(tmp_path, monkeypatch) -> Sweep:
     return Sweep(tmp_path)
 
 
-def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd):
+def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd, tiny_runs):
     runs = {"dense-s0", "rst-0.9-s0"}
     (swept.folder / "kill").touch()
     first = swept.run(capfd, "--max_retries=0")
@@ -124,21 +123,21 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     second = swept.run(capfd)
     assert (second.code, second.complete, second.err, len(second.builders)) == (DONE, runs, [], 1)
     assert (
-        second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+        second.out[0] == "1 of 2 runs are already complete" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
     )
     assert listing(swept.dir / complete) == before
 
     assert not (swept.dir / "failures.json").exists()
     third = swept.run(capfd)
     assert (third.code, third.builders) == (DONE, [])
-    assert third.out == ["2 of 2 runs are complete already", f"2 of 2 runs complete in {swept.dir}"]
+    assert third.out == ["2 of 2 runs are already complete", f"2 of 2 runs complete in {swept.dir}"]
 
     for name, method in (
         ("dense-s0", "dense"),
         ("rst-0.9-s0", "rst"),
     ):  # in a worker comes out what comes out here
         result = json.loads((swept.dir / name / "result.json").read_text())
-        assert result["weights_sha256"] == finished(method).result["weights_sha256"]
+        assert result["weights_sha256"] == tiny_runs[method].result["weights_sha256"]
 
 
 @dataclass(eq=False)
@@ -238,9 +237,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(changes, line, tmp_path, m
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_anything_runs(tmp_path, capsys):
+def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_anything_runs(
+    tmp_path, capsys, tiny_runs
+):
     (tmp_path / "rst-0.9-s0").mkdir()
-    (tmp_path / "rst-0.9-s0" / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+    (tmp_path / "rst-0.9-s0" / "config.json").write_bytes(tiny_runs["scratch"].directory.config.read_bytes())
     before = listing(tmp_path)
     assert ended(*as_flags(**SHARED, **GRID, sweep_dir=tmp_path)) == BAD_INPUT
     assert "holds a run of another configuration: method is scratch there and rst here" in capsys.readouterr().err
@@ -271,23 +272,25 @@ def test_the_plan_is_what_the_report_reads(tmp_path):
     assert read_plan(tmp_path).methods == ("dense", "scratch", "rst")
 
 
-def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch):
-    done = finished("rst")
+def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch, tiny_runs):
+    done = tiny_runs["rst"]
     assert run_one(done.config) == RunOutcome(RUN_DONE, f"test {done.result['test']['accuracy_last']:.2%}")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
     failed = run_one(done.config)
     assert (
-        failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+        failed.state == RUN_FAILED
+        and failed.message.startswith("ModuleNotFoundError: ")
+        and "Traceback" in failed.details
     )
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
-    assert run_one(done.config).said == "SystemExit: 3"
+    assert run_one(done.config).message == "SystemExit: 3"
 
 
-def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path):
+def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path, tiny_runs):
     started = []
     monkeypatch.setattr(LocalBackend, "_work", lambda *arguments: started.append(arguments))
     run_grid([tiny.tiny("rst", "nowhere")], str(tmp_path), LocalBackend(8))
     assert len(started) == 1
-    run_grid([finished("rst").config], str(tmp_path), LocalBackend(8))
+    run_grid([tiny_runs["rst"].config], str(tmp_path), LocalBackend(8))
     assert len(started) == 1

@@ -1,1 +1,1 @@
-"""The runner: any list of phases, in order, into a run directory."""
+"""Runs: from a configuration, through the phases of its method, to a run directory."""
