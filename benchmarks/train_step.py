@@ -36,7 +36,7 @@ from absl import app, flags
 
 from dlth_tf import masking
 from dlth_tf.callbacks.exact_steps import ExactSteps
-from dlth_tf.core import staircase
+from dlth_tf.core import PenaltySchedule
 from dlth_tf.models import build
 
 FLAGS = flags.FLAGS
@@ -97,7 +97,7 @@ def variants(
     for model, removed in ((rst, False), (finetune, True)):
         compiled(model, steps_per_execution)
         dlth.apply_ticket(model, dlth.random_ticket(model, SPARSITY), remove=removed)
-    masking.install(rst, staircase())
+    masking.install(rst, PenaltySchedule())
     masking.install(finetune)
     return {
         "dense": (compiled(network(), steps_per_execution), []),
