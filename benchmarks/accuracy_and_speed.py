@@ -35,8 +35,9 @@ from matplotlib.figure import Figure
 
 from dlth_tf.analysis.figures import STYLE, WIDTH, png
 from dlth_tf.analysis.results import read_results
-from dlth_tf.runs.directory import RunDirectory, read_json
-from dlth_tf.runs.export_run import export_run
+from dlth_tf.files import read_json_object
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.export_run import ExportOptions, export_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bursts import burst, repetitions
@@ -64,9 +65,8 @@ def candidates(sweep: str) -> pd.DataFrame:
         run_dir=("run_dir", "first"),
     )
     rows["run_dir"] = [str(Path(sweep) / name) for name in rows["run_dir"]]
-    groups = [
-        read_json(RunDirectory(Path(folder)).config, "sweeps")["config"]["granularity"] for folder in rows["run_dir"]
-    ]
+    configs = [RunDirectory(Path(folder)).config for folder in rows["run_dir"]]
+    groups = [read_json_object(path, "sweeps")["config"]["granularity"] for path in configs]
     rows["what"], rows["form"] = zip(*map(described, rows["method"], groups), strict=True)
     return rows
 
@@ -80,7 +80,7 @@ def described(method: str, group: str) -> tuple[str, str]:
 
 def exported(row: pd.Series, folder: Path) -> dict[str, object]:
     """What the export of a run says of itself."""
-    forms = export_run(row["run_dir"], folder, formats=(row["form"], "tflite"), measure_latency=False)["forms"]
+    forms = export_run(row["run_dir"], folder, ExportOptions((row["form"], "tflite"), measure_latency=False))["forms"]
     mine = forms[row["form"]]
     return {
         "bytes": mine["bytes"],

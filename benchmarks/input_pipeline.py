@@ -87,11 +87,11 @@ def pictures(count: int, folder: str) -> Any:
 
 def batches(split: Any, augment: str, batch_size: int) -> Iterator[Any]:
     """Endless batches, as a run makes them."""
-    from dlth_tf.data import Normalization, train_batches
+    from dlth_tf.data import BatchFormat, BatchOrder, Normalization, train_batches
 
     scale = Normalization(1 / 255, (0.5,) * 3, (0.25,) * 3)
-    options = {"seed": 0, "stream": "bench", "normalization": scale, "augment": augment, "num_classes": CLASSES}
-    return iter(train_batches(split, batch_size=batch_size, **options))
+    form = BatchFormat(scale, augment, num_classes=CLASSES)
+    return iter(train_batches(split, BatchOrder(batch_size, 0, "bench"), form))
 
 
 def per_image(split: Any) -> Iterator[Any]:

@@ -1,17 +1,18 @@
-"""What does mixed_bfloat16 gain on this CPU, and what does it cost in accuracy?
+"""How much faster is mixed_bfloat16 on this CPU, and how does it change the accuracy?
 
     python benchmarks/precision.py [--rounds=9] [--models=resnet8,resnet20,resnet56] [--quick]
     python benchmarks/precision.py --data_dir=DIR [--seeds=0,1,2] [--run_dir=runs/precision]
 
-First the time of a training step in mixed_bfloat16 as a ratio to float32: in every round both run one burst of `model.fit`, in turn,
-and the ratio is formed within the round; shown are the medians, with the 10th and 90th percentile, of wall and of processor time.
-"float32 again" is the same as float32: its spread is the noise.
+First, the time of a training step in mixed_bfloat16 as a ratio to float32: in every round both run one burst of
+`model.fit`, in turn, and the ratio is formed within the round. Prints the medians, with the 10th and 90th percentile,
+of wall and of processor time. "float32 again" is the same as float32: its spread is the noise.
 
-With --data_dir, where Fashion-MNIST is prepared, then the accuracy: flags/fashion_mnist/resnet8/rst.flags at sparsity .9 in both
-precisions with the same seeds, so with the same tickets, initial weights and batches. Run directories are kept under --run_dir, and
-complete ones are not run again. The weights that are trained are float32 in both: that is checked in what was saved.
+Then, with --data_dir, a directory with Fashion-MNIST, the accuracy: flags/fashion_mnist/resnet8/rst.flags at sparsity
+.9 in both precisions with the same seeds, and so with the same tickets, initial weights and batches. Run directories
+are kept under --run_dir, and complete ones are not run again. The trained weights are float32 in both, which is checked
+in the saved files.
 
-How much is gained depends on the CPU: the line above the table says whether this one multiplies bfloat16 in hardware.
+The gain depends on the CPU: the line above the table reports whether this one multiplies bfloat16 in hardware.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ from dlth_tf.models import build
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 9, "bursts per network and precision", lower_bound=3)
-flags.DEFINE_list("models", ["resnet8", "resnet20", "resnet56"], "networks whose step is timed")
-flags.DEFINE_boolean("quick", False, "short bursts of the first network; shows that it works, measures nothing")
-flags.DEFINE_string("data_dir", None, "where Fashion-MNIST is prepared; without it no accuracy is measured")
-flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the runs whose accuracy is compared")
-flags.DEFINE_string("run_dir", "runs/precision", "where the run directories go")
+flags.DEFINE_list("models", ["resnet8", "resnet20", "resnet56"], "networks to time")
+flags.DEFINE_boolean("quick", False, "short bursts of the first network, as a test of this script")
+flags.DEFINE_string("data_dir", None, "directory with prepared Fashion-MNIST; without it no accuracy is measured")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the compared runs")
+flags.DEFINE_string("run_dir", "runs/precision", "parent of the run directories")
 
 BATCH = 128
 POLICIES = {"float32": "float32", "float32 again": "float32", "mixed_bfloat16": "mixed_bfloat16"}
 
 
 def network(name: str, policy: str) -> tf_keras.Model:
-    """A compiled network with 90 % of its weights removed, computing in `policy`."""
+    """Returns a compiled network with 90 % of its weights removed, computing in `policy`."""
     tf_keras.mixed_precision.set_global_policy(policy)
     model = dlth.wrap(build(name, (28, 28, 1), 10, seed=0))
     tf_keras.mixed_precision.set_global_policy("float32")
@@ -68,7 +69,7 @@ def network(name: str, policy: str) -> tf_keras.Model:
 
 
 def step_times(name: str, burst: int, rounds: int) -> pd.DataFrame:
-    """One row per round and precision: wall and processor milliseconds per step, and both as ratios to float32."""
+    """Returns one row per round and precision: wall and CPU milliseconds per step, and both as ratios to float32."""
     draw = np.random.default_rng(0)
     images, labels = draw.random((4 * BATCH, 28, 28, 1), np.float32), draw.integers(0, 10, 4 * BATCH)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).cache().repeat()
@@ -90,28 +91,28 @@ def step_times(name: str, burst: int, rounds: int) -> pd.DataFrame:
 
 
 def spread(values: pd.Series) -> str:
-    """Median with the 10th and 90th percentile."""
+    """Returns the median with the 10th and 90th percentile."""
     low, middle, high = np.percentile(values, [10, 50, 90])
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def table_of_times(times: pd.DataFrame) -> pd.DataFrame:
-    """Medians over rounds, one row per network and precision."""
+    """Returns medians over rounds, one row per network and precision."""
     groups = times.groupby(["network", "precision"], sort=False)
     medians = groups[["ms", "cpu ms"]].median().round(1)
     return medians.join(groups[["ratio", "cpu ratio"]].agg(spread))
 
 
 def hardware() -> str:
-    """Which instructions for bfloat16 the processor has, as Linux tells them."""
+    """Returns a line on the bfloat16 instructions of the processor, as reported by Linux."""
     listed = Path("/proc/cpuinfo")
     words = set(listed.read_text().split()) if listed.exists() else set()
-    found = [name for name in ("amx_bf16", "avx512_bf16") if name in words]
-    return f"bfloat16 in hardware: {', '.join(found) if found else 'not known to be'}"
+    instructions = [name for name in ("amx_bf16", "avx512_bf16") if name in words]
+    return f"bfloat16 in hardware: {', '.join(instructions) if instructions else 'unknown'}"
 
 
 def accuracy(precision: str, seed: str) -> dict[str, Any]:
-    """Trains the recipe, unless that is done already."""
+    """Trains the recipe, unless its run is complete, and returns its result."""
     folder = Path(FLAGS.run_dir, f"{precision}-s{seed}").resolve()
     words = [
         "--flagfile=flags/fashion_mnist/resnet8/rst.flags",
@@ -124,12 +125,12 @@ def accuracy(precision: str, seed: str) -> dict[str, Any]:
     with np.load(folder / "weights.npz") as weights:
         kinds = {weights[name].dtype.name for name in weights.files}
     if kinds != {"float32"}:
-        raise RuntimeError(f"{folder} was trained with weights of {kinds}, and should have been with float32")
+        raise RuntimeError(f"{folder} was trained with weights of {kinds} instead of float32")
     return json.loads((folder / "result.json").read_text())
 
 
 def table_of_accuracies() -> pd.DataFrame:
-    """Test accuracy in percent and what differs, by seed."""
+    """Returns test accuracy in percent and its difference, by seed."""
     rows = {}
     for seed in FLAGS.seeds:
         results = {precision: accuracy(precision, seed) for precision in ("float32", "mixed_bfloat16")}

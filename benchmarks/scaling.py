@@ -1,16 +1,17 @@
-"""What do several replicas cost, and what do they change?
+"""How much do several replicas cost, and how do they change the result?
 
     python benchmarks/scaling.py [--quick]
 
-Trains the same network on the same batches with 1, 2 and 4 replicas on logical CPU devices and with 2 worker processes, and
-prints for each the images per second of its steps (without the first burst, which traces), as the median over bursts with the
-smallest and the largest, and how far any weight ends from that of one device, also when all is computed in float64. Both say that
-replicas compute the same but for rounding. In float32 that can be more than it looks: where rounding puts the input of a ReLU on the
-other side of 0, its gradient jumps, and the labels here are random, so that training enlarges such a difference.
+Trains the same network on the same batches with 1, 2 and 4 replicas on logical CPU devices and with 2 worker processes.
+Prints for each the images per second of its steps (without the first burst, which traces), as the median over bursts
+with the smallest and the largest; and the largest difference of a final weight from that of one device, also with
+everything computed in float64. Both differences are due to rounding. In float32 they can be larger than expected: if
+rounding moves the input of a ReLU to the other side of 0, its gradient jumps, and the labels here are random, so that
+training amplifies the difference.
 
-On one machine without GPUs the replicas share its cores, which one replica uses too: nothing can get faster here. What the figures
-show is the price of splitting a batch and of adding gradients up, and that the network stays the same up to rounding. They say
-nothing about the speed of several GPUs or machines.
+On one machine without GPUs the replicas share its cores, which one replica uses too: nothing can be faster here. The
+figures show the cost of splitting a batch and of summing gradients, and that the network stays the same up to rounding.
+They do not show the speed of several GPUs or machines.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ from local_cluster import free_ports
 
 FLAGS = flags.FLAGS
 flags.DEFINE_boolean("quick", False, "fewer and shorter bursts")
-flags.DEFINE_string("part", "", "for the processes that it starts: one_device, mirrored or multi_worker")
-flags.DEFINE_integer("replicas", 1, "of mirrored")
-flags.DEFINE_string("precision", "float32", "of a part")
-flags.DEFINE_string("out", "", "file for what a part measured")
+flags.DEFINE_string("part", "", "for the processes that this one starts: one_device, mirrored or multi_worker")
+flags.DEFINE_integer("replicas", 1, "replicas of mirrored")
+flags.DEFINE_string("precision", "float32", "precision of a part")
+flags.DEFINE_string("out", "", "file for the measurements of a part")
 
 BATCH = 128
 CASES = (("one_device", 1), ("mirrored", 2), ("mirrored", 4), ("multi_worker", 2))
 
 
 def measure() -> None:
-    """One part, in a process of its own: several strategies in one process disturb each other."""
+    """Measures one part, in a separate process: several strategies in one process disturb each other."""
     logging.set_verbosity(logging.ERROR)
     import dlth_tf as dlth
     from dlth_tf.tensorflow_start import start_tensorflow
@@ -63,7 +64,7 @@ def measure() -> None:
     replicas = FLAGS.replicas if FLAGS.part == "mirrored" else None
     config = RunConfig("dense", "digits", "lenet_300_100", strategy=FLAGS.part, num_replicas=replicas, batch_size=BATCH)
     tf_keras.backend.set_floatx(FLAGS.precision)
-    chosen = strategy(config)  # before anything starts TensorFlow's devices
+    chosen = strategy(config)  # before anything else starts TensorFlow's devices
     bursts, steps = (4, 5) if FLAGS.quick else (9, 40)
     rng = np.random.default_rng(0)
     images, labels = rng.random((steps * BATCH, 28, 28, 1), np.float32), rng.integers(0, 10, steps * BATCH)
@@ -80,13 +81,13 @@ def measure() -> None:
         began = time.perf_counter()
         model.fit(batches.with_options(options), verbose=0)
         speeds.append(steps * BATCH / (time.perf_counter() - began))
-    if writes(config):
-        weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    if writes(config.strategy):
+        weights = masking.weight_arrays(model)
         np.savez(FLAGS.out, **weights, speeds=np.array(speeds[1:]))
 
 
 def run_part(part: str, replicas: int, precision: str, path: str) -> dict[str, np.ndarray]:
-    """What a part measured."""
+    """Returns the measurements of a part."""
     words = [
         sys.executable,
         __file__,

@@ -1,19 +1,19 @@
-"""What does a sweep lose to starting, waiting and sharing the machine?
+"""How much time does a sweep lose to starting, waiting and sharing the machine?
 
     python benchmarks/sweep.py [--workers=2] [--runs=12] [--backends=local,ray] [--quick]
 
-Trains the same network on digits with as many seeds as there are runs: three alone, one after the other in one worker; three in each of
-as many sweeps of one worker at the same time as there will be workers, which shows how much runs slow each other down whatever starts
-them; and then all of them as a sweep on every backend. Prints for each backend
+Trains the same network on digits with one seed per run: first three runs alone, one after another in one worker; then
+three runs in each of several concurrent sweeps of one worker, which shows how much concurrent runs slow each other down
+whatever starts them; and then all runs as a sweep on every backend. Prints for each backend:
 
-  efficiency   (number of runs x median time of one alone) / (workers x time of the sweep)
-  of the best  the same with the median time of one beside the others: what the sweep itself leaves of the machine's speed
-  lost         seconds per run in which a worker did not run: processes and TensorFlow starting, and waiting for the last run
-  memory       resident megabytes of a worker at most (what processes share counts in each)
+  efficiency   (number of runs x median time of one alone) / (workers x time of the sweep) of the best  the same with
+  the median time of concurrent runs: the share of the machine's speed that the sweep preserves lost         seconds per
+  run in which a worker did not run: start of processes and TensorFlow, wait for the last run memory       largest
+  resident size of a worker in megabytes (memory shared by processes counts in each)
 
-and what runs with a training in common save: the images of `flags/digits/all_methods.flags` with and without --share (from its
-plan), and the time of a sweep of lth and l1 with and without. Each worker has one thread. On a machine with other work the times
-say little.
+It also prints the savings of shared trainings: the images of `flags/digits/all_methods.flags` with and without --share
+(from its plan), and the time of a sweep of lth and l1 with and without. Each worker has one thread. On a machine with
+other load the times are not meaningful.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from dlth_tf.sweeps.local_backend import LocalBackend
 from dlth_tf.sweeps.ray_backend import RayBackend
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("workers", 2, "runs at a time", lower_bound=1)
+flags.DEFINE_integer("workers", 2, "concurrent runs", lower_bound=1)
 flags.DEFINE_integer("runs", 12, "runs of a sweep", lower_bound=2)
-flags.DEFINE_integer("epochs", 600, "of one run", lower_bound=1)
-flags.DEFINE_list("backends", "local,ray", "of local, ray")
-flags.DEFINE_bool("quick", False, "two runs of a few epochs, on the local backend alone")
+flags.DEFINE_integer("epochs", 600, "epochs of one run", lower_bound=1)
+flags.DEFINE_list("backends", "local,ray", "backends to measure: local, ray")
+flags.DEFINE_bool("quick", False, "two runs of a few epochs, on the local backend only")
 
 RUN = {"dataset": "digits", "model": "lenet_300_100", "batch_size": 64, "lr": 0.05, "deterministic": True}
 ALL_METHODS = Path(__file__).resolve().parents[1] / "flags/digits/all_methods.flags"
@@ -63,10 +63,11 @@ def grid(folder: Path, methods: str, runs: int, epochs: int, **changes: Any) -> 
 
 
 class Memory:
-    """Watches the resident memory of the worker processes while a block runs."""
+    """Samples the resident memory of the worker processes during a block."""
 
     def __enter__(self) -> Memory:
-        self.most, self._end = 0.0, threading.Event()
+        self.most = 0.0
+        self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
@@ -82,30 +83,29 @@ class Memory:
                     self.most = max(self.most, process.memory_info().rss / 2**20)
 
 
-def timed(found: Sequence[RunConfig], folder: Path, backend: Any) -> tuple[float, float]:
-    """(seconds of the sweep, megabytes of a worker at most)."""
+def timed(configs: Sequence[RunConfig], folder: Path, backend: Any) -> tuple[float, float]:
+    """Returns (seconds of the sweep, largest resident megabytes of a worker)."""
     folder.mkdir(exist_ok=True)
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), Memory() as memory:
-        board = run_grid(list(found), str(folder), backend)
-    if board.failed:
-        raise RuntimeError(f"runs failed: {board.failed}")
+        status = run_grid(list(configs), str(folder), backend)
+    if status.failed:
+        raise RuntimeError(f"runs failed: {status.failed}")
     return time.perf_counter() - began, memory.most
 
 
 def seconds_of(folder: Path) -> list[float]:
-    """What the runs say they took themselves."""
+    """Returns the durations that the runs report in result.json."""
     return [json.loads(path.read_text())["cost"]["wall_seconds"] for path in folder.glob("*/result.json")]
 
 
 def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[str]) -> pd.DataFrame:
     timed(grid(root / "alone", "scratch", min(3, runs), epochs), root / "alone", LocalBackend(1))
     alone = statistics.median(seconds_of(root / "alone"))
-    print(
-        f"a run alone takes {alone:.1f} s ({min(seconds_of(root / 'alone')):.1f} to {max(seconds_of(root / 'alone')):.1f})"
-    )
-    beside = side_by_side(root, min(3, runs), epochs, workers)
-    print(f"beside {workers - 1} more it takes {beside:.1f} s")
+    fastest, slowest = min(seconds_of(root / "alone")), max(seconds_of(root / "alone"))
+    print(f"a run alone takes {alone:.1f} s ({fastest:.1f} to {slowest:.1f})")
+    concurrent = side_by_side(root, min(3, runs), epochs, workers)
+    print(f"next to {workers - 1} more it takes {concurrent:.1f} s")
     rows = []
     for name in names:
         backend = (
@@ -120,7 +120,7 @@ def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[s
         lost = (workers * seconds - sum(seconds_of(folder))) / runs
         share = {
             label: f"{runs * one / workers / seconds:.2f}"
-            for label, one in (("efficiency", alone), ("of the best", beside))
+            for label, one in (("efficiency", alone), ("of the best", concurrent))
         }
         rows.append(
             {
@@ -136,9 +136,12 @@ def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[s
 
 
 def side_by_side(root: Path, runs: int, epochs: int, workers: int) -> float:
-    """The median time of a run while as many sweeps of one worker run as there will be workers in one sweep."""
-    folders = [root / f"beside {number}" for number in range(workers)]
-    code = "import sys; import sweep; from pathlib import Path; sweep.one_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
+    """Returns the median time of a run in `workers` concurrent sweeps of one worker each."""
+    folders = [root / f"concurrent {number}" for number in range(workers)]
+    code = (
+        "import sys; import sweep; from pathlib import Path; "
+        "sweep.one_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
+    )
     command = [sys.executable, "-c", code]
     here = Path(__file__).parent
     commands = [[*command, str(folder), str(runs), str(epochs)] for folder in folders]
@@ -146,19 +149,19 @@ def side_by_side(root: Path, runs: int, epochs: int, workers: int) -> float:
     for process in started:
         said = process.communicate()[1]
         if process.returncode:
-            raise RuntimeError(f"runs beside each other failed:\n{said}")
+            raise RuntimeError(f"concurrent runs failed:\n{said}")
     return statistics.median(second for folder in folders for second in seconds_of(folder))
 
 
 def one_worker(folder: Path, runs: int, epochs: int) -> None:
-    """A sweep of one worker; `side_by_side` starts several."""
+    """Runs a sweep of one worker; `side_by_side` starts several."""
     timed(grid(folder, "scratch", runs, epochs), folder, LocalBackend(1))
 
 
 def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
     rows = []
-    for name, shared in (("each its own", None), ("in common", str(root / "common" / SHARED))):
-        folder = root / ("alone too" if shared is None else "common")
+    for name, shared in (("one per run", None), ("shared", str(root / "shared" / SHARED))):
+        folder = root / ("one per run" if shared is None else "shared")
         seconds, _ = timed(
             grid(folder, "lth,l1", max(1, runs // 4), epochs, shared_dir=shared), folder, LocalBackend(workers)
         )
@@ -167,14 +170,15 @@ def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
 
 
 def planned_saving() -> str:
-    """Images of the sweep over all methods, with and without sharing."""
-    from absl import flags as absl_flags
-
+    """Returns a sentence on the images of the sweep over all methods, with and without sharing."""
     from dlth_tf import sweep
     from dlth_tf.commands import define, define_fields
-    from dlth_tf.sweeps.dry_run import plan_runs, shared_images
+    from dlth_tf.sweeps.dry_run import (
+        plan_runs,
+        shared_images,
+    )  # here: they import TensorFlow, which workers do on their own
 
-    values = absl_flags.FlagValues()
+    values = flags.FlagValues()
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in sweep.FIXED]
     define_fields(values, fields)
     for name, text, default, kind in sweep.GRID:
@@ -183,7 +187,8 @@ def planned_saving() -> str:
     shared = {field.name: values[field.name].value for field in fields} | {"shared_dir": "anywhere"}
     runs = plan_runs(make_grid(values.methods, values.sparsities, values.seeds, "nowhere", shared))
     images, saved = sum(run.images for run in runs), shared_images(runs)
-    return f"all methods on digits: {images:,} images, {saved:,} of them ({saved / images:.1%}) in trainings that other runs have made"
+    share = f"{saved:,} of them ({saved / images:.1%}) in trainings that other runs have done"
+    return f"all methods on digits: {images:,} images, {share}"
 
 
 def main(argv: Sequence[str]) -> None:

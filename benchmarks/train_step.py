@@ -1,11 +1,11 @@
-"""What do the wrapper, the penalty and the masks cost per training step?
+"""How much do the wrapper, the penalty and the masks cost per training step?
 
     python benchmarks/train_step.py [--rounds=15] [--only=lenet]
 
-Prints, for each network, the time of a step as a ratio to plain dense training: the median over rounds, with the 10th and
-90th percentile. In every round each variant runs one burst of `model.fit`, in turn, in this process; a ratio is formed
-within its round, so what else the machine does hits all variants alike. "dense again" is the same code as "dense": its
-spread is the noise.
+Prints, for each network, the time of a step as a ratio to plain dense training: the median over rounds, with the 10th
+and 90th percentile. In every round each variant runs one burst of `model.fit`, in turn, in this process; each ratio is
+formed within its round, so that other load on the machine affects all variants alike. "dense again" is the same code as
+"dense": its spread is the noise.
 
     dense         the plain network
     stock tf-mot  prune_low_magnitude with ConstantSparsity, and UpdatePruningStep
@@ -41,13 +41,15 @@ from dlth_tf.models import build
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 15, "bursts per variant", lower_bound=3)
-flags.DEFINE_string("only", "", "part of the name of the one case to run")
+flags.DEFINE_string("only", "", "part of the name of the case to run")
 
-BATCH, SPARSITY, NEVER = 64, 0.9, 10**9
+BATCH = 64
+SPARSITY = 0.9
+NEVER = 10**9
 
 
 def resnet20() -> tf_keras.Model:
-    """A network of ResNet-20's size (0.27 M weights, 41 M multiply-adds per 32x32 image)."""
+    """Returns a network of the size of ResNet-20 (0.27 M weights, 41 M multiply-adds per 32x32 image)."""
     layers = tf_keras.layers
 
     def unit(x: Any, channels: int, stride: int, name: str) -> Any:
@@ -71,12 +73,12 @@ def resnet20() -> tf_keras.Model:
 
 
 def lenet() -> tf_keras.Model:
-    """LeNet-300-100 for 28x28 images."""
+    """Returns LeNet-300-100 for 28x28 images."""
     return build("lenet_300_100", (28, 28, 1), 10, seed=0)
 
 
 def compiled(model: tf_keras.Model, steps_per_execution: int) -> tf_keras.Model:
-    """`model` with the published optimizer."""
+    """Compiles `model` with the published optimizer, and returns it."""
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         dlth.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4), loss, steps_per_execution=steps_per_execution
@@ -87,10 +89,10 @@ def compiled(model: tf_keras.Model, steps_per_execution: int) -> tf_keras.Model:
 def variants(
     network: Callable[[], tf_keras.Model], steps_per_execution: int
 ) -> dict[str, tuple[tf_keras.Model, list[Any]]]:
-    """name -> (compiled model, callbacks of every burst).
+    """Returns name -> (compiled model, callbacks of every burst).
 
-    What the callbacks do once at the start of a phase (install the hook, trace) is done here, once; what they do per
-    batch stays in the bursts.
+    The work of callbacks at the start of a phase (installing the hook, tracing) is done once here; their work per batch
+    stays in the bursts.
     """
     stock = tfmot.sparsity.keras.prune_low_magnitude(network(), tfmot.sparsity.keras.ConstantSparsity(SPARSITY, 0))
     rst, finetune = dlth.wrap(network()), dlth.wrap(network())
@@ -109,7 +111,7 @@ def variants(
 
 
 def measure(network: Callable[[], tf_keras.Model], steps_per_execution: int, burst: int, rounds: int) -> pd.DataFrame:
-    """Ratios to dense: one row per variant."""
+    """Returns the ratios to dense, one row per variant."""
     models = variants(network, steps_per_execution)
     shape = models["dense"][0].input_shape[1:]
     random = np.random.default_rng(0)
@@ -131,11 +133,11 @@ def measure(network: Callable[[], tf_keras.Model], steps_per_execution: int, bur
             (name, *times[name], times[name][0] / times["dense"][0], times[name][1] / times["dense"][1])
             for name in models
         ]
-    return summarise(pd.DataFrame(rows, columns=["variant", "ms", "cpu_ms", "ratio", "cpu_ratio"]))
+    return summarize(pd.DataFrame(rows, columns=["variant", "ms", "cpu_ms", "ratio", "cpu_ratio"]))
 
 
-def summarise(times: pd.DataFrame) -> pd.DataFrame:
-    """Median and 10th to 90th percentile of each variant's ratios."""
+def summarize(times: pd.DataFrame) -> pd.DataFrame:
+    """Returns the median and the 10th to 90th percentile of the ratios of each variant."""
     groups = times.groupby("variant", sort=False)
     spread = groups["ratio"].quantile([0.1, 0.9]).unstack()
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""What the four commands share: flags from dataclass fields, help by group, errors in one line, exit codes."""
+"""Shared parts of the four commands: flags from dataclass fields, one-line errors, exit codes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,25 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.console import help_text as help_text
-from dlth_tf.console import print_table as print_table
-from dlth_tf.console import show_log as show_log
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import is_path
 from dlth_tf.stopping import STOPPED, Stopped
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
-NOT_THE_USERS = (
-    os.path.dirname(os.path.abspath(__file__)) + os.sep,
-    "<frozen importlib",
-)  # files whose lines are not their code
+DONE = 0
+FAILED = 1
+BAD_INPUT = 2
+_NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 
 
 class _Parser(flags.ArgumentParser):
-    """Reads a flag's text as the kind that its field names."""
+    """Parser of a flag's text, for one kind of value."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.syntactic_help = kind
 
     def parse(self, argument: Any) -> Any:
-        """The value; a ValueError says what is allowed."""
+        """Returns the value; raises ValueError with what is allowed."""
         if argument is None or self.kind in ("text", "list"):
             return argument
         kinds: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -49,7 +45,7 @@ class _Parser(flags.ArgumentParser):
             raise ValueError(allowed) from None
 
     def flag_type(self) -> str:
-        """What absl calls the kind."""
+        """Returns the kind of the value."""
         return self.kind
 
 
@@ -59,7 +55,15 @@ def _boolean(text: Any) -> bool:
 
 
 def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: str = "text") -> None:
-    """Adds one flag; booleans can be given as --name and --noname too."""
+    """Adds one flag.
+
+    Args:
+      values: Flags to add it to.
+      name: Name of the flag.
+      default: Default value.
+      text: Help text.
+      kind: Kind of the value: "text", "list", "int", "float" or "bool", which also accepts --name and --noname.
+    """
     if kind == "bool":
         flags.DEFINE_boolean(name, default, text, flag_values=values)
         values[name].parser = _Parser(kind)
@@ -68,13 +72,21 @@ def define(values: flags.FlagValues, name: str, default: Any, text: str, kind: s
 
 
 def define_fields(values: flags.FlagValues, fields: Iterable[dataclasses.Field[Any]]) -> None:
-    """Adds a flag for every dataclass field that says what it is for."""
+    """Adds a flag for every dataclass field, with its help text and its kind."""
     for item in fields:
-        define(values, item.name, item.default, item.metadata["help"], item.metadata["kind"])
+        define(values, item.name, item.default, item.metadata["help"], kind_of(item))
+
+
+def kind_of(item: dataclasses.Field[Any]) -> str:
+    """Returns the kind of flag for a dataclass field, read off its annotation."""
+    if item.metadata["comma_list"]:
+        return "list"
+    annotation = str(item.type).split(" | ")[0]  # text, since annotations are not evaluated
+    return annotation if annotation in ("int", "float", "bool") else "text"
 
 
 def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tuple[str, str, Any]]]:
-    """Dataclass fields as `help_text` takes them."""
+    """Returns the argument `groups` of `console.help_text` from the metadata "group" and "help" of fields."""
     groups: dict[str, list[tuple[str, str, Any]]] = {}
     for item in fields:
         groups.setdefault(item.metadata["group"], []).append((item.name, item.metadata["help"], item.default))
@@ -82,12 +94,17 @@ def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tup
 
 
 def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]) -> flags.FlagValues:
-    """Parses a command line (with its --flagfile files) into `values`.
+    """Parses a command line, including its flag files, into `values`.
+
+    Args:
+      values: Flags of the command.
+      argv: Arguments of the command.
+      page: Function that returns the --help page.
 
     Raises:
-      SystemExit: 0 after --help.
-      BadInput: a flag file that cannot be read.
-      absl.flags.Error: unknown or unparsable flags, and words that are no flags.
+      SystemExit: With code 0 after --help.
+      BadInput: If a flag file cannot be read.
+      absl.flags.Error: If a flag is unknown, a value is invalid, or an argument is not a flag.
     """
     flags.DEFINE_boolean("help", False, "show this page", short_name="h", flag_values=values, allow_override=True)
     try:
@@ -95,7 +112,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     except flags.CantOpenFlagFileError as error:
         cause = error.__context__
         raise BadInput("flagfile", cause.filename, f"cannot be read ({cause.strerror})") from None
-    except ValueError as error:  # what absl lets through: --noflag=value, a flag file that is no text
+    except ValueError as error:  # not wrapped by absl: --noflag=value, a flag file that is not text
         raise flags.Error(str(error)) from None
     if values.help:
         print(page())
@@ -106,21 +123,25 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command and turns what it raises into one line on stderr and an exit code.
+    """Runs a command, and turns an exception into one line on stderr and an exit code.
+
+    Args:
+      name: Name of the command, which starts the line.
+      main: The command; takes the arguments, and returns an exit code or None.
+      argv: Arguments; those of the process if None.
 
     Returns:
-      0 done; 1 the run failed; 2 bad flags or bad input; 75 stopped by a signal, the same command goes on.
+      0 if done, 1 if the run failed, 2 for invalid flags or input, 75 if a signal stopped the run, which the same
+      command resumes.
     """
     logger = logging.getLogger("dlth_tf")
-    before = (
-        logger.handlers[:],
-        logger.level,
-        logger.propagate,
-    )  # of whoever calls a command inside a process of their own
+    handlers = logger.handlers[:]  # restored for callers that run a command inside another program
+    level = logger.level
+    propagate = logger.propagate
     try:
         return main(sys.argv[1:] if argv is None else argv) or DONE
     except BadInput as error:
-        if error.__cause__ is not None and is_path(str(error.value)):  # raised inside the user's own code
+        if error.__cause__ is not None and is_path(str(error.value)):  # raised inside the user's code
             print(_users_traceback(error.__cause__), end="", file=sys.stderr)
         print(f"{name}: --{_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
@@ -128,11 +149,10 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except Stopped as stopped:
-        print(f"{name}: {stopped}: run the same command again to go on", file=sys.stderr)
+        print(f"{name}: {stopped}: run the same command again to resume", file=sys.stderr)
         return STOPPED
-    except (
-        BrokenPipeError
-    ):  # the reader has what it wanted (| head); nothing more can be printed, at the interpreter's end either
+    except BrokenPipeError:
+        # The reader closed the pipe (| head). Without the redirection, Python's final flush of stdout would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
@@ -143,16 +163,18 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         print(f"{name}: failed with {type(error).__name__}: {_one_line(error)}", file=sys.stderr)
         return FAILED
     finally:
-        logger.handlers[:], logger.level, logger.propagate = before
+        logger.handlers[:] = handlers
+        logger.level = level
+        logger.propagate = propagate
 
 
 def _users_traceback(error: BaseException) -> str:
-    """What Python would have printed, without our own lines."""
-    shown = traceback.TracebackException.from_exception(error)
-    shown.stack = traceback.StackSummary.from_list(
-        [frame for frame in shown.stack if not frame.filename.startswith(NOT_THE_USERS)]
+    """Returns the traceback as Python prints it, without the frames of this package."""
+    report = traceback.TracebackException.from_exception(error)
+    report.stack = traceback.StackSummary.from_list(
+        [frame for frame in report.stack if not frame.filename.startswith(_NOT_THE_USERS)]
     )
-    return "".join(shown.format())
+    return "".join(report.format())
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.export`: a run directory -> SavedModels and LiteRT files. `dlth_tf.export(...)` does the same with a model at hand."""
+"""`python -m dlth_tf.export`: exports a run as SavedModels and LiteRT files; `dlth_tf.export()` exports a model."""
 
 from __future__ import annotations
 
@@ -10,82 +10,88 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, help_text, parse, run_command
+from dlth_tf.commands import DONE, define, parse, run_command
+from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
 from dlth_tf.tensorflow_start import start_tensorflow
 
-USAGE = """Writes the network of a finished run for use elsewhere, in one or several forms, and checks each in a fresh process.
+USAGE = """Exports the network of a complete run in one or several forms, and checks each of them in a fresh process.
 
   python -m dlth_tf.export --run_dir=DIR --export_dir=saved_models/NAME
   python -m dlth_tf.export --run_dir=DIR --formats=packed,plain,compact,tflite --values=float16
   python -m dlth_tf.export --sweep_dir=DIR --method=rst --export_dir=saved_models/NAME"""
 FLAGS = [
     ("run_dir", "directory of a complete run", None, "text"),
-    ("sweep_dir", "instead of run_dir: the run with the best validation accuracy in this sweep", None, "text"),
-    ("method", "with sweep_dir: among the runs of this method", "rst", "text"),
-    ("export_dir", "one folder per form goes here; default saved_models/<name of the run directory>", None, "text"),
+    (
+        "sweep_dir",
+        "instead of run_dir: directory of a sweep, whose run with the best validation accuracy is exported",
+        None,
+        "text",
+    ),
+    ("method", "with sweep_dir: method whose runs are considered", "rst", "text"),
+    (
+        "export_dir",
+        "directory to write to, one folder per form; default saved_models/<name of the run directory>",
+        None,
+        "text",
+    ),
     (
         "formats",
-        "comma list of forms: plain (a SavedModel with zeros inside), packed (the smallest SavedModel), compact (a smaller network, if "
-        "filters or channels were removed), tflite (files for LiteRT)",
+        "comma-separated list of forms: plain (a SavedModel that stores the zeros), packed (the smallest SavedModel), "
+        "compact (a smaller network, if filters or channels were removed), tflite (files for LiteRT)",
         "plain",
         "list",
     ),
-    ("values", "how packed stores weights: float32 or float16 (computed in float32)", "float32", "text"),
+    ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
     (
         "measure_latency",
-        "time each form, and its dense counterpart, at batch 1, 8 and 64 with one thread",
+        "measure the latency of each form and of the dense network, at batch sizes 1, 8 and 64 with one thread",
         True,
         "bool",
     ),
-    ("overwrite", "replace an earlier export", False, "bool"),
+    ("overwrite", "replace an existing export", False, "bool"),
 ]
 
 
+def page() -> str:
+    """Returns the --help page."""
+    return help_text(USAGE, {"Flags": [(name, text, default) for name, text, default, _ in FLAGS]})
+
+
 def main(argv: Sequence[str]) -> int:
-    """Parses flags, exports, says what was written."""
+    """Parses the flags, exports, and prints a description of the export."""
     values = flags.FlagValues()
     for name, text, default, kind in FLAGS:
         define(values, name, default, text, kind)
-    parse(
-        values, argv, lambda: help_text(USAGE, {"Flags": [(name, text, default) for name, text, default, _ in FLAGS]})
-    )
+    parse(values, argv, page)
     if (values.run_dir is None) == (values.sweep_dir is None):
-        raise BadInput("run_dir", values.run_dir or "(missing)", "give either a run directory or --sweep_dir")
+        raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
     start_tensorflow()
-    from dlth_tf.runs.export_run import best_run, export_run
+    from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
 
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
-    report = export_run(
-        run_dir,
-        export_dir,
-        formats=forms,
-        values=values.values,
-        overwrite=values.overwrite,
-        measure_latency=values.measure_latency,
-    )
+    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
+    report = export_run(run_dir, export_dir, settings)
     describe(report, export_dir)
     return DONE
 
 
 def describe(report: Mapping[str, Any], export_dir: Path) -> None:
-    """Prints the tables, and for each form what was checked."""
+    """Prints the tables of the export report, and the checks of each form."""
     from dlth_tf.deploy.report.tables import show
 
     show(report)
-    compared = report["verification"]
-    print(
-        f"checked in a fresh process with TensorFlow {compared['tensorflow']} alone, on {compared['images']:,} {compared['on']}:"
-    )
+    checks = report["verification"]
+    images = f"{checks['images']:,} {checks['on']}"
+    print(f"checked in a fresh process with TensorFlow {checks['tensorflow']} alone, on {images}:")
     for form, facts in report["forms"].items():
         allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
-        print(
-            f"{export_dir / form}: logits differ by at most {facts['max_difference']:.1g} (allowed: {allowed}){_accuracy(facts)}"
-        )
-    if compared["accuracy"] is not None:
-        print(f"accuracy of the Keras model on them: {100 * compared['accuracy']:.2f} %")
+        difference = f"logits differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
+        print(f"{export_dir / form}: {difference}{_accuracy(facts)}")
+    if checks["accuracy"] is not None:
+        print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")
 
 
 def _accuracy(facts: Mapping[str, Any]) -> str:
@@ -93,7 +99,7 @@ def _accuracy(facts: Mapping[str, Any]) -> str:
 
 
 class _CallableModule(types.ModuleType):
-    """The name `dlth_tf.export` is both this command's module and the public function."""
+    """Makes this module callable: `dlth_tf.export` is both the module of the command and the public function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         from dlth_tf.deploy import export

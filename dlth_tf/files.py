@@ -1,4 +1,4 @@
-"""The one writer and the one array reader: files appear whole or not at all, and nothing read here can run code."""
+"""Atomic writing of files, and reading of JSON and arrays without executing any code from them."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from typing import Any
 
 import numpy as np
 
-HALF_WRITTEN = ".part"  # how names end of files that are being written, or were when their process was killed
-MAX_HEADER_BYTES = 4096  # of one array in an .npz; NumPy's own are 128 for plain arrays
+from dlth_tf.errors import BadInput
+
+HALF_WRITTEN = ".part"  # suffix of files that are being written, or whose process was killed while it wrote them
+MAX_HEADER_BYTES = 4096  # of one array in an .npz file; NumPy writes 128 for plain arrays
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Writes `data` beside `path`, flushes it to the disk, and renames it into place."""
+    """Writes `data` to a temporary file next to `path`, flushes it to disk, and renames it to `path`."""
     path = Path(path)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=HALF_WRITTEN)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=HALF_WRITTEN)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+            os.unlink(temporary)
         raise
 
 
 def is_half_written(path: Path) -> bool:
-    """Whether this is a file that `write_atomic` had begun when its process was killed."""
+    """Returns whether the name is that of a temporary file of `write_atomic`."""
     return re.fullmatch(rf"\..+\.[a-z0-9_]{{8}}{re.escape(HALF_WRITTEN)}", path.name) is not None
 
 
 def remove_half_written(folder: Path) -> None:
-    """Takes away what killed processes had begun to write in `folder`; only for whoever alone writes there."""
+    """Deletes temporary files that killed processes left in `folder`; no other process may be writing there."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if is_half_written(path):
             with contextlib.suppress(FileNotFoundError):
@@ -51,14 +53,38 @@ def remove_half_written(folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes `value` as indented JSON; NaN and infinity are refused, since JSON has none."""
+    """Writes `value` as indented JSON; raises ValueError for NaN and infinity, which JSON does not support."""
     write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An uncompressed .npz of `arrays`: the same arrays give the same bytes at any time and place.
+def read_json_object(path: Path, thing: str, root: Path | None = None) -> dict[str, Any]:
+    """Reads a file that contains one JSON object.
 
-    They are the bytes of `np.savez`, which itself cannot take arrays named "file" or "allow_pickle".
+    Args:
+      path: The file to read.
+      thing: Flag or argument that named the directory, for the error message.
+      root: Directory that `thing` named; the parent directory of `path` by default.
+
+    Raises:
+      BadInput: If the file cannot be read or does not contain a JSON object.
+    """
+    root = path.parent if root is None else root
+    name = path.relative_to(root)
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadInput(thing, root, f"{name} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(thing, root, f"{name} is not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise BadInput(thing, root, f"{name} must contain a JSON object, but contains a {type(value).__name__}")
+    return value
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Returns `arrays` as an uncompressed .npz file; equal arrays have equal bytes.
+
+    The bytes are those of `np.savez`, which does not support arrays named "file" or "allow_pickle".
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -71,14 +97,14 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 def parse_npz(
     data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None
 ) -> dict[str, np.ndarray]:
-    """Reads an uncompressed .npz without pickles; the arrays together take no more memory than the file.
+    """Reads an uncompressed .npz file without pickles; the arrays use no more memory than the file.
 
     Args:
-      data: the file's bytes.
-      expected: name -> (shape, dtype). When given, exactly these arrays must be there.
+      data: Content of the file.
+      expected: Shape and dtype by name. If not None, the file must contain exactly these arrays.
 
     Raises:
-      ValueError: with what is wrong, as the end of a sentence.
+      ValueError: If the file is invalid or contains other arrays; the message is the rest of a sentence.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -100,13 +126,13 @@ def parse_npz(
         raise ValueError(f"it is not a readable .npz file ({error})") from error
     names = [name for name, _ in members]
     if expected is not None and sorted(names) != sorted(expected):
-        raise ValueError(f"it holds the arrays {_short(names)}, expected are {_short(expected)}")
+        raise ValueError(f"it contains the arrays {_short(names)}, expected {_short(expected)}")
     arrays = {name: _parse_npy(raw) for name, raw in members}
     for name, (shape, dtype) in (expected or {}).items():
-        if arrays[name].shape != tuple(shape) or arrays[name].dtype != dtype:
-            raise ValueError(
-                f"its array {name} is {arrays[name].dtype}{list(arrays[name].shape)}, expected is {np.dtype(dtype)}{list(shape)}"
-            )
+        array = arrays[name]
+        if array.shape != tuple(shape) or array.dtype != dtype:
+            expectation = f"expected {np.dtype(dtype)}{list(shape)}"
+            raise ValueError(f"its array {name} is {array.dtype}{list(array.shape)}, {expectation}")
     return arrays
 
 
@@ -116,13 +142,13 @@ def _parse_npy(raw: bytes) -> np.ndarray:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("unknown array format")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
-    except Exception as error:  # NumPy parses headers as Python: a forged one raises whatever the tokenizer does
+    except Exception as error:  # NumPy parses headers as Python code: a forged header raises any error of the tokenizer
         raise ValueError("an array header is damaged") from error
     if fortran or dtype.hasobject or dtype.kind not in "biuf":
         raise ValueError(f"an array of dtype {dtype} is not allowed")
     body = raw[file.tell() :]
     if any(size < 0 for size in shape) or _product(shape) * dtype.itemsize != len(body):
-        raise ValueError("an array's header does not fit its data")
+        raise ValueError("an array header does not match the size of its data")
     return np.frombuffer(body, dtype).reshape(shape)
 
 
@@ -139,12 +165,12 @@ def _short(names: Any, most: int = 6) -> str:
 
 
 def sha256(data: bytes) -> str:
-    """The hexadecimal SHA-256 of `data`."""
+    """Returns the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, shapes, dtypes and bytes, in name order."""
+    """Returns the SHA-256 over names, shapes, dtypes and bytes of the arrays, sorted by name."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         value = np.asarray(arrays[name], order="C")  # ascontiguousarray would make a scalar a vector

@@ -1,4 +1,4 @@
-"""Public names of a package that are loaded at their first use (PEP 562), so that naming them imports nothing heavy."""
+"""Public names of a package that are loaded on first use (PEP 562), so that importing the package stays fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def lazy_names(
 
     Args:
       package: `__name__` of the package.
-      names: Public name -> "module" or "module:attribute", both as absolute dotted paths.
+      names: Location by public name, as "module" or "module:attribute" with an absolute dotted path.
     """
 
     def load(name: str) -> Any:

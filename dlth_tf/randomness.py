@@ -1,7 +1,7 @@
-"""The one place that makes random numbers: each stream is a pure function of (seed, purpose, name).
+"""Random numbers of the whole package: each stream is a pure function of (seed, purpose, name).
 
-Nothing here reads or moves a global generator, and nothing depends on Python's `hash()`, on the order of calls, on the
-device or on the process.
+Nothing here reads or advances a global generator, or depends on Python's `hash()`, the order of calls, the device or
+the process.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 
 
 def digest(seed: int, purpose: str, name: str = "") -> bytes:
-    """16 bytes that belong to (seed, purpose, name) alone (blake2b)."""
+    """Returns 16 bytes that depend on (seed, purpose, name) only (blake2b)."""
     return hashlib.blake2b(f"{int(seed)}/{purpose}/{name}".encode(), digest_size=16).digest()
 
 
 def generator(seed: int, purpose: str, name: str = "") -> np.random.Generator:
-    """A NumPy Philox generator keyed by (seed, purpose, name).
+    """Returns a NumPy Philox generator keyed by (seed, purpose, name).
 
     >>> a, b = generator(0, "ticket", "fc1/kernel"), generator(0, "ticket", "fc1/kernel")
     >>> bool((a.random(4) == b.random(4)).all())
@@ -27,11 +27,22 @@ def generator(seed: int, purpose: str, name: str = "") -> np.random.Generator:
 
 
 def stateless_seed(seed: int, purpose: str, name: str = "") -> tuple[int, int]:
-    """Two non-negative int32 numbers: the seed that TensorFlow's stateless operations and `index_shuffle` take."""
+    """Returns two non-negative int32 numbers, the seed of stateless TensorFlow operations and `index_shuffle`."""
     raw = digest(seed, purpose, name)
     return int.from_bytes(raw[:4], "little") >> 1, int.from_bytes(raw[4:8], "little") >> 1
 
 
 def integer_seed(seed: int, purpose: str, name: str = "") -> int:
-    """One non-negative int32 number, for Keras initialisers."""
+    """Returns one non-negative int32 number, the seed of Keras initializers."""
     return stateless_seed(seed, purpose, name)[0]
+
+
+def int62(seed: int, purpose: str, name: str = "") -> int:
+    """Both numbers of `stateless_seed` in one int64 with 62 random bits: one word of the seed of a stateless operation.
+
+    >>> high, low = stateless_seed(0, "data/finetune")
+    >>> int62(0, "data/finetune") == (high << 31) + low
+    True
+    """
+    high, low = stateless_seed(seed, purpose, name)
+    return high << 31 | low

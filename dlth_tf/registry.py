@@ -1,4 +1,4 @@
-"""The one registry helper: a name -> where it is defined, found without importing it."""
+"""Registries that map a name to the location of its definition, and import it only when it is loaded."""
 
 from __future__ import annotations
 
@@ -11,52 +11,63 @@ from dlth_tf.errors import BadInput
 
 
 class Registry:
-    """Names of one kind of thing, loaded only when asked for.
+    """Named entries of one kind, imported on first use.
 
     Args:
-      kind: what the things are called in messages, which is also their flag ("method").
-      entries: name -> "package.module:attribute".
+      kind: Kind of the entries in messages, and the name of their flag ("method").
+      entries: Location of each entry as "package.module:attribute".
     """
 
     def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
-        self.kind, self._entries = kind, dict(entries)
+        self.kind = kind
+        self._entries = dict(entries)
 
     def names(self) -> tuple[str, ...]:
-        """All registered names, in the order of registration."""
+        """Returns all registered names, in the order of registration."""
         return tuple(self._entries)
 
     def check(self, name: str) -> str:
-        """Returns `name`; raises BadInput with the nearest names if there is no such entry."""
+        """Returns `name` if it is registered.
+
+        Raises:
+          BadInput: If it is not; the message suggests the closest names.
+        """
         if name not in self._entries:
             raise BadInput(self.kind, name, unknown(self.kind, name, self._entries))
         return name
 
     def load(self, name: str) -> Any:
-        """Imports and returns the entry."""
+        """Imports and returns the entry.
+
+        Raises:
+          BadInput: If the name is not registered.
+        """
         return import_path(self._entries[self.check(name)], self.kind)
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:
-    """The end of a sentence that tells which names are near, or which there are."""
+    """Returns a "did you mean ..." hint for an unknown name, or a list of all names if none is close."""
     names = list(names)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return (
-        f"no such {kind}; did you mean {' or '.join(near)}?"
-        if near
-        else f"no such {kind}; known are {', '.join(names)}"
-    )
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"no such {kind}; did you mean {' or '.join(close)}?"
+    return f"no such {kind}; available: {', '.join(names)}"
 
 
 def is_path(name: str) -> bool:
-    """Whether `name` has the form "package.module:function"."""
+    """Returns whether `name` has the form "package.module:function"."""
     return ":" in name and not name.startswith(("folder:", "keras_cv:"))
 
 
 def import_path(path: str, kind: str) -> Any:
-    """The attribute that "package.module:attribute" names.
+    """Imports the attribute that `path` names.
+
+    Args:
+      path: Location as "package.module:attribute".
+      kind: Name of the flag, for error messages.
 
     Raises:
-      BadInput: the module or the attribute does not exist. An exception inside the module itself is passed on.
+      BadInput: If the module or the attribute does not exist. An exception raised inside the module is propagated.
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
@@ -68,7 +79,6 @@ def import_path(path: str, kind: str) -> Any:
             raise BadInput(kind, path, f"there is no module {error.name}") from None
         raise
     if not hasattr(module, attribute):
-        raise BadInput(
-            kind, path, unknown(f"name in {module_name}", attribute, [n for n in dir(module) if not n.startswith("_")])
-        )
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise BadInput(kind, path, unknown(f"name in {module_name}", attribute, public))
     return getattr(module, attribute)

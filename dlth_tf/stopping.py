@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: training stops after a checkpoint; a second signal, or ten seconds, stop the process at once."""
+"""Handling of SIGTERM and SIGINT: training stops after a checkpoint; a second signal or a timeout exits at once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import threading
 from collections.abc import Iterator, Sequence
 
 STOPPED = 75  # exit code: EX_TEMPFAIL of sysexits.h, run the same command again
-PATIENCE = 8.0  # seconds from the first signal until the process ends even in the middle of a long training step
+PATIENCE = 8.0  # seconds from the first signal to the end of the process, even in the middle of a long training step
 
 _requested = threading.Event()
 _can_wait = threading.Event()
 
 
 class Stopped(BaseException):
-    """The run was asked to stop, and can go on later; no Exception, so that nobody takes it for a failure of what was interrupted."""
+    """Raised when a signal stops a run that can be resumed later.
+
+    Not an Exception, so that no handler mistakes it for a failure of the interrupted code.
+    """
 
 
 def requested() -> bool:
-    """Whether a signal came."""
+    """Returns whether a signal has arrived."""
     return _requested.is_set()
 
 
 @contextlib.contextmanager
 def waiting_for_a_checkpoint() -> Iterator[None]:
-    """Inside, somebody looks at `requested()` soon; outside, a signal raises `Stopped` at once."""
+    """Defers signals: inside the block, the caller polls `requested()`; outside, a signal raises `Stopped`."""
     _can_wait.set()
     try:
         yield
@@ -37,38 +40,42 @@ def waiting_for_a_checkpoint() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_on_signals(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[None]:
-    """Handles SIGTERM and SIGINT of this process, or one of them, while the block runs; only in the main thread.
+    """Handles signals of this process while the block runs; only in the main thread.
 
-    A thread reads the signals from a socket that the C handler writes to, so that they count while the main thread is inside
-    TensorFlow, where Python's own handlers cannot run.
+    A thread reads the signals from a socket that the C handler writes to, so that they are noticed while the main
+    thread is inside TensorFlow, where Python's handlers cannot run.
+
+    Args:
+      signals: Signals to handle, SIGTERM and SIGINT or one of them.
     """
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     _requested.clear()
-    before_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _raise_outside) for number in signals}
+    previous_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, _raise_outside) for number in signals}
     watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
     watcher.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(before_fd)
+        signal.set_wakeup_fd(previous_fd)
         writing.close()  # ends the watcher
         watcher.join()
         reading.close()
-        _requested.clear()  # whoever trains next in this process was not asked to stop
+        _requested.clear()  # the request does not concern the next run in this process
 
 
 def _raise_outside(number: int, frame: object) -> None:
-    _requested.set()  # here too: where Python runs, this is before the next line, and the thread's turn may come later
+    _requested.set()  # in addition to the thread, which may run later than the next line of the main thread
     if not _can_wait.is_set():
         raise Stopped(f"stopped by {signal.Signals(number).name}")
 
 
 def _watch(reading: socket.socket) -> None:
-    count, timer = 0, threading.Timer(PATIENCE, _leave, ["a training step takes too long to wait for it"])
+    count = 0
+    timer = threading.Timer(PATIENCE, _exit, ["the training step takes too long"])
     timer.daemon = True
     while data := reading.recv(64):
         count += sum(byte in (signal.SIGTERM, signal.SIGINT) for byte in data)
@@ -76,13 +83,13 @@ def _watch(reading: socket.socket) -> None:
             _requested.set()
             timer.start()
         if count > 1:
-            _leave("a second signal came")
+            _exit("a second signal arrived")
     timer.cancel()
 
 
-def _leave(why: str) -> None:
-    """Ends the process at once; the main thread may be inside TensorFlow, so nothing of Python's own way to end is used."""
-    line = f"stopped without another checkpoint, because {why}: run the same command again to go on from the last one\n"
+def _exit(reason: str) -> None:
+    """Ends the process without Python's finalization, because the main thread may be inside TensorFlow."""
+    advice = "run the same command again to resume from the last one"
     with contextlib.suppress(OSError):
-        os.write(2, line.encode())
+        os.write(2, f"stopped without another checkpoint because {reason}: {advice}\n".encode())
     os._exit(STOPPED)

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.sweep`: a grid of runs over methods, sparsities and seeds."""
+"""`python -m dlth_tf.sweep`: trains a grid of runs over methods, sparsities and seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, help_text, parse, run_command
+from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, parse, run_command
+from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.grid import SHARED, Backend, make_grid, run_grid, write_plan
@@ -19,50 +20,71 @@ from dlth_tf.sweeps.local_backend import LocalBackend
 from dlth_tf.sweeps.ray_backend import RayBackend
 from dlth_tf.tensorflow_start import start_tensorflow
 
-USAGE = """Runs every combination of methods, sparsities and seeds; runs that are complete already are not run again.
+USAGE = """Trains every combination of methods, sparsities and seeds, and skips runs that are already complete.
 
   python -m dlth_tf.sweep --flagfile=flags/digits/demo.flags [--any_flag=...]"""
 GRID = [
-    ("methods", "comma list of methods; required", None, "list"),
+    ("methods", "comma-separated list of methods; required", None, "list"),
     (
         "sparsities",
-        "comma list of sparsities, at least 0 and below 1; required unless every method is dense",
+        "comma-separated list of sparsities, at least 0 and below 1; required unless every method is dense",
         None,
         "list",
     ),
-    ("seeds", "comma list of seeds", "0", "list"),
-    ("sweep_dir", "one run directory per run goes here", "runs/sweep", "text"),
-    ("backend", "local: processes on this machine; ray: a Ray cluster, one task per run", "local", "text"),
-    ("parallel", "local: runs at a time, each in a process of its own with its share of the cores", 1, "int"),
+    ("seeds", "comma-separated list of seeds", "0", "list"),
+    ("sweep_dir", "directory to write to, one run directory per run", "runs/sweep", "text"),
+    ("backend", "local (processes on this machine) or ray (a Ray cluster, one task per run)", "local", "text"),
     (
-        "ray_address",
-        "local: a cluster on this machine for as long as the sweep runs; auto or HOST:PORT: one that runs",
-        "local",
-        "text",
-    ),
-    ("cpus_per_run", "ray: processor cores that a run takes", 1.0, "float"),
-    ("gpus_per_run", "ray: GPUs that a run takes; fractions let several small networks share one", 0.0, "float"),
-    (
-        "max_retries",
-        "how often a run is begun again whose process or machine died; it goes on from its checkpoint",
+        "parallel",
+        "with backend=local: number of runs at a time, each in a separate process with an equal share of the cores",
         1,
         "int",
     ),
-    ("time_limit", "for one run (30min, 2h); then it is stopped after a checkpoint and counts as failed", None, "text"),
-    ("share", "runs that begin with the same training of the whole network make it once", True, "bool"),
-    ("dry_run", "print the plan (runs, steps, images, multiply-adds) and run nothing", False, "bool"),
+    (
+        "ray_address",
+        "with backend=ray: local (a cluster on this machine for the duration of the sweep), or auto or HOST:PORT of a "
+        "running cluster",
+        "local",
+        "text",
+    ),
+    ("cpus_per_run", "with backend=ray: CPU cores per run", 1.0, "float"),
+    (
+        "gpus_per_run",
+        "with backend=ray: GPUs per run; with a fraction, several small networks share one GPU",
+        0.0,
+        "float",
+    ),
+    (
+        "max_retries",
+        "number of times that a run is resumed from its checkpoint after its process or machine died",
+        1,
+        "int",
+    ),
+    (
+        "time_limit",
+        "time limit of one run (30min, 2h), after which it is stopped at a checkpoint and counts as failed",
+        None,
+        "text",
+    ),
+    ("share", "train the whole network once for all runs that start with the same dense training", True, "bool"),
+    (
+        "dry_run",
+        "print the plan (runs, steps, images, multiply-adds) without training or writing anything",
+        False,
+        "bool",
+    ),
     (
         "calibrate",
-        "with dry_run: measure the steps on this machine, and estimate how long the sweep takes",
+        "with dry_run: time the steps on this machine, and estimate the duration of the sweep",
         False,
         "bool",
     ),
 ]
-FIXED = ("method", "sparsity", "seed", "run_dir", "export_dir", "shared_dir")  # what the grid sets for each run
+FIXED = ("method", "sparsity", "seed", "run_dir", "export_dir", "shared_dir")  # set for each run by the grid
 
 
 def page() -> str:
-    """The --help page."""
+    """Returns the --help page."""
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in FIXED]
     return help_text(
         USAGE, {"The sweep": [(name, text, default) for name, text, default, _ in GRID], **field_groups(fields)}
@@ -70,7 +92,7 @@ def page() -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses flags, runs what is missing, lists what failed."""
+    """Parses the flags, and trains the runs that are not complete or prints the plan."""
     values = flags.FlagValues()
     fields = [field for field in dataclasses.fields(RunConfig) if field.name not in FIXED]
     define_fields(values, fields)
@@ -90,13 +112,13 @@ def main(argv: Sequence[str]) -> int:
         return DONE
     backend = _backend(values)
     write_plan(grid, values.sweep_dir)
-    board = run_grid(grid, values.sweep_dir, backend)
-    if board.reused:
-        print(board.summary())
-    print(f"{len(grid) - len(board.failed)} of {len(grid)} runs complete in {values.sweep_dir}")
-    for run_dir, reason in board.failed.items():
+    status = run_grid(grid, values.sweep_dir, backend)
+    if status.reused:
+        print(status.summary())
+    print(f"{len(grid) - len(status.failed)} of {len(grid)} runs complete in {values.sweep_dir}")
+    for run_dir, reason in status.failed.items():
         print(f"failed: {run_dir}: {reason}", file=sys.stderr)
-    return FAILED if board.failed else DONE
+    return FAILED if status.failed else DONE
 
 
 def _check(values: flags.FlagValues) -> None:
@@ -111,7 +133,7 @@ def _check(values: flags.FlagValues) -> None:
     if not 0 <= values.gpus_per_run < math.inf:
         raise BadInput("gpus_per_run", values.gpus_per_run, "must be at least 0")
     if values.calibrate and not values.dry_run:
-        raise BadInput("calibrate", True, "goes with --dry_run")
+        raise BadInput("calibrate", True, "requires --dry_run")
     _seconds(values.time_limit)
 
 
@@ -123,7 +145,7 @@ def _backend(values: flags.FlagValues) -> Backend:
 
 
 def _seconds(text: str | None) -> float | None:
-    """A time as --time_limit takes it, in seconds."""
+    """Returns a value of --time_limit in seconds."""
     if text is None:
         return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*", text)

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without what its libraries write to the terminal while they are loaded."""
+"""Starts TensorFlow without the messages that its libraries print while they are loaded."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2, native libraries' lines too; shown only if the block fails."""
+    """Suppresses output to file descriptor 2, including that of native libraries; prints it if the block raises."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
+            os.dup2(terminal, 2)
+            captured.seek(0)
+            sys.stderr.write(captured.read().decode(errors="replace"))
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and tf-mot and starts the devices, quietly; DLTH_LOUD=1 shows what they say."""
+    """Imports TensorFlow and tf-mot and initializes the devices quietly; DLTH_LOUD=1 keeps their messages."""
     if "tensorflow" in sys.modules or os.environ.get("DLTH_LOUD") == "1":
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
         import tensorflow
 
-        importlib.import_module("dlth_tf.masking.keras2.tfmot")  # here for its native libraries
+        importlib.import_module("dlth_tf.masking.keras2.tfmot")  # for the messages of its native libraries
 
         tensorflow.config.list_physical_devices()
-    # Every phase traces a train function of its own, so that advice does not apply.
+    # Every phase traces its own train function, so the warning about retracing does not apply.
     tensorflow.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
-    # Garbage collections need not walk through the libraries' half a million objects each time.
+    # Exempts the libraries' half a million objects from every garbage collection.
     gc.freeze()

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.train`: one run."""
+"""`python -m dlth_tf.train`: trains one network by one method."""
 
 from __future__ import annotations
 
@@ -8,40 +8,31 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dlth_tf.commands import (
-    DONE,
-    define,
-    define_fields,
-    field_groups,
-    help_text,
-    parse,
-    print_table,
-    run_command,
-    show_log,
-)
+from dlth_tf.commands import DONE, define, define_fields, field_groups, parse, run_command
+from dlth_tf.console import help_text, print_table, show_log
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.stopping import stop_on_signals
 from dlth_tf.tensorflow_start import start_tensorflow
 
-USAGE = """Trains one network by one method, from data to result.json.
+USAGE = """Trains one network by one method and writes its result to a run directory.
 
   python -m dlth_tf.train --flagfile=flags/digits/rst.flags [--any_flag=...]"""
 DRY_RUN = (
     "dry_run",
-    "print the phases with their steps and images, and the table of layers; train and write nothing",
+    "print the phases with their steps and images, and a table of the layers, without training or writing anything",
     False,
 )
 
 
 def page() -> str:
-    """The --help page."""
+    """Returns the --help page."""
     groups = field_groups(dataclasses.fields(RunConfig))
     groups["Output"].append(DRY_RUN)
     return help_text(USAGE, groups)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses flags, runs, says where the result is."""
+    """Parses the flags, and trains or prints the plan."""
     values = flags.FlagValues()
     define_fields(values, dataclasses.fields(RunConfig))
     define(values, DRY_RUN[0], False, DRY_RUN[1], "bool")
@@ -54,24 +45,24 @@ def main(argv: Sequence[str]) -> int:
 
 
 def show_plan(config: RunConfig) -> int:
-    """Prints what would be run."""
+    """Prints the phases and the layers of a run."""
     import pandas as pd
 
     show_log()
     start_tensorflow()
-    from dlth_tf.runs.runner import dry_run
+    from dlth_tf.runs.dry_run import dry_run
 
-    phases, table, known_from = dry_run(config)
+    phases, layers, source = dry_run(config)
     print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")
-    print(f"Numbers of images are from {known_from}\n")
+    print(f"Image counts are from {source}\n")
     print_table(pd.DataFrame(phases))
     print()
-    print_table(table)
+    print_table(layers)
     return DONE
 
 
 def train(config: RunConfig) -> int:
-    """Runs, and prints the outcome in one line."""
+    """Trains, and prints the outcome in one line."""
     from pathlib import Path
 
     from dlth_tf.runs.directory import RunDirectory
@@ -86,10 +77,11 @@ def train(config: RunConfig) -> int:
     if config.verbosity == 0:
         return DONE
     if complete:
-        print(f"{config.run_dir} is complete already, with this configuration: nothing to do")
+        print(f"{config.run_dir} is already complete with this configuration: nothing to do")
     sparsity = f"{result['sparsity']['prunable']:.2%} of the prunable weights removed"
     print(
-        f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, {config.run_dir}/result.json"
+        f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, "
+        f"{config.run_dir}/result.json"
     )
     if config.export_dir:
         print(f"exported to {config.export_dir}")

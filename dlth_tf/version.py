@@ -1,3 +1,3 @@
-"""The version of the package: a literal, read from the source when the package is built."""
+"""Version of the package, a literal that the build reads from the source."""
 
 __version__ = "0.1.0"

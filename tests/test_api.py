@@ -1,4 +1,4 @@
-"""The public names: reviewed, documented, typed; and every example in a docstring is true."""
+"""Public names are reviewed, documented and typed, and every docstring example is correct."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import dlth_tf as dlth
 from dlth_tf import callbacks
 
 ROOT = Path(__file__).resolve().parents[1]
-# As reviewed, like those of dlth_tf itself (tests/test_package.py): a change here is a change of the contract.
+# Reviewed, like the names of dlth_tf itself (tests/test_package.py): a change here is a change of the contract.
 CALLBACKS = [
     "DynamicSparsity",
     "EarlyBird",
@@ -40,7 +40,7 @@ THINGS |= {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks._
 
 
 def untyped(thing: object) -> list[str]:
-    """Arguments without a type, and "return" where there is none."""
+    """Returns the arguments without a type, and "return" if the return type is missing."""
     called = thing.__init__ if inspect.isclass(thing) and "__init__" in vars(thing) else thing
     signature = inspect.signature(called)
     names = [
@@ -58,7 +58,7 @@ def test_the_public_callbacks_are_the_reviewed_list():
 
 
 @pytest.mark.parametrize("name", THINGS)
-def test_a_public_name_says_what_it_does_and_which_types_it_takes(name):
+def test_a_public_name_is_documented_and_typed(name):
     thing = THINGS[name]
     assert inspect.getdoc(thing) and inspect.getdoc(thing) != inspect.getdoc(object)
     assert not untyped(thing)
@@ -73,12 +73,10 @@ def test_an_argument_without_a_type_would_be_seen():
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_in_the_docstrings_are_true(name, monkeypatch):
-    monkeypatch.setattr(
-        logging.getLogger("dlth_tf"), "handlers", []
-    )  # a command that ran here before may print its log
+    monkeypatch.setattr(logging.getLogger("dlth_tf"), "handlers", [])  # an earlier command may have enabled its log
     module = importlib.import_module(name)
-    found = doctest.testmod(module)
-    assert found.attempted and not found.failed
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed
 
 
 def test_a_wrong_example_would_be_seen(capsys):
@@ -105,10 +103,7 @@ def test_a_type_checker_sees_the_public_names_and_their_arguments(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={
-            **os.environ,
-            "MYPYPATH": str(ROOT),
-        },  # an editable installation is an import hook, which mypy does not follow
+        env={**os.environ, "MYPYPATH": str(ROOT)},  # mypy does not follow the import hook of an editable installation
     )
     errors = [
         line.split(" error: ")[0]

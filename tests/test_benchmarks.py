@@ -76,7 +76,7 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     lines = done.stdout.splitlines()
     (local,) = (line for line in lines if line.split()[:2] == ["local", "2"])
     assert local.count(" s") == 2 and local.endswith("MB")
-    assert any("each its own" in line for line in lines) and any("in common" in line for line in lines)
+    assert any("one per run" in line for line in lines) and any("shared" in line for line in lines)
     assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")
 
 

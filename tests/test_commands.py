@@ -1,4 +1,4 @@
-"""What the commands share: flags, help, flag files, one line for every error, exit codes."""
+"""Shared behavior of the commands: flags, help, flag files, one-line errors, exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from absl import flags
 
 import dlth_tf.export
 from dlth_tf import sweep, train
-from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, parse, run_command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, kind_of, parse, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
@@ -23,7 +23,7 @@ RUN = ["--method=rst", "--dataset=digits", "--model=lenet5", "--sparsity=.5"]
 
 @pytest.fixture
 def trained(monkeypatch) -> list[RunConfig]:
-    """The configurations that `train` would have run."""
+    """Configurations that `train` would have run."""
     configs: list[RunConfig] = []
     monkeypatch.setattr(train, "train", lambda config: configs.append(config))
     return configs
@@ -34,13 +34,13 @@ def ended(command: ModuleType, *argv: str) -> int:
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and said.err.endswith("\n")
-    return said.err.rstrip("\n")
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.endswith("\n")
+    return captured.err.rstrip("\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_tells_usage_and_every_flag_and_ends_well(name, capsys):
+def test_help_prints_the_usage_and_exits_with_0(name, capsys):
     for word in ("--help", "-h"):
         with pytest.raises(SystemExit) as left:
             COMMANDS[name].main([word])
@@ -79,7 +79,7 @@ def test_help_of_sweep_has_what_the_grid_sets_only_as_lists():
 
 @pytest.mark.parametrize("field", dataclasses.fields(RunConfig), ids=lambda field: field.name)
 def test_every_field_says_what_it_is_and_its_default(field):
-    assert field.metadata["help"] and field.metadata["kind"] in ("text", "list", "int", "float", "bool")
+    assert field.metadata["help"] and kind_of(field) in ("text", "list", "int", "float", "bool")
     if field.default not in (None, ""):
         entry = train.page().split(f"  --{field.name} ")[1].split("\n  --")[0]
         assert f"default {field.default}" in " ".join(entry.split()) or "default" in field.metadata["help"]
@@ -187,7 +187,7 @@ def test_a_commands_own_exit_code_is_passed_on():
 
 
 def refused_for(value: str, source: str, filename: str) -> BadInput:
-    """What the package raises when code in `filename` failed."""
+    """Returns the error that the package raises when code in `filename` fails."""
     try:
         try:
             exec(compile(source, filename, "exec"), {})
@@ -199,9 +199,7 @@ def refused_for(value: str, source: str, filename: str) -> BadInput:
 
 def test_the_users_own_traceback_is_shown_without_our_lines(capsys):
     source = "def inner():\n    raise KeyError('mine')\n\ndef outer():\n    inner()\n\nouter()"
-    raised = refused_for(
-        "their:net", source, "/home/me/dlth_tf/their.py"
-    )  # a checkout is often named after the package
+    raised = refused_for("their:net", source, "/home/me/dlth_tf/their.py")  # a checkout often has the package's name
 
     def main(argv):
         raise raised
@@ -228,8 +226,8 @@ def test_lines_of_the_package_are_left_out(capsys):
         raise raised
 
     run_command("name", main, [])
-    said = capsys.readouterr().err
-    assert ours not in said and "ZeroDivisionError" in said
+    error = capsys.readouterr().err
+    assert ours not in error and "ZeroDivisionError" in error
 
 
 def test_an_error_that_is_not_in_the_users_code_shows_no_traceback(capsys):

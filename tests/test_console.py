@@ -1,4 +1,4 @@
-"""Help pages, tables and the log on terminals of any width, and where there is none."""
+"""Help pages, tables and the log on terminals of any width, and without a terminal."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_a_table_too_narrow_for_columns_is_printed_row_by_row():
     assert printed(20).splitlines()[0].strip() == "layer flatten: kept"
 
 
-def test_the_log_goes_to_what_standard_output_is_now(monkeypatch):
+def test_the_log_is_printed_to_the_current_standard_output(monkeypatch):
     logger = logging.getLogger("dlth_tf")
     before = logger.handlers[:], logger.level, logger.propagate
     try:
         show_log()
-        monkeypatch.setattr(sys, "stdout", io.StringIO())  # as a progress bar does, which then prints above itself
+        monkeypatch.setattr(sys, "stdout", io.StringIO())  # as a progress bar does to print above itself
         logger.info("an entry")
         assert sys.stdout.getvalue() == "an entry\n"
     finally:

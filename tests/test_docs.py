@@ -17,7 +17,8 @@ from dlth_tf import train
 from dlth_tf.masking import prunable_weights
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.plan import describe, make_phases, make_recipe
+from dlth_tf.runs.dry_run import describe
+from dlth_tf.runs.plan import make_phases, make_recipe
 from tests.runs.tiny import EXAMPLES
 from tests.test_flags import ROOT, planned
 
@@ -90,7 +91,7 @@ def test_there_is_no_page_and_no_line_of_a_method_that_is_not_there():
 @pytest.mark.parametrize("method", [name for name in METHODS.names() if not METHODS.load(name).narrows])
 def test_the_phases_on_a_page_are_those_of_its_command(method, monkeypatch):
     (config,) = planned(f"python -m dlth_tf.train --flagfile=flags/digits/{method}.flags", monkeypatch)
-    phases = make_phases(config, make_recipe(config, EXAMPLES["train"]))
+    phases = make_phases(config.method, make_recipe(config, EXAMPLES["train"]))
     shown = blocks(PAGES[method], "text")[0].rstrip("\n")
     assert shown == pd.DataFrame(describe(phases, EXAMPLES["train"], MACS)).to_string(index=False)
     assert all(re.sub(r"_\d+$", "_", phase.name) in rows_of(INDEX)[method][2] for phase in phases)

@@ -1,4 +1,4 @@
-"""The one error for bad input: a sentence, and a value that travels between processes."""
+"""Error for invalid input: its message, and pickling between processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_it_travels_between_processes(twin, value):
 
 
 class Stranded(BadInput):
-    """The same error with the way of all exceptions to be pickled: by its message."""
+    """The same error, pickled as other exceptions are: by its message."""
 
     def __reduce__(self):
         return ValueError.__reduce__(self)

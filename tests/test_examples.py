@@ -10,8 +10,7 @@ import pytest
 
 from dlth_tf import commands, train
 from dlth_tf.methods import METHODS
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import finished, tiny
+from tests.runs.tiny import tiny
 from tests.runs.tiny import train as train_tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +33,7 @@ def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeyp
     assert result["test"]["accuracy_last"] > 0.6, "chance is one third, with three classes"
 
 
-def test_a_method_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch):
+def test_a_method_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch, tiny_runs):
     monkeypatch.syspath_prepend(str(ROOT))
     # The line that docs/extending.md adds to the registry.
     monkeypatch.setitem(METHODS._entries, "warm_up", "examples.own_method:METHOD")
@@ -42,5 +41,5 @@ def test_a_method_of_ones_own_is_one_line_in_the_registry(tmp_path, monkeypatch)
     assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [("warm_up", 4), ("finetune", 16)]
     assert done.result["sparsity"]["prunable"] == pytest.approx(0.9, abs=1e-3)
     assert done.result["test"]["accuracy_before_removal"] is not None
-    scratch = finished("scratch").weights  # keeps exactly the same positions
+    scratch = tiny_runs["scratch"].weights  # keeps exactly the same positions
     assert all(((done.weights[name] != 0) == (scratch[name] != 0)).all() for name in ("fc1/kernel", "fc2/kernel"))

@@ -12,8 +12,7 @@ import tensorflow as tf
 import dlth_tf.export as command
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from tests.deploy.conftest import checked_here as checked_here
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import as_flags, finished, listing
+from tests.runs.tiny import as_flags, listing
 
 
 def ended(**values: object) -> int:
@@ -26,10 +25,10 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_run_is_exported_and_described(here, capsys):
-    assert ended(run_dir=finished("rst").config.run_dir, export_dir="out") == DONE
+def test_a_run_is_exported_and_described(here, capsys, tiny_runs):
+    assert ended(run_dir=tiny_runs["rst"].config.run_dir, export_dir="out") == DONE
     said = capsys.readouterr()
-    parameters = finished("rst").result["parameters"]
+    parameters = tiny_runs["rst"].result["parameters"]
     assert (
         said.err == "" and f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are not zero" in said.out
     )
@@ -40,14 +39,18 @@ def test_a_run_is_exported_and_described(here, capsys):
         (None, 8, 8, 1), tf.uint8, "images"
     )
     before = listing(here)
-    assert ended(run_dir=finished("rst").config.run_dir, export_dir="out") == BAD_INPUT
+    assert ended(run_dir=tiny_runs["rst"].config.run_dir, export_dir="out") == BAD_INPUT
     assert "--export_dir=out: holds an export (plain) already; overwrite replaces it" in capsys.readouterr().err
     assert listing(here) == before
     assert (
         run_command(
             "dlth_tf.export",
             command.main,
-            ["--overwrite", "--nomeasure_latency", *as_flags(run_dir=finished("rst").config.run_dir, export_dir="out")],
+            [
+                "--overwrite",
+                "--nomeasure_latency",
+                *as_flags(run_dir=tiny_runs["rst"].config.run_dir, export_dir="out"),
+            ],
         )
         == DONE
     )
@@ -55,8 +58,8 @@ def test_a_run_is_exported_and_described(here, capsys):
 
 
 @pytest.mark.usefixtures("checked_here")
-def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys):
-    shutil.copytree(finished("rst").config.run_dir, here / "sweep" / "rst-0.9-s0")
+def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs):
+    shutil.copytree(tiny_runs["rst"].config.run_dir, here / "sweep" / "rst-0.9-s0")
     assert ended(sweep_dir="sweep", measure_latency=False) == DONE
     assert os.listdir(here / "saved_models") == ["rst-0.9-s0"]
     said = capsys.readouterr().out
@@ -66,10 +69,10 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys):
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({}, "--run_dir=(missing): give either a run directory or --sweep_dir"),
-        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: give either a run directory or --sweep_dir"),
+        ({}, "--run_dir=(missing): exactly one of --run_dir and --sweep_dir is required"),
+        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: exactly one of --run_dir and --sweep_dir is required"),
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
-        ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: holds no complete run"),
+        ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         ({"run_dir": "complete", "formats": "onnx"}, "--formats=onnx: must be of plain, packed, compact, tflite"),
         (
             {"run_dir": "complete", "formats": "plain,plain"},
@@ -80,8 +83,8 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys):
     ],
     ids=str,
 )
-def test_bad_input_is_one_line_and_nothing_is_written(values, line, here, capsys):
-    shutil.copytree(finished("rst").config.run_dir, here / "complete")
+def test_bad_input_is_one_line_and_nothing_is_written(values, line, here, capsys, tiny_runs):
+    shutil.copytree(tiny_runs["rst"].config.run_dir, here / "complete")
     (here / "file").write_text("mine")
     before = listing(here)
     assert ended(**values) == BAD_INPUT
@@ -91,10 +94,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(values, line, here, capsys
 
 
 @pytest.mark.usefixtures("checked_here")
-def test_a_failed_verification_is_exit_code_1_and_leaves_nothing(here, capsys):
-    shutil.copytree(finished("rst").config.run_dir, here / "run")
+def test_a_failed_verification_is_exit_code_1_and_leaves_nothing(here, capsys, tiny_runs):
+    shutil.copytree(tiny_runs["rst"].config.run_dir, here / "run")
     for name in ("ticket.npz", "ticket.json"):
-        shutil.copy(finished("lth").directory.path / name, here / "run" / name)
+        shutil.copy(tiny_runs["lth"].directory.path / name, here / "run" / name)
     assert ended(run_dir="run", export_dir="out") == FAILED
     assert capsys.readouterr().err.splitlines()[-1].endswith("that the ticket removes and that are not zero")
     assert os.listdir(here) == ["run"]

@@ -1,4 +1,4 @@
-"""What the package is to whoever installs and imports it: its names, its import, its pins."""
+"""Installed package: its names, its import, its pinned requirements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
 
-# The public names as they were reviewed: a change here is a change of the contract in the README.
+# The reviewed public names: a change here is a change of the contract in the README.
 PUBLIC = [
     "BadInput",
     "RunConfig",
@@ -45,15 +45,15 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def pinned() -> dict[str, str]:
-    """Name -> version of every line of requirements.txt."""
+    """Returns the version of every package in requirements.txt."""
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-    found = [re.fullmatch(r"([A-Za-z0-9_.-]+)==([0-9][A-Za-z0-9.]*)(?: ; .*)?", line) for line in lines]
-    assert all(found), f"not an exact pin: {[line for line, match in zip(lines, found, strict=True) if not match]}"
-    return {canonicalize_name(match[1]): match[2] for match in found if match}
+    matches = [re.fullmatch(r"([A-Za-z0-9_.-]+)==([0-9][A-Za-z0-9.]*)(?: ; .*)?", line) for line in lines]
+    assert all(matches), f"not an exact pin: {[line for line, match in zip(lines, matches, strict=True) if not match]}"
+    return {canonicalize_name(match[1]): match[2] for match in matches if match}
 
 
 def has_upper_bound(requirement: Requirement) -> bool:
-    """Whether some later version is refused."""
+    """Returns whether the requirement excludes later versions."""
     return any(bound.operator in ("<", "<=", "==", "~=") for bound in requirement.specifier)
 
 
@@ -93,7 +93,7 @@ def test_import_after_keras_3_is_one_sentence_that_says_what_to_do():
 
 
 def test_version_is_a_literal_that_the_build_can_read():
-    assert re.search(r'^__version__ = "\d+\.\d+\.\d+"$', (ROOT / "dlth_tf" / "__init__.py").read_text(), re.MULTILINE)
+    assert re.search(r'^__version__ = "\d+\.\d+\.\d+"$', (ROOT / "dlth_tf" / "version.py").read_text(), re.MULTILINE)
     assert "version" in PROJECT["dynamic"]
 
 

@@ -1,4 +1,4 @@
-"""Names that are looked up: the nearest ones are offered, and a user's own errors stay his own."""
+"""Lookup of names: close names are suggested, and errors inside a user's module are propagated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHODS = Registry(
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a module of the user's and makes it importable."""
+    """Writes a user module and makes it importable."""
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -70,8 +70,8 @@ def test_later_changes_of_the_entries_do_not_reach_the_registry():
         ("rts", "method=rts: no such method; did you mean rst"),
         ("RST_iter", "method=RST_iter: no such method; did you mean rst_iter"),
         ("rstiter", "method=rstiter: no such method; did you mean rst_iter or rst"),
-        ("zzz", "method=zzz: no such method; known are rst, rst_iter, lth, later"),
-        ("", "method=: no such method; known are rst, rst_iter, lth, later"),
+        ("zzz", "method=zzz: no such method; available: rst, rst_iter, lth, later"),
+        ("", "method=: no such method; available: rst, rst_iter, lth, later"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_ones(name, sentence):
@@ -81,7 +81,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(name, sentence):
 
 def test_at_most_three_near_names_are_offered():
     assert unknown("model", "resnet", [f"resnet{depth}" for depth in (20, 32, 44, 56)]).count("resnet") == 3
-    assert unknown("model", "resnet", iter(["vgg"])) == "no such model; known are vgg"
+    assert unknown("model", "resnet", iter(["vgg"])) == "no such model; available: vgg"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_path_may_be_dotted(module):
         ("json..decoder:build", "there is no module json."),
         ("json:load_", "no such name in json; did you mean load or loads"),
         ("json:decoder.JSONDecoder", "no such name in json; did you mean JSONDecoder"),
-        ("json:zzzzzz", "no such name in json; known are "),
+        ("json:zzzzzz", "no such name in json; available: "),
         *[
             (path, "must have the form package.module:function")
             for path in ("", ":", ":build", "json", "json:", ".json:build", "..:x")

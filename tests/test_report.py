@@ -1,3 +1,5 @@
+"""`python -m dlth_tf.report`: its output, its errors, and the files of the report."""
+
 from __future__ import annotations
 
 import json
@@ -8,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from dlth_tf import report, sweep
-from dlth_tf.analysis.comparison import WINNING
 from dlth_tf.analysis.report import FILES
-from dlth_tf.analysis.verdict import CONTROLS
+from dlth_tf.analysis.roles import CONTROLS, WINNING
 from dlth_tf.commands import run_command
 from tests.analysis import conftest
 from tests.analysis.conftest import WriteSweep, seeds, write_run
@@ -18,7 +19,7 @@ from tests.analysis.test_run_record import MASKS, NEW
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = [*seeds("dense", 0.0, 0.98, 0.981), *seeds("rst", 0.9, 0.1 + 0.2, 1 / 3), *seeds("lth", 0.9, 0.91, 0.9)]
-write_sweep = conftest.write_sweep  # the fixture of the room that this command shows
+write_sweep = conftest.write_sweep  # the fixture of tests/analysis
 
 
 def call(*argv: str) -> int:
@@ -30,9 +31,10 @@ def test_a_sweep_s_report_is_printed_and_ends_with_where_its_page_is(write_sweep
     assert call(f"--sweep_dir={root}") == 0
     out = capsys.readouterr().out
     words = " ".join(out.split())
-    assert "90.5 ± 0.7" in words and "Missing (1): rst-0.9-s2 (not begun)." in words
+    assert "90.5 ± 0.7" in words and "Missing (1): rst-0.9-s2 (not started)." in words
     assert (
-        "At 90 %, over 2 seeds, the transformed random ticket (rst) is" in words and "one image is 0.2 points" in words
+        "At 90 % sparsity, over 2 seeds, the transformed random ticket (rst) is" in words
+        and "one image is 0.2 points" in words
     )
     assert all(name in words for name in FILES) and out.endswith(f"\n{root}/report.html\n")
 
@@ -63,22 +65,24 @@ def test_a_run_s_report_is_printed_and_ends_with_where_its_page_is(tmp_path: Pat
     root = write_run(tmp_path / "run", NEW, MASKS)
     assert call(f"--run_dir={root}") == 0
     out = capsys.readouterr().out
-    assert "0.04 to 0.01 (25 % of that)" in " ".join(out.split()) and out.endswith(f"\n{root}/report/weights.html\n")
+    assert "0.04 to 0.01 (25 % of the initial value)" in " ".join(out.split()) and out.endswith(
+        f"\n{root}/report/weights.html\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        ([], "dlth_tf.report: --sweep_dir=: must name the directory that a sweep wrote (or --run_dir that of one run)"),
+        ([], "dlth_tf.report: --sweep_dir=(missing): exactly one of --sweep_dir and --run_dir is required"),
         (
             ["--sweep_dir=nowhere"],
-            "dlth_tf.report: --sweep_dir=nowhere: holds no complete run (a directory with a result.json)",
+            "dlth_tf.report: --sweep_dir=nowhere: contains no complete run (a directory with a result.json)",
         ),
-        (["--run_dir=nowhere"], "dlth_tf.report: --run_dir=nowhere: holds no complete run (a result.json)"),
-        (["--sweep_dir=a", "--run_dir=b"], "dlth_tf.report: --run_dir=b: cannot be given together with --sweep_dir"),
+        (["--run_dir=nowhere"], "dlth_tf.report: --run_dir=nowhere: contains no complete run (a result.json)"),
+        (["--sweep_dir=a", "--run_dir=b"], "dlth_tf.report: --run_dir=b: cannot be combined with --sweep_dir"),
         (
             ["--run_dir=b", "--margin=1"],
-            "dlth_tf.report: --margin=1.0: is for --sweep_dir: one run is compared with nothing",
+            "dlth_tf.report: --margin=1.0: cannot be combined with --run_dir: a single run is not compared",
         ),
         (["--sweep_dir=nowhere", "--margin=-1"], "dlth_tf.report: --margin=-1.0: must be above 0 and at most 100"),
         (["--sweep_dir=nowhere", "--margin=nan"], "dlth_tf.report: --margin=nan: must be above 0 and at most 100"),
@@ -111,8 +115,8 @@ def test_help_names_every_flag_and_file_and_exits_0(capsys) -> None:
 @pytest.mark.parametrize("kind", ["sweep", "run"])
 def test_the_command_runs_without_tensorflow(write_sweep: WriteSweep, tmp_path: Path, kind: str) -> None:
     root = write_sweep(RUNS) if kind == "sweep" else write_run(tmp_path / "run", NEW, MASKS)
-    found = "{'tensorflow', 'tf_keras', 'pandas'} & {*sys.modules}"
-    code = f"import sys, dlth_tf.report as r; r.main(['--{kind}_dir={root}']); print({found})"
+    loaded = "{'tensorflow', 'tf_keras', 'pandas'} & {*sys.modules}"
+    code = f"import sys, dlth_tf.report as r; r.main(['--{kind}_dir={root}']); print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("{'pandas'}\n") and done.stderr == ""
 
@@ -121,7 +125,7 @@ def test_the_module_exits_with_the_command_s_code(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dlth_tf.report", f"--sweep_dir={tmp_path}"], capture_output=True, text=True
     )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "holds no complete run" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "contains no complete run" in done.stderr
 
 
 def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_compares(
@@ -131,5 +135,5 @@ def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_co
     words = ["--flagfile=flags/digits/verdict.flags", "--dry_run", f"--sweep_dir={tmp_path}"]
     assert run_command("dlth_tf.sweep", sweep.main, words) == 0
     runs = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]}
-    assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and of five methods at three sparsities
+    assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and 8 of five methods at three sparsities
     assert all(runs[method] == "24" for method in ("rst", *CONTROLS, *WINNING))

@@ -1,4 +1,4 @@
-"""What a process does when it is asked to stop: real signals to small processes, without TensorFlow."""
+"""Handling of real signals in small processes without TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ask(name): os.kill(os.getpid(), signal.Signals[name])
 
 
 def ended(code: str, timeout: float = 60) -> tuple[int, str, str]:
-    """Exit code, stdout and the last line of stderr of a script."""
+    """Returns exit code, stdout and the last line of stderr of a script."""
     done = subprocess.run(
         [sys.executable, "-c", START + code], cwd=ROOT, capture_output=True, text=True, timeout=timeout
     )
@@ -54,15 +54,15 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
 
 
 def test_a_signal_is_noted_while_the_main_thread_runs_no_python():
-    """The main thread waits in C, and is only woken by whoever saw the request."""
+    """The main thread waits in C, and is woken by a thread that polls the request."""
     code = """
 with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     reading, writing = os.pipe()
-    def tell():
+    def wake():
         ask("SIGTERM")
         while not stopping.requested(): time.sleep(.01)
         os.write(writing, b"x")
-    threading.Thread(target=tell).start()
+    threading.Thread(target=wake).start()
     print(os.read(reading, 1))
 """
     assert ended(code) == (0, "b'x'", "")
@@ -77,10 +77,10 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     ask("{second}")
     time.sleep(60)
 """
-    assert ended(code)[::2] == (75, "stopped without another checkpoint, because a second signal came: " + AGAIN)
+    assert ended(code)[::2] == (75, "stopped without another checkpoint because a second signal arrived: " + AGAIN)
 
 
-AGAIN = "run the same command again to go on from the last one"
+AGAIN = "run the same command again to resume from the last one"
 
 
 def test_patience_ends_the_process_in_the_middle_of_a_step():
@@ -92,12 +92,12 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
 """
     assert ended(code)[::2] == (
         75,
-        "stopped without another checkpoint, because a training step takes too long to wait for it: " + AGAIN,
+        "stopped without another checkpoint because the training step takes too long: " + AGAIN,
     )
 
 
-def test_whoever_stopped_in_time_is_left_alone_afterwards():
-    """Neither the patience nor the request of one run reaches what the process does next."""
+def test_a_process_that_stopped_in_time_is_not_affected_afterwards():
+    """Neither the timeout nor the request of one run affects the next one in the process."""
     code = """
 stopping.PATIENCE = .3
 for _ in range(2):
@@ -111,7 +111,7 @@ print(stopping.requested())
     assert ended(code) == (0, "False\nFalse\nFalse", "")
 
 
-def test_nobody_takes_it_for_a_failure_of_what_was_interrupted():
+def test_it_is_not_mistaken_for_a_failure_of_the_interrupted_code():
     assert issubclass(stopping.Stopped, BaseException) and not issubclass(stopping.Stopped, Exception)
 
 

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.sweep`: the grid, and real worker processes of which some fail or are killed."""
+"""`python -m dlth_tf.sweep`: the grid, and real worker processes, some of which fail or are killed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from dlth_tf.sweeps.worker import DONE as RUN_DONE
 from dlth_tf.sweeps.worker import FAILED as RUN_FAILED
 from dlth_tf.sweeps.worker import Outcome as RunOutcome
 from tests.runs import tiny
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import TINY, as_flags, finished, listing
+from tests.runs.tiny import TINY, as_flags, listing
 
-# Builds the network of the tiny runs, notes which process does, and kills it if told to.
+# Builds the network of the tiny runs, records the process that does, and kills it if the file "kill" exists.
 MODEL = """
 import os, pathlib, signal
 
@@ -62,7 +61,7 @@ def ended(*argv: str) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call of the command did."""
+    """Outcome of one call of the command."""
 
     code: int
     out: list[str]
@@ -72,10 +71,11 @@ class Outcome:
 
 
 class Sweep:
-    """A sweep of a model that can be told to kill its process."""
+    """A sweep of a model that kills its process on request."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.dir = folder, folder / "sweep"
+        self.folder = folder
+        self.dir = folder / "sweep"
         (folder / "their_net.py").write_text(MODEL)
         model = {**SHARED, "model": "their_net:net", "model_args": "{}", "data_dir": tiny.data_dir()}
         self.argv = as_flags(**model, methods="dense,rst", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2)
@@ -100,7 +100,7 @@ def swept(tmp_path, monkeypatch) -> Sweep:
     return Sweep(tmp_path)
 
 
-def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd):
+def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd, tiny_runs):
     runs = {"dense-s0", "rst-0.9-s0"}
     (swept.folder / "kill").touch()
     first = swept.run(capfd, "--max_retries=0")
@@ -123,23 +123,26 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     second = swept.run(capfd)
     assert (second.code, second.complete, second.err, len(second.builders)) == (DONE, runs, [], 1)
     assert (
-        second.out[0] == "1 of 2 runs are complete already" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
+        second.out[0] == "1 of 2 runs are already complete" and second.out[-1] == f"2 of 2 runs complete in {swept.dir}"
     )
     assert listing(swept.dir / complete) == before
 
     assert not (swept.dir / "failures.json").exists()
     third = swept.run(capfd)
     assert (third.code, third.builders) == (DONE, [])
-    assert third.out == ["2 of 2 runs are complete already", f"2 of 2 runs complete in {swept.dir}"]
+    assert third.out == ["2 of 2 runs are already complete", f"2 of 2 runs complete in {swept.dir}"]
 
-    for name, method in (("dense-s0", "dense"), ("rst-0.9-s0", "rst")):  # in a worker comes out what comes out here
+    for name, method in (
+        ("dense-s0", "dense"),
+        ("rst-0.9-s0", "rst"),
+    ):  # in a worker comes out what comes out here
         result = json.loads((swept.dir / name / "result.json").read_text())
-        assert result["weights_sha256"] == finished(method).result["weights_sha256"]
+        assert result["weights_sha256"] == tiny_runs[method].result["weights_sha256"]
 
 
 @dataclass(eq=False)
 class Worker:
-    """Stands in for a worker process: notes its runs, and fails or dies at the given ones."""
+    """Replacement of a worker process that records its runs, and fails or dies at the given ones."""
 
     fails: set[str]
     dies: set[str]
@@ -163,7 +166,7 @@ def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path,
     workers: list[Worker] = []
     fails, dies = {"dense-s1", "rst-0.5-s0"}, {"scratch-0.9-s1", "rst-0.9-s1"}
     monkeypatch.setattr(LocalBackend, "_new_worker", lambda self: workers.append(Worker(fails, dies)) or workers[-1])
-    board = run_grid(made(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2, retries))
+    board = run_grid(grid_of(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2, retries))
     expected = {
         **dict.fromkeys(fails, "RuntimeError: mine"),
         **dict.fromkeys(dies, "its process died (killed, or out of memory)"),
@@ -178,26 +181,26 @@ def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path,
     assert sum("FAILED" in line for line in lines) == 4 and "s left" not in lines[-1]
 
 
-def made(**changes) -> list:
-    given = {**GRID, "sweep_dir": "sweep", "shared": SHARED, **changes}
-    return make_grid(given["methods"], given["sparsities"], given["seeds"], given["sweep_dir"], given["shared"])
+def grid_of(**changes) -> list:
+    values = {**GRID, "sweep_dir": "sweep", "shared": SHARED, **changes}
+    return make_grid(values["methods"], values["sparsities"], values["seeds"], values["sweep_dir"], values["shared"])
 
 
 def test_dense_runs_once_per_seed_and_every_other_method_once_per_sparsity_and_seed():
-    found = made()
-    assert {Path(config.run_dir).name for config in found} == RUNS and len(found) == len(RUNS)
-    assert {config.sparsity for config in found if config.method == "dense"} == {0.0}
-    assert all(Path(config.run_dir).parent == Path("sweep") for config in found)
+    configs = grid_of()
+    assert {Path(config.run_dir).name for config in configs} == RUNS and len(configs) == len(RUNS)
+    assert {config.sparsity for config in configs if config.method == "dense"} == {0.0}
+    assert all(Path(config.run_dir).parent == Path("sweep") for config in configs)
 
 
 def test_what_is_listed_twice_runs_once():
-    assert len(made(methods="rst, rst", sparsities=".5,0.5,0.50", seeds="1,01,1")) == 1
+    assert len(grid_of(methods="rst, rst", sparsities=".5,0.5,0.50", seeds="1,01,1")) == 1
 
 
 def test_a_sweep_of_dense_needs_no_sparsities():
-    assert len(made(methods="dense", sparsities=None)) == 2
+    assert len(grid_of(methods="dense", sparsities=None)) == 2
     with pytest.raises(BadInput, match=r"sparsities=\(missing\): must be a comma list with at least one entry"):
-        made(sparsities=None)
+        grid_of(sparsities=None)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ def test_a_sweep_of_dense_needs_no_sparsities():
         ({"gpus_per_run": "-.5"}, "--gpus_per_run=-0.5: must be at least 0"),
         ({"time_limit": "2"}, "--time_limit=2: must be a time above 0 such as 90s, 30min or 2h"),
         ({"time_limit": "0h"}, "--time_limit=0h: must be a time above 0"),
-        ({"calibrate": "true"}, "--calibrate=True: goes with --dry_run"),
+        ({"calibrate": "true"}, "--calibrate=True: requires --dry_run"),
         ({"method": "rst"}, "Unknown command line flag 'method'"),
         ({"sweep_dir": "file/sweep"}, "--sweep_dir=file/sweep: cannot be written to (Not a directory)"),
     ],
@@ -234,9 +237,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(changes, line, tmp_path, m
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_anything_runs(tmp_path, capsys):
+def test_a_run_of_another_configuration_in_the_sweeps_place_is_refused_before_anything_runs(
+    tmp_path, capsys, tiny_runs
+):
     (tmp_path / "rst-0.9-s0").mkdir()
-    (tmp_path / "rst-0.9-s0" / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+    (tmp_path / "rst-0.9-s0" / "config.json").write_bytes(tiny_runs["scratch"].directory.config.read_bytes())
     before = listing(tmp_path)
     assert ended(*as_flags(**SHARED, **GRID, sweep_dir=tmp_path)) == BAD_INPUT
     assert "holds a run of another configuration: method is scratch there and rst here" in capsys.readouterr().err
@@ -257,7 +262,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsy
 
 
 def test_the_plan_is_what_the_report_reads(tmp_path):
-    write_plan(made(sweep_dir=str(tmp_path)), str(tmp_path))
+    write_plan(grid_of(sweep_dir=str(tmp_path)), str(tmp_path))
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert (plan["methods"], plan["sparsities"], plan["seeds"]) == (["dense", "scratch", "rst"], [0.5, 0.9], [0, 1])
     assert {run["run_dir"]: run["sparsity"] for run in plan["runs"]} == {
@@ -267,23 +272,25 @@ def test_the_plan_is_what_the_report_reads(tmp_path):
     assert read_plan(tmp_path).methods == ("dense", "scratch", "rst")
 
 
-def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch):
-    done = finished("rst")
+def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, monkeypatch, tiny_runs):
+    done = tiny_runs["rst"]
     assert run_one(done.config) == RunOutcome(RUN_DONE, f"test {done.result['test']['accuracy_last']:.2%}")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
     failed = run_one(done.config)
     assert (
-        failed.state == RUN_FAILED and failed.said.startswith("ModuleNotFoundError: ") and "Traceback" in failed.details
+        failed.state == RUN_FAILED
+        and failed.message.startswith("ModuleNotFoundError: ")
+        and "Traceback" in failed.details
     )
     monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
-    assert run_one(done.config).said == "SystemExit: 3"
+    assert run_one(done.config).message == "SystemExit: 3"
 
 
-def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path):
+def test_no_more_workers_are_started_than_there_are_runs(monkeypatch, tmp_path, tiny_runs):
     started = []
     monkeypatch.setattr(LocalBackend, "_work", lambda *arguments: started.append(arguments))
     run_grid([tiny.tiny("rst", "nowhere")], str(tmp_path), LocalBackend(8))
     assert len(started) == 1
-    run_grid([finished("rst").config], str(tmp_path), LocalBackend(8))
+    run_grid([tiny_runs["rst"].config], str(tmp_path), LocalBackend(8))
     assert len(started) == 1

@@ -1,4 +1,4 @@
-"""`python -m dlth_tf.train` from flags to exit code, in this process: what it prints, refuses and leaves alone."""
+"""`python -m dlth_tf.train` from flags to exit code, in this process: its output, its errors and its files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 from dlth_tf import train
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from tests.runs import tiny
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
-from tests.runs.tiny import as_flags, finished, listing, tiny_flags
+from tests.runs.tiny import as_flags, listing, tiny_flags
 
 MODELS = """
 import tensorflow as tf
@@ -45,8 +44,8 @@ def ended(*argv: str) -> int:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
-    said = capsys.readouterr()
-    return said.out.splitlines(), said.err.splitlines()
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ BAD = [
     ({"batch_size": "1098"}, "--batch_size=1098: must be at most 1097, the number of training images of digits"),
     ({"transform_batch_size": "2000"}, "--transform_batch_size=2000: must be at most 1097"),
     ({"lr_boundaries": "1"}, "--lr_boundaries=1: 1 boundaries do not fit 3 learning rates: give 2"),
-    ({"lr_boundaries": "1ep,5it"}, "--lr_boundaries=1ep,5it: must not go back in time"),
+    ({"lr_boundaries": "1ep,5it"}, "--lr_boundaries=1ep,5it: must be in increasing order"),
     ({"dense_layers": "conv*"}, "--dense_layers=conv*: matches no prunable layer"),
     ({"dense_layers": "fc*"}, "--dense_layers=fc*: leaves nothing to prune"),
     ({"model_args": '{"depth": 3}'}, "--model_args={'depth': 3}: lenet_300_100 does not take them"),
@@ -85,7 +84,7 @@ BAD = [
     ({"dataset": "no_such_package:data"}, "--dataset=no_such_package:data: there is no module no_such_package"),
     ({"run_dir": "file"}, "--run_dir=file: is a file, and must be a directory"),
     ({"run_dir": "file/run"}, "--run_dir=file/run: cannot be written to (Not a directory)"),
-    ({"run_dir": "others"}, "--run_dir=others: holds other files and no config.json"),
+    ({"run_dir": "others"}, "--run_dir=others: contains other files but no config.json"),
     ({"export_dir": "exported"}, "--export_dir=exported: holds an export (plain) already"),
 ]
 
@@ -103,8 +102,8 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(changes, l
     assert listing(here) == before
 
 
-def test_a_directory_of_another_configuration_is_refused(here, capsys):
-    done = finished("scratch")
+def test_a_directory_of_another_configuration_is_refused(here, capsys, tiny_runs):
+    done = tiny_runs["scratch"]
     before = listing(done.directory.path)
     assert ended(*tiny_flags("scratch", done.config.run_dir, seed=5)) == BAD_INPUT
     out, err = lines(capsys)
@@ -152,23 +151,21 @@ def test_a_model_of_the_users_own_is_trained(their_models, here, capsys):
     assert result["sparsity"]["per_tensor"] == {"hidden/kernel": 346 / 384, "out/kernel": 0.0}  # ceil(.9 * 64 * 6)
 
 
-def test_a_complete_directory_says_so_and_is_left_alone(capsys):
-    done = finished("rst")
+def test_a_complete_directory_says_so_and_is_left_alone(capsys, tiny_runs):
+    done = tiny_runs["rst"]
     before = listing(done.directory.path)
     assert ended(*tiny_flags("rst", done.config.run_dir, verbosity=1)) == DONE
     out, err = lines(capsys)
     assert err == [] and len(out) == 2
-    assert out[0] == f"{done.config.run_dir} is complete already, with this configuration: nothing to do"
+    assert out[0] == f"{done.config.run_dir} is already complete with this configuration: nothing to do"
     accuracy = done.result["test"]["accuracy_last"]
-    assert (
-        out[1]
-        == f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed, {done.config.run_dir}/result.json"
-    )
+    outcome = f"rst: test accuracy {accuracy:.2%}, 90.00% of the prunable weights removed"
+    assert out[1] == f"{outcome}, {done.config.run_dir}/result.json"
     assert listing(done.directory.path) == before
 
 
-def test_verbosity_0_prints_nothing_at_all(capsys):
-    assert ended(*tiny_flags("rst", finished("rst").config.run_dir)) == DONE
+def test_verbosity_0_prints_nothing_at_all(capsys, tiny_runs):
+    assert ended(*tiny_flags("rst", tiny_runs["rst"].config.run_dir)) == DONE
     assert lines(capsys) == ([], [])
 
 
@@ -197,14 +194,14 @@ def test_a_run_that_fails_is_exit_code_1_and_can_be_told_from_a_complete_one(her
     assert not (here / "run" / "result.json").exists()
 
 
-def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys):
-    done = finished("scratch")
+def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_runs):
+    done = tiny_runs["scratch"]
     argv = tiny_flags("scratch", done.config.run_dir, verbosity=1, export_dir="out")
     before = listing(done.directory.path)
     assert ended(*argv) == DONE
     assert lines(capsys)[0][-1] == "exported to out" and sorted(os.listdir(here / "out")) == ["export.json", "plain"]
     after = listing(here / "out")
-    assert ended(*argv) == DONE  # neither the run nor the export is made again
+    assert ended(*argv) == DONE  # neither the run nor the export is repeated
     assert listing(here / "out") == after and listing(done.directory.path) == before
 
 

@@ -1,1 +1,1 @@
-"""Result tables and plots: reads what runs wrote, and needs no TensorFlow."""
+"""Result tables, statistics, plots and HTML reports, from the files that runs write; needs no TensorFlow."""

@@ -1,4 +1,4 @@
-"""What every method cost beside the accuracy that it bought."""
+"""Training cost of every method next to its accuracy."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ HEADER = (
     "wall time",
 )
 NOTES = (
-    "Means over seeds, of everything that a run trains. Multiply-adds are those of training, three times the forward pass; dense: as if "
-    "nothing were removed; sparse: as they would be if a removed weight cost nothing, which is a count and no measurement of speed. Wall "
-    "time is that of the machine that ran it, with whatever else it was doing."
+    "Means over seeds; costs include every phase of a run. Multiply-adds are those of training, three times the "
+    "forward pass; dense: as if no weight were removed; sparse: as if a removed weight cost nothing, which is a count "
+    "and not a measurement of speed. Wall time depends on the machine and on its other load."
 )
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
-    """One row of text per method and sparsity under `HEADER`, in the order of `results` (what `read_results` gives)."""
+    """Returns one row of text per method and sparsity, with the columns of `HEADER`, in the order of `results`.
+
+    Args:
+      results: Table returned by `read_results`.
+    """
     means = results.groupby(["method", "sparsity"], sort=False, as_index=False).mean(numeric_only=True)
-    cells = means.assign(
-        test_mean=summary(results)["test_mean"]
-    )  # the very number of the other table: sums may round otherwise
+    # The same number as in the table of accuracies: a mean computed in another order may round differently.
+    cells = means.assign(test_mean=summary(results)["test_mean"])
     return [
         (
             row.method,
@@ -44,7 +47,7 @@ def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def amount(value: float) -> str:
-    """A large number with three digits and a prefix.
+    """Formats a large number with three digits and an SI prefix.
 
     >>> amount(9_831_168_000), amount(950), amount(999_999)
     ('9.83 G', '950', '1.00 M')
@@ -57,7 +60,7 @@ def amount(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as it is spoken.
+    """Formats a time in its largest unit of which there are at least two.
 
     >>> duration(3.24), duration(754), duration(40_000), duration(400_000)
     ('3.2 s', '12.6 min', '11.1 h', '4.6 d')

@@ -1,4 +1,4 @@
-"""What all pictures share: their look, their size, their bytes."""
+"""Style, size and PNG encoding that all figures share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-WIDTH, DPI = 6.0, 192  # inches; a small figure, so that its words can be read on a phone
+WIDTH = 6.0  # inches; a small figure keeps its text readable on a phone
+DPI = 192
 _LINE = 0.21  # height of one line of a legend, inches
 STYLE: dict[Any, Any] = {
-    "text.parse_math": False,  # a name may hold a dollar sign
+    "text.parse_math": False,  # a method's name may contain a dollar sign
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -22,14 +23,17 @@ STYLE: dict[Any, Any] = {
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's bytes, the same for the same figure."""
+    """Returns the figure as a PNG without metadata, so that equal figures have equal bytes."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
     return picture.getvalue()
 
 
 def add_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
-    """A legend below the plot, in as many columns as its longest name allows; the figure grows by what it takes beyond one line."""
+    """Adds a legend below the plot, in as many columns as its longest name allows.
+
+    The figure grows by the height of every line after the first, so that the plot keeps its size.
+    """
     columns = max(1, min(len(labels), 72 // (8 + max(len(line) for label in labels for line in label.splitlines()))))
     lines = -(-len(labels) // columns) * max(len(label.splitlines()) for label in labels)
     figure.set_figheight(figure.get_figheight() + _LINE * (lines - 1))

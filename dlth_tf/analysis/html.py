@@ -1,4 +1,4 @@
-"""One HTML file that opens anywhere: no script, nothing fetched, light and dark, as wide as the screen. Everything is escaped."""
+"""Self-contained HTML pages without scripts, in light and dark, for any screen width; all text is escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from html import escape
 from string import Template
 
 _STYLE = """
-:root { color-scheme: light dark; --text: #1b1f24; --soft: #59636e; --page: #fbfbfa; --line: #d5d9de; --best: #0a6b3d; --card: #fff; }
+:root { color-scheme: light dark; --text: #1b1f24; --soft: #59636e; --page: #fbfbfa; --line: #d5d9de; --best: #0a6b3d;
+        --card: #fff; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e8e6e3; --soft: #a9b1ba; --page: #16181b; --line: #3a4047; --best: #6fd8a4; --card: #fff; }
 }
@@ -30,7 +31,8 @@ ul { padding-left: 1.2rem; }
 th:first-child, td:first-child, .words th, .words td { text-align: left; }
 .words td { white-space: normal; overflow-wrap: anywhere; }
 strong { color: var(--best); }
-figure { margin: 1rem 0; max-width: 46rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem; }
+figure { margin: 1rem 0; max-width: 46rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+         padding: .6rem; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { color: #3d444d; font-size: .9rem; padding-top: .4rem; }
 code { font-size: .9em; overflow-wrap: anywhere; }
@@ -55,12 +57,12 @@ $body</main>
 
 
 def page(title: str, sections: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """A whole page.
+    """Returns a complete page.
 
     Args:
-      title: plain text.
-      sections: (heading, parts); the heading is plain text, the parts are what the functions below return. A section without
-        parts is left out, one without a heading goes on from what is above it.
+      title: Title as plain text.
+      sections: Pairs of a heading (plain text) and parts (HTML returned by the functions below). A section without
+        parts is omitted; a section with an empty heading continues the one above.
     """
     body = [
         (f"<h2>{escape(heading)}</h2>\n" if heading else "") + "".join(parts) for heading, parts in sections if parts
@@ -69,36 +71,36 @@ def page(title: str, sections: Iterable[tuple[str, Sequence[str]]]) -> str:
 
 
 def paragraph(text: str, soft: bool = False) -> str:
-    """Plain text as a paragraph; `soft` for remarks."""
+    """Returns plain text as a paragraph, smaller and paler if `soft`."""
     kind = ' class="soft"' if soft else ""
     return f"<p{kind}>{escape(text)}</p>\n"
 
 
 def bullets(items: Iterable[str]) -> str:
-    """Plain texts as a list."""
+    """Returns plain texts as a bulleted list."""
     return "<ul>\n" + "".join(f"<li>{escape(item)}</li>\n" for item in items) + "</ul>\n"
 
 
 def table(label: str, header: Sequence[str], rows: Iterable[tuple[str, Sequence[tuple[str, bool]]]]) -> str:
-    """A table of numbers that scrolls by itself where it is wider than the screen.
+    """Returns a table of numbers that scrolls separately if it is wider than the screen.
 
     Args:
-      label: what the table is, for those who do not see it.
-      header: one text per column.
-      rows: the row's name, and (text, whether it stands out) per cell.
+      label: Description of the table for screen readers.
+      header: Names of the columns.
+      rows: Pairs of the row's name and its cells; a cell is a pair of its text and whether it is highlighted.
     """
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>' + "".join(_cell(text, best) for text, best in cells) + "</tr>\n"
         for name, cells in rows
     )
-    # Focus, so that a keyboard can scroll it.
+    # Focusable, so that it can be scrolled with the keyboard.
     start = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
     return f"{start}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
 
 
 def pairs(values: Mapping[str, str]) -> str:
-    """Names and their values, which may be long, as a table of two columns."""
+    """Returns names and their values, which may be long, as a table of two columns."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n' for name, value in values.items()
     )
@@ -106,7 +108,13 @@ def pairs(values: Mapping[str, str]) -> str:
 
 
 def picture(png: bytes, alternative: str, caption: str) -> str:
-    """A PNG inside the page, with what it shows in words for those who do not see it."""
+    """Returns a PNG embedded in the page.
+
+    Args:
+      png: Bytes of the image.
+      alternative: Description of the image for screen readers.
+      caption: Caption below the image.
+    """
     data = base64.b64encode(png).decode()
     image = f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
     return f"<figure>{image}\n<figcaption>{escape(caption)}</figcaption></figure>\n"

@@ -1,19 +1,26 @@
-"""What a sweep set out to run (`plan.json`), and what of it is still missing."""
+"""Planned runs of a sweep (`plan.json`), and those without a result yet."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlth_tf import files
 from dlth_tf.errors import BadInput
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep: its directory relative to the sweep's, and what it was to train."""
+class PlanEntry:
+    """One planned run of a sweep.
+
+    Attributes:
+      run_dir: Directory of the run, relative to that of the sweep.
+      method: Name of the method.
+      sparsity: Fraction of the prunable weights to remove, 0 to 1.
+      seed: Seed of the run.
+    """
 
     run_dir: str
     method: str
@@ -23,30 +30,35 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """The methods of a sweep in the order asked for, and every run; both are empty if the sweep left no plan."""
+    """Plan of a sweep; empty if the sweep directory has no `plan.json`.
+
+    Attributes:
+      methods: Methods in the requested order.
+      runs: All planned runs.
+    """
 
     methods: tuple[str, ...] = ()
-    runs: tuple[PlannedRun, ...] = ()
+    runs: tuple[PlanEntry, ...] = ()
 
 
 def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
     """Reads `plan.json`; a directory without one has an empty plan.
 
     Raises:
-      BadInput: the file is there and cannot be used.
+      BadInput: If the file exists but is not a valid plan.
     """
     root = Path(sweep_dir)
     path = root / "plan.json"
     if not path.exists():
         return Plan()
-    plan = read_json(root, path)
+    plan = files.read_json_object(path, "sweep_dir", root)
     try:
         methods = tuple(_typed(name, str) for name in _typed(plan["methods"], list))
-        return Plan(methods, tuple(_planned_run(run) for run in _typed(plan["runs"], list)))
+        return Plan(methods, tuple(_plan_entry(run) for run in _typed(plan["runs"], list)))
     except KeyError as error:
-        raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error} is missing") from None
+        raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error} is missing") from None
     except TypeError as error:
-        raise BadInput("sweep_dir", root, f"{path.name} is no valid plan: {error}") from None
+        raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -54,60 +66,44 @@ class MissingRun:
     """A planned run without a result.
 
     Attributes:
-      run_dir: its directory relative to the sweep's.
-      begun: whether there is a trace of it.
-      reason: why it failed when the sweep last tried, if it did.
+      run_dir: Directory of the run, relative to that of the sweep.
+      started: Whether the directory exists.
+      reason: Reason of the last failure; empty if no failure was recorded.
     """
 
     run_dir: str
-    begun: bool
+    started: bool
     reason: str = ""
 
     @property
     def state(self) -> str:
-        """What is known of it, in words."""
+        """State of the run in words."""
         if self.reason:
             return f"failed: {self.reason}"
-        return "begun: stopped or still running" if self.begun else "not begun"
+        return "started: stopped or still running" if self.started else "not started"
 
 
 def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
-    """The planned runs that have no `result.json` yet, in the plan's order.
+    """Returns the planned runs without a `result.json`, in the order of the plan.
 
     Raises:
-      BadInput: `plan.json` or `failures.json` is there and cannot be used.
+      BadInput: If `plan.json` or `failures.json` exists but is invalid.
     """
-    found = ((run, Path(sweep_dir) / run.run_dir) for run in read_plan(sweep_dir).runs)
-    failures = Path(sweep_dir) / "failures.json"
-    reasons = read_json(Path(sweep_dir), failures) if failures.exists() else {}
+    root = Path(sweep_dir)
+    failures = root / "failures.json"
+    plan = read_plan(root)
+    reasons = files.read_json_object(failures, "sweep_dir", root) if failures.exists() else {}
     return tuple(
-        MissingRun(run.run_dir, path.exists(), str(reasons.get(run.run_dir, "")))
-        for run, path in found
-        if not (path / "result.json").is_file()
+        MissingRun(run.run_dir, (root / run.run_dir).exists(), str(reasons.get(run.run_dir, "")))
+        for run in plan.runs
+        if not (root / run.run_dir / "result.json").is_file()
     )
 
 
-def read_json(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:
-    """The JSON object in `path`, which lies under the directory `root` that the flag `thing` named.
-
-    Raises:
-      BadInput: the file cannot be read, or is no JSON object.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(thing, root, f"{path.relative_to(root)} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(thing, root, f"{path.relative_to(root)} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise BadInput(thing, root, f"{path.relative_to(root)} is no JSON object but a {type(value).__name__}")
-    return value
-
-
-def _planned_run(run: Any) -> PlannedRun:
+def _plan_entry(run: Any) -> PlanEntry:
     run = _typed(run, dict)
     sparsity = run["sparsity"]
-    return PlannedRun(
+    return PlanEntry(
         _typed(run["run_dir"], str),
         _typed(run["method"], str),
         float(sparsity if type(sparsity) is int else _typed(sparsity, float)),
@@ -117,5 +113,5 @@ def _planned_run(run: Any) -> PlannedRun:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"it holds a {type(value).__name__} where a {kind.__name__} belongs")
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
     return value

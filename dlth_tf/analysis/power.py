@@ -1,4 +1,4 @@
-"""How many seeds would settle what these do not."""
+"""Number of seeds needed to settle an undecided comparison."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ import numpy as np
 from scipy import stats
 
 POWER = 0.8
-MOST_SEEDS = 1000  # beyond this nobody would run them
+MOST_SEEDS = 1000  # more would not be run in practice
 _CHI_QUANTILES = (np.arange(500) + 0.5) / 500
 
 
-def seeds_to_tell_apart(true: float, spread: float, paired: bool) -> int | None:
-    """How many seeds let a two-sided t-test at 5 % find a true difference with a power of 80 %.
+def seeds_for_difference(true: float, spread: float, paired: bool) -> int | None:
+    """Returns the seeds needed for a two-sided t-test at 5 % to detect a true difference with a power of 80 %.
 
     Args:
-      true: the true difference.
-      spread: standard deviation of the difference of one run of each, above 0.
-      paired: whether seeds are shared.
+      true: The true difference.
+      spread: Standard deviation of the difference between one run of each method, above 0.
+      paired: Whether the methods share their seeds.
 
     Returns:
       Seeds of each method, at least 2; None if more than `MOST_SEEDS`.
     """
 
     def power(n: int) -> float:
-        freedom, shift = _freedom(n, paired), min(abs(true) / spread * math.sqrt(n), 30.0)  # beyond, scipy gives NaN
+        freedom = _freedom(n, paired)
+        shift = min(abs(true) / spread * math.sqrt(n), 30.0)  # SciPy returns NaN for larger shifts
         critical = stats.t.ppf(0.975, freedom)
         return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
 
     return _fewest(power)
 
 
-def seeds_to_show_equivalence(margin: float, spread: float, paired: bool) -> int | None:
-    """How many seeds let two one-sided t-tests at 5 % show equivalence with a power of 80 % if there is no true difference.
+def seeds_for_equivalence(margin: float, spread: float, paired: bool) -> int | None:
+    """Returns the seeds needed to show equivalence with a power of 80 % if there is no true difference.
 
-    The power is the chance that the mean lies closer to 0 than margin - t s / sqrt(n), averaged over the distribution of the
-    sample's own standard deviation s (Phillips, Journal of Pharmacokinetics and Biopharmaceutics 18, 1990).
+    The test is that of two one-sided t-tests at 5 %. Its power is the probability that the mean is closer to 0 than
+    margin - t s / sqrt(n), averaged over the distribution of the sample standard deviation s (Phillips, Journal of
+    Pharmacokinetics and Biopharmaceutics 18, 1990).
 
     Args:
-      margin: above 0.
-      spread: standard deviation of the difference of one run of each, above 0.
-      paired: whether seeds are shared.
+      margin: Largest difference that counts as equivalent, above 0.
+      spread: Standard deviation of the difference between one run of each method, above 0.
+      paired: Whether the methods share their seeds.
 
     Returns:
       Seeds of each method, at least 2; None if more than `MOST_SEEDS`.

@@ -1,4 +1,4 @@
-"""The results of a sweep as one table: a row per complete run, every number checked where it is read."""
+"""Results of a sweep as one table: a row per complete run, with every value validated as it is read."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ from typing import Any
 
 import pandas as pd
 
-from dlth_tf.analysis.planned_runs import read_json, read_plan
+from dlth_tf import files
+from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("a name")
+        raise ValueError("must be a name")
     return value
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("a whole number from 0")
+        raise ValueError("must be a whole number, at least 0")
     return value
 
 
 def _amount(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < 1e30:
-        raise ValueError("a number from 0")
+        raise ValueError("must be a number, at least 0")
     return float(value)
 
 
 def _fraction(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise ValueError("a number from 0 to 1")
+        raise ValueError("must be a number from 0 to 1")
     return float(value)
 
 
 def _sparsity(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < 1:
-        raise ValueError("a number from 0 to below 1")
+        raise ValueError("must be a number, at least 0 and below 1")
     return float(value)
 
 
-def _fraction_if_any(value: Any) -> float:
+def _optional_fraction(value: Any) -> float:
     return math.nan if value is None else _fraction(value)
 
 
-# Column -> (where result.json holds it, how it is checked). Optional are only the numbers that a sound run may not have: a
-# method that never removes anything while it trains has no accuracy around the removal, and not every data set is split.
+# Column -> (key in result.json, validation). The only optional values are those that a valid run may lack: a method
+# that removes nothing during training has no accuracy around the removal, and not every data set has a validation
+# split.
 _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "method": ("method", _text),
     "dataset": ("dataset", _text),
@@ -62,9 +64,9 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "test_accuracy_last": ("test.accuracy_last", _fraction),
     "test_accuracy_best": ("test.accuracy_best", _fraction),
     "test_accuracy_last5_mean": ("test.accuracy_last5_mean", _fraction),
-    "val_accuracy_last": ("val.accuracy_last", _fraction_if_any),
-    "accuracy_before_removal": ("test.accuracy_before_removal", _fraction_if_any),
-    "accuracy_after_removal": ("test.accuracy_after_removal", _fraction_if_any),
+    "val_accuracy_last": ("val.accuracy_last", _optional_fraction),
+    "accuracy_before_removal": ("test.accuracy_before_removal", _optional_fraction),
+    "accuracy_after_removal": ("test.accuracy_after_removal", _optional_fraction),
     "images_seen": ("cost.images_seen", _count),
     "training_macs_dense": ("cost.training_macs_dense", _amount),
     "training_macs_theoretical": ("cost.training_macs_theoretical", _amount),
@@ -79,19 +81,20 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
     """Reads the `result.json` of every complete run directly under `sweep_dir`.
 
     Args:
-      sweep_dir: the directory that a sweep wrote.
+      sweep_dir: Directory of the sweep.
 
     Returns:
-      One row per run. Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to
-      `sweep_dir`. The order is that of the methods in `plan.json` (unplanned ones follow by name), then sparsity, then seed.
+      One row per run, ordered by method (in the order of `plan.json`; unplanned ones follow by name), sparsity and
+      seed. Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to
+      `sweep_dir`.
 
     Raises:
-      BadInput: there is no complete run, a result cannot be used, or two results cannot stand in one table.
+      BadInput: If there is no complete run, a result is invalid, or the runs do not belong in one table.
     """
     root = Path(sweep_dir)
     rows = [read_result(root, path) for path in sorted(root.glob("*/result.json"))]
     if not rows:
-        raise BadInput("sweep_dir", sweep_dir, "holds no complete run (a directory with a result.json)")
+        raise BadInput("sweep_dir", sweep_dir, "contains no complete run (a directory with a result.json)")
     planned = read_plan(root).methods
     rows.sort(key=lambda row: (_position(row["method"], planned), row["method"], row["sparsity"], row["seed"]))
     results = pd.DataFrame(rows, columns=[*_COLUMNS, "run_dir"])
@@ -99,31 +102,35 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
     return results
 
 
-def setting(results: pd.DataFrame) -> tuple[str, str, str]:
-    """The data set, the model, and how many seeds stand behind each cell, in words ("3 seeds", "2 to 3 seeds")."""
+def headline(results: pd.DataFrame) -> tuple[str, str, str]:
+    """Returns the data set, the model, and the number of seeds per cell in words ("3 seeds", "2 to 3 seeds")."""
     counts = results.groupby(["method", "sparsity"]).size()
-    fewest, most = counts.min(), counts.max()
+    fewest = counts.min()
+    most = counts.max()
     number = f"{fewest} to {most}" if fewest < most else f"{most}"
     return results["dataset"].iloc[0], results["model"].iloc[0], f"{number} seed{'s' if most > 1 else ''}"
 
 
 def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, Any]:
-    """One row of `read_results`, from the `result.json` at `path`, under the directory `root` that the flag `thing` named.
+    """Reads one row of `read_results`.
+
+    Args:
+      root: Directory that contains `path`.
+      path: A `result.json`.
+      thing: Flag that named `root`, for error messages.
 
     Raises:
-      BadInput: the file cannot be read, or holds a value that cannot be.
+      BadInput: If the file cannot be read or contains an invalid value.
     """
-    result = read_json(root, path, thing)
+    result = files.read_json_object(path, thing, root)
     row = {}
     for column, (key, check) in _COLUMNS.items():
         value = _look_up(result, key)
         try:
             row[column] = check(value)
         except ValueError as error:
-            found = "missing" if value is None else reprlib.repr(value)
-            raise BadInput(
-                thing, root, f"{path.relative_to(root)} is no valid result: {key} is {found}, it must be {error}"
-            ) from None
+            problem = f"{key} is {'missing' if value is None else reprlib.repr(value)}, but {error}"
+            raise BadInput(thing, root, f"{path.relative_to(root)} is not a valid result: {problem}") from None
     return row | {"run_dir": path.parent.name}
 
 
@@ -139,22 +146,17 @@ def _position(method: str, planned: tuple[str, ...]) -> int:
 
 
 def _refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
-    """A mean over different data sets, or over one run counted twice, would look like a result and be none."""
-    for column, kind in (("dataset", "data sets"), ("model", "models")):
+    """Raises BadInput for runs on different data sets or models and for duplicate runs, whose means are meaningless."""
+    for column, kind in (("dataset", "data set"), ("model", "model")):
         names = results[column].unique()
         if len(names) > 1:
-            raise BadInput(
-                "sweep_dir",
-                root,
-                f"holds runs of different {kind} ({', '.join(names)}); a report compares methods on one",
-            )
-    twice = results[results.duplicated(["method", "sparsity", "seed"], keep=False)]
-    if len(twice):
-        first = twice.iloc[0]
-        names = twice.loc[
-            (twice[["method", "sparsity", "seed"]] == first[["method", "sparsity", "seed"]]).all(axis=1), "run_dir"
-        ]
-        what = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
-        raise BadInput(
-            "sweep_dir", root, f"holds {what} more than once ({', '.join(names)}); a report counts each run once"
-        )
+            problem = f"contains runs of different {kind}s ({', '.join(names)})"
+            raise BadInput("sweep_dir", root, f"{problem}; a report compares methods on one {kind}")
+    identity = ["method", "sparsity", "seed"]
+    duplicates = results[results.duplicated(identity, keep=False)]
+    if len(duplicates):
+        first = duplicates.iloc[0]
+        names = duplicates.loc[(duplicates[identity] == first[identity]).all(axis=1), "run_dir"]
+        run = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
+        problem = f"contains {run} more than once ({', '.join(names)})"
+        raise BadInput("sweep_dir", root, f"{problem}; a report counts each run once")

@@ -1,4 +1,4 @@
-"""Pictures of one run: how its weights were squeezed, and which of them stayed."""
+"""Plots of one run: magnitudes, penalty and accuracy over time, and masks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord
 from dlth_tf.analysis.scales import accuracy_axis, plain_log_ticks
 from dlth_tf.analysis.tables import percent
 
-_KEPT, _REMOVED, _THIRD = "#0072B2", "#D55E00", "#009E73"
-_MOST_TENSORS, _MOST_ROWS, _MOST_COLUMNS = 4, 64, 256  # a mask's corner of this size still shows single weights
+_KEPT = "#0072B2"
+_REMOVED = "#D55E00"
+_PENALTY = "#009E73"
+_MOST_TENSORS = 4
+_MOST_ROWS = 64  # single weights are still visible in a corner of this size
+_MOST_COLUMNS = 256
 
 
 @dataclass(frozen=True)
 class _Panel:
-    height: float
+    height: float  # inches
     draw: Callable[[Axes, RunRecord], None]
 
 
 def weights_over_time(record: RunRecord) -> bytes:
-    """Mean magnitudes, penalty and accuracy over all steps of a run as a PNG; panels that have nothing to show are left out."""
+    """Plots mean magnitudes, penalty and accuracy over the steps of a run as a PNG; panels without data are omitted."""
     rows = record.history
     panels = [_Panel(2.4, _draw_accuracy)]
     if (rows["penalty"] > 0).any():
@@ -50,10 +54,13 @@ def weights_over_time(record: RunRecord) -> bytes:
 
 
 def mask_pictures(record: RunRecord) -> bytes | None:
-    """The masks of the first pruned tensors as a PNG: dark is kept, a column is an output unit; None where nothing is removed."""
-    pruned = [(name, mask) for name, mask in record.ticket.items() if mask.ndim and mask.size and not mask.all()][
-        :_MOST_TENSORS
-    ]
+    """Draws the masks of the first pruned tensors as a PNG, with a column per output unit and kept weights dark.
+
+    Returns:
+      The PNG; None if nothing is removed.
+    """
+    pruned = [(name, mask) for name, mask in record.ticket.items() if mask.ndim and mask.size and not mask.all()]
+    pruned = pruned[:_MOST_TENSORS]
     if not pruned:
         return None
     corners = [mask.reshape(-1, mask.shape[-1])[:_MOST_ROWS, :_MOST_COLUMNS] for _, mask in pruned]
@@ -71,11 +78,11 @@ def mask_pictures(record: RunRecord) -> bytes | None:
 
 
 def _draw_magnitudes(axes: Axes, record: RunRecord) -> None:
-    for column, label, colour in zip(MAGNITUDES, ("kept", "to be removed"), (_KEPT, _REMOVED), strict=True):
+    for column, label, color in zip(MAGNITUDES, ("kept", "to be removed"), (_KEPT, _REMOVED), strict=True):
         values = record.history[column]
-        values = values.where(values > 0)  # removed ones are 0
+        values = values.where(values > 0)  # removed weights are 0, which a logarithmic axis cannot show
         if values.notna().any():
-            axes.plot(record.history["total_step"], values, color=colour, label=label)
+            axes.plot(record.history["total_step"], values, color=color, label=label)
     values = record.history[list(MAGNITUDES)].to_numpy()
     values = values[values > 0]
     axes.set_yscale("log")
@@ -84,19 +91,20 @@ def _draw_magnitudes(axes: Axes, record: RunRecord) -> None:
 
 
 def _draw_penalty(axes: Axes, record: RunRecord) -> None:
-    axes.step(record.history["total_step"], record.history["penalty"], where="pre", color=_THIRD, label="penalty λ")
+    axes.step(record.history["total_step"], record.history["penalty"], where="pre", color=_PENALTY, label="penalty λ")
     axes.set_ylabel("λ")
     axes.set_ylim(bottom=0)
 
 
 def _draw_accuracy(axes: Axes, record: RunRecord) -> None:
-    rows, drawn = record.history, []
-    for column, colour in (("val_accuracy", _REMOVED), ("test_accuracy", _KEPT)):
+    rows = record.history
+    drawn = []
+    for column, color in (("val_accuracy", _REMOVED), ("test_accuracy", _KEPT)):
         if rows[column].notna().any():
             axes.plot(
                 rows["total_step"],
                 100 * rows[column],
-                color=colour,
+                color=color,
                 linewidth=1,
                 label=column.removesuffix("_accuracy"),
             )
@@ -122,7 +130,8 @@ def _draw_accuracy(axes: Axes, record: RunRecord) -> None:
 def _draw_phases(axes: Axes, record: RunRecord, named: bool) -> None:
     phases = record.history["phase"]
     ends = record.history.loc[phases.ne(phases.shift(-1)), ["phase", "total_step"]]
-    total, begin = float(record.history["total_step"].iloc[-1]), 0.0
+    total = float(record.history["total_step"].iloc[-1])
+    begin = 0.0
     for phase, end in ends.itertuples(index=False):
         if end < total:
             axes.axvline(end, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))

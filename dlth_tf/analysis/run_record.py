@@ -1,4 +1,4 @@
-"""What one complete run left behind about its weights."""
+"""Record of the weights of one complete run: its result, its history and its ticket."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NUMBERS = ("step", "penalty", "sparsity", "val_accuracy", "test_accuracy")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, for looking at its weights.
+    """Record of one run.
 
     Attributes:
-      result: the row of `read_results` for this run.
-      history: one row per epoch. Columns of `history.csv`, as far as they are needed: phase, and as numbers step, penalty,
-        sparsity, val_accuracy, test_accuracy, and, where the file has them, the two of `MAGNITUDES`: mean |w| at the epoch's
-        end over all weights that the ticket in force keeps, and over all that it does not keep (removed already or to be
-        removed), of the tensors of which it removes something; 0 or empty where there is none. Beside them `total_step`: steps
-        since the start of the run, over all phases.
-      ticket: which weights were kept at the end.
+      result: Row of `read_results` for this run.
+      history: One row per epoch, with these columns of `history.csv`: phase, and as numbers step, penalty, sparsity,
+        val_accuracy, test_accuracy and, if the file has them, the two of `MAGNITUDES`, which are the mean |w| at the
+        end of the epoch over all weights that the current ticket keeps, and over all others (removed already or to be
+        removed), of the tensors that it prunes; 0 or empty if there is no such weight. An additional column total_step
+        counts the steps from the start of the run, over all phases.
+      ticket: Ticket at the end of the run.
     """
 
     result: Mapping[str, Any]
@@ -39,20 +39,20 @@ class RunRecord:
 
     @property
     def has_magnitudes(self) -> bool:
-        """Whether the history has the columns at all."""
+        """True if the history has the columns of `MAGNITUDES`."""
         return set(MAGNITUDES) <= set(self.history.columns)
 
     @property
     def transformed(self) -> pd.DataFrame:
-        """The epochs at whose end a penalty acted on weights that were still there."""
-        acting = self.history["penalty"] > 0
+        """Rows of the epochs at whose end a penalty was active on weights that were not removed yet."""
+        active = self.history["penalty"] > 0
         if self.has_magnitudes:
-            acting &= self.history[list(MAGNITUDES)].gt(0).all(axis=1)
-        return self.history[acting]
+            active &= self.history[list(MAGNITUDES)].gt(0).all(axis=1)
+        return self.history[active]
 
     @property
     def removal_step(self) -> float:
-        """The step after which weights were removed for the last time between two phases; NaN if they never were."""
+        """Total step of the last removal of weights between two phases; NaN if there was none."""
         rows = self.history
         jumps = rows["phase"].ne(rows["phase"].shift(-1)) & (rows["sparsity"].shift(-1) > rows["sparsity"])
         return float(rows.loc[jumps, "total_step"].max()) if jumps.any() else math.nan
@@ -62,11 +62,11 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
     """Reads `result.json`, `history.csv` and `ticket.npz` of a complete run.
 
     Raises:
-      BadInput: there is no complete run, or a file cannot be used.
+      BadInput: If the run is not complete, or a file is missing or invalid.
     """
     root = Path(run_dir)
     if not (root / "result.json").exists():
-        raise BadInput("run_dir", run_dir, "holds no complete run (a result.json)")
+        raise BadInput("run_dir", run_dir, "contains no complete run (a result.json)")
     result = read_result(root, root / "result.json", "run_dir")
     try:
         ticket = Ticket.load(root / "ticket.npz")
@@ -78,21 +78,22 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
 def _read_history(root: Path) -> pd.DataFrame:
     try:
         rows = pd.read_csv(root / "history.csv", dtype={"phase": str})
-        wanted = [*_NUMBERS, *(name for name in MAGNITUDES if name in rows.columns)]
-        numbers = rows[wanted].apply(pd.to_numeric)
+        columns = [*_NUMBERS, *(name for name in MAGNITUDES if name in rows.columns)]
+        numbers = rows[columns].apply(pd.to_numeric)
         if rows.empty or rows["phase"].isna().any() or numbers["step"].isna().any():
-            raise ValueError("it has no rows, or rows without a phase and a step")
+            raise ValueError("it has no rows, or rows without a phase or a step")
     except OSError as error:
         raise BadInput("run_dir", root, f"history.csv cannot be read ({error.strerror})") from None
     except (KeyError, ValueError, TypeError) as error:
-        raise BadInput("run_dir", root, f"history.csv is no valid history: {' '.join(str(error).split())}") from None
+        raise BadInput("run_dir", root, f"history.csv is not a valid history: {' '.join(str(error).split())}") from None
     return numbers.assign(phase=rows["phase"], total_step=_total_steps(rows["phase"], numbers["step"]))
 
 
 def _total_steps(phases: pd.Series, steps: pd.Series) -> pd.Series:
-    """Steps over all phases: each phase counts its own, from 0 or from the step that it went back to."""
+    """Counts steps over all phases; the steps of each phase start at 0 or at the step that it was rewound to."""
     number = (phases.ne(phases.shift()) | steps.le(steps.shift())).cumsum()
     per_epoch = steps.groupby(number).diff()
-    # A phase's first epoch is as long as its second, as far as the phase reaches back; a phase of one epoch is all there is.
+    # The first epoch of a phase is as long as its second, but not longer than its own step count, which is the length
+    # of a phase with a single epoch.
     first = per_epoch.groupby(number).transform("first").fillna(steps)
     return per_epoch.fillna(pd.concat([first, steps], axis=1).min(axis=1)).cumsum()

@@ -1,4 +1,4 @@
-"""The axes of the pictures: accuracy by the logarithm of the error, sparsity by the logarithm of what is kept."""
+"""Axes of the plots: accuracy on the logarithm of the error, sparsity on the logarithm of the share kept."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator
 
 from dlth_tf.analysis.tables import percent
 
-# Accuracies whose errors are 1, 2 and 5 times a power of ten: equally far apart, more or less, on the error's axis.
+# Accuracies whose errors are 1, 2 and 5 times a power of ten: nearly equidistant on the axis of the error.
 _ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100)
-_WIDE = 3.0  # errors that differ by more than this factor need the logarithm's own ticks
-_ROOM = 0.06  # of the axis, on each side of what is drawn
-_TINY = 1e-12  # matplotlib asks for places beyond the axis too
+_WIDE = 3.0  # errors that differ by more than this factor need logarithmic ticks
+_ROOM = 0.06  # margin at each end of the axis, as a fraction of the data range
+_TINY = 1e-12  # matplotlib transforms values outside the axis too
 
 
 def sparsity_position(sparsity: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-    """Where a sparsity stands: 90, 95, 98 and 99 % well apart."""
+    """Returns the position of a sparsity on the axis, on which 90, 95, 98 and 99 % are well separated."""
     return -np.log10(1 - sparsity)
 
 
 def label_sparsities(axes: Axes, sparsities: np.ndarray) -> None:
-    """A tick for every sparsity, and its label where it does not run into the one to its right."""
+    """Adds a tick for every sparsity, and its label unless that would overlap with the label to its right."""
     positions = sparsity_position(sparsities)
     room = 0.09 * np.ptp(positions) if len(positions) else 0
     labels: list[str] = []
@@ -36,41 +36,49 @@ def label_sparsities(axes: Axes, sparsities: np.ndarray) -> None:
 
 
 def accuracy_axis(axes: Axes, accuracies: np.ndarray) -> None:
-    """Spaces the y axis by the logarithm of the error, so that one seed at chance level leaves room for the others.
+    """Scales the y axis by the logarithm of the error, so that one seed at chance level leaves room for the others.
 
     Args:
-      axes: whose y axis is in percent.
-      accuracies: everything that is drawn, percent, 0 to 100; at least one.
+      axes: Axes whose y axis is in percent.
+      accuracies: All plotted accuracies in percent, 0 to 100; at least one.
     """
     errors = 100 - np.asarray(accuracies, float)
-    found = errors[errors > 0]
-    # The logarithm has no place for an error of 0: where there is one, all are taken larger by half of the smallest other, or 1.
-    more = 0.0 if len(found) == len(errors) else min(1.0, found.min(initial=2.0) / 2)
-    worst, best = errors.max() + more, errors.min() + more
+    nonzero = errors[errors > 0]
+    # An error of 0 has no logarithm: if there is one, all errors are shifted by half of the smallest other, or by 1.
+    shift = 0.0 if len(nonzero) == len(errors) else min(1.0, nonzero.min(initial=2.0) / 2)
+    worst = errors.max() + shift
+    best = errors.min() + shift
     stretch = max((worst / best) ** _ROOM, 1.03)
     axes.set_yscale(
         "function",
-        functions=(lambda y: -np.log10(np.maximum(100 - y + more, _TINY)), lambda height: 100 + more - 10.0**-height),
+        functions=(lambda y: -np.log10(np.maximum(100 - y + shift, _TINY)), lambda height: 100 + shift - 10.0**-height),
     )
-    axes.set_ylim(100 + more - worst * stretch, 100 + more - best / stretch)
+    axes.set_ylim(100 + shift - worst * stretch, 100 + shift - best / stretch)
     axes.yaxis.set_major_locator(FixedLocator(_accuracy_ticks(axes, wide=worst / best > _WIDE)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def plain_log_ticks(axis: Axis, low: float, high: float, formatter: Formatter | None = None) -> None:
-    """Ticks on a logarithmic axis as plain numbers: powers of ten, with 2 and 5 times them where the values span less than two."""
+    """Labels a logarithmic axis with plain numbers: powers of ten, with 2 and 5 times these if it spans less than two.
+
+    Args:
+      axis: The axis.
+      low: Smallest value on the axis, above 0.
+      high: Largest value on the axis.
+      formatter: Formatter of the labels; "%g" by default.
+    """
     axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(formatter or FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _accuracy_ticks(axes: Axes, wide: bool) -> list[float]:
-    """Round accuracies inside the axis, from the top, as far as their labels do not run into each other."""
+    """Returns round accuracies on the axis, selected from the top so that their labels do not overlap."""
     bottom, top = axes.get_ylim()
     height = axes.yaxis.get_transform().transform
     room = 0.05 * (height(top) - height(bottom))
-    found: list[float] = []
+    ticks: list[float] = []
     for tick in sorted(_ACCURACY_TICKS if wide else MaxNLocator(6).tick_values(bottom, top), reverse=True):
-        if bottom <= tick <= min(top, 100) and (not found or height(found[-1]) - height(tick) >= room):
-            found.append(float(round(tick, 9)))
-    return found[::-1]
+        if bottom <= tick <= min(top, 100) and (not ticks or height(ticks[-1]) - height(tick) >= room):
+            ticks.append(float(round(tick, 9)))
+    return ticks[::-1]

@@ -1,4 +1,4 @@
-"""How the runs of a sweep were set up: flags that all share, those that differ, versions, commits and commands."""
+"""Settings of the runs of a sweep: shared and differing flags, versions, commits and commands."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlth_tf.analysis.planned_runs import read_json
+from dlth_tf import files
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What the `config.json` files of a sweep say; everything is empty where no run has one.
+class Settings:
+    """Content of the `config.json` files of a sweep; everything is empty if no run has one.
 
     Attributes:
-      shared: flag -> value that all runs have.
-      differing: flag -> the values that occur, in words.
-      versions: package -> version, or several.
-      commits: of the code that ran.
-      commands: that started the runs.
-      test_images: size of the test set, if all runs say the same.
+      shared: Value by flag, of the flags with the same value in all runs.
+      differing: Values by flag as one text, of the flags with several values.
+      versions: Version by package; several versions are separated by commas.
+      commits: Git commits of the code that ran.
+      commands: Command lines that started the runs.
+      test_images: Number of test images; None if it is unknown or differs between runs.
     """
 
     shared: Mapping[str, str]
@@ -34,24 +34,26 @@ class Setup:
     test_images: int | None
 
 
-def read_setup(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Setup:
-    """Reads `config.json` of the named runs; a run without one says nothing, and leaves the size of the test set unknown.
+def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Settings:
+    """Reads `config.json` of the named runs; if a run has none, the number of test images is unknown.
+
+    Args:
+      root: Directory of the sweep.
+      run_dirs: Directories of the runs, relative to `root`.
 
     Raises:
-      BadInput: a `config.json` is there and is no JSON object.
+      BadInput: If a `config.json` exists but is not a JSON object.
     """
     root = Path(root)
     paths = [root / name / "config.json" for name in run_dirs]
-    documents = [read_json(root, path) if path.exists() else {} for path in paths]
+    documents = [files.read_json_object(path, "sweep_dir", root) if path.exists() else {} for path in paths]
     flags = _merge(_part(document, "config") for document in documents)
+    versions = _merge(_part(document, "versions") for document in documents)
     images = {_test_images(document) for document in documents}
-    return Setup(
+    return Settings(
         shared={name: values[0] for name, values in flags.items() if len(values) == 1},
         differing={name: _some(values) for name, values in flags.items() if len(values) > 1},
-        versions={
-            name: _some(values)
-            for name, values in _merge(_part(document, "versions") for document in documents).items()
-        },
+        versions={name: _some(values) for name, values in versions.items()},
         commits=_distinct(document.get("git_commit") for document in documents),
         commands=_distinct(_command(document.get("command")) for document in documents),
         test_images=images.pop() if len(images) == 1 else None,
@@ -64,14 +66,14 @@ def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Name -> the different values that it has, as text."""
-    found: dict[str, list[str]] = {}
+    """Returns the distinct values of every name, as text."""
+    merged: dict[str, list[str]] = {}
     for part in parts:
         for name, value in part.items():
             text = value if isinstance(value, str) else json.dumps(value)
-            if text not in found.setdefault(name, []):
-                found[name].append(text)
-    return found
+            if text not in merged.setdefault(name, []):
+                merged[name].append(text)
+    return merged
 
 
 def _test_images(document: Mapping[str, Any]) -> int | None:
@@ -80,7 +82,7 @@ def _test_images(document: Mapping[str, Any]) -> int | None:
 
 
 def _command(words: Any) -> str | None:
-    """The command line as it could be typed; how Python names a module's file is of no use to a reader."""
+    """Returns the command line as one would type it: `python -m` and the module instead of the path of its file."""
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         return None
     first = Path(words[0])

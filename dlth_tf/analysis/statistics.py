@@ -1,4 +1,4 @@
-"""What a few seeds can say about the difference of two methods."""
+"""Student's and Welch's intervals for the difference of two methods that ran with a few seeds each."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-_NO_SPREAD = 1e-9  # below this a spread is rounding of floats
+_NO_SPREAD = 1e-9  # a smaller spread is floating-point rounding
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean difference a - b of two methods, and how well the seeds know it; all in the unit of the values.
+    """Mean difference a - b of two methods, with its uncertainty; all in the unit of the values.
 
     Attributes:
-      mean: of a - b; over the shared seeds if `paired`.
-      spread: standard deviation of the difference of one run of each; NaN where it is not known.
-      error: standard error of `mean`; NaN where the spread is not known.
-      freedom: degrees of freedom of `error`.
-      seeds_a, seeds_b: how many seeds of each stand behind it.
-      paired: whether the differences were taken seed by seed.
+      mean: Mean of a - b, over the shared seeds if `paired`.
+      spread: Standard deviation of the difference between one run of each method; NaN if unknown.
+      error: Standard error of `mean`; NaN if the spread is unknown.
+      freedom: Degrees of freedom of `error`.
+      seeds_a: Number of seeds of the first method that were used.
+      seeds_b: Number of seeds of the second method that were used.
+      paired: Whether the differences were computed seed by seed.
     """
 
     mean: float
@@ -34,40 +35,40 @@ class Difference:
     paired: bool
 
     @property
-    def known(self) -> bool:
-        """Whether there is an interval at all."""
+    def has_interval(self) -> bool:
+        """True if a confidence interval can be computed."""
         return math.isfinite(self.error)
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Student's two-sided interval for the true mean difference; NaN, NaN where there is none.
+        """Returns Student's two-sided interval for the true mean difference; (NaN, NaN) if it cannot be computed.
 
         Args:
-          confidence: above 0 and below 1.
+          confidence: Confidence level, above 0 and below 1.
         """
-        if not self.known:
+        if not self.has_interval:
             return math.nan, math.nan
         half = float(stats.t.ppf((1 + confidence) / 2, self.freedom)) * self.error
         return self.mean - half, self.mean + half
 
 
-def difference(a: Mapping[int, float], b: Mapping[int, float], resolution: float = 0.0) -> Difference:
+def compare_means(a: Mapping[int, float], b: Mapping[int, float], resolution: float = 0.0) -> Difference:
     """Compares two methods by their values per seed.
 
-    Paired by seed over the shared seeds if there are at least two (the others are left out); otherwise Welch's comparison
-    of all values, if both methods have at least two.
+    With at least two shared seeds, the comparison is paired over these and leaves out the others. Otherwise it is
+    Welch's comparison of all values, which needs at least two values of each method.
 
-    A spread is never taken to be smaller than what rounding alone makes: a value that comes in steps of `resolution` has
-    the standard deviation resolution / sqrt(12) of a uniform rounding error, a difference of two sqrt(2) times that. So seeds
-    that happen to agree to the last image do not prove that there is no chance in them. Without a resolution, no spread
-    means that nothing is known about it.
+    The spread is never smaller than the rounding error alone: a value that comes in steps of `resolution` has the
+    standard deviation resolution / sqrt(12) of a uniform rounding error, and a difference of two values sqrt(2) times
+    that. So seeds that happen to agree to the last image do not prove the absence of variance. Without a resolution, a
+    spread of 0 is treated as unknown.
 
     Args:
-      a: seed -> value.
-      b: seed -> value.
-      resolution: the step of the values, from 0.
+      a: Values of the first method by seed.
+      b: Values of the second method by seed.
+      resolution: Step of the values, at least 0.
 
     Raises:
-      ValueError: a method has no value, or one that is not finite.
+      ValueError: If a method has no value, or a value is not finite.
     """
     if not a or not b or not all(math.isfinite(value) for value in (*a.values(), *b.values())):
         raise ValueError("both methods need at least one value, and all must be finite")
@@ -79,21 +80,21 @@ def difference(a: Mapping[int, float], b: Mapping[int, float], resolution: float
 
 def _paired(differences: np.ndarray, resolution: float) -> Difference:
     n = len(differences)
-    spread = _floored(differences, resolution / math.sqrt(6))
+    spread = _deviation(differences, resolution / math.sqrt(6))
     return Difference(float(differences.mean()), spread, spread / math.sqrt(n), n - 1, n, n, True)
 
 
 def _welch(a: np.ndarray, b: np.ndarray, resolution: float) -> Difference:
-    deviations = [_floored(values, resolution / math.sqrt(12)) for values in (a, b)]
+    deviations = [_deviation(values, resolution / math.sqrt(12)) for values in (a, b)]
     parts = [deviation**2 / len(values) for deviation, values in zip(deviations, (a, b), strict=True)]
     error = math.sqrt(sum(parts))
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)) if error > 0 else math.nan
     return Difference(float(a.mean() - b.mean()), math.hypot(*deviations), error, freedom, len(a), len(b), False)
 
 
-def _floored(values: np.ndarray, least: float) -> float:
-    """The sample standard deviation, at least `least`; NaN where neither says anything."""
+def _deviation(values: np.ndarray, least: float) -> float:
+    """Returns the sample standard deviation, at least `least`; NaN if both are unknown."""
     if len(values) < 2:
         return math.nan
-    found = max(float(values.std(ddof=1)), least)
-    return found if found > _NO_SPREAD else math.nan
+    deviation = max(float(values.std(ddof=1)), least)
+    return deviation if deviation > _NO_SPREAD else math.nan

@@ -1,69 +1,61 @@
-"""report.html: a sweep's verdict, tables, pictures and settings on one page."""
+"""report.html: verdict, tables, plots and settings of a sweep on one page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
+from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.html import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.planned_runs import MissingRun
 from dlth_tf.analysis.plots import medians
-from dlth_tf.analysis.results import setting
-from dlth_tf.analysis.settings import Setup
+from dlth_tf.analysis.results import headline
+from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import grid, percent
 
 _SPARSITY_CAPTION = (
-    "Test accuracy after the last epoch against the share of weights removed. Both axes are logarithmic, in what is kept and in the "
-    "error: halving the error is the same step everywhere, and no seed is cut off. Lines go through the medians over seeds, the table "
-    "above gives means."
+    "Test accuracy after the last epoch against the share of weights removed. Both axes are logarithmic, in the share "
+    "of weights kept and in the error: halving the error is the same distance everywhere, and every seed is visible. "
+    "Lines connect the medians over seeds; the table above lists means."
 )
 _COST_CAPTION = (
-    "Median test accuracy against what training took, above in images, below in multiply-adds if a removed weight cost nothing. "
-    "Up and to the left is better; methods of the same cost stand beside each other."
+    "Median test accuracy against the cost of training: images seen (top), and multiply-adds if a removed weight cost "
+    "nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
 )
 
 
-def sweep_page(
-    results: pd.DataFrame,
-    sentences: Sequence[str],
-    remarks: Sequence[str],
-    missing: Sequence[MissingRun],
-    setup: Setup,
-    pictures: Mapping[str, bytes],
-) -> str:
-    """The whole page.
+def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
+    """Returns the HTML of the page.
 
     Args:
-      results: what `read_results` gives.
-      sentences: the verdict in words.
-      remarks: how to read it.
-      missing: planned runs without a result.
-      setup: what the runs were set up with.
-      pictures: PNGs by file name.
+      findings: Findings of the sweep.
+      pictures: PNGs by file name, "accuracy_vs_sparsity.png" and "accuracy_vs_cost.png".
     """
-    dataset, model, seeds = setting(results)
-    shown = grid(results)
+    results = findings.results
+    dataset, model, seeds = headline(results)
+    missing = [f"{run.run_dir}: {run.state}" for run in findings.missing]
+    notes = [paragraph(note, soft=True) for note in findings.notes]
+    accuracies = grid(results)
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
         [
-            ("Verdict", [bullets(sentences), *(paragraph(remark, soft=True) for remark in remarks)]),
-            ("Runs without a result", [bullets(f"{run.run_dir}: {run.state}" for run in missing)] if missing else []),
+            ("Verdict", [bullets(findings.sentences), *notes]),
+            ("Runs without a result", [bullets(missing)] if missing else []),
             (
                 "Test accuracy, %",
                 [
-                    table("test accuracy by method and sparsity", shown.header, shown.rows),
-                    paragraph(shown.notes, soft=True),
+                    table("test accuracy by method and sparsity", accuracies.header, accuracies.rows),
+                    paragraph(accuracies.notes, soft=True),
                 ],
             ),
-            ("", [picture(pictures["accuracy_vs_sparsity.png"], _in_words(results), _SPARSITY_CAPTION)]),
+            ("", [picture(pictures["accuracy_vs_sparsity.png"], _sparsity_in_words(results), _SPARSITY_CAPTION)]),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
             ("", [picture(pictures["accuracy_vs_cost.png"], _cost_in_words(results), _COST_CAPTION)]),
-            ("Configuration", _configuration(setup)),
-            ("Environment", _environment(setup)),
+            ("Configuration", _configuration(findings.settings)),
+            ("Environment", _environment(findings.settings)),
         ],
     )
 
@@ -73,7 +65,7 @@ def _cost_table(results: pd.DataFrame) -> str:
     return table("cost by method and sparsity", COST_HEADER, rows)
 
 
-def _in_words(results: pd.DataFrame) -> str:
+def _sparsity_in_words(results: pd.DataFrame) -> str:
     lines = [
         f"{method}: "
         + ", ".join(f"{row.accuracy:.1f} % at {percent(row.sparsity)} removed" for row in cells.itertuples())
@@ -84,18 +76,23 @@ def _in_words(results: pd.DataFrame) -> str:
 
 def _cost_in_words(results: pd.DataFrame) -> str:
     images = medians(results).groupby("method", sort=False)["images_seen"].mean()
-    return f"Scatter plot of median test accuracy against cost. Images seen: {', '.join(f'{name} {n:,.0f}' for name, n in images.items())}."
+    seen = ", ".join(f"{name} {number:,.0f}" for name, number in images.items())
+    return f"Scatter plot of median test accuracy against cost. Images seen: {seen}."
 
 
-def _configuration(setup: Setup) -> list[str]:
-    if not setup.shared and not setup.differing:
+def _configuration(settings: Settings) -> list[str]:
+    if not settings.shared and not settings.differing:
         return [paragraph("No run has a config.json.")]
-    found = [paragraph("All runs:"), pairs(setup.shared)]
-    differing = {name: values for name, values in setup.differing.items() if name != "run_dir"}
-    return [*found, paragraph("From run to run:"), pairs(differing)] if differing else found
+    parts = [paragraph("Same in all runs:"), pairs(settings.shared)]
+    differing = {name: values for name, values in settings.differing.items() if name != "run_dir"}
+    return [*parts, paragraph("Different between runs:"), pairs(differing)] if differing else parts
 
 
-def _environment(setup: Setup) -> list[str]:
-    known = {**setup.versions, "git commit": ", ".join(setup.commits), "command": "; ".join(setup.commands)}
+def _environment(settings: Settings) -> list[str]:
+    known = {
+        **settings.versions,
+        "git commit": ", ".join(settings.commits),
+        "command": "; ".join(settings.commands),
+    }
     known = {name: value for name, value in known.items() if value}
     return [pairs(known)] if known else []

@@ -1,4 +1,4 @@
-"""Method against sparsity, as numbers, as Markdown, and on the console."""
+"""Table of test accuracy by method and sparsity: as numbers, as Markdown, and for the console."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dlth_tf.analysis.results import setting
+from dlth_tf.analysis.results import headline
 
 _ABSENT = "–"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What every form of the table shows.
+    """Content of the table, independent of its form.
 
     Attributes:
-      header: of the columns.
-      rows: a method, and its cells as (text, whether it is among the best of its column).
-      title: what is measured on what.
-      notes: how to read it.
+      header: Names of the columns.
+      rows: Pairs of a method and its cells; a cell is a pair of its text and whether it is among the best of its
+        column.
+      title: Title with the data set, the model and the number of seeds.
+      notes: Notes on how to read the table.
     """
 
     header: tuple[str, ...]
@@ -35,14 +36,14 @@ class Grid:
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sample standard deviation over seeds, for every method and sparsity.
+    """Computes mean and sample standard deviation over seeds for every method and sparsity.
 
     Args:
-      results: what `read_results` gives.
+      results: Table returned by `read_results`.
 
     Returns:
-      Columns method, sparsity, n (seeds), test_mean, test_std, val_mean, val_std (accuracies after the last epoch, fractions
-      0 to 1), in the order of `results`. With one seed the standard deviation is NaN: one run says nothing about spread.
+      Columns method, sparsity, n (number of seeds), test_mean, test_std, val_mean and val_std (accuracies after the
+      last epoch, fractions from 0 to 1), in the order of `results`. The standard deviation of a single seed is NaN.
     """
     return results.groupby(["method", "sparsity"], sort=False, as_index=False).agg(
         n=("test_accuracy_last", "size"),
@@ -54,16 +55,16 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def among_best(cells: pd.DataFrame) -> pd.Series:
-    """Marks the best mean, and every mean that the spread over seeds cannot tell from it.
+    """Marks the best mean, and every mean whose distance from it is within the spread over seeds.
 
-    A method is marked if it lies within the pooled standard error of its difference from the best, s sqrt(1/n + 1/m) with
-    s^2 = ((n-1) s_a^2 + (m-1) s_b^2) / (n+m-2). Where no spread is known, only an equal mean is marked.
+    A method is marked if its mean is within the pooled standard error of its difference from the best one, s sqrt(1/n +
+    1/m) with s^2 = ((n-1) s_a^2 + (m-1) s_b^2) / (n+m-2). If no spread is known, only equal means are marked.
 
     Args:
-      cells: the rows of `summary` for one sparsity.
+      cells: Rows of `summary` for one sparsity.
 
     Returns:
-      Booleans with the index of `cells`; all False for a single method, which is best of nothing.
+      Booleans with the index of `cells`; all False for a single method, which has nothing to compare with.
     """
     if len(cells) < 2:
         return pd.Series(False, index=cells.index)
@@ -71,43 +72,41 @@ def among_best(cells: pd.DataFrame) -> pd.Series:
     freedom = cells["n"] + best["n"] - 2
     squares = (cells["n"] - 1) * cells["test_std"].fillna(0) ** 2 + (best["n"] - 1) * _or_zero(best["test_std"]) ** 2
     error = (squares / freedom.clip(lower=1) * (1 / cells["n"] + 1 / best["n"])) ** 0.5
-    return (
-        best["test_mean"] - cells["test_mean"] <= error + 1e-12
-    )  # equal means differ by rounding, summed in another order
+    # The tolerance: equal means can differ by rounding if they were summed in another order.
+    return best["test_mean"] - cells["test_mean"] <= error + 1e-12
 
 
 def markdown_table(results: pd.DataFrame) -> str:
-    """Test accuracy in percent as a Markdown table, best cells bold, with the notes needed to read it below."""
-    shown = grid(results)
-    rows = [(method, *(f"**{text}**" if best else text for text, best in cells)) for method, cells in shown.rows]
-    return f"{markdown(shown.header, rows)}\n{_escape(shown.title)}. {shown.notes}\n"
+    """Returns test accuracies in percent as a Markdown table with the best cells in bold, followed by notes."""
+    content = grid(results)
+    rows = [(method, *(f"**{text}**" if best else text for text, best in cells)) for method, cells in content.rows]
+    return f"{markdown(content.header, rows)}\n{_escape(content.title)}. {content.notes}\n"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and the others to the right."""
+    """Returns a Markdown table with its first column left-aligned and the others right-aligned."""
     lines = [header, ("---", *["---:"] * (len(header) - 1)), *([_escape(cell) for cell in row] for row in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def console_table(results: pd.DataFrame) -> Table:
-    """The content of `markdown_table` for the console."""
-    shown = grid(results)
-    table = Table(title=Text(shown.title), caption=Text(shown.notes), caption_justify="left", box=box.SIMPLE_HEAD)
+    """Returns the content of `markdown_table` as a table for the console."""
+    content = grid(results)
+    table = Table(title=Text(content.title), caption=Text(content.notes), caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(
-        shown.header[0], overflow="fold"
-    )  # a narrow console breaks what does not fit, and cuts nothing off
-    for name in shown.header[1:]:
+        content.header[0], overflow="fold"
+    )  # a narrow console wraps long cells instead of cutting them off
+    for name in content.header[1:]:
         table.add_column(Text(name, justify="right"), justify="right", overflow="fold")
-    for method, cells in shown.rows:
-        # A count of seeds goes on a line of its own, so that a usual table fits into 80 columns.
-        table.add_row(
-            Text(method), *(Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells)
-        )
+    for method, cells in content.rows:
+        # A line break before the number of seeds, so that a typical table fits into 80 columns.
+        texts = [Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells]
+        table.add_row(Text(method), *texts)
     return table
 
 
 def percent(fraction: float) -> str:
-    """A sparsity as it is spoken: 0.98 -> "98 %".
+    """Formats a fraction in percent, with up to four decimals.
 
     >>> percent(.98), percent(.995)
     ('98 %', '99.5 %')
@@ -116,10 +115,11 @@ def percent(fraction: float) -> str:
 
 
 def grid(results: pd.DataFrame) -> Grid:
-    """Method against sparsity: mean and spread of the test accuracy in percent, and what is among the best."""
+    """Returns mean and spread of the test accuracy in percent by method and sparsity, with the best cells marked."""
     cells = summary(results)
     cells["best"] = pd.concat([among_best(column) for _, column in cells.groupby("sparsity")])
-    sparsities, methods = sorted(cells["sparsity"].unique()), cells["method"].unique()
+    sparsities = sorted(cells["sparsity"].unique())
+    methods = cells["method"].unique()
     most = cells["n"].max()
     texts = {(cell.method, cell.sparsity): (_cell_text(cell, most), cell.best) for cell in cells.itertuples()}
     return Grid(
@@ -128,7 +128,7 @@ def grid(results: pd.DataFrame) -> Grid:
             (method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities))
             for method in methods
         ),
-        title="Test accuracy in percent: {}, {}, {}".format(*setting(results)),
+        title="Test accuracy in percent: {}, {}, {}".format(*headline(results)),
         notes=_notes(cells),
     )
 
@@ -140,18 +140,19 @@ def _cell_text(cell: Any, most: int) -> str:
 
 def _notes(cells: pd.DataFrame) -> str:
     notes = [
-        "Accuracy is that of the last epoch on the test set, never of the best epoch; columns are the share of weights removed."
+        "Accuracy is measured on the test set after the last epoch, not after the best one; columns are the share of "
+        "weights removed."
     ]
     spread = cells["n"].max() > 1
     if spread:
         notes.append("± is the sample standard deviation over seeds.")
     if cells["best"].any():
         tie = (
-            "whose mean lies within the pooled standard error of the difference from it"
+            "whose mean is within the pooled standard error of the difference from it"
             if spread
             else "with the same mean"
         )
-        notes.append(f"Bold: the best of the column, and every method {tie}.")
+        notes.append(f"Bold: the best method of the column, and every method {tie}.")
     return " ".join(notes)
 
 

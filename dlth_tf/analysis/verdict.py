@@ -1,4 +1,4 @@
-"""The verdict on a sweep: does the transformed random ticket match the winning ticket, and does it beat plain training?"""
+"""Verdict on a sweep: whether the transformed random ticket matches the winning ticket and beats plain training."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Any
 
 import pandas as pd
 
-from dlth_tf.analysis.comparison import WINNING, Comparison, compare
+from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.power import POWER
+from dlth_tf.analysis.roles import CONTROLS, TRANSFORMED, WINNING
 from dlth_tf.errors import BadInput
 
 DEFAULT_MARGIN = 0.5
-TRANSFORMED = ("rst", "rst_iter")
-CONTROLS = ("scratch", "scratch_long")
-POINTS = 100  # in one, the whole of accuracy
+POINTS = 100  # points of accuracy in an accuracy of 1
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a sweep says about one transformed ticket at one sparsity.
+    """Comparisons of one transformed ticket at one sparsity.
 
     Attributes:
-      method: of `TRANSFORMED`.
-      sparsity: fraction removed.
-      accuracy: its mean test accuracy over all its seeds, a fraction.
-      comparisons: against the controls and the winning ticket, as far as the sweep has them.
+      method: Name of the method, one of `roles.TRANSFORMED`.
+      sparsity: Fraction of the prunable weights removed, 0 to 1.
+      accuracy: Mean test accuracy over all seeds of the ticket, a fraction.
+      comparisons: Comparisons with the controls and the winning ticket that the sweep contains.
     """
 
     method: str
@@ -37,10 +36,10 @@ class Verdict:
 
 
 def check_margin(margin: float) -> float:
-    """The margin, if it is one.
+    """Returns the margin if it is valid.
 
     Raises:
-      BadInput: not above 0 and at most 100 points.
+      BadInput: If the margin is not above 0 and at most 100 points.
     """
     if not 0 < margin <= POINTS:
         raise BadInput("margin", margin, "must be above 0 and at most 100 (points of test accuracy)")
@@ -48,41 +47,42 @@ def check_margin(margin: float) -> float:
 
 
 def judge(results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: int | None = None) -> tuple[Verdict, ...]:
-    """Compares every transformed ticket with the controls and the winning ticket, sparsity by sparsity.
+    """Compares every transformed ticket with the controls and the winning ticket of the same sparsity.
 
     Args:
-      results: what `read_results` gives.
-      margin: what counts as equivalent, in points, above 0.
-      test_images: size of the test set; one image is the smallest step of an accuracy.
+      results: Table returned by `read_results`.
+      margin: Largest difference that counts as equivalent, in points, above 0.
+      test_images: Number of test images, which determines the smallest step of an accuracy; None if unknown.
 
     Raises:
-      BadInput: the margin is none.
+      BadInput: If the margin is invalid.
     """
     check_margin(margin)
     step = POINTS / test_images if test_images else 0.0
-    found = []
+    verdicts = []
     for (method, sparsity), runs in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
-        there = results[results["sparsity"] == sparsity]
+        same_sparsity = results[results["sparsity"] == sparsity]
         others = {
-            name: _by_seed(there[there["method"] == name])
+            name: _by_seed(same_sparsity[same_sparsity["method"] == name])
             for name in (*CONTROLS, *WINNING)
-            if name in set(there["method"])
+            if name in set(same_sparsity["method"])
         }
         comparisons = tuple(compare(_by_seed(runs), others[name], name, margin, step) for name in _opponents(others))
-        found.append(Verdict(method, sparsity, runs["test_accuracy_last"].mean(), comparisons))
-    return tuple(found)
+        verdicts.append(Verdict(method, sparsity, runs["test_accuracy_last"].mean(), comparisons))
+    return tuple(verdicts)
 
 
 def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int | None) -> dict[str, Any]:
-    """The numbers of `verdict.json`; the report adds its `sentences` and `notes`.
+    """Returns the numbers of `verdict.json`, to which the report adds `sentences` and `notes`.
 
-    Keys: `metric`, `margin_points`, `power`, `corrected_for_multiplicity` (false), `test_images` and `one_image_points` (null
-    if not known), and `verdicts`: a list of {method, sparsity, accuracy (mean, a fraction), binomial_error_points, comparisons}.
-    A comparison holds `against`, `role`, `paired`, `seeds` (those of the transformed ticket that count), `seeds_against` (how
-    many of the other), `difference_points` (positive: the transformed ticket is better), `spread_points` (standard deviation of
-    one difference), `interval_95` and `interval_90` (points), `better`, `worse`, `equivalent`, `outcome`, `more_seeds_for`
-    ("equivalence" or "difference") and `more_seeds` (null: settled, or, with `more_seeds_for`, more than 1000). What is not
-    known is null.
+    Keys: `metric`, `margin_points`, `power`, `corrected_for_multiplicity` (false), `test_images` and `one_image_points`
+    (null if unknown), and `verdicts`, a list of {method, sparsity, accuracy (mean, a fraction), binomial_error_points,
+    comparisons}. A comparison contains `against`, `role`, `paired`, `seeds` (seeds of the transformed ticket that were
+    used), `seeds_against` (number of seeds of the other method), `difference_points` (positive if the transformed
+    ticket is better), `spread_points` (standard deviation of the difference between one run of each method),
+    `interval_95` and `interval_90` (points), `better`, `worse`, `equivalent`, `outcome`, `more_seeds_for`
+    ("equivalence", "difference", or null if the comparison is settled) and `more_seeds` (null if settled, or if more
+    than 1000). Unknown values are null.
     """
     return {
         "metric": "test.accuracy_last",
@@ -105,7 +105,7 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
 
 
 def binomial_error(accuracy: float, images: int) -> float:
-    """Standard error, in points, of an accuracy (a fraction) that was measured on that many images."""
+    """Returns the standard error, in points, of an accuracy (a fraction) measured on `images` images."""
     return POINTS * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
@@ -120,15 +120,16 @@ def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
-    found, (purpose, number) = comparison.found, comparison.more_seeds or (None, None)
+    difference = comparison.difference
+    purpose, number = comparison.more_seeds or (None, None)
     return {
         "against": comparison.against,
         "role": comparison.role,
-        "paired": found.paired,
+        "paired": difference.paired,
         "seeds": list(comparison.seeds),
-        "seeds_against": found.seeds_b,
-        "difference_points": found.mean,
-        "spread_points": _or_none(found.spread),
+        "seeds_against": difference.seeds_b,
+        "difference_points": difference.mean,
+        "spread_points": _or_none(difference.spread),
         "interval_95": [_or_none(end) for end in comparison.interval_95],
         "interval_90": [_or_none(end) for end in comparison.interval_90],
         **{name: getattr(comparison, name) for name in ("better", "worse", "equivalent", "outcome")},

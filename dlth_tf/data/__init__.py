@@ -1,4 +1,4 @@
-"""Data sets by name, and the input pipeline whose batches depend on nothing but seed, stream and step.
+"""Data sets by name, and the input pipeline whose batches depend on nothing but seed, purpose and step.
 
 Importing this package does not import TensorFlow: what a flag names can be checked first.
 """
@@ -6,6 +6,7 @@ Importing this package does not import TensorFlow: what a flag names can be chec
 from __future__ import annotations
 
 from dlth_tf.data.augment.names import AUGMENTS, Augmentation, augmentation, check_augment
+from dlth_tf.data.batches import BatchFormat, BatchOrder
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.load import keep_last, load
@@ -20,6 +21,8 @@ __all__ = [
     "DATASETS",
     "NORMALIZATIONS",
     "Augmentation",
+    "BatchFormat",
+    "BatchOrder",
     "DataSet",
     "DiskSplit",
     "Normalization",

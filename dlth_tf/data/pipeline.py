@@ -1,4 +1,4 @@
-"""The input pipeline: a batch is a pure function of (seed, stream, step), so neither resuming nor replicas can change it."""
+"""The input pipeline: a batch is a pure function of (seed, purpose, step), whatever the resumptions and replicas."""
 
 from __future__ import annotations
 
@@ -7,198 +7,175 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlth_tf.data.augment.names import BatchFunction, augment_key, augmentation
+from dlth_tf.data.batches import BatchFormat, BatchOrder, check_batch_size
 from dlth_tf.data.dataset import Split
 from dlth_tf.data.disk_split import DiskSplit
-from dlth_tf.data.normalize import Normalization
 from dlth_tf.data.tf_data_options import READY, cores, options
 from dlth_tf.errors import BadInput
-from dlth_tf.randomness import stateless_seed
+from dlth_tf.randomness import int62
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import tensorflow as tf
 
-# Of `index_shuffle`'s block cipher. TensorFlow's own wrapper takes 4, where for 54,000 images the distance between neighbours
-# is measurably not uniform (chi-square per degree of freedom 54 over 300 epochs); with 8 it is 1.0.
+# Rounds of the block cipher of `index_shuffle`. TensorFlow's own wrapper takes 4, where for 54,000 images the distance between
+# neighbors is measurably not uniform (chi-square per degree of freedom 54 over 300 epochs); with 8 it is 1.0.
 ROUNDS = 8
-ALIGNMENT = 64  # bytes: where TensorFlow can use an array's memory as it is
+ALIGNMENT = 64  # bytes: TensorFlow can use the memory of an array that is aligned so without a copy
 
 
-def train_batches(
-    split: Split | DiskSplit,
-    *,
-    batch_size: int,
-    seed: int,
-    stream: str,
-    normalization: Normalization,
-    augment: str = "none",
-    start: int = 0,
-    steps: int | None = None,
-    dtype: str = "float32",
-    num_classes: int | None = None,
-    value_range: int = 255,
-) -> tf.data.Dataset:
-    """Training batches from step `start` on.
+def train_batches(split: Split | DiskSplit, order: BatchOrder, form: BatchFormat) -> tf.data.Dataset:
+    """Returns the training batches of a split.
 
-    An epoch is floor(N / batch_size) steps: the first so many examples of a permutation of its own. Nothing is skipped to get to
-    `start`: every step finds its own examples, in memory or on disk.
+    An epoch is floor(N / batch_size) steps over the first examples of its own random permutation. Nothing is skipped to reach
+    `order.start`: every step computes the places of its own examples, in memory or on disk.
 
     Args:
-      split: the training images.
-      batch_size: examples in a batch over all replicas, 1 to N.
-      seed: the run's seed.
-      stream: which sequence of batches of that seed, such as the phase's name.
-      normalization: applied last, to what the augmentation made of pixels from 0 to `value_range`.
-      augment: names in AUGMENTS joined by "+", with randomness of its own at every step; `augmentation(augment).soft_labels` tells
-        which labels come out.
-      start: the first step; with `start=k` come exactly the batches that come without it after k steps.
-      steps: how many batches come; endlessly many when not given.
-      dtype: of the images that come out.
-      num_classes: for an augmentation that mixes labels.
-      value_range: the largest value that a pixel can have.
+      split: Training images and labels, N examples.
+      order: Batch size (at most N), seed and range of steps.
+      form: Augmentation, normalization and dtype. Every part of the augmentation draws its own random numbers at every step.
 
     Returns:
-      A dataset of (images `dtype` [B, H, W, C], labels int64 [B], or float32 [B, classes] where the augmentation mixes them).
+      A dataset of (images `form.dtype` [B, H, W, C], labels), where labels are int64 [B], or float32 [B, classes] if the
+      augmentation mixes them.
 
     Raises:
-      BadInput: `batch_size`, `augment`, `start` or `steps` is not allowed.
+      BadInput: If the batch is larger than the split, or the augmentation is unknown or needs `form.num_classes`.
     """
-    count = len(split)
-    _check_batch_size(batch_size)
-    if batch_size > count:
-        raise BadInput("batch_size", batch_size, f"must be at most {count}, the number of training images")
-    for name, value in (("start", start), ("steps", steps or 0)):
-        if value < 0:
-            raise BadInput(name, value, "must be 0 or more")
-    parts = augmentation(augment)
-    if parts.soft_labels and num_classes is None:
-        raise BadInput("augment", augment, "mixes labels, and needs num_classes")
+    if order.batch_size > len(split):
+        raise BadInput("batch_size", order.batch_size, f"must be at most {len(split)}, the number of training images")
+    if augmentation(form.augment).soft_labels and form.num_classes is None:
+        raise BadInput("augment", form.augment, "mixes labels, and needs num_classes")
+    batches = _from_disk(split, order, form) if isinstance(split, DiskSplit) else _from_memory(split, order, form)
+    return batches.prefetch(READY).with_options(options())
+
+
+def evaluation_batches(split: Split | DiskSplit, form: BatchFormat, batch_size: int = 500) -> tf.data.Dataset:
+    """Returns every example of a split once, in order and without augmentation; the last batch may be smaller.
+
+    Args:
+      split: Images and labels to evaluate on.
+      form: Normalization and dtype, the same as in training; the other fields are not used.
+      batch_size: Examples per batch over all replicas, at least 1.
+
+    Returns:
+      A dataset of (images `form.dtype` [B, H, W, C], labels int64 [B]).
+
+    Raises:
+      BadInput: If `batch_size` is below 1.
+    """
+    check_batch_size(batch_size)
     import tensorflow as tf
 
-    per_epoch, order_key = count // batch_size, _key(seed, f"data/{stream}")
-    cut = parts.without("resized_crop") if isinstance(split, DiskSplit) else parts  # a stream cuts while it decodes
-    change = cut.build(seed=seed, stream=stream, num_classes=num_classes, value_range=value_range)
-
-    def chosen(step: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-        return _shuffled(step % per_epoch * batch_size + place, count, tf.stack([order_key, step // per_epoch]))
-
-    def finish(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = change(images, labels, step)
-        return normalization.of_batch(tf.ensure_shape(images, [batch_size, *split.image_shape]), dtype), labels
-
+    numbers = tf.data.Dataset.range(len(split))
     if isinstance(split, DiskSplit):
-        crop_key = augment_key(seed, stream, "resized_crop") if cut != parts else None
-        return _streamed(split, _numbers(start, steps, batch_size), batch_size, chosen, crop_key, finish, True)
-    images, labels = _on_host(split)
+        all_labels = _labels_on_host(split)
+
+        def example(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return split.image(number), all_labels[number]
+
+        def finish(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images = tf.ensure_shape(images, [None, *split.image_shape])
+            return form.normalization.of_batch(images, form.dtype), labels
+
+        batches = _parallel(_parallel(numbers, example).batch(batch_size), finish)
+    else:
+        all_images, all_labels = _on_host(split)
+
+        def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images = form.normalization.of_batch(tf.gather(all_images, chosen), form.dtype)
+            return images, tf.gather(all_labels, chosen)
+
+        batches = _parallel(numbers.batch(batch_size), batch)
+    return batches.prefetch(READY).with_options(options())
+
+
+def _from_memory(split: Split, order: BatchOrder, form: BatchFormat) -> tf.data.Dataset:
+    """Returns training batches that are gathered from arrays, one batch at a time per core."""
+    import tensorflow as tf
+
+    all_images, all_labels = _on_host(split)
+    place_of = _shuffled_places(len(split), order)
+    finish = _finisher(split, order, form)
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        examples = chosen(step, tf.range(batch_size, dtype=tf.int64))
-        return finish(tf.gather(images, examples), tf.gather(labels, examples), step)
+        places = place_of(step, tf.range(order.batch_size, dtype=tf.int64))
+        return finish(tf.gather(all_images, places), tf.gather(all_labels, places), step)
 
-    batches = _numbers(start, steps, 1).map(batch, num_parallel_calls=cores(), deterministic=True)
-    return batches.prefetch(READY).with_options(options())
+    return _parallel(_numbers(order, 1), batch)
 
 
-def evaluation_batches(
-    split: Split | DiskSplit, *, normalization: Normalization, batch_size: int = 500, dtype: str = "float32"
-) -> tf.data.Dataset:
-    """Every example once, in order; the last batch may be smaller.
-
-    Args:
-      split: the images to evaluate on.
-      normalization: the one that the training used.
-      batch_size: examples in a batch over all replicas, at least 1.
-      dtype: of the images that come out.
-
-    Returns:
-      A dataset of (images `dtype` [B, H, W, C], labels int64 [B]).
-
-    Raises:
-      BadInput: `batch_size` is below 1.
-    """
-    _check_batch_size(batch_size)
+def _from_disk(split: DiskSplit, order: BatchOrder, form: BatchFormat) -> tf.data.Dataset:
+    """Returns training batches of images that are read and decoded one at a time per core."""
     import tensorflow as tf
 
-    if isinstance(split, DiskSplit):
-
-        def finish(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            del step
-            return normalization.of_batch(tf.ensure_shape(images, [None, *split.image_shape]), dtype), labels
-
-        def in_order(step: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-            return step * batch_size + place
-
-        return _streamed(split, tf.data.Dataset.range(len(split)), batch_size, in_order, None, finish, False)
-    images, labels = _on_host(split)
-
-    def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return normalization.of_batch(tf.gather(images, chosen), dtype), tf.gather(labels, chosen)
-
-    batches = (
-        tf.data.Dataset.range(len(split)).batch(batch_size).map(batch, num_parallel_calls=cores(), deterministic=True)
-    )
-    return batches.prefetch(READY).with_options(options())
-
-
-def _numbers(start: int, steps: int | None, each: int) -> tf.data.Dataset:
-    """int64 from `start` on, for `steps` or for ever, `each` times as fine."""
-    import tensorflow as tf
-
-    return (
-        tf.data.Dataset.counter(start * each)
-        if steps is None
-        else tf.data.Dataset.range(start * each, (start + steps) * each)
-    )
-
-
-def _streamed(
-    split: DiskSplit,
-    numbers: tf.data.Dataset,
-    batch_size: int,
-    chosen: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    crop_key: int | None,
-    finish: BatchFunction,
-    training: bool,
-) -> tf.data.Dataset:
-    """Batches of images that are read and decoded one by one, as many at a time as there are cores.
-
-    Args:
-      split: what is read.
-      numbers: of the examples, as they come.
-      batch_size: examples in a batch.
-      chosen: (step, place in its batch) -> place in the split.
-      crop_key: of the random crops; None cuts out the middle.
-      finish: what is done to a batch.
-      training: whether all batches are full.
-    """
-    import tensorflow as tf
-
-    with tf.device("CPU"):
-        labels = tf.constant(split.labels)
+    all_labels = _labels_on_host(split)
+    place_of = _shuffled_places(len(split), order)
+    finish = _finisher(split, order, form)
+    crop_key = None
+    if "resized_crop" in augmentation(form.augment).parts:
+        crop_key = augment_key(order.seed, order.purpose, "resized_crop")
 
     def example(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        place = chosen(number // batch_size, number % batch_size)
+        step = number // order.batch_size
+        place = place_of(step, number % order.batch_size)
         seed = None if crop_key is None else tf.stack([crop_key, number])
-        return split.image(place, seed), labels[place], number // batch_size
+        return split.image(place, seed), all_labels[place], step
 
-    def batch(images: tf.Tensor, some_labels: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return finish(images, some_labels, steps[0])
+    def batch(images: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return finish(images, labels, steps[0])
 
-    examples = numbers.map(example, num_parallel_calls=cores(), deterministic=True)
-    batches = examples.batch(batch_size, drop_remainder=training).map(
-        batch, num_parallel_calls=cores(), deterministic=True
-    )
-    return batches.prefetch(READY).with_options(options())
+    examples = _parallel(_numbers(order, order.batch_size), example)
+    return _parallel(examples.batch(order.batch_size, drop_remainder=True), batch)
 
 
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise BadInput("batch_size", batch_size, "must be at least 1")
+def _finisher(split: Split | DiskSplit, order: BatchOrder, form: BatchFormat) -> BatchFunction:
+    """Returns the function that augments and normalizes a batch; images on disk were cropped while they were decoded."""
+    import tensorflow as tf
+
+    parts = augmentation(form.augment)
+    augment = (parts.without("resized_crop") if isinstance(split, DiskSplit) else parts).build(order, form)
+
+    def finish(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = augment(images, labels, step)
+        images = tf.ensure_shape(images, [order.batch_size, *split.image_shape])
+        return form.normalization.of_batch(images, form.dtype), labels
+
+    return finish
+
+
+def _parallel(dataset: tf.data.Dataset, function: Callable[..., object]) -> tf.data.Dataset:
+    """Maps a function over a dataset on all cores, in order."""
+    return dataset.map(function, num_parallel_calls=cores(), deterministic=True)
+
+
+def _numbers(order: BatchOrder, per_step: int) -> tf.data.Dataset:
+    """Returns the int64 numbers of the steps of `order`, or of their examples with `per_step` of them in each step."""
+    import tensorflow as tf
+
+    first = order.start * per_step
+    if order.steps is None:
+        return tf.data.Dataset.counter(first)
+    return tf.data.Dataset.range(first, (order.start + order.steps) * per_step)
+
+
+def _shuffled_places(count: int, order: BatchOrder) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns the function (step, place in its batch) -> place in a split of `count` examples, all int64."""
+    import tensorflow as tf
+
+    per_epoch = count // order.batch_size
+    key = int62(order.seed, f"data/{order.purpose}")
+
+    def place_of(step: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        position = step % per_epoch * order.batch_size + place
+        return _shuffled(position, count, tf.stack([key, step // per_epoch]))
+
+    return place_of
 
 
 def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-    """Where a pseudorandom permutation of range(count), one for every int64 [2] seed, takes `position`.
+    """Returns the image of `position` under a pseudorandom permutation of range(count), one for every int64 [2] seed.
 
     The operation reads only the low bits of each word of its key (8 bits for a thousand images): with the seed and the epoch
     as words, the epochs would repeat after 256, and seeds that agree in those bits would share their order. So the words
@@ -212,21 +189,27 @@ def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _key(seed: int, purpose: str) -> int:
-    high, low = stateless_seed(seed, purpose)
-    return high << 31 | low
-
-
 def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    """The split as tensors beside the pipeline, which captures them by reference: no graph holds a copy, no accelerator the data."""
+    """Returns images and labels as tensors in host memory.
+
+    A pipeline captures them by reference: no graph contains a copy, and no accelerator holds the data.
+    """
     import tensorflow as tf
 
     with tf.device("CPU"):
         return _tensor(split.images), tf.constant(split.labels)
 
 
+def _labels_on_host(split: DiskSplit) -> tf.Tensor:
+    """Returns the labels as a tensor in host memory."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        return tf.constant(split.labels)
+
+
 def _tensor(images: np.ndarray) -> tf.Tensor:
-    """The array as a tensor: the same memory where that is laid out as TensorFlow needs it (see `prepared.aligned`), else a copy."""
+    """Returns the array as a tensor that shares its memory if that is aligned (see `tfds_reader.aligned`), or as a copy."""
     import tensorflow as tf
 
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % ALIGNMENT == 0:

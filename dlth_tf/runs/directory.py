@@ -1,9 +1,8 @@
-"""A run directory: what lies where, and whether a run may use it."""
+"""Run directories: the files of a run, and the checks that a run may use a directory."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,30 +22,51 @@ PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "tensorfl
 
 
 class InUse(BadInput):
-    """Another process runs in the directory."""
+    """Another process is running in the directory."""
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The files of one run (DESIGN: "A run directory")."""
+    """The directory of one run.
+
+    Attributes:
+      path: The directory, which need not exist yet.
+    """
 
     path: Path
 
-    def __getattr__(self, name: str) -> Path:
-        paths = {
-            "config": "config.json",
-            "ticket": "ticket.npz",
-            "weights": "weights.npz",
-            "history": "history.csv",
-            "result": "result.json",
-            "checkpoints": "checkpoints",
-        }
-        if name not in paths:
-            raise AttributeError(name)
-        return self.path / paths[name]
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, versions and command line; written first."""
+        return self.path / "config.json"
+
+    @property
+    def ticket(self) -> Path:
+        """The masks of the final ticket."""
+        return self.path / "ticket.npz"
+
+    @property
+    def weights(self) -> Path:
+        """The final stripped weights by name."""
+        return self.path / "weights.npz"
+
+    @property
+    def history(self) -> Path:
+        """One row per epoch and phase."""
+        return self.path / "history.csv"
+
+    @property
+    def result(self) -> Path:
+        """The outcome; a run is complete if and only if this file exists."""
+        return self.path / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, deleted when the run is complete."""
+        return self.path / "checkpoints"
 
     def refuse_other_runs(self, config: RunConfig) -> None:
-        """Raises BadInput unless the directory is free, or holds this very configuration."""
+        """Raises BadInput unless the directory is unused or belongs to a run with this configuration."""
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -54,25 +74,29 @@ class RunDirectory:
         if not self.config.exists():
             if any(path.name != LOCK and not files.is_half_written(path) for path in self.path.iterdir()):
                 raise BadInput(
-                    "run_dir", self.path, "holds other files and no config.json: name an empty or new directory"
+                    "run_dir", self.path, "contains other files but no config.json: use an empty or new directory"
                 )
             return
-        there = read_json(self.config, "run_dir").get("config")
-        if not isinstance(there, dict):
-            raise BadInput("run_dir", self.path, "its config.json does not say which configuration it is of")
-        differences = config.differences(there)
+        saved = files.read_json_object(self.config, "run_dir").get("config")
+        if not isinstance(saved, dict):
+            raise BadInput("run_dir", self.path, "its config.json does not contain a configuration")
+        differences = config.differences(saved)
         if differences:
             raise BadInput("run_dir", self.path, f"holds a run of another configuration: {'; '.join(differences)}")
         if config.resume == "never" and not self.result.exists():
             raise BadInput(
-                "run_dir", self.path, "holds an unfinished run, and --resume=never allows only a new directory"
+                "run_dir", self.path, "holds an unfinished run, and --resume=never requires an empty or new directory"
             )
 
     def complete_result(self) -> dict[str, Any] | None:
-        """The result of a complete run, or None."""
+        """Returns the result of a complete run, or None if the run is not complete.
+
+        Raises:
+          BadInput: If result.json cannot be read or lacks a required key.
+        """
         if not self.result.exists():
             return None
-        result = read_json(self.result, "run_dir")
+        result = files.read_json_object(self.result, "run_dir")
         missing = [name for name in IN_EVERY_RESULT if name not in result]
         if missing:
             raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
@@ -81,10 +105,17 @@ class RunDirectory:
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
 
-        The lock ends with the process, however that ends. What a killed process had half written is taken away.
+        The lock is released when the process ends, however it ends. Files that a killed process was still writing are
+        deleted.
+
+        Args:
+          config: Configuration of the run.
+          data: Description of the data set for config.json.
 
         Raises:
-          BadInput: it cannot be written to, another process is running in it (InUse), or has used it since the caller looked.
+          InUse: If another process is running in the directory.
+          BadInput: If the directory cannot be written to, or another process has used it since `refuse_other_runs` was
+            called.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -102,12 +133,13 @@ class RunDirectory:
         return lock
 
     def _begin(self, config: RunConfig, data: dict[str, Any]) -> None:
-        self.refuse_other_runs(
-            config
-        )  # again: between the first look and the lock another process may have come and gone
+        # Again: another process may have run in it between the first check and the lock.
+        self.refuse_other_runs(config)
         if self.result.exists():
             raise BadInput(
-                "run_dir", self.path, "was completed by another process just now: the same command says what it found"
+                "run_dir",
+                self.path,
+                "was just completed by another process: run the same command again to see its result",
             )
         document = {
             "config": config.to_json(),
@@ -124,25 +156,17 @@ class RunDirectory:
             raise BadInput("run_dir", self.path, f"cannot be written to ({error.strerror})") from None
 
 
-def read_json(path: Path, thing: str) -> dict[str, Any]:
-    """Reads a JSON object; raises BadInput in the name of `thing` if it is none."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(thing, path.parent, f"its {path.name} cannot be read ({error})") from None
-    if not isinstance(value, dict):
-        raise BadInput(thing, path.parent, f"its {path.name} is not a JSON object")
-    return value
-
-
 def versions() -> dict[str, str]:
-    """Python's and the packages' versions that results depend on."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"dlth_tf": __version__, "python": sys.version.split()[0], **found}
+    """Returns the versions of Python and of the packages that results depend on."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"dlth_tf": __version__, "python": sys.version.split()[0], **packages}
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from, with "+changes" if it is not clean; None outside of one."""
+    """Returns the commit of the checkout that the package runs from, or None outside a checkout.
+
+    "+changes" is appended if tracked files were modified.
+    """
     here = Path(__file__).parent
 
     def git(*words: str) -> str:

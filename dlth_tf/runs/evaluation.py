@@ -1,4 +1,4 @@
-"""Loss and accuracy of the network as it is, on every example of the validation and the test set."""
+"""Loss and accuracy of a network in its current state, over every validation and test example."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import tf_keras
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy per example, in float32 at least whatever the precision of the network.
+    """Computes the cross-entropy of each example, in float32 at least whatever the precision of the network.
 
     Args:
-      labels: class numbers [B], or their probabilities [B, classes] (mixed images).
-      logits: [B, classes].
+      labels: Class indices, integers [B], or class probabilities, floats [B, classes] (for mixed images).
+      logits: Floats [B, classes].
+
+    Returns:
+      Losses [B]: float64 if the logits are, otherwise float32.
     """
     logits = tf.cast(logits, tf.float64 if logits.dtype == tf.float64 else tf.float32)
     if labels.dtype.is_floating:
@@ -23,33 +26,36 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 class Evaluator:
-    """Measures a model in one traced function: no Python per batch, nothing of its compile state is touched.
+    """Evaluates a model in one traced function, without Python code per batch and without touching the compiled state.
 
     Args:
-      model: gives logits.
-      sets: name ("val", "test") -> batches of (images, labels), of known number.
+      model: A model that returns logits.
+      sets: Name ("val", "test") -> batches of (images, labels) with known cardinality.
     """
 
     def __init__(self, model: tf_keras.Model, sets: Mapping[str, tf.data.Dataset]) -> None:
         self.model = model
-        # Endless iterators that are kept: opening one takes longer than evaluating a small set.
+        # Infinite iterators, kept open: opening one takes longer than evaluating a small set.
         self._sets = {name: (iter(batches.repeat()), batches.cardinality()) for name, batches in sets.items()}
         self._measure = tf.function(self._totals)
 
     def _totals(self, batches: Iterator[Any], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        loss, right, count = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64), tf.constant(0, tf.int64)
+        loss = tf.constant(0.0, tf.float64)
+        correct = tf.constant(0, tf.int64)
+        count = tf.constant(0, tf.int64)
         for _ in tf.range(number):
             images, labels = next(batches)
             logits = self.model(images, training=False)
             loss += tf.reduce_sum(tf.cast(cross_entropy(labels, logits), tf.float64))
-            right += tf.math.count_nonzero(tf.argmax(logits, -1) == labels)
+            correct += tf.math.count_nonzero(tf.argmax(logits, -1) == labels)
             count += tf.size(labels, tf.int64)
-        return loss, right, count
+        return loss, correct, count
 
     def __call__(self) -> dict[str, float]:
-        """{"val_loss": ..., "val_accuracy": ..., "test_loss": ..., "test_accuracy": ...}; accuracies are fractions."""
-        found = {}
+        """Returns `val_loss`, `val_accuracy`, `test_loss` and `test_accuracy`; accuracies are 0 to 1."""
+        metrics = {}
         for name, (batches, number) in self._sets.items():
-            loss, right, count = (value.numpy() for value in self._measure(batches, number))
-            found[f"{name}_loss"], found[f"{name}_accuracy"] = float(loss / count), float(right / count)
-        return found
+            loss, correct, count = (value.numpy() for value in self._measure(batches, number))
+            metrics[f"{name}_loss"] = float(loss / count)
+            metrics[f"{name}_accuracy"] = float(correct / count)
+        return metrics

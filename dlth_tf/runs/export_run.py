@@ -1,16 +1,16 @@
-"""Exports what a run directory holds."""
+"""Exports the network of a run directory."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from dlth_tf import data as data_room
 from dlth_tf import files
@@ -23,107 +23,129 @@ from dlth_tf.deploy.checks.verification import Examples, most
 from dlth_tf.deploy.export import export, refuse_existing
 from dlth_tf.deploy.forms import check_forms
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import named_weights
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
-from dlth_tf.runs.directory import RunDirectory, read_json
+from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.network import build_network
+from dlth_tf.runs.weights import restore_weights
 
-CALIBRATION = 256  # training images for forms that choose number ranges by them
+CALIBRATION = 256  # training images for forms that choose number ranges from them
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of an export.
+
+    Attributes:
+      formats: Forms to write: plain, packed, compact, tflite.
+      values: Dtype of the weights in the packed form: "float32" or "float16".
+      overwrite: Whether to replace an earlier export of the same form.
+      measure_latency: Whether to time each form and its dense counterpart, which takes some seconds.
+    """
+
+    formats: Sequence[str] = ("plain",)
+    values: str = "float32"
+    overwrite: bool = False
+    measure_latency: bool = True
+
+
+DEFAULTS = ExportOptions()
 
 
 def export_run(
-    run_dir: str | os.PathLike[str],
-    export_dir: str | os.PathLike[str],
-    *,
-    formats: Sequence[str] = ("plain",),
-    values: str = "float32",
-    overwrite: bool = False,
-    measure_latency: bool = True,
+    run_dir: str | os.PathLike[str], export_dir: str | os.PathLike[str], settings: ExportOptions = DEFAULTS
 ) -> dict[str, Any]:
-    """Rebuilds the network of a run from config.json and weights.npz and exports it.
+    """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
-    The forms are compared on the run's test images where its data set can be had, and on random images otherwise.
+    The forms are compared on the test images of the run if its data set is available, otherwise on random images.
 
     Args:
-      run_dir: of a complete run.
-      export_dir: see `deploy.export`.
-      formats: see `deploy.export`.
-      values: see `deploy.export`.
-      overwrite: see `deploy.export`.
-      measure_latency: see `deploy.export`.
+      run_dir: Directory of a complete run.
+      export_dir: Directory for the export, created if it does not exist.
+      settings: Forms to write, and how.
+
+    Returns:
+      The content of export.json.
 
     Raises:
-      BadInput: not a run directory, files that do not belong together, and what `deploy.export` refuses.
+      BadInput: If `run_dir` is not a complete run, its files do not belong together, or `deploy.export` refuses the
+        export.
+      RuntimeError: If the verification of the export fails; nothing has been written then.
     """
-    check_forms(formats)
-    if not overwrite:
-        refuse_existing(export_dir, formats)
+    check_forms(settings.formats)
+    if not settings.overwrite:
+        refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
-    needed = (directory.config, directory.ticket, directory.weights, directory.result)
-    lacking = [path.name for path in needed if not path.exists()]
-    if lacking:
-        raise BadInput("run_dir", run_dir, f"is not the directory of a complete run (it lacks {', '.join(lacking)})")
-    document = read_json(directory.config, "run_dir")
+    _check_complete(directory)
+    document = files.read_json_object(directory.config, "run_dir")
     try:
-        config, data = RunConfig(**document["config"]), document["data"]
+        config = RunConfig(**document["config"])
+        data = document["data"]
         normalization = Normalization.from_json(data["normalization"])
-        shape, label_names = tuple(data["image_shape"]), tuple(data["label_names"])
+        shape = tuple(data["image_shape"])
+        label_names = tuple(data["label_names"])
     except (KeyError, TypeError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     ticket = Ticket.load(directory.ticket)
     with machine(config):
         model = build_network(config, shape, len(label_names))
-        load_weights(model, directory)
-        result = read_json(directory.result, "run_dir")
-        origin = {
-            "run_dir": str(run_dir),
-            **{name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")},
-        }
-        origin["sparsity"] = config.sparsity
+        restore_weights(model, directory)
         dataset = available(config, shape)
         return export(
             model,
             export_dir,
-            formats=formats,
-            values=values,
+            formats=settings.formats,
+            values=settings.values,
             normalization=normalization,
             label_names=label_names,
             ticket=ticket,
             examples=test_examples(dataset) if dataset else None,
             calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
-            origin=origin,
-            overwrite=overwrite,
-            measure_latency=measure_latency,
+            origin=_origin(directory, config.sparsity),
+            overwrite=settings.overwrite,
+            measure_latency=settings.measure_latency,
         )
+
+
+def _check_complete(directory: RunDirectory) -> None:
+    required = (directory.config, directory.ticket, directory.weights, directory.result)
+    missing = [path.name for path in required if not path.exists()]
+    if missing:
+        allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
+        raise BadInput("run_dir", directory.path, allowed)
+
+
+def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
+    """The origin of the model in export.json."""
+    result = files.read_json_object(directory.result, "run_dir")
+    facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
+    return {"run_dir": str(directory.path), **facts, "sparsity": sparsity}
 
 
 def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None:
-    """The run's data set, or None where it cannot be had or is another by now; the log says why."""
+    """Returns the data set of a run, or None if it is not available or its images have changed; logs the reason."""
+    log = logging.getLogger("dlth_tf")
     try:
         dataset = data_room.load(config.dataset, config.data_dir)
     except BadInput as error:
-        logging.getLogger("dlth_tf").info(
-            "compared on random images, since the data set of the run cannot be had: %s", error
-        )
+        log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None
     if dataset.image_shape != image_shape:
-        logging.getLogger("dlth_tf").info(
-            "compared on random images, since the images of %s have another shape by now", config.dataset
-        )
+        log.info("comparing on random images, since the images of %s now have another shape", config.dataset)
         return None
     return dataset
 
 
 def test_examples(dataset: DataSet) -> Examples:
-    """The test images, the first 10,000 at most, as a client sends them."""
+    """Returns the test images as a client sends them, at most the first 10,000."""
     number = min(len(dataset.test), most(dataset.image_shape))
-    named = f"test images of {dataset.name}" + ("" if number == len(dataset.test) else f" (of {len(dataset.test):,})")
-    return Examples(raw_images(dataset.test, number), dataset.test.labels[:number], named)
+    part = "" if number == len(dataset.test) else f" (of {len(dataset.test):,})"
+    images = raw_images(dataset.test, number)
+    return Examples(images, dataset.test.labels[:number], f"test images of {dataset.name}{part}")
 
 
 def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
-    """uint8 [at most `number`, H, W, C], the first of a split as they come from its files."""
+    """Returns the first images of a split without normalization, uint8 [at most `number`, H, W, C]."""
     number = min(number, len(split))
     if isinstance(split, Split):
         return split.images[:number]
@@ -131,40 +153,18 @@ def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
     return np.stack(list(read.as_numpy_iterator()))
 
 
-def load_weights(model: tf_keras.Model, directory: RunDirectory) -> None:
-    """Reads weights.npz into a model of the same architecture.
-
-    Raises:
-      BadInput: a damaged file, other names or shapes, or not the weights that result.json vouches for.
-    """
-    variables = named_weights(model)
-    expected = {
-        name: (tuple(variable.shape), np.dtype(variable.dtype.base_dtype.name)) for name, variable in variables.items()
-    }
-    try:
-        weights = files.parse_npz(directory.weights.read_bytes(), expected)
-    except (OSError, ValueError) as error:
-        raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
-    if read_json(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
-        raise BadInput(
-            "run_dir", directory.path, "its weights.npz is not the one that its result.json was written with"
-        )
-    for name, variable in variables.items():
-        variable.assign(weights[name])
-
-
 def best_run(sweep_dir: str | os.PathLike[str], method: str) -> Path:
-    """The run of a method with the best validation accuracy; among equals the sparsest, then the first seed.
+    """Returns the run of a method with the best validation accuracy; among equals the sparsest, then the first seed.
 
     Raises:
-      BadInput: the sweep has no complete run of that method.
+      BadInput: If the sweep has no complete run of that method.
     """
     results = read_results(sweep_dir)
-    mine = results[results["method"] == method].sort_values(
+    runs = results[results["method"] == method].sort_values(
         ["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True]
     )
-    if mine.empty:
+    if runs.empty:
         raise BadInput(
             "method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}"
         )
-    return Path(sweep_dir) / mine.iloc[0]["run_dir"]
+    return Path(sweep_dir) / runs.iloc[0]["run_dir"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, cast
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -11,24 +11,26 @@ import tf_keras
 from dlth_tf import stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
-from dlth_tf.data import DataSet, Normalization, augmentation, train_batches
 from dlth_tf.masking.keras2.optimizers import SGD
-from dlth_tf.methods import LearningRate, Network, Phase
+from dlth_tf.methods import LearningRate, Phase
 from dlth_tf.runs.checkpointing.callback import CheckpointCallback
 from dlth_tf.runs.checkpointing.files import Saved
-from dlth_tf.runs.checkpointing.manager import CheckpointManager, restore_callbacks
+from dlth_tf.runs.checkpointing.manager import restore_callbacks
 from dlth_tf.runs.checkpointing.state import restore_means, restore_network, restore_training
-from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.replicas import check_same
-from dlth_tf.runs.evaluation import Evaluator, cross_entropy
+from dlth_tf.runs.evaluation import cross_entropy
 from dlth_tf.runs.history import History
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
 from dlth_tf.runs.shared_training import SharedTraining, reused
+from dlth_tf.runs.training_run import Run
 
 
 def keras_schedule(rate: LearningRate) -> Any:
-    """The learning rate as Keras takes it: a number, or PiecewiseConstantDecay (whose boundaries are each piece's last step)."""
+    """Returns a learning rate for Keras: a number or a PiecewiseConstantDecay.
+
+    A boundary of PiecewiseConstantDecay is the last step of a piece, one of LearningRate the first step of the next.
+    """
     if not rate.boundaries:
         return rate.values[0]
     return tf_keras.optimizers.schedules.PiecewiseConstantDecay(
@@ -37,170 +39,145 @@ def keras_schedule(rate: LearningRate) -> Any:
 
 
 class PhaseCallbacks(tf_keras.callbacks.CallbackList):
-    """Callbacks of a phase, told once that training begins and ends, however many calls of `fit` there are between."""
+    """Callbacks for which training begins and ends once, however many calls of `fit` a phase takes."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Left out: see `begin`."""
+        """Does nothing; `begin` does."""
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Left out: see `end`."""
+        """Does nothing; `end` does."""
 
     def begin(self) -> None:
-        """Training begins."""
+        """Calls `on_train_begin` of all callbacks."""
         super().on_train_begin()
 
     def end(self) -> None:
-        """Training has ended."""
+        """Calls `on_train_end` of all callbacks."""
         super().on_train_end()
 
 
-def train_phase(
-    network: Network,
-    phase: Phase,
-    config: RunConfig,
-    data: DataSet,
-    normalization: Normalization,
-    evaluator: Evaluator,
-    keeper: CheckpointManager,
-    saved: Saved | None = None,
-    shared: SharedTraining | None = None,
-) -> History:
-    """Runs a phase's start, its steps and its end; returns its history.
+class RestoredMeans(tf_keras.callbacks.Callback):
+    """Restores the means of loss and accuracy in the epoch in which a phase resumes.
 
     Args:
-      network: wrapped.
-      phase: what to do.
-      config: of the run.
-      data: of the run.
-      normalization: of the images.
-      evaluator: of every epoch.
-      keeper: writes checkpoints.
-      saved: a checkpoint from inside this phase to go on from; the network is as it was there.
-      shared: where the steps' outcome lies, if another run has made them, and where it is put otherwise.
+      arrays: Arrays of the checkpoint.
+      labels: Labels of one example in the form of the batches.
+      classes: Number of classes.
     """
-    if saved is None:
+
+    _supports_tf_logs = True
+
+    def __init__(self, arrays: dict[str, Any], labels: tf.Tensor, classes: int) -> None:
+        super().__init__()
+        self.arrays = arrays
+        self.labels = labels
+        self.classes = classes
+        self._restored = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Restores the means, which Keras has just reset, in the first epoch."""
+        if not self._restored:
+            restore_means(self.model, self.arrays, self.labels, self.classes)
+        self._restored = True
+
+
+def train_phase(
+    run: Run, phase: Phase, resume_from: Saved | None = None, shared: SharedTraining | None = None
+) -> History:
+    """Performs the start actions of a phase, its steps and its end actions; returns its history.
+
+    Args:
+      run: The run.
+      phase: The phase.
+      resume_from: A checkpoint inside this phase; the network has been restored from it.
+      shared: Where another run may have stored the outcome of the steps; otherwise it is stored there.
+    """
+    network = run.network
+    if resume_from is None:
         for action in phase.start:
             action(network)
-    history = History(phase, evaluator, keeper.on_row)
+        run.observer.on_phase_begin(phase, network)
+    history = History(phase, network.evaluate, run.observer.on_row)
     if shared is not None and shared.take(network, history):
-        keeper.state.reused = reused(phase, history)
+        run.checkpoints.state.reused = reused(phase, history)
     else:
-        _train(network, phase, config, data, normalization, history, keeper, saved)
+        _train(run, phase, history, resume_from)
         if shared is not None:
             shared.keep(network, history)
+    run.observer.on_phase_end(phase, network)
     for action in phase.end:
         action(network)
     check_same(network.model)
     return history
 
 
-def _train(
-    network: Network,
-    phase: Phase,
-    config: RunConfig,
-    data: DataSet,
-    normalization: Normalization,
-    history: History,
-    keeper: CheckpointManager,
-    saved: Saved | None,
-) -> None:
-    """The steps of a phase, with everything that watches them."""
-    model, examples = network.model, len(data.train.labels)
-    per_epoch, epochs = examples // phase.batch_size, epochs_of(phase, examples)
-    optimizer = SGD(
-        keras_schedule(phase.learning_rate), momentum=network.recipe.momentum, weight_decay=network.recipe.weight_decay
-    )
+def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) -> None:
+    """Compiles the model and makes the steps of a phase, with all callbacks."""
+    model = run.network.model
+    per_epoch = run.inputs.examples // phase.batch_size
+    epochs = epochs_of(phase, run.inputs.examples)
+    recipe = run.network.recipe
     model.compile(
-        optimizer,
+        SGD(keras_schedule(phase.learning_rate), momentum=recipe.momentum, weight_decay=recipe.weight_decay),
         cross_entropy,
         metrics=["accuracy"],
-        steps_per_execution=min(config.steps_per_execution, per_epoch),
-        jit_compile=config.jit_compile,
+        steps_per_execution=min(run.config.steps_per_execution, per_epoch),
+        jit_compile=run.config.jit_compile,
     )
-    bar = ProgressLine(phase, epochs, config.verbosity)
-    found = [*phase.callbacks(network), history, bar, ExactSteps(phase.steps)]
-    if config.tensorboard and keeper.writes:
-        found.append(SparsityMonitor(f"{config.run_dir}/tensorboard/{phase.name}", histograms=True))
-        found.append(tf_keras.callbacks.TensorBoard(f"{config.run_dir}/tensorboard/{phase.name}", write_graph=False))
-    saver = CheckpointCallback(
-        phase.name, phase.steps, per_epoch, lambda steps: keeper.clock.due(steps, per_epoch), lambda: keeper.save(found)
-    )
+    bar = ProgressLine(phase, epochs, run.config.verbosity)
+    watching = [*phase.callbacks(run.network), history, bar, ExactSteps(phase.steps)]
+    watching += _tensorboard(run, phase)
+    saver = CheckpointCallback(phase, per_epoch, run.checkpoints, watching)
+    step = 0 if resume_from is None else resume_from.meta["step"]
+    means = _restored_means(run, resume_from) if step % per_epoch else []
     callbacks = PhaseCallbacks(
-        [*found, saver], add_history=True, model=model, epochs=epochs, steps=per_epoch, verbose=0
+        [*means, *watching, saver], add_history=True, model=model, epochs=epochs, steps=per_epoch, verbose=0
     )
     with contextlib.ExitStack() as ending:
         ending.callback(bar.close)
         callbacks.begin()
-        step = 0
-        if saved is not None:
-            restore_network(model, saved.arrays)  # again, since some callbacks change weights when they begin
-            restore_training(model, saved.arrays)
-            restore_callbacks(found, saved)
-            step = saver.go_on()
+        if resume_from is not None:
+            restore_network(model, resume_from.arrays)  # again, since some callbacks change weights when they begin
+            restore_training(model, resume_from.arrays)
+            restore_callbacks(watching, resume_from)
+            saver.resume()
         with stopping.waiting_for_a_checkpoint():
-            _fit(network, phase, config, data, normalization, callbacks, step, saved)
+            _fit(run, phase, callbacks, step)
         callbacks.end()
 
 
-def _fit(
-    network: Network,
-    phase: Phase,
-    config: RunConfig,
-    data: DataSet,
-    normalization: Normalization,
-    callbacks: PhaseCallbacks,
-    step: int,
-    saved: Saved | None,
-) -> None:
-    """The steps of a phase from `step` on: what is left of an epoch that was begun, then whole epochs."""
-    per_epoch, epochs = callbacks.params["steps"], callbacks.params["epochs"]
+def _tensorboard(run: Run, phase: Phase) -> list[Any]:
+    if not (run.config.tensorboard and run.writes):
+        return []
+    folder = f"{run.config.run_dir}/tensorboard/{phase.name}"
+    return [
+        SparsityMonitor(folder, histograms=True),
+        tf_keras.callbacks.TensorBoard(folder, write_graph=False),
+    ]
+
+
+def _restored_means(run: Run, resume_from: Saved | None) -> list[Any]:
+    if resume_from is None:
+        return []
+    return [RestoredMeans(resume_from.arrays, run.inputs.example_labels(), run.inputs.num_classes)]
+
+
+def _fit(run: Run, phase: Phase, callbacks: PhaseCallbacks, step: int) -> None:
+    """Makes the steps of a phase from `step` on: the rest of an epoch if it is inside one, then whole epochs."""
+    per_epoch = callbacks.params["steps"]
 
     def fit(first: int, epoch: int, last_epoch: int, steps: int) -> None:
-        batches = train_batches(
-            data.train,
-            batch_size=phase.batch_size,
-            seed=config.seed,
-            stream=phase.name,
-            normalization=normalization,
-            augment=config.augment or data.augment,
-            start=phase.first_step + first,
-            steps=phase.steps - first,
-            dtype=config.weight_dtype,
-            num_classes=data.num_classes,
-            value_range=data.value_range,
-        )
-        network.model.fit(
+        batches = run.inputs.training(phase.name, phase.batch_size, phase.first_step + first, phase.steps - first)
+        run.observer.on_fit(phase, batches)
+        run.network.model.fit(
             batches, initial_epoch=epoch, epochs=last_epoch, steps_per_epoch=steps, verbose=0, callbacks=callbacks
         )
 
-    epoch, done = divmod(step, per_epoch)
     if step >= phase.steps:
         return
+    epoch, done = divmod(step, per_epoch)
     if done:
-        labels = (
-            tf.zeros([1, data.num_classes])
-            if augmentation(config.augment or data.augment).soft_labels
-            else tf.zeros([1], tf.int64)
-        )
-        means = RestoredMeans(cast(Saved, saved), labels, data.num_classes)
-        means.set_model(network.model)
-        callbacks.callbacks.insert(0, means)
         fit(step, epoch, epoch + 1, min(per_epoch, phase.steps - epoch * per_epoch) - done)
-        callbacks.callbacks.remove(means)
         epoch += 1
     if epoch * per_epoch < phase.steps:
-        fit(epoch * per_epoch, epoch, epochs, per_epoch)
-
-
-class RestoredMeans(tf_keras.callbacks.Callback):
-    """Lets the means of loss and accuracy go on in the middle of an epoch."""
-
-    _supports_tf_logs = True
-
-    def __init__(self, saved: Saved, labels: tf.Tensor, classes: int) -> None:
-        super().__init__()
-        self.saved, self.labels, self.classes = saved, labels, classes
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Keras has just reset them."""
-        restore_means(self.model, self.saved.arrays, self.labels, self.classes)
+        fit(epoch * per_epoch, epoch, callbacks.params["epochs"], per_epoch)

@@ -1,36 +1,49 @@
-"""Training images for pruning at initialisation: without augmentation, a pure function of (seed, purpose)."""
+"""Inputs: the images of a run as batches for training, evaluation and scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from dlth_tf.data import DataSet, Normalization, train_batches
+from dlth_tf import data as data_room
+from dlth_tf.data import (
+    BatchFormat,
+    BatchOrder,
+    DataSet,
+    Normalization,
+    augmentation,
+    evaluation_batches,
+    train_batches,
+)
+from dlth_tf.runs.config import RunConfig
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Draws from the training images.
+class Inputs:
+    """The images of a run; every batch is a pure function of the seed, a purpose and a step.
 
     Attributes:
-      data: whose training split is drawn from.
-      normalization: of the images.
-      seed: of the draws.
-      dtype: of the images.
+      data: The data set.
+      normalization: Normalization of all images.
+      seed: Seed of order, augmentation and samples.
+      augment: Augmentations of training images, joined by "+", or "none".
+      dtype: Dtype of the images after normalization.
     """
 
     data: DataSet
     normalization: Normalization
     seed: int
+    augment: str
     dtype: str
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+        """Height, width and channels of an image."""
         return self.data.image_shape
 
     @property
@@ -38,25 +51,55 @@ class Samples:
         """Number of classes."""
         return self.data.num_classes
 
+    @property
+    def examples(self) -> int:
+        """Number of training images."""
+        return len(self.data.train.labels)
+
+    def training(self, purpose: str, batch_size: int, start: int = 0, steps: int | None = None) -> tf.data.Dataset:
+        """Returns augmented training batches.
+
+        Args:
+          purpose: Name of the sequence of batches, such as the name of a phase.
+          batch_size: Images per batch, over all replicas.
+          start: First step of the sequence.
+          steps: Number of batches; infinite if None.
+
+        Returns:
+          Batches of (images [B, H, W, C], labels: int64 [B], or float32 [B, classes] where the augmentation mixes
+          images).
+        """
+        return self._batches(BatchOrder(batch_size, self.seed, purpose, start, steps), self.augment)
+
+    def evaluation(self) -> dict[str, tf.data.Dataset]:
+        """Returns the batches of every validation ("val") and test example, each once and in order."""
+        splits = {"val": self.data.validation, "test": self.data.test}
+        return {name: evaluation_batches(split, self._form("none")) for name, split in splits.items()}
+
     def batch(self, purpose: str, size: int) -> Batch:
-        """One random batch: images [size, ...] and labels int64 [size]."""
-        images, labels = next(iter(self._batches(purpose, size, steps=1)))
+        """Returns one random batch without augmentation: images [size, H, W, C] and labels int64 [size]."""
+        images, labels = next(iter(self._samples(purpose, size, steps=1)))
         return images.numpy(), labels.numpy()
 
     def balanced(self, purpose: str, per_class: int, size: int) -> list[Batch]:
-        """`per_class` random images of every class (all there are, if fewer), in batches of at most `size`."""
-        found: dict[int, list[np.ndarray]] = {label: [] for label in range(self.data.num_classes)}
-        for images, labels in self._batches(
-            purpose, 1, steps=len(self.data.train)
-        ):  # one by one, or the last few would never come
+        """Returns `per_class` random images of every class without augmentation, in batches of at most `size` images.
+
+        Of a class with fewer images, all are returned.
+        """
+        by_class: dict[int, list[np.ndarray]] = {label: [] for label in range(self.num_classes)}
+        # One by one: larger batches would leave out the last examples of an epoch.
+        for images, labels in self._samples(purpose, 1, steps=len(self.data.train)):
             for image, label in zip(images.numpy(), labels.numpy(), strict=True):
-                if len(found[label]) < per_class:
-                    found[label].append(image)
-            if all(len(images) == per_class for images in found.values()):
+                if len(by_class[label]) < per_class:
+                    by_class[label].append(image)
+            if all(len(images) == per_class for images in by_class.values()):
                 break
-        # Class after class in turn, so that every batch is as balanced as the whole.
+        # The classes take turns, so that every batch is as balanced as the whole.
         pairs = [
-            (found[label][index], label) for index in range(per_class) for label in found if index < len(found[label])
+            (images[index], label)
+            for index in range(per_class)
+            for label, images in by_class.items()
+            if index < len(images)
         ]
         batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         return [
@@ -64,15 +107,42 @@ class Samples:
             for batch in batches
         ]
 
-    def _batches(self, purpose: str, size: int, steps: int) -> tf.data.Dataset:
-        return train_batches(
-            self.data.train,
-            batch_size=size,
-            seed=self.seed,
-            stream=f"sample/{purpose}",
-            normalization=self.normalization,
-            augment="none",
-            start=0,
-            steps=steps,
-            dtype=self.dtype,
-        )
+    def _samples(self, purpose: str, size: int, steps: int) -> tf.data.Dataset:
+        return self._batches(BatchOrder(size, self.seed, f"sample/{purpose}", steps=steps), "none")
+
+    def _batches(self, order: BatchOrder, augment: str) -> tf.data.Dataset:
+        return train_batches(self.data.train, order, self._form(augment))
+
+    def _form(self, augment: str) -> BatchFormat:
+        return BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
+
+    def example_labels(self) -> tf.Tensor:
+        """Returns labels of one example as in `training`: int64 [1], or float32 [1, classes] of mixed images."""
+        if augmentation(self.augment).soft_labels:
+            return tf.zeros([1, self.num_classes])
+        return tf.zeros([1], tf.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the description of the data in config.json, with which a run can be exported without its data set."""
+        return {
+            "image_shape": list(self.image_shape),
+            "label_names": list(self.data.label_names),
+            "value_range": self.data.value_range,
+            "normalization": self.normalization.to_json(),
+            "examples": {
+                "train": self.examples,
+                "validation": len(self.data.validation.labels),
+                "test": len(self.data.test.labels),
+            },
+        }
+
+
+def load_inputs(config: RunConfig) -> Inputs:
+    """Loads the data set of a run.
+
+    Raises:
+      BadInput: If the data set does not exist, is not prepared, or is not made of labeled images.
+    """
+    data = data_room.load(config.dataset, config.data_dir)
+    normalization = data_room.normalization(data, config.normalization)
+    return Inputs(data, normalization, config.seed, config.augment or data.augment, config.weight_dtype)

@@ -1,4 +1,4 @@
-"""The network of a run, and for small_dense the width at which a dense network has as many parameters as a sparse one has non-zero ones."""
+"""The network of a run; for small_dense, a width with as many parameters as the sparse network has non-zero ones."""
 
 from __future__ import annotations
 
@@ -10,15 +10,41 @@ from typing import Any
 import tf_keras
 
 from dlth_tf import masking, models
+from dlth_tf.data import Outline
 from dlth_tf.errors import BadInput
-from dlth_tf.methods import METHODS
+from dlth_tf.methods import METHODS, Recipe
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.plan import make_recipe
+from dlth_tf.runs.weights import load_initial_weights
 
 TRIES = 12  # networks built; parameters grow nearly as the square of the width, so a few come close
 
 
+def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, tf_keras.Model]:
+    """Returns the recipe and the wrapped model for data with this outline.
+
+    Raises:
+      BadInput: If a batch is larger than the data, or the model or the ticket cannot be built as configured.
+    """
+    recipe = make_recipe(config, outline.examples)
+    model = build_model(config, outline)
+    masking.named_weights(model)
+    masking.prunable_of_ticket(model, recipe.spec)
+    if config.sparsity and not METHODS.load(config.method).narrows:
+        masking.check_fits(model, recipe.spec)
+    return recipe, model
+
+
+def build_model(config: RunConfig, outline: Outline) -> tf_keras.Model:
+    """Builds the wrapped network that the method starts with."""
+    model = build_network(config, outline.image_shape, outline.num_classes)
+    if config.init_weights:
+        load_initial_weights(model, config.init_weights)
+    return masking.wrap(model)
+
+
 def build_network(config: RunConfig, image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
-    """The network of a run, not wrapped, with its initial weights; narrow where the method wants it so."""
+    """Builds the network of a run with its initial weights, not wrapped; narrow if the method requires it."""
 
     def build(arguments: Mapping[str, Any]) -> tf_keras.Model:
         return models.build(config.model, image_shape, classes, config.seed, arguments)
@@ -30,22 +56,22 @@ def build_network(config: RunConfig, image_shape: tuple[int, ...], classes: int)
 def narrowed_arguments(
     config: RunConfig, arguments: Mapping[str, Any], build: Callable[[Mapping[str, Any]], tf_keras.Model]
 ) -> dict[str, Any]:
-    """The model's arguments with the `width` whose number of trainable parameters comes nearest.
+    """Returns the model arguments with the `width` whose parameter count is closest to that of the sparse network.
 
     Args:
-      config: says the sparse network's sparsity, allocation, granularity and dense layers.
-      arguments: of the full network; a width among them is what is narrowed.
-      build: from arguments to a network.
+      config: Configuration with the sparsity, allocation, granularity and dense layers of the sparse network.
+      arguments: Arguments of the full network; its width, 1 by default, is reduced.
+      build: Builds a network from arguments.
 
     Raises:
-      BadInput: a width that is no number, or the model's builder does not take one.
+      BadInput: If the width is not a number above 0, or the model builder does not accept one.
     """
     full_width = arguments.get("width", 1.0)
     if isinstance(full_width, bool) or not isinstance(full_width, int | float) or not full_width > 0:
         raise BadInput(
             "model_args",
             dict(arguments),
-            f"{config.method} narrows the network's width, which must be a number above 0",
+            f"{config.method} reduces the width of the network, which must be a number above 0",
         )
     full = masking.wrap(build(arguments))
     ticket = masking.pick_ticket(full, config.spec, "random")
@@ -58,31 +84,31 @@ def narrowed_arguments(
     return {**arguments, "width": full_width * nearest_factor(count, parameters, parameters - removed)}
 
 
-def nearest_factor(count: Callable[[float], int], full: int, wanted: int) -> float:
-    """The factor in (0, 1] whose count comes nearest to `wanted`, among those tried.
+def nearest_factor(count: Callable[[float], int], full: int, target: int) -> float:
+    """Returns the factor in (0, 1] whose count is closest to `target`, among those tried.
 
     Args:
-      count: parameters at a factor of the full width; grows with it.
-      full: at factor 1.
-      wanted: at most `full`.
+      count: Returns the number of parameters at a factor of the full width; increasing.
+      full: Number of parameters at factor 1.
+      target: Number of parameters to approximate, at most `full`.
 
     >>> round(nearest_factor(lambda factor: int(10_000 * factor**2), 10_000, 400), 3)
     0.2
     """
-    low, high = (0.0, 0), (1.0, full)
-    best = high
+    low = (0.0, 0)
+    high = best = (1.0, full)
     for _ in range(TRIES):
-        if best[1] == wanted:
+        if best[1] == target:
             break
         share = (
-            (math.sqrt(wanted) - math.sqrt(low[1])) / (math.sqrt(high[1]) - math.sqrt(low[1]))
+            (math.sqrt(target) - math.sqrt(low[1])) / (math.sqrt(high[1]) - math.sqrt(low[1]))
             if high[1] > low[1]
             else 0.5
         )
         factor = low[0] + (high[0] - low[0]) * min(max(share, 0.1), 0.9)
-        found = (factor, count(factor))
-        best = min(best, found, key=lambda pair: abs(pair[1] - wanted))
-        low, high = (found, high) if found[1] < wanted else (low, found)
+        tried = (factor, count(factor))
+        best = min(best, tried, key=lambda pair: abs(pair[1] - target))
+        low, high = (tried, high) if tried[1] < target else (low, tried)
     return best[0]
 
 

@@ -1,24 +1,26 @@
-"""From a RunConfig and the size of the data to the phases of its method."""
+"""From a RunConfig and the size of the data to the phases of its method. Does not import TensorFlow."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase, Recipe
-from dlth_tf.runs.config import PICKS, RunConfig
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.config_checks import PICKS
 from dlth_tf.runs.duration import Duration
 
 
 def make_recipe(config: RunConfig, examples: int) -> Recipe:
-    """Resolves everything to steps.
+    """Resolves a configuration to optimizer steps.
 
     Args:
-      config: of the run.
-      examples: number of training images.
+      config: Configuration of the run.
+      examples: Number of training images.
 
     Raises:
-      BadInput: a batch larger than the data.
+      BadInput: If a batch is larger than the data, or the rewind step is not within a round.
     """
     for name in ("batch_size", "transform_batch_size"):
         if getattr(config, name) > examples:
@@ -27,30 +29,28 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
                 getattr(config, name),
                 f"must be at most {examples}, the number of training images of {config.dataset}",
             )
-    steps_of = {
-        name: Duration.parse(getattr(config, name) or config.epochs).steps(examples // config.batch_size)
-        for name in ("epochs", "round_epochs")
-    }
-    rewind_step = Duration.parse(config.rewind_step, "it").steps(examples // config.batch_size)
-    if rewind_step >= min(steps_of.values()):
-        raise BadInput(
-            "rewind_step", config.rewind_step, f"must be below {min(steps_of.values())}, the number of steps of a round"
-        )
-    per_epoch, transform_per_epoch = examples // config.batch_size, examples // config.transform_batch_size
+    per_epoch = examples // config.batch_size
+    transform_per_epoch = examples // config.transform_batch_size
+    train_steps = Duration.parse(config.epochs).steps(per_epoch)
+    round_steps = Duration.parse(config.round_epochs or config.epochs).steps(per_epoch)
+    rewind_step = Duration.parse(config.rewind_step, "it").steps(per_epoch)
+    shortest = min(train_steps, round_steps)
+    if rewind_step >= shortest:
+        raise BadInput("rewind_step", config.rewind_step, f"must be below {shortest}, the number of steps of a round")
     return Recipe(
         spec=config.spec,
         seed=config.seed,
         ticket_pick=PICKS[config.ticket_pick],
-        train_steps=steps_of["epochs"],
+        train_steps=train_steps,
         batch_size=config.batch_size,
-        learning_rate=LearningRate(*config.rates(per_epoch)),
+        learning_rate=_learning_rate(config, per_epoch, train_steps),
         penalty=config.penalty(transform_per_epoch),
         transform_batch_size=config.transform_batch_size,
         transform_lr=config.transform_lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         cycles=config.cycles,
-        round_steps=steps_of["round_epochs"],
+        round_steps=round_steps,
         rewind_step=rewind_step,
         delete_between_cycles=config.delete_between_cycles,
         finetune_between_cycles=config.finetune_between_cycles,
@@ -59,41 +59,34 @@ def make_recipe(config: RunConfig, examples: int) -> Recipe:
     )
 
 
-def make_phases(config: RunConfig, recipe: Recipe) -> list[Phase]:
-    """The phases of the configuration's method."""
-    return METHODS.load(config.method).phases(recipe)
+def _learning_rate(config: RunConfig, steps_per_epoch: int, train_steps: int) -> LearningRate:
+    """The learning rate of a full training; its lists have no spaces, since the configuration has been validated."""
+    values = tuple(float(value) for value in str(config.lr_values).split(","))
+    boundaries: tuple[int, ...]
+    if config.lr_boundaries is not None:
+        words = config.lr_boundaries.split(",")
+        boundaries = tuple(Duration.parse(word).steps(steps_per_epoch) for word in words)
+    else:
+        boundaries = () if len(values) == 1 else (train_steps // 2, train_steps * 3 // 4)
+    if list(boundaries) != sorted(boundaries):
+        raise BadInput("lr_boundaries", config.lr_boundaries, "must be in increasing order")
+    return LearningRate(values, boundaries)
+
+
+def make_phases(method: str, recipe: Recipe, rate_factor: float = 1.0) -> list[Phase]:
+    """Returns the phases of a method.
+
+    Args:
+      method: Name of the method.
+      recipe: The resolved configuration.
+      rate_factor: Multiplies the learning rates of all phases (--scale_lr).
+    """
+    return [
+        dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(rate_factor))
+        for phase in METHODS.load(method).phases(recipe)
+    ]
 
 
 def epochs_of(phase: Phase, examples: int) -> int:
-    """Epochs that a phase touches, the last one perhaps in part."""
+    """Returns the number of epochs that a phase covers; the last one may be partial."""
     return math.ceil(phase.steps / (examples // phase.batch_size))
-
-
-def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:
-    """One row per phase: name, steps, epochs, images, multiply-adds if nothing were sparse, batch size and learning rate.
-
-    Args:
-      phases: of a method.
-      examples: number of training images.
-      macs: multiply-adds of training on one image.
-    """
-    return [
-        {
-            "phase": phase.name,
-            "steps": phase.steps,
-            "epochs": round(phase.steps / (examples // phase.batch_size), 2),
-            "images": phase.steps * phase.batch_size,
-            "dense_macs": f"{macs * phase.steps * phase.batch_size:.3g}",
-            "batch_size": phase.batch_size,
-            "lr": " ".join(
-                [
-                    f"{phase.learning_rate.values[0]:g}",
-                    *(
-                        f"{v:g}@{b}"
-                        for v, b in zip(phase.learning_rate.values[1:], phase.learning_rate.boundaries, strict=True)
-                    ),
-                ]
-            ),
-        }
-        for phase in phases
-    ]

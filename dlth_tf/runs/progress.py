@@ -1,4 +1,4 @@
-"""What a run says while it trains: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress of a run on the console: a bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from dlth_tf import masking
 from dlth_tf.methods import Phase
 
-BAR, TIME = 20, len("0:00:00")  # columns of the terminal
-ROOM_FOR_A_BAR = 72  # below it the numbers are worth more
+BAR_WIDTH = 20  # columns of the terminal
+TIME_WIDTH = len("0:00:00")
+LEAST_WIDTH_FOR_BAR = 72  # on a narrower terminal the numbers are worth more than the bar
 
 
 class ProgressLine(tf_keras.callbacks.Callback):
-    """Tells phase, epoch, accuracy, penalty and time left, on one line of whatever width there is.
+    """Prints phase, epoch, accuracy, penalty and time left on one line, as far as the width allows.
 
     Args:
-      phase: what is trained.
-      epochs: its number of epochs.
-      verbosity: 0 silent; 1 a bar on a terminal and lines elsewhere; 2 lines.
-      console: where to; standard output when not given. Colours come from it: only on terminals, and not where NO_COLOR is set.
+      phase: The phase.
+      epochs: Its number of epochs.
+      verbosity: 0 prints nothing; 1 shows a bar on a terminal and prints lines elsewhere; 2 prints lines.
+      console: Where to print; standard output by default. Colors appear only on terminals, and not if NO_COLOR is set.
     """
 
     _supports_tf_logs = True  # no copy of the metrics to the host at every step
 
     def __init__(self, phase: Phase, epochs: int, verbosity: int, console: Console | None = None) -> None:
         super().__init__()
-        self.phase, self.epochs = phase, epochs
+        self.phase = phase
+        self.epochs = epochs
         self.console = console or Console(stderr=False, highlight=False)
-        moving = self.console.is_terminal and not self.console.is_dumb_terminal
-        self.lines = verbosity == 2 or (verbosity == 1 and not moving)
-        self.bar = self._bar() if verbosity == 1 and moving else None
+        can_move = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.lines = verbosity == 2 or (verbosity == 1 and not can_move)
+        self.bar = self._bar() if verbosity == 1 and can_move else None
 
     def _bar(self) -> Progress:
         columns: list[ProgressColumn | str] = [
@@ -42,70 +44,71 @@ class ProgressLine(tf_keras.callbacks.Callback):
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
         ]
-        if self.console.width >= ROOM_FOR_A_BAR:
-            columns.insert(1, BarColumn(BAR))
+        if self.console.width >= LEAST_WIDTH_FOR_BAR:
+            columns.insert(1, BarColumn(BAR_WIDTH))
         return Progress(*columns, TimeRemainingColumn(), console=self.console)
 
-    def _room(self) -> int:
-        """Columns of the terminal that are left for the note; rich would shorten everything else to make more."""
-        taken = [len(self.phase.name), 2 * len(str(self.phase.steps)) + 1, TIME]
-        if self.console.width >= ROOM_FOR_A_BAR:
-            taken.append(BAR)
-        return self.console.width - sum(taken) - len(taken)  # a space beside each
+    def _note_width(self) -> int:
+        """Columns that are left for the note; with a longer note rich would shorten everything else."""
+        taken = [len(self.phase.name), 2 * len(str(self.phase.steps)) + 1, TIME_WIDTH]
+        if self.console.width >= LEAST_WIDTH_FOR_BAR:
+            taken.append(BAR_WIDTH)
+        return self.console.width - sum(taken) - len(taken)  # one space next to each
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Shows the bar."""
         if self.bar:
-            note = first_that_fit([f"epoch 1/{self.epochs}"], self._room())
+            note = first_that_fit([f"epoch 1/{self.epochs}"], self._note_width())
             self._task = self.bar.add_task(self.phase.name, total=self.phase.steps, note=note)
             self._before = 0
             self.bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Batch numbers start anew, perhaps in the middle of an epoch of a run that goes on."""
-        self._before = int(masking.inner_optimizer(self.model).iterations.numpy())
+        """Counts batches from the current step, which is inside an epoch if the run has been resumed there."""
+        self._before = masking.steps_made(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar (once per execution, and only on a terminal)."""
+        """Advances the bar (once per execution, and only on a terminal)."""
         if self.bar:
             self.bar.update(self._task, completed=self._before + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Says what the epoch gave."""
+        """Prints the metrics of the epoch."""
         parts = [f"epoch {epoch + 1}/{self.epochs}", f"loss {float(logs['loss']):.4f}"]
         parts += [f"val {logs['val_accuracy']:.2%}", f"test {logs['test_accuracy']:.2%}"]
         parts += [f"penalty {logs['penalty']:.3g}"] if logs["penalty"] else []
         if self.lines:
-            done, left = logs["seconds"], logs["seconds"] / (epoch + 1) * (self.epochs - epoch - 1)
+            done = logs["seconds"]
+            left = done / (epoch + 1) * (self.epochs - epoch - 1)
             ending = f"  {done:.1f} s" + (f", about {clock(left)} left" if left else "")
             self.console.print(f"{self.phase.name}: {'  '.join(parts)}{ending}", soft_wrap=True)
         if self.bar:
             self._before = min(self.phase.steps, (epoch + 1) * self.params["steps"])
-            self.bar.update(self._task, completed=self._before, note=first_that_fit(parts, self._room()))
+            self.bar.update(self._task, completed=self._before, note=first_that_fit(parts, self._note_width()))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the finished bar on the screen."""
         self.close()
 
     def close(self) -> None:
-        """Takes the bar off, so that what comes after it prints clean."""
+        """Stops the bar, so that later output starts on a new line."""
         if self.bar:
             self.bar.stop()
 
 
-def first_that_fit(parts: list[str], room: int) -> str:
-    """As many of the parts, from the first on, as `room` columns hold, two spaces between them.
+def first_that_fit(parts: list[str], width: int) -> str:
+    """Joins as many of the first parts as fit into `width` columns, with two spaces between them.
 
     >>> first_that_fit(["epoch 1/9", "loss 0.5000", "val 90.00%"], 25)
     'epoch 1/9  loss 0.5000'
     """
-    while parts and len("  ".join(parts)) > room:
+    while parts and len("  ".join(parts)) > width:
         parts = parts[:-1]
     return "  ".join(parts)
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds as the bar shows them.
+    """Formats hours, minutes and seconds as the bar does.
 
     >>> clock(75.4)
     '0:01:15'

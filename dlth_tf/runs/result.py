@@ -8,27 +8,34 @@ import numpy as np
 
 from dlth_tf import masking
 from dlth_tf.methods import Network, Phase
-from dlth_tf.runs.checkpointing.manager import RunState
-from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import versions
+from dlth_tf.runs.training_run import Run
 
 
 def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
-    """The accuracies of one split, as fractions; best and last5 are over the final finetune, from when it is as sparse as at its end."""
+    """Returns the accuracies of one split, 0 to 1.
+
+    Best and last5 are over the epochs of the final phase with the final sparsity.
+
+    Args:
+      split: "val" or "test".
+      rows: All rows of the history.
+      network: The network, with the accuracies before and after the removal of weights.
+    """
     last = [row for row in rows if row["phase"] == rows[-1]["phase"] and row["sparsity"] == rows[-1]["sparsity"]]
-    found = [row[f"{split}_accuracy"] for row in last]
+    values = [row[f"{split}_accuracy"] for row in last]
     return {
-        "accuracy_last": found[-1],
-        "accuracy_best": max(found),
-        "accuracy_last5_mean": float(np.mean(found[-5:])),
+        "accuracy_last": values[-1],
+        "accuracy_best": max(values),
+        "accuracy_last5_mean": float(np.mean(values[-5:])),
         "accuracy_before_removal": network.before_removal.get(f"{split}_accuracy"),
         "accuracy_after_removal": network.after_removal.get(f"{split}_accuracy"),
         "loss_last": last[-1][f"{split}_loss"],
     }
 
 
-def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
-    """Sparsity as it really is: fractions of exact zeros in the masks, per tensor and over all."""
+def sparsities(target: float, network: Network) -> dict[str, Any]:
+    """Returns the target sparsity and the exact fractions of zeros in the masks, per tensor and in total."""
     kept = {name: entry.kept() for name, entry in masking.prunable_weights(network.model).items()}
     kernels = [
         variable
@@ -39,33 +46,31 @@ def sparsities(config: RunConfig, network: Network) -> dict[str, Any]:
     removed = {name: int(mask.size - mask.sum()) for name, mask in kept.items()}
     total = sum(mask.size for mask in kept.values()) + sum(int(np.prod(kernel.shape)) for kernel in kernels)
     return {
-        "target": config.sparsity,
+        "target": target,
         "global": sum(removed.values()) / total,
         "prunable": sum(removed[name] for name in prunable) / sum(kept[name].size for name in prunable),
         "per_tensor": {name: removed[name] / mask.size for name, mask in kept.items()},
     }
 
 
-def parameters(config: RunConfig, network: Network) -> dict[str, int]:
-    """Trainable parameters: all, those that the method may prune, and those that are not zero."""
-    model = network.model
-    weights = {id(variable): variable.numpy() for variable in model.trainable_variables}.values()
+def parameters(network: Network) -> dict[str, int]:
+    """Returns the numbers of trainable parameters: all, those that the method may prune, and the non-zero ones."""
+    weights = {id(variable): variable.numpy() for variable in network.model.trainable_variables}.values()
+    prunable = masking.prunable_of_ticket(network.model, network.recipe.spec)
     return {
         "total": sum(weight.size for weight in weights),
-        "prunable": sum(
-            int(np.prod(entry.shape)) for entry in masking.prunable_of_ticket(model, network.recipe.spec).values()
-        ),
+        "prunable": sum(int(np.prod(entry.shape)) for entry in prunable.values()),
         "nonzero": sum(int(np.count_nonzero(weight)) for weight in weights),
     }
 
 
 def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: float) -> dict[str, Any]:
-    """What the training took: images, multiply-adds if nothing were sparse, and if every removed weight cost nothing.
+    """Returns the cost of the training: images, and multiply-adds of the dense and of the sparse network.
 
     Args:
-      phases: rows of result.json.
-      macs: (dense, sparse) multiply-adds of training on one image, per phase.
-      seconds: of the whole run.
+      phases: Rows of result.json.
+      macs: Multiply-adds of training on one image, (dense, sparse), per phase.
+      seconds: Duration of the whole run.
     """
     images = [phase["images"] for phase in phases]
     return {
@@ -79,25 +84,42 @@ def cost(phases: list[dict[str, Any]], macs: list[tuple[int, float]], seconds: f
 
 
 def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One entry of result.json's list of phases."""
-    images, seconds = phase.steps * phase.batch_size, rows[-1]["seconds"]
-    return {"name": phase.name, "steps": phase.steps, "epochs": len(rows), "images": images, "seconds": seconds}
+    """Returns the entry of a phase in result.json.
 
-
-def make_result(config: RunConfig, network: Network, state: RunState, seconds: float, digest: str) -> dict[str, Any]:
-    """The whole of result.json.
-
-    `rollback` is there if the run went back to a checkpoint once (--on_nan), and `cost.reused` if another run of the sweep had made
-    its first phase: its images and multiply-adds are counted all the same, and its seconds are not in `wall_seconds`.
+    Args:
+      phase: The phase.
+      rows: Its rows of the history.
     """
     return {
-        **{name: getattr(config, name) for name in ("method", "dataset", "model", "seed")},
-        "sparsity": sparsities(config, network),
-        "test": accuracies("test", state.rows, network),
-        "val": accuracies("val", state.rows, network),
+        "name": phase.name,
+        "steps": phase.steps,
+        "epochs": len(rows),
+        "images": phase.steps * phase.batch_size,
+        "seconds": rows[-1]["seconds"],
+    }
+
+
+def make_result(run: Run, digest: str) -> dict[str, Any]:
+    """Returns the content of result.json.
+
+    `rollback` is present if the run returned to a checkpoint (--on_nan), and `cost.reused` if another run of the sweep
+    has done its first phase: the images and multiply-adds of that phase are counted all the same, but not its seconds
+    in `wall_seconds`.
+
+    Args:
+      run: The finished run.
+      digest: SHA-256 of the final weights.
+    """
+    state = run.checkpoints.state
+    spent = cost(state.phases, state.macs, run.checkpoints.seconds())
+    return {
+        **{name: getattr(run.config, name) for name in ("method", "dataset", "model", "seed")},
+        "sparsity": sparsities(run.config.sparsity, run.network),
+        "test": accuracies("test", state.rows, run.network),
+        "val": accuracies("val", state.rows, run.network),
         "phases": state.phases,
-        "cost": {**cost(state.phases, state.macs, seconds), **({"reused": state.reused} if state.reused else {})},
-        "parameters": parameters(config, network),
+        "cost": {**spent, **({"reused": state.reused} if state.reused else {})},
+        "parameters": parameters(run.network),
         "weights_sha256": digest,
         "versions": versions(),
         **({"rollback": state.rollback} if state.rollback else {}),

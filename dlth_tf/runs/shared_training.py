@@ -1,4 +1,4 @@
-"""Trainings that the runs of a sweep have in common are done once: the dense training that several methods begin with."""
+"""Dense trainings that several runs of a sweep start with, each done once and reused by the other runs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 
 from dlth_tf import files
 from dlth_tf.methods import Network, Phase
-from dlth_tf.runs.checkpointing.state import network_state, restore_network
-from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.checkpointing.state import network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.history import History
+from dlth_tf.runs.training_run import Run
 
-# All that a training of the whole network depends on, beside its phase.
+# Everything that a dense training depends on, apart from its phase.
 OF_THE_NETWORK = (
     "dataset",
     "data_dir",
@@ -40,25 +39,28 @@ OF_THE_NETWORK = (
     "deterministic",
 )
 CODE = Path(__file__).resolve().parents[1]
+DO_NOT_TRAIN = ("analysis", "deploy", "sweeps")  # rooms whose sources no training depends on
 
 
 class SharedTraining:
-    """One training of the whole network, kept in a folder for other runs; used while its lock is held.
+    """One dense training stored in a folder for other runs; used while its lock is held.
 
     Args:
-      folder: of the sweep's shared trainings.
-      key: names this training (`shared_key`).
+      folder: Folder of the shared trainings of a sweep.
+      key: Name of this training, the `shared_key` of its run and phase.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.arrays, self.facts = folder / f"{key}.npz", folder / f"{key}.json"
+        self.arrays = folder / f"{key}.npz"
+        self.facts = folder / f"{key}.json"
 
     def take(self, network: Network, history: History) -> bool:
-        """Brings network and history to the training's end, if it is there and whole; says whether it was."""
+        """Restores network and history at the end of the training; returns False if it is not stored or damaged."""
         try:
-            facts, data = json.loads(self.facts.read_text()), self.arrays.read_bytes()
+            facts = json.loads(self.facts.read_text())
+            data = self.arrays.read_bytes()
             if facts["sha256"] != files.sha256(data):
-                raise ValueError("it is damaged")
+                raise ValueError("checksum mismatch")
             arrays = files.parse_npz(data)
             restore_network(network.model, arrays)
             history.restore_state(facts["history"], {})
@@ -68,62 +70,48 @@ class SharedTraining:
             logging.getLogger("dlth_tf").warning("the shared training %s is not used: %s", self.facts, error)
             return False
         if facts["rewound"]:
-            found = {
-                name.removeprefix("initial/"): value for name, value in arrays.items() if name.startswith("initial/")
-            }
-            network.initial, network.initial_changed = found, True
+            restore_rewind(network, arrays)
         return True
 
     def keep(self, network: Network, history: History) -> None:
-        """Writes the network as it is at the training's end; a disk that is full is no reason to stop the run."""
-        arrays: dict[str, np.ndarray] = dict(network_state(network.model))
-        if network.initial_changed:
-            arrays |= {f"initial/{name}": value for name, value in network.initial.items()}
-        data = files.npz_bytes(arrays)
+        """Stores the network at the end of the training; a full disk is logged and does not stop the run."""
+        data = files.npz_bytes({**network_state(network.model), **rewind_state(network)})
         facts = {"sha256": files.sha256(data), "rewound": network.initial_changed, "history": history.saved_state()[0]}
         try:
             files.write_atomic(self.arrays, data)
             files.write_json(self.facts, facts)
         except OSError as error:
-            logging.getLogger("dlth_tf").warning("%s cannot be kept for other runs (%s)", self.arrays, error.strerror)
+            logging.getLogger("dlth_tf").warning("%s cannot be stored for other runs (%s)", self.arrays, error.strerror)
 
 
 @contextlib.contextmanager
-def shared_training(
-    config: RunConfig, network: Network, phase: Phase, examples: int
-) -> Iterator[SharedTraining | None]:
-    """The place of this phase's training among the shared ones, locked; None where it is not one that runs can have in common.
+def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
+    """Yields the stored training of a run's first phase, locked, or None if the phase cannot be shared.
 
-    Whoever comes while another process trains it waits for that process, and trains it if that one ends without.
+    Waits if another process is training it; trains it if that process fails. With --tensorboard nothing is shared,
+    since the events for TensorBoard are only written by training.
 
     Args:
-      config: of the run; `shared_dir` says where, and None that nothing is shared. With `tensorboard` nothing is either, since
-        what TensorBoard shows is only made by training.
-      network: as it is when the run begins.
-      phase: the first of the run.
-      examples: number of training images.
+      run: The run before its first step; `shared_dir` of its configuration is the folder, None if nothing is shared.
+      phase: The first phase of the run.
     """
-    if not config.shared_dir or config.tensorboard or not of_the_whole_network(phase):
+    config = run.config
+    if not config.shared_dir or config.tensorboard or not phase.shareable:
         yield None
         return
     folder = Path(config.shared_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    key = shared_key(config, network, phase, examples)
+    key = shared_key(run, phase)
     with filelock.FileLock(folder / f"{key}.lock"):
         yield SharedTraining(folder, key)
 
 
-def of_the_whole_network(phase: Phase) -> bool:
-    """Whether a run's first phase trains the whole network with nothing but the optimizer: the same in every method that has it."""
-    return phase.shareable
-
-
-def shared_key(config: RunConfig, network: Network, phase: Phase, examples: int) -> str:
-    """SHA-256 over everything that the outcome of the phase depends on."""
+def shared_key(run: Run, phase: Phase) -> str:
+    """Returns the SHA-256 over everything that the outcome of a run's first phase depends on."""
     content = {
-        **{name: getattr(config, name) for name in OF_THE_NETWORK},
-        "start": files.arrays_sha256(dict(network.initial)),
-        "examples": examples,
+        **{name: getattr(run.config, name) for name in OF_THE_NETWORK},
+        "start": files.arrays_sha256(dict(run.network.initial)),
+        "examples": run.inputs.examples,
         "phase": [
             phase.name,
             phase.steps,
@@ -131,7 +119,7 @@ def shared_key(config: RunConfig, network: Network, phase: Phase, examples: int)
             phase.learning_rate.values,
             phase.learning_rate.boundaries,
         ],
-        "rewind_step": network.recipe.rewind_step,
+        "rewind_step": run.network.recipe.rewind_step,
         "versions": versions(),
         "code": code_digest(),
     }
@@ -140,13 +128,13 @@ def shared_key(config: RunConfig, network: Network, phase: Phase, examples: int)
 
 @functools.cache
 def code_digest() -> str:
-    """SHA-256 over the sources of the rooms that train: another version may train another way."""
-    paths = sorted(path for path in CODE.rglob("*.py") if path.relative_to(CODE).parts[0] not in ("analysis", "deploy"))
+    """Returns the SHA-256 over the sources of the rooms that train, since another version may train differently."""
+    paths = sorted(path for path in CODE.rglob("*.py") if path.relative_to(CODE).parts[0] not in DO_NOT_TRAIN)
     return files.sha256(
         "\n".join(f"{path.relative_to(CODE)} {files.sha256(path.read_bytes())}" for path in paths).encode()
     )
 
 
 def reused(phase: Phase, history: History) -> dict[str, Any]:
-    """What result.json says of a training that another run made."""
+    """Returns the entry of result.json for a training that another run has done."""
     return {"phase": phase.name, "images": phase.steps * phase.batch_size, "seconds": history.rows[-1]["seconds"]}

@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams table shows of a run: its settings and its outcome."""
+"""The row of a run in TensorBoard's HParams table: its settings and its outcome."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from tensorboard.plugins.hparams import api as hparams
 
 from dlth_tf.runs.config import RunConfig
 
-FOLDER = (
-    "outcome"  # beside the phases: TensorBoard takes every scalar in or below the folder of a trial for a metric of it
-)
+# Next to the phases: TensorBoard takes every scalar in or below the folder of a trial as a metric of the trial.
+FOLDER = "outcome"
 SETTINGS = (
     "method",
     "sparsity",
@@ -34,16 +33,16 @@ SETTINGS = (
 
 
 def metrics(result: dict[str, Any]) -> dict[str, float]:
-    """What result.json says, under the names that the table shows: fractions, 0 to 1."""
+    """Returns the accuracies of result.json, 0 to 1, under their names in the table."""
     return {f"{split}_accuracy_last": result[split]["accuracy_last"] for split in ("test", "val")}
 
 
 def write_outcome(config: RunConfig, result: dict[str, Any]) -> None:
-    """Writes the run's line of the HParams table; the trial is named after the run directory.
+    """Writes the row of a run in the HParams table; the trial is named after the run directory.
 
     Args:
-      config: of the run; its fields `SETTINGS` are the hyperparameters.
-      result: what result.json holds; the step of its metrics is that after the last phase.
+      config: Configuration of the run; its fields `SETTINGS` are the hyperparameters.
+      result: Content of result.json; its metrics are written at the step after the last phase.
     """
     steps = sum(phase["steps"] for phase in result["phases"])
     writer = tf.summary.create_file_writer(os.path.join(config.run_dir, "tensorboard", FOLDER))

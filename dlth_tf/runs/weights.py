@@ -1,4 +1,4 @@
-"""--init_weights: a user's own trained weights, read into a network before it is wrapped."""
+"""weights.npz: written at the end of a run, restored for export, and read as initial weights (--init_weights)."""
 
 from __future__ import annotations
 
@@ -9,38 +9,76 @@ import tf_keras
 
 from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.training_run import Run
 
 
-def load_weights(model: tf_keras.Model, path: str) -> None:
-    """Reads every weight of an unwrapped model from a file; no code in it is run.
-
-    Args:
-      model: built, not wrapped.
-      path: `weights.npz` as a run writes it (names as in `masking.named_weights`), or what tf_keras' `save_weights` or
-        `save` wrote (.h5, .weights.h5, .keras) for a model of the same layers.
+def save_network(run: Run) -> str:
+    """Writes weights.npz and ticket.npz; returns the digest of the weights.
 
     Raises:
-      BadInput: no such file, not readable, or not the weights of this model; the model may have been changed then.
+      BadInput: If a removed weight is not zero (`masking.strip` checks).
+      RuntimeError: If a weight is not finite.
+    """
+    model = run.network.model
+    masking.strip(model)
+    weights = masking.weight_arrays(model)
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            raise RuntimeError(f"{name} contains values that are not finite")
+    if run.writes:
+        files.write_atomic(run.directory.weights, files.npz_bytes(weights))
+        config = run.config
+        ticket = masking.chosen_ticket(model, method=config.method, seed=config.seed, sparsity=config.sparsity)
+        ticket.save(run.directory.ticket)
+    return files.arrays_sha256(weights)
+
+
+def restore_weights(model: tf_keras.Model, directory: RunDirectory) -> None:
+    """Restores weights.npz of a complete run into a model of the same architecture.
+
+    Raises:
+      BadInput: If the file is damaged, has other names or shapes, or does not match the digest in result.json.
+    """
+    variables = masking.named_weights(model)
+    expected = {
+        name: (tuple(variable.shape), np.dtype(variable.dtype.base_dtype.name)) for name, variable in variables.items()
+    }
+    try:
+        weights = files.parse_npz(directory.weights.read_bytes(), expected)
+    except (OSError, ValueError) as error:
+        raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
+    if files.read_json_object(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
+        raise BadInput("run_dir", directory.path, "its weights.npz does not match the digest in its result.json")
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+
+
+def load_initial_weights(model: tf_keras.Model, path: str) -> None:
+    """Reads every weight of an unwrapped model from a file without executing code in it.
+
+    Args:
+      model: A built model, not wrapped.
+      path: weights.npz of a run (names as in `masking.named_weights`), or a file that tf_keras' `save_weights` or
+        `save` wrote (.h5, .weights.h5, .keras) for a model with the same layers.
+
+    Raises:
+      BadInput: If the file does not exist, cannot be read, or does not fit the model, which may have been changed then.
     """
     if not Path(path).is_file():
-        raise BadInput("init_weights", path, "there is no such file")
+        raise BadInput("init_weights", path, "no such file")
     try:
         if path.endswith(".npz"):
             _assign(model, files.parse_npz(Path(path).read_bytes()))
         else:
             model.load_weights(path)
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:  # what tf_keras and h5py raise for foreign files
+    # These are raised by tf_keras and h5py for other files.
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise BadInput("init_weights", path, f"does not hold the weights of {model.name}: {reason}") from None
+        raise BadInput("init_weights", path, f"does not contain the weights of {model.name}: {reason}") from None
     for name, variable in masking.named_weights(model).items():
         if not np.isfinite(variable.numpy()).all():
-            raise BadInput("init_weights", path, f"holds numbers in {name} that are not finite")
+            raise BadInput("init_weights", path, f"contains values in {name} that are not finite")
 
 
 def _assign(model: tf_keras.Model, arrays: dict[str, np.ndarray]) -> None:
@@ -51,7 +89,9 @@ def _assign(model: tf_keras.Model, arrays: dict[str, np.ndarray]) -> None:
         raise ValueError(f"{different[0]} is missing in {where}")
     for name, variable in weights.items():
         if arrays[name].shape != tuple(variable.shape):
-            raise ValueError(f"{name} has shape {list(arrays[name].shape)} there and {list(variable.shape)} here")
+            raise ValueError(
+                f"{name} has shape {list(arrays[name].shape)} in the file and {list(variable.shape)} in the model"
+            )
     for name, variable in weights.items():
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+        with np.errstate(over="ignore"):  # a value out of range becomes infinite, and is refused later
             variable.assign(arrays[name].astype(variable.dtype.as_numpy_dtype))

@@ -1,1 +1,1 @@
-"""Sweeps: a grid of runs, the backends that run them, and what they say meanwhile."""
+"""Sweeps: grids of runs, the backends that run them, and their status on the console."""

@@ -1,4 +1,4 @@
-"""What a sweep would do: `sweep --dry_run`, and with --calibrate how long that takes on this machine."""
+"""Dry run of a sweep (`sweep --dry_run`), and with --calibrate an estimate of its duration on this machine."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ import tf_keras
 from dlth_tf import data as data_room
 from dlth_tf import masking
 from dlth_tf.console import print_table
-from dlth_tf.data import evaluation_batches, train_batches
 from dlth_tf.masking.keras2.optimizers import SGD
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import METHODS, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.evaluation import Evaluator, cross_entropy
+from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
-from dlth_tf.runs.runner import prepare, prepare_network
-from dlth_tf.runs.shared_training import of_the_whole_network
+from dlth_tf.runs.runner import prepare
 
-WARM_UP, MEASURED = 2, 5  # executions of the training step
+WARM_UP = 2  # executions of the training step
+MEASURED = 5
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep: its phases, and what its network costs.
+class RunPlan:
+    """The size of one run of a sweep.
 
     Attributes:
-      config: of the run.
-      phases: of its method.
-      examples: number of training images.
-      macs: multiply-adds of training on one image if nothing were sparse.
+      config: Configuration of the run.
+      phases: Phases of its method.
+      examples: Number of training images.
+      macs: Multiply-adds of training the dense network on one image.
     """
 
     config: RunConfig
@@ -52,92 +52,99 @@ class PlannedRun:
 
     @property
     def images(self) -> int:
-        """Images seen in all phases."""
+        """Training images seen in all phases."""
         return sum(phase.steps * phase.batch_size for phase in self.phases)
 
     @property
     def epochs(self) -> int:
-        """Evaluations: one at the end of each epoch of each phase."""
+        """Number of evaluations: one at the end of each epoch of each phase."""
         return sum(epochs_of(phase, self.examples) for phase in self.phases)
 
 
-def plan_runs(grid: Sequence[RunConfig]) -> list[PlannedRun]:
-    """Lays out the runs of a sweep; each network is built once, and nothing is trained or written."""
-    known: dict[Any, int] = {}
-    found = []
+def plan_runs(grid: Sequence[RunConfig]) -> list[RunPlan]:
+    """Plans the runs of a sweep without training or writing anything; each network is built once."""
+    macs: dict[Any, int] = {}
+    plans = []
     outline = data_room.outline(grid[0].dataset, grid[0].data_dir)
     with machine(grid[0]) as strategy, strategy.scope():
         for config in grid:
-            if network_of(config) not in known:
+            key = network_key(config)
+            if key not in macs:
                 _, model = prepare_network(config, outline)
-                known[network_of(config)], _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
-            phases = make_phases(config, make_recipe(config, outline.examples))
-            found.append(PlannedRun(config, tuple(phases), outline.examples, known[network_of(config)]))
-    return found
+                macs[key], _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
+            phases = make_phases(config.method, make_recipe(config, outline.examples))
+            plans.append(RunPlan(config, tuple(phases), outline.examples, macs[key]))
+    return plans
 
 
-def network_of(config: RunConfig) -> tuple[Any, ...]:
-    """What the size of a run's network depends on, within a sweep."""
+def network_key(config: RunConfig) -> tuple[Any, ...]:
+    """Returns the values that the size of a network depends on within a sweep."""
     return config.model, config.model_args, config.sparsity if METHODS.load(config.method).narrows else None
 
 
-def table(runs: Sequence[PlannedRun]) -> pd.DataFrame:
-    """One row per method, and one of all: runs, steps, images, multiply-adds if nothing were sparse."""
+def table(plans: Sequence[RunPlan]) -> pd.DataFrame:
+    """Returns one row per method and one for the sweep: runs, steps, images, multiply-adds of the dense network."""
     rows = [
         {
             "method": name,
             "runs": 1,
-            "steps": run.steps,
-            "images": run.images,
-            "dense_macs": float(run.macs) * run.images,
+            "steps": plan.steps,
+            "images": plan.images,
+            "dense_macs": float(plan.macs) * plan.images,
         }
-        for run in runs
-        for name in (run.config.method, "all")
+        for plan in plans
+        for name in (plan.config.method, "all")
     ]
     frame = pd.DataFrame(rows).groupby("method", sort=False).sum().reset_index()
     return pd.concat([frame[frame["method"] != "all"], frame[frame["method"] == "all"]], ignore_index=True)
 
 
-def shared_images(runs: Sequence[PlannedRun]) -> int:
-    """Images that need not be seen again, since another run of the sweep begins with the same training."""
+def shared_images(plans: Sequence[RunPlan]) -> int:
+    """Returns the number of images that are saved because runs start with the same training."""
     seen: set[Any] = set()
     saved = 0
-    for run in runs:
-        first = run.phases[0]
-        if not run.config.shared_dir or not of_the_whole_network(first) or METHODS.load(run.config.method).narrows:
+    for plan in plans:
+        first = plan.phases[0]
+        config = plan.config
+        if not config.shared_dir or not first.shareable or METHODS.load(config.method).narrows:
             continue
-        key = (run.config.seed, run.config.model_args, first.name, first.steps, first.batch_size, first.learning_rate)
+        key = (config.seed, config.model_args, first.name, first.steps, first.batch_size, first.learning_rate)
         saved += first.steps * first.batch_size if key in seen else 0
         seen.add(key)
     return saved
 
 
 def print_plan(grid: Sequence[RunConfig], parallel: int, calibrate: bool) -> None:
-    """Prints the table, and with `calibrate` how long the sweep would take here.
+    """Prints the table of a sweep, and with `calibrate` how long it would take on this machine.
 
     Args:
-      grid: the runs.
-      parallel: runs at a time.
-      calibrate: whether to measure; needs the data.
+      grid: Configurations of all runs.
+      parallel: Number of concurrent runs.
+      calibrate: Whether to measure the steps, which requires the data.
     """
-    runs = plan_runs(grid)
-    frame = table(runs)
+    plans = plan_runs(grid)
+    frame = table(plans)
     shown = frame.assign(**{name: frame[name].map("{:,}".format) for name in ("runs", "steps", "images")})
     print_table(shown.assign(dense_macs=frame["dense_macs"].map("{:.3g}".format)))
-    saved = shared_images(runs)
+    saved = shared_images(plans)
     if saved:
-        print(f"runs that begin with the same training make it once: {saved:,} images less")
+        print(f"runs that start with the same training share it: {saved:,} fewer images")
     if calibrate:
-        seconds = estimate(runs)
-        at_once = f" with {parallel} runs at a time" if parallel > 1 else ""
-        print(
-            f"about {seconds / 3600 / parallel:.2g} hours on this machine{at_once} (from steps and evaluations measured just now)"
-        )
+        hours = estimate(plans) / 3600 / parallel
+        concurrent = f" with {parallel} concurrent runs" if parallel > 1 else ""
+        print(f"about {hours:.2g} hours on this machine{concurrent} (from steps and evaluations measured just now)")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a run's set-up, of the compilation of a phase's step, of a step, and of an evaluation."""
+    """Measured times of a network, in seconds.
+
+    Attributes:
+      set_up: Set-up of a run.
+      compilation: Compilation of the training step of a phase.
+      step: One optimizer step.
+      evaluation: One evaluation on validation and test data.
+    """
 
     set_up: float
     compilation: float
@@ -145,38 +152,31 @@ class Speed:
     evaluation: float
 
 
-def estimate(runs: Sequence[PlannedRun]) -> float:
-    """Seconds that the runs take one after the other on this machine, from a few measured steps of each kind."""
+def estimate(plans: Sequence[RunPlan]) -> float:
+    """Estimates the seconds that the runs take one after another, from a few measured steps of each network."""
     measured: dict[Any, Speed] = {}
     total = 0.0
-    for run in runs:
+    for plan in plans:
         speed = None
-        for phase in run.phases:
-            key = (*network_of(run.config), phase.batch_size)
+        for phase in plan.phases:
+            key = (*network_key(plan.config), phase.batch_size)
             if key not in measured:
-                measured[key] = measure(run.config, phase.batch_size)
+                measured[key] = measure(plan.config, phase.batch_size)
             speed = measured[key]
-            total += speed.compilation + phase.steps * speed.step + epochs_of(phase, run.examples) * speed.evaluation
+            total += speed.compilation + phase.steps * speed.step + epochs_of(phase, plan.examples) * speed.evaluation
         total += speed.set_up if speed else 0.0
     return total
 
 
 def measure(config: RunConfig, batch_size: int) -> Speed:
-    """Measures a configuration's network on its data."""
+    """Measures the network of a configuration on its data."""
     began = time.perf_counter()
     with machine(config) as strategy, strategy.scope():
-        data, normalization, recipe, model = prepare(config)
-        splits = {"val": data.validation, "test": data.test}
-        evaluator = Evaluator(
-            model,
-            {
-                name: evaluation_batches(split, normalization=normalization, dtype=config.weight_dtype)
-                for name, split in splits.items()
-            },
-        )
+        inputs, recipe, model = prepare(config)
+        evaluator = Evaluator(model, inputs.evaluation())
         evaluator()
         set_up = time.perf_counter() - began
-        steps = min(config.steps_per_execution, len(data.train.labels) // batch_size)
+        steps = min(config.steps_per_execution, inputs.examples // batch_size)
         model.compile(
             SGD(0.01, momentum=recipe.momentum, weight_decay=recipe.weight_decay),
             cross_entropy,
@@ -184,26 +184,16 @@ def measure(config: RunConfig, batch_size: int) -> Speed:
             steps_per_execution=steps,
             jit_compile=config.jit_compile,
         )
-        batches = train_batches(
-            data.train,
-            batch_size=batch_size,
-            seed=config.seed,
-            stream="calibrate",
-            normalization=normalization,
-            augment=config.augment or data.augment,
-            dtype=config.weight_dtype,
-            num_classes=data.num_classes,
-            value_range=data.value_range,
-        )
-        clock = _Clock()
-        model.fit(batches, epochs=1, steps_per_epoch=steps * (WARM_UP + MEASURED), verbose=0, callbacks=[clock])
+        batches = inputs.training("calibrate", batch_size)
+        timer = _Timer()
+        model.fit(batches, epochs=1, steps_per_epoch=steps * (WARM_UP + MEASURED), verbose=0, callbacks=[timer])
         evaluating = time.perf_counter()
         evaluator()
-        return Speed(set_up, clock.first(), clock.seconds() / steps, time.perf_counter() - evaluating)
+        return Speed(set_up, timer.first(), timer.seconds() / steps, time.perf_counter() - evaluating)
 
 
-class _Clock(tf_keras.callbacks.Callback):
-    """The median time between executions of the training step."""
+class _Timer(tf_keras.callbacks.Callback):
+    """Measures the time between executions of the training step."""
 
     _supports_tf_logs = True
 
@@ -212,14 +202,14 @@ class _Clock(tf_keras.callbacks.Callback):
         self.times = [time.perf_counter()]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Notes the time once the step's work is done."""
-        int(masking.inner_optimizer(self.model).iterations.numpy())
+        """Notes the time once the work of the step is done."""
+        masking.steps_made(self.model)
         self.times.append(time.perf_counter())
 
     def first(self) -> float:
-        """Of the first execution, which compiles the step."""
+        """Returns the seconds of the first execution, which compiles the step."""
         return self.times[1] - self.times[0]
 
     def seconds(self) -> float:
-        """Of one execution."""
+        """Returns the median seconds of one execution after the warm-up."""
         return statistics.median(later - earlier for earlier, later in itertools.pairwise(self.times[WARM_UP:]))

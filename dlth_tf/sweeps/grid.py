@@ -1,4 +1,4 @@
-"""A sweep: a grid of configurations, and what runs it. Does not import TensorFlow in this process."""
+"""A sweep: a grid of configurations, run by a backend. Does not import TensorFlow in this process."""
 
 from __future__ import annotations
 
@@ -10,67 +10,69 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from dlth_tf import files
-from dlth_tf.core import parse_sparsity
+from dlth_tf.core.exact_counts import parse_sparsity
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.config_checks import split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
 from dlth_tf.sweeps.status import SweepStatus
 
-SHARED = ".shared"  # folder in a sweep's own: trainings that its runs have in common
+SHARED = ".shared"  # folder in a sweep directory for dense trainings that several runs start with
 
 
 class Backend(Protocol):
-    """What runs many configurations."""
+    """Runs many configurations."""
 
-    def run(self, todo: Sequence[RunConfig], board: SweepStatus) -> None:
-        """Runs everything, and tells the board how each run ended."""
+    def run(self, todo: Sequence[RunConfig], status: SweepStatus) -> None:
+        """Runs every configuration, and reports to `status` how each run ended."""
 
     def stop(self) -> None:
-        """Ends what runs, after a checkpoint."""
+        """Stops the current runs after a checkpoint."""
 
 
 def make_grid(
     methods: str | None, sparsities: str | None, seeds: str | None, sweep_dir: str, shared: dict[str, Any]
 ) -> list[RunConfig]:
-    """One configuration per method, sparsity and seed; a method without sparsity runs once per seed.
+    """Returns one configuration per method, sparsity and seed; methods without a sparsity run once per seed.
 
     Args:
-      methods: comma list.
-      sparsities: comma list.
-      seeds: comma list.
-      sweep_dir: where the run directories go.
-      shared: the other fields of every RunConfig.
+      methods: Comma list of methods.
+      sparsities: Comma list of sparsities; None is allowed if no method needs one.
+      seeds: Comma list of seeds.
+      sweep_dir: Parent directory of the run directories.
+      shared: The other fields of every RunConfig.
 
     Raises:
-      BadInput: an empty or unreadable list, or whatever RunConfig refuses.
+      BadInput: If a list is empty or invalid, or RunConfig refuses a value.
     """
     names = _words("methods", methods)
     for name in names:
         METHODS.check(name)
-    sparse = any(METHODS.load(name).needs_sparsity for name in names)
-    levels = (
-        list(dict.fromkeys(float(parse_sparsity(word)) for word in _words("sparsities", sparsities))) if sparse else []
-    )
+    with_sparsity = {name for name in names if METHODS.load(name).needs_sparsity}
+    levels = _levels(sparsities) if with_sparsity else []
     grid = []
     for name in names:
-        for level in levels if METHODS.load(name).needs_sparsity else [None]:
+        for level in levels if name in with_sparsity else [None]:
             for seed in _seeds(seeds):
                 directory = f"{sweep_dir}/{name}-{'' if level is None else f'{level:g}-'}s{seed}"
-                grid.append(
-                    RunConfig(**{**shared, "method": name, "sparsity": level, "seed": seed, "run_dir": directory})
-                )
+                varied = {"method": name, "sparsity": level, "seed": seed, "run_dir": directory}
+                grid.append(RunConfig(**{**shared, **varied}))
     for config in grid:
         RunDirectory(Path(config.run_dir)).refuse_other_runs(config)
     return grid
 
 
 def _words(name: str, text: str | None) -> list[str]:
-    words = list(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
+    words = list(dict.fromkeys(split_list(text)))
     if not words:
         raise BadInput(name, text or "(missing)", "must be a comma list with at least one entry")
     return words
+
+
+def _levels(text: str | None) -> list[float]:
+    return list(dict.fromkeys(float(parse_sparsity(word)) for word in _words("sparsities", text)))
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -81,12 +83,16 @@ def _seeds(text: str | None) -> list[int]:
 
 
 def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
-    """Writes plan.json: what the sweep consists of, for the report."""
+    """Writes plan.json, from which a report knows all runs of the sweep.
+
+    Raises:
+      BadInput: If the directory cannot be written to.
+    """
     runs = [{"run_dir": Path(c.run_dir).name, "method": c.method, "sparsity": c.sparsity, "seed": c.seed} for c in grid]
     plan = {
-        "methods": list(dict.fromkeys(c.method for c in grid)),
-        "sparsities": sorted({c.sparsity for c in grid if METHODS.load(c.method).needs_sparsity}),
-        "seeds": sorted({c.seed for c in grid}),
+        "methods": list(dict.fromkeys(config.method for config in grid)),
+        "sparsities": sorted({config.sparsity for config in grid if METHODS.load(config.method).needs_sparsity}),
+        "seeds": sorted({config.seed for config in grid}),
         "runs": runs,
     }
     try:
@@ -97,26 +103,27 @@ def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
 
 
 def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: Console | None = None) -> SweepStatus:
-    """Runs what is not complete; a failed run does not stop the others.
+    """Runs all configurations that are not complete; a failed run does not stop the others.
 
     Returns:
-      The board, with (run directory -> reason) of every run that failed.
+      The status of the sweep, with {run directory: reason} of every failed run.
 
     Raises:
-      Stopped: SIGINT or SIGTERM came; every run that ran has written a checkpoint.
+      Stopped: If SIGINT or SIGTERM was received; every run in progress has written a checkpoint.
     """
     todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).result.exists()]
-    board = SweepStatus(sweep_dir, grid, todo, console)
-    if board.before:
-        board.console.print(f"{board.before} of {len(grid)} runs are complete already")
+    status = SweepStatus(sweep_dir, grid, todo, console)
+    if status.before:
+        status.console.print(f"{status.before} of {len(grid)} runs are already complete")
     terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with board.shown():
-            backend.run(todo, board)
+        with status.shown():
+            backend.run(todo, status)
     except KeyboardInterrupt:
-        board.console.print("stopping; the runs write checkpoints first (a second signal does not wait for them)")
+        status.console.print("stopping after the runs have written checkpoints (a second signal stops at once)")
         backend.stop()
-        raise Stopped(f"stopped with {board.before + board.done} of {len(grid)} runs complete in {sweep_dir}") from None
+        done = status.before + status.done
+        raise Stopped(f"stopped with {done} of {len(grid)} runs complete in {sweep_dir}") from None
     finally:
         signal.signal(signal.SIGTERM, terminate)
-    return board
+    return status

@@ -1,4 +1,4 @@
-"""A sweep on this machine: processes that import TensorFlow once and run one run after the other."""
+"""LocalBackend: a sweep in worker processes on this machine, each of which imports TensorFlow once for many runs."""
 
 from __future__ import annotations
 
@@ -20,45 +20,44 @@ GRACE = 12.0  # seconds that workers have to write a checkpoint when the sweep i
 
 
 class Worker:
-    """One process; what it is given to run, it runs, until it is closed.
+    """A process that runs one configuration after another until it is closed.
 
     Args:
-      threads: its share of the cores.
+      threads: Number of threads, its share of the cores.
     """
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self.process = context.Process(target=serve, args=(there, threads))
+        self._connection, other_end = context.Pipe()
+        self.process = context.Process(target=serve, args=(other_end, threads))
         self.process.start()
-        there.close()
+        other_end.close()
 
     def run(self, *arguments: Any) -> Outcome:
-        """`run_one(*arguments)` in that process."""
+        """Calls `run_one(*arguments)` in the process."""
         try:
-            self._here.send(arguments)
-            return self._here.recv()
+            self._connection.send(arguments)
+            return self._connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            return Outcome(DIED, f"its process died ({_how(self.process.exitcode)})")
+            return Outcome(DIED, f"its process died ({_reason(self.process.exitcode)})")
 
     def close(self) -> None:
-        """Ends the process when its run is over."""
-        self._here.close()
+        """Ends the process after its current run."""
+        self._connection.close()
         self.process.join()
 
 
-def _how(exitcode: int | None) -> str:
+def _reason(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
         return "killed, or out of memory"
     return f"exit code {exitcode}" if exitcode is None or exitcode >= 0 else signal.Signals(-exitcode).name
 
 
 def serve(connection: Connection, threads: int) -> None:
-    """The worker's side."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole process group: the sweep decides what comes of it
+    """Runs in the worker process: receives arguments of `run_one`, and sends outcomes."""
+    # Ctrl-C reaches the whole process group; the sweep decides how its workers stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     start_worker(threads)
     while True:
@@ -80,33 +79,36 @@ class LocalBackend:
     """Runs a sweep on this machine.
 
     Args:
-      parallel: runs at a time.
-      max_retries: how often a run is begun again whose process died.
-      limit: seconds for one run.
+      parallel: Number of concurrent runs.
+      max_retries: How often a run is restarted after its process died.
+      limit: Seconds after which a run is stopped.
     """
 
     def __init__(self, parallel: int, max_retries: int = 0, limit: float | None = None) -> None:
-        self.parallel, self.max_retries, self.limit = parallel, max_retries, limit
-        self._stopping, self._workers = threading.Event(), set[Worker]()
+        self.parallel = parallel
+        self.max_retries = max_retries
+        self.limit = limit
+        self._stopping = threading.Event()
+        self._workers = set[Worker]()
 
-    def run(self, todo: Sequence[RunConfig], board: SweepStatus) -> None:
-        """Runs everything; a run that fails does not stop the others."""
-        waiting: queue.SimpleQueue[RunConfig] = queue.SimpleQueue()
+    def run(self, todo: Sequence[RunConfig], status: SweepStatus) -> None:
+        """Runs every configuration; a run that fails does not stop the others."""
+        pending: queue.SimpleQueue[RunConfig] = queue.SimpleQueue()
         for config in todo:
-            waiting.put(config)
+            pending.put(config)
         # Threads of this process only wait: each owns one worker process, which it replaces if it dies.
         threads = [
-            threading.Thread(target=self._work, args=(waiting, board), daemon=True)
+            threading.Thread(target=self._work, args=(pending, status), daemon=True)
             for _ in range(min(self.parallel, len(todo)))
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
-                thread.join(0.2)  # with a timeout, so that a signal is heard on every system
+                thread.join(0.2)  # with a timeout, so that signals are handled on every system
 
     def stop(self) -> None:
-        """Lets every run write a checkpoint, and ends the workers."""
+        """Lets every run write a checkpoint, then ends the workers."""
         self._stopping.set()
         workers = list(self._workers)
         for worker in workers:
@@ -116,23 +118,23 @@ class LocalBackend:
             worker.process.join(max(0.0, end - time.monotonic()))
             worker.process.kill()
 
-    def _work(self, waiting: queue.SimpleQueue[RunConfig], board: SweepStatus) -> None:
+    def _work(self, pending: queue.SimpleQueue[RunConfig], status: SweepStatus) -> None:
         worker = self._new_worker()
         while not self._stopping.is_set():
             try:
-                config = waiting.get_nowait()
+                config = pending.get_nowait()
             except queue.Empty:
                 break
             began = time.perf_counter()
             for attempt in range(1 + self.max_retries):
-                outcome = worker.run(config, board.progress(config), self.limit)
+                outcome = worker.run(config, status.progress(config), self.limit)
                 if outcome.state == DIED and not self._stopping.is_set():
                     self._workers.discard(worker)
                     worker = self._new_worker()
                 if outcome.state not in (DIED, STOPPED) or self._stopping.is_set() or attempt == self.max_retries:
                     break
             if not self._stopping.is_set():
-                board.finished(config, outcome, time.perf_counter() - began)
+                status.finished(config, outcome, time.perf_counter() - began)
         self._workers.discard(worker)
         worker.close()
 

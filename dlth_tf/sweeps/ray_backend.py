@@ -1,4 +1,7 @@
-"""A sweep on a Ray cluster: one task per run. All results and all state are in the sweep directory, which every node must see."""
+"""RayBackend: a sweep on a Ray cluster, one task per run.
+
+Results and all state are files in the sweep directory, which every node must see.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.status import SweepStatus
 from dlth_tf.sweeps.worker import DIED, STOPPED, Outcome, run_one, start_worker
 
+GRACE = 12  # seconds that tasks have to write a checkpoint when the sweep is stopped
+
 
 def task(where: tuple[str, list[str]], threads: int, config: RunConfig, progress: Path, limit: float | None) -> Outcome:
-    """`run_one` in a Ray worker, which keeps TensorFlow loaded for the next.
+    """Calls `run_one` in a Ray worker, which keeps TensorFlow loaded for later tasks.
 
     Args:
-      where: working directory and module search path of the command.
-      threads: the task's share of the cores.
-      config: of the run.
-      progress: see `run_one`.
-      limit: see `run_one`.
+      where: Working directory and module search path of the sweep command.
+      threads: Number of threads, the task's share of the cores.
+      config: Configuration of the run.
+      progress: File for the progress of the run.
+      limit: Seconds after which the run is stopped.
     """
     folder, path = where
     os.chdir(folder)
@@ -38,50 +43,54 @@ class RayBackend:
     """Runs a sweep on a Ray cluster.
 
     Args:
-      address: "local" starts a cluster on this machine for as long as the sweep runs; "auto" or HOST:PORT use one that runs.
-      cpus: that a run takes.
-      gpus: that a run takes; fractions let runs share one.
-      max_retries: how often a run is begun again whose process or node died.
-      limit: seconds for one run.
+      address: "local" starts a cluster on this machine for the duration of the sweep; "auto" or HOST:PORT use a running
+        one.
+      cpus: Processor cores per run.
+      gpus: GPUs per run; a fraction lets several runs share one.
+      max_retries: How often a run is restarted after its process or node died.
+      limit: Seconds after which a run is stopped.
 
     Raises:
-      BadInput: Ray is not installed, or there is no cluster at that address.
+      BadInput: If Ray is not installed, or there is no cluster at that address.
     """
 
     def __init__(
         self, address: str, cpus: float, gpus: float, max_retries: int = 0, limit: float | None = None
     ) -> None:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run that takes no GPU may still see them
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run without a GPU share may still see GPUs
         try:
-            import ray
+            import ray  # here, since Ray is an optional dependency
         except ImportError:
             raise BadInput(
-                "backend", "ray", "needs Ray, which is not installed: pip install 'dlth-tf[sweep]'"
+                "backend", "ray", "requires Ray, which is not installed: pip install 'dlth-tf[sweep]'"
             ) from None
-        self._ray, self.max_retries, self.limit = ray, max_retries, limit
-        self.cpus, self.gpus = cpus, gpus
+        self._ray = ray
+        self.cpus = cpus
+        self.gpus = gpus
+        self.max_retries = max_retries
+        self.limit = limit
         self._connect(address)
-        # A worker that dies is Ray's to replace; what it ran is sent again from here, where the attempts are counted.
+        # Ray replaces a worker that dies; its run is submitted again from here, where the attempts are counted.
         self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(task)
         self._refs: dict[Any, RunConfig] = {}
 
     def _connect(self, address: str) -> None:
-        self._mine = not self._ray.is_initialized()
-        if not self._mine:
+        self._owns_connection = not self._ray.is_initialized()
+        if not self._owns_connection:
             return
-        here: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
-            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise BadInput("ray_address", address, f"no Ray cluster can be used there ({reason})") from None
+            raise BadInput("ray_address", address, f"cannot connect to a Ray cluster ({reason})") from None
 
-    def run(self, todo: Sequence[RunConfig], board: SweepStatus) -> None:
-        """Runs everything; a run that fails does not stop the others."""
+    def run(self, todo: Sequence[RunConfig], status: SweepStatus) -> None:
+        """Runs every configuration; a run that fails does not stop the others."""
         began: dict[str, float] = {}
         attempts: dict[str, int] = {}
         for config in todo:
-            self._submit(config, board)
+            self._submit(config, status)
         while self._refs:
             ready, _ = self._ray.wait(list(self._refs), timeout=1)
             for ref in ready:
@@ -89,35 +98,35 @@ class RayBackend:
                 outcome = self._outcome(ref)
                 attempts[config.run_dir] = attempts.get(config.run_dir, 0) + 1
                 if outcome.state in (DIED, STOPPED) and attempts[config.run_dir] <= self.max_retries:
-                    self._submit(config, board)
+                    self._submit(config, status)
                     continue
                 if outcome.state == STOPPED:
-                    outcome = Outcome(DIED, outcome.said)
-                board.finished(config, outcome, time.perf_counter() - began.get(config.run_dir, board.began))
-            for name in board.running():
-                began.setdefault(str(board.folder / name), time.perf_counter())
+                    outcome = Outcome(DIED, outcome.message)
+                status.finished(config, outcome, time.perf_counter() - began.get(config.run_dir, status.began))
+            for name in status.running():
+                began.setdefault(str(status.folder / name), time.perf_counter())
 
-    def _submit(self, config: RunConfig, board: SweepStatus) -> None:
+    def _submit(self, config: RunConfig, status: SweepStatus) -> None:
         where = os.getcwd(), [os.path.abspath(entry) for entry in sys.path]
-        ref = self._task.remote(where, round(self.cpus), config, board.progress(config), self.limit)
+        ref = self._task.remote(where, round(self.cpus), config, status.progress(config), self.limit)
         self._refs[ref] = config
 
     def _outcome(self, ref: Any) -> Outcome:
         try:
             return self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
-            return Outcome(
-                DIED, f"its process died ({type(error).__name__}: killed, out of memory, or its node was lost)"
-            )
+            reason = f"{type(error).__name__}: killed, out of memory, or its node was lost"
+            return Outcome(DIED, f"its process died ({reason})")
 
     def stop(self) -> None:
-        """Lets every run write a checkpoint, and gives the cluster back."""
+        """Lets every run write a checkpoint, then disconnects."""
         for ref in self._refs:
             self._ray.cancel(ref)
-        self._ray.wait(list(self._refs), num_returns=len(self._refs), timeout=12) if self._refs else None
+        if self._refs:
+            self._ray.wait(list(self._refs), num_returns=len(self._refs), timeout=GRACE)
         self.close()
 
     def close(self) -> None:
         """Disconnects; a cluster that was started here ends."""
-        if self._mine:
+        if self._owns_connection:
             self._ray.shutdown()

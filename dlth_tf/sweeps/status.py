@@ -1,4 +1,4 @@
-"""What a sweep says: a live table on a terminal, a line per finished run elsewhere, and failures.json for the report."""
+"""Status of a sweep: a live table on a terminal, a line per finished run elsewhere, and failures.json."""
 
 from __future__ import annotations
 
@@ -20,39 +20,43 @@ from dlth_tf import files
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.worker import DONE, STOPPED, Outcome
 
-FAILURES, PROGRESS = "failures.json", ".progress"
+FAILURES = "failures.json"
+PROGRESS = ".progress"
 SHOWN = 16  # running runs in the table
 
 
 class SweepStatus:
-    """Keeps count of a sweep's runs.
+    """Counts and shows the runs of a sweep.
 
     Args:
-      sweep_dir: of the sweep.
-      grid: all its runs.
-      todo: those that are not complete.
-      console: to print to; standard output by default.
+      sweep_dir: Directory of the sweep.
+      grid: All runs of the sweep.
+      todo: The runs that are not complete.
+      console: Console to print to; standard output by default.
     """
 
     def __init__(
         self, sweep_dir: str, grid: Sequence[RunConfig], todo: Sequence[RunConfig], console: Console | None = None
     ) -> None:
-        self.folder, self.todo = Path(sweep_dir), list(todo)
-        self.before, self.done = len(grid) - len(todo), 0
+        self.folder = Path(sweep_dir)
+        self.todo = list(todo)
+        self.before = len(grid) - len(todo)
+        self.done = 0
         self.failed: dict[str, str] = {}
         self.reused: list[dict[str, Any]] = []
         self.console = console or Console(highlight=False)
-        self.began, self._lock = time.perf_counter(), threading.Lock()
+        self.began = time.perf_counter()
+        self._lock = threading.Lock()
         self._write_failures()
-        for path in (self.folder / PROGRESS).glob("*.json"):  # of runs whose process was killed
+        for path in (self.folder / PROGRESS).glob("*.json"):  # left by runs whose process was killed
             path.unlink(missing_ok=True)
 
     def progress(self, config: RunConfig) -> Path:
-        """The file in which a run says how far it is."""
+        """Returns the file to which a run writes its progress."""
         return (self.folder / PROGRESS / f"{Path(config.run_dir).name}.json").absolute()
 
     def finished(self, config: RunConfig, outcome: Outcome, seconds: float) -> None:
-        """Counts a run that ended, and says so."""
+        """Counts and prints a run that has ended."""
         with self._lock:
             if outcome.state == STOPPED:
                 return
@@ -60,19 +64,20 @@ class SweepStatus:
             if outcome.reused:
                 self.reused.append(outcome.reused)
             if outcome.state != DONE:
-                self.failed[config.run_dir] = outcome.said
+                self.failed[config.run_dir] = outcome.message
                 self._write_failures()
             if outcome.details:
                 print(f"{config.run_dir}:\n{outcome.details}", file=sys.stderr, flush=True)
             self.console.print(self._line(config, outcome, seconds), soft_wrap=True)
 
     def _line(self, config: RunConfig, outcome: Outcome, seconds: float) -> str:
-        ended, total = self.done + len(self.failed), len(self.todo)
+        ended = self.done + len(self.failed)
+        total = len(self.todo)
         left = (time.perf_counter() - self.began) / ended * (total - ended)
         name = f"{config.method:<12} {config.sparsity:<5g} seed {config.seed}"
         ending = f", about {left:.0f} s left" if ended < total else ""
-        said = outcome.said if outcome.state == DONE else "FAILED"
-        return rf"\[{ended:>{len(str(total))}}/{total}] {name}  {said}  {seconds:.1f} s{ending}"
+        message = outcome.message if outcome.state == DONE else "FAILED"
+        return rf"\[{ended:>{len(str(total))}}/{total}] {name}  {message}  {seconds:.1f} s{ending}"
 
     def _write_failures(self) -> None:
         failed = {Path(run_dir).name: reason for run_dir, reason in self.failed.items()}
@@ -83,47 +88,47 @@ class SweepStatus:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """On a terminal, shows a table of what runs while the block does."""
+        """Shows a live table of the running runs during the block, on a terminal."""
         live = Live(console=self.console, refresh_per_second=1, transient=True, get_renderable=self.table)
         try:
             with live if self.console.is_terminal else contextlib.nullcontext():
                 yield
         finally:
-            with contextlib.suppress(OSError):  # not there, or still of use to a run that ends later
+            with contextlib.suppress(OSError):  # it does not exist, or a run that ends later still uses it
                 (self.folder / PROGRESS).rmdir()
 
     def table(self) -> Group:
-        """What runs at this moment, and how many runs wait, are done and have failed."""
+        """Returns the table of running runs, and the numbers of done, failed, running and pending ones."""
         running = self.running()
         table = Table(box=None, padding=(0, 2, 0, 0))
         for name in ("running", "phase", "epoch", "val", "test"):
             table.add_column(name, style="bold" if name == "running" else "")
         for name, facts in list(running.items())[:SHOWN]:
-            cells = [name, str(facts.get("phase") or ""), str(facts.get("epoch") or "")]
+            accuracies = (facts.get(f"{split}_accuracy") for split in ("val", "test"))
             table.add_row(
-                *cells,
-                *(
-                    f"{facts[key]:.2%}" if facts.get(key) is not None else ""
-                    for key in ("val_accuracy", "test_accuracy")
-                ),
+                name,
+                str(facts.get("phase") or ""),
+                str(facts.get("epoch") or ""),
+                *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
             )
-        ended = self.done + len(self.failed)
-        waiting = max(0, len(self.todo) - ended - len(running))
+        done = self.before + self.done
+        pending = max(0, len(self.todo) - self.done - len(self.failed) - len(running))
         more = f", {len(running) - SHOWN} more" if len(running) > SHOWN else ""
-        counts = f"{self.before + self.done} done, {len(self.failed)} failed, {len(running)} running{more}, {waiting} pending"
-        return Group(table, Text(counts)) if running else Group(Text(counts))
+        counts = Text(f"{done} done, {len(self.failed)} failed, {len(running)} running{more}, {pending} pending")
+        return Group(table, counts) if running else Group(counts)
 
     def running(self) -> dict[str, dict[str, Any]]:
-        """What the runs that run say of themselves, by name."""
-        found = {}
+        """Returns the progress of the running runs, by name."""
+        progress = {}
         for path in sorted((self.folder / PROGRESS).glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                found[path.stem] = json.loads(path.read_text())
-        return found
+                progress[path.stem] = json.loads(path.read_text())
+        return progress
 
     def summary(self) -> str:
-        """What runs had in common, in a sentence; empty if nothing."""
+        """Returns a sentence about the trainings that were reused; empty if there were none."""
         if not self.reused:
             return ""
-        images, seconds = sum(entry["images"] for entry in self.reused), sum(entry["seconds"] for entry in self.reused)
-        return f"{len(self.reused)} runs took over a training that another had made: {images:,} images, {seconds:.0f} s"
+        images = sum(entry["images"] for entry in self.reused)
+        seconds = sum(entry["seconds"] for entry in self.reused)
+        return f"{len(self.reused)} runs reused another run's dense training: {images:,} images, {seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""What runs one configuration of a sweep, in a worker process of any backend."""
+"""Runs one configuration of a sweep in a worker process, for every backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dlth_tf.runs.directory import InUse
 from dlth_tf.tensorflow_start import start_tensorflow
 
 DONE, FAILED, STOPPED, DIED = "done", "failed", "stopped", "died"
-WAIT_FOR_LOCK = 60.0  # seconds: a node that is lost may take its time to end the process that holds a run's lock
+WAIT_FOR_LOCK = 60.0  # seconds: a lost node may take its time to end the process that holds the lock of a run
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,26 @@ class Outcome:
     """How one run ended.
 
     Attributes:
-      state: "done"; "failed" (it would fail again); "stopped" after a checkpoint by a signal; "died" with its process.
-      said: what to tell the user about it, in a few words.
-      details: the traceback of a failed run.
-      reused: `cost.reused` of a run that took over a training.
+      state: "done"; "failed" (it would fail again); "stopped" after a checkpoint by a signal; or "died" with its
+        process.
+      message: A few words for the user.
+      details: Traceback of a failed run.
+      reused: `cost.reused` of result.json, for a run that reused another run's training.
     """
 
     state: str
-    said: str
+    message: str
     details: str = ""
     reused: dict[str, Any] | None = None
 
 
 def start_worker(threads: int) -> None:
-    """Before TensorFlow is imported: this worker's share of the cores and no more of a GPU than it needs, without start-up noise.
+    """Starts TensorFlow quietly, limited to this worker's share of the cores and to the GPU memory it needs.
 
-    The data set of a run is kept for the next.
+    Must be called before TensorFlow is imported. The data set of a run is kept in memory for the next run.
+
+    Args:
+      threads: Number of threads of this worker.
     """
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, threads)))
@@ -58,30 +62,30 @@ def run_one(
     limit: float | None = None,
     signals: Sequence[signal.Signals] = (signal.SIGTERM,),
 ) -> Outcome:
-    """Runs one configuration in this process, silently; what it raises becomes the outcome.
+    """Runs one configuration in this process without output; an exception becomes the outcome.
 
     Args:
-      config: of the run.
-      progress: file that says how far the run is, while it runs.
-      limit: seconds after which the run is stopped.
-      signals: those that stop it after a checkpoint.
+      config: Configuration of the run.
+      progress: File for the progress of the run, deleted when the run ends.
+      limit: Seconds after which the run is stopped.
+      signals: Signals that stop the run after a checkpoint.
     """
     try:
-        from dlth_tf.runs.runner import run
+        from dlth_tf.runs.runner import run  # here, since importing it may fail, and that is an outcome too
 
-        with stopping.stop_on_signals(signals), time_limit(limit) as limited, telling(progress) as on_row:
-            result = when_free(lambda: run(dataclasses.replace(config, verbosity=0), on_row))
+        with stopping.stop_on_signals(signals), time_limit(limit) as limited, writing_progress(progress) as on_row:
+            result = when_unlocked(lambda: run(dataclasses.replace(config, verbosity=0), on_row))
     except stopping.Stopped as stopped:
         if limited.is_set():
-            return Outcome(FAILED, f"its time limit was reached ({stopped}); the same command goes on from there")
+            return Outcome(FAILED, f"its time limit was reached ({stopped}); run the same command again to resume")
         return Outcome(STOPPED, str(stopped))
-    except (Exception, SystemExit) as error:  # a model of the user's own may call sys.exit
+    except (Exception, SystemExit) as error:  # a custom model may call sys.exit
         return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
     return Outcome(DONE, f"test {result['test']['accuracy_last']:.2%}", reused=result["cost"].get("reused"))
 
 
-def when_free(run: Any) -> Any:
-    """Calls `run`, again and again for a while if another process holds its directory: that of a lost node may be about to end."""
+def when_unlocked(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Calls `run`; retries for a while if another process holds the lock, such as one on a lost node that is ending."""
     patience = time.monotonic() + WAIT_FOR_LOCK
     while True:
         try:
@@ -94,7 +98,7 @@ def when_free(run: Any) -> Any:
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None) -> Iterator[threading.Event]:
-    """Sends SIGTERM to this process after so many seconds; the event says whether it did."""
+    """Sends SIGTERM to this process after `seconds`, unless None; yields the event that is set then."""
     reached = threading.Event()
 
     def end() -> None:
@@ -112,15 +116,15 @@ def time_limit(seconds: float | None) -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def telling(path: Path | None) -> Iterator[Any]:
-    """Gives a function that writes the newest row of a run's history to `path`, which is there as long as the run runs."""
+def writing_progress(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """Yields a function that writes the newest row of a history to `path`, a file that exists during the block."""
     if path is None:
         yield None
         return
 
     def on_row(row: dict[str, Any]) -> None:
         facts = {name: row.get(name) for name in ("phase", "epoch", "val_accuracy", "test_accuracy")}
-        with contextlib.suppress(OSError):  # a full disk stops the run where it matters, not here
+        with contextlib.suppress(OSError):  # a full disk stops the run elsewhere, where it matters
             files.write_json(path, {**facts, "process": os.getpid()})
 
     path.parent.mkdir(parents=True, exist_ok=True)

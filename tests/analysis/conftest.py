@@ -1,4 +1,4 @@
-"""Made-up sweeps: directories with the files that a real sweep leaves, and accuracies that a test chooses."""
+"""Synthetic sweeps: directories with the files that a real sweep writes, and accuracies chosen by the test."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def make_config(run: tuple[str, float, int], test_images: int = 500) -> dict[str
 
 
 def write_run(root: Path, history: str, masks: dict[str, Any], **changed: Any) -> Path:
-    """A directory of one run, with a history.csv and a ticket.npz; `changed` are values of its result's "test"."""
+    """Writes the directory of one run; `changed` replaces values of "test" in its result."""
     root.mkdir()
     result = make_result("rst", 0.9, 0, 0.9)
     result["test"] |= changed
@@ -78,13 +78,13 @@ def run_name(method: str, sparsity: float, seed: int) -> str:
 
 
 def seeds(method: str, sparsity: float, *accuracies: float) -> list[Run]:
-    """A run per accuracy, with the seeds 0, 1, 2, ..."""
+    """Returns a run per accuracy, with the seeds 0, 1, 2, ..."""
     return [(method, sparsity, seed, accuracy) for seed, accuracy in enumerate(accuracies)]
 
 
 @pytest.fixture
 def write_sweep(tmp_path: Path) -> WriteSweep:
-    """Writes a directory per run (with `configs`, a config.json each); and, given the order of methods, a plan with `missing` too."""
+    """Returns a function that writes a directory per run, and a plan if `methods` is not None."""
 
     def write(
         runs: Iterable[Run],

@@ -1,4 +1,4 @@
-"""The pages as a browser lays them out."""
+"""Layout of the pages in a browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ METHODS = ("scratch", "lth", "a_method_with_a_rather_long_name", "rst")
 WRAPPER = """<!DOCTYPE html><html style="color-scheme: light dark"><body>
 <iframe id="page" style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
 <script>addEventListener("load", () => {{
-  const page = document.getElementById("page").contentDocument, root = page.documentElement, body = getComputedStyle(page.body);
+  const page = document.getElementById("page").contentDocument;
+  const root = page.documentElement, body = getComputedStyle(page.body);
   document.body.dataset.measured = JSON.stringify({{
     needs: root.scrollWidth, has: root.clientWidth, back: body.backgroundColor, text: body.color,
     pictures: [...page.images].map(image => image.naturalWidth * image.alt.length),
@@ -32,10 +33,10 @@ WRAPPER = """<!DOCTYPE html><html style="color-scheme: light dark"><body>
 
 
 def measured(page: str, folder: Path, width: int, *flags: str) -> dict[str, Any]:
-    """What a frame of that width measures of the page; a window of Chromium's own cannot be as narrow as a phone."""
+    """Returns measurements of the page in a frame of that width; a Chromium window cannot be as narrow as a phone."""
     frame = folder / "frame.html"
     frame.write_text(WRAPPER.format(width=width, page=html.escape(page)))
-    words = [
+    command = [
         CHROMIUM,
         "--headless",
         "--no-sandbox",
@@ -45,7 +46,7 @@ def measured(page: str, folder: Path, width: int, *flags: str) -> dict[str, Any]
         *flags,
     ]
     done = subprocess.run(
-        [*words, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [*command, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
     return json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout).group(1)))
 
@@ -53,33 +54,33 @@ def measured(page: str, folder: Path, width: int, *flags: str) -> dict[str, Any]
 @pytest.fixture
 def sweep_page(write_sweep: WriteSweep) -> str:
     runs = [run for s in (0.9, 0.95, 0.98, 0.99) for method in METHODS for run in seeds(method, s, 0.9, 0.91, 0.1)]
-    made = write_report(write_sweep(runs, methods=METHODS, missing=[("rst", 0.999, 0)], configs=True))
-    return (made.root / "report.html").read_text()
+    report = write_report(write_sweep(runs, methods=METHODS, missing=[("rst", 0.999, 0)], configs=True))
+    return (report.root / "report.html").read_text()
 
 
 def test_a_sweep_s_page_fits_a_phone_and_only_its_tables_scroll(sweep_page: str, tmp_path: Path) -> None:
-    found = measured(sweep_page, tmp_path, 390)
-    assert found["needs"] <= found["has"] == 390 and found["scrolling"]
-    assert len(found["pictures"]) == 2 and all(found["pictures"])
+    layout = measured(sweep_page, tmp_path, 390)
+    assert layout["needs"] <= layout["has"] == 390 and layout["scrolling"]
+    assert len(layout["pictures"]) == 2 and all(layout["pictures"])
 
 
 def test_a_sweep_s_page_fits_a_desktop_in_the_dark(sweep_page: str, tmp_path: Path) -> None:
-    found = measured(sweep_page, tmp_path, 1280, "--blink-settings=preferredColorScheme=0")
-    assert found["needs"] <= found["has"] == 1280 and not found["scrolling"]
-    assert _brightness(found["back"]) < 60 < 180 < _brightness(found["text"])
+    layout = measured(sweep_page, tmp_path, 1280, "--blink-settings=preferredColorScheme=0")
+    assert layout["needs"] <= layout["has"] == 1280 and not layout["scrolling"]
+    assert _brightness(layout["back"]) < 60 < 180 < _brightness(layout["text"])
 
 
 def test_a_run_s_page_fits_a_phone_in_the_light(tmp_path: Path) -> None:
-    made = write_run_report(write_run(tmp_path / "run", NEW, CONV))
-    found = measured(made.page.read_text(), tmp_path, 390)
-    assert found["needs"] <= found["has"] == 390 and len(found["pictures"]) == 2 and all(found["pictures"])
-    assert _brightness(found["text"]) < 60 < 180 < _brightness(found["back"])
+    report = write_run_report(write_run(tmp_path / "run", NEW, CONV))
+    layout = measured(report.page.read_text(), tmp_path, 390)
+    assert layout["needs"] <= layout["has"] == 390 and len(layout["pictures"]) == 2 and all(layout["pictures"])
+    assert _brightness(layout["text"]) < 60 < 180 < _brightness(layout["back"])
 
 
 def test_a_page_that_is_too_wide_would_be_found(tmp_path: Path) -> None:
-    found = measured("<!DOCTYPE html><body><p style='width: 900px'>too wide", tmp_path, 390)
-    assert found["needs"] > found["has"]
+    layout = measured("<!DOCTYPE html><body><p style='width: 900px'>too wide", tmp_path, 390)
+    assert layout["needs"] > layout["has"]
 
 
-def _brightness(colour: str) -> float:
-    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+def _brightness(color: str) -> float:
+    return sum(map(int, re.findall(r"\d+", color)[:3])) / 3

@@ -1,3 +1,5 @@
+"""Table of costs."""
+
 from __future__ import annotations
 
 from dlth_tf.analysis.costs import HEADER, amount, cost_rows, duration
@@ -6,7 +8,7 @@ from dlth_tf.analysis.tables import grid
 from tests.analysis.conftest import WriteSweep, seeds
 
 
-def test_accuracy_stands_beside_every_cost(write_sweep: WriteSweep) -> None:
+def test_every_cost_comes_with_its_accuracy(write_sweep: WriteSweep) -> None:
     results = read_results(write_sweep([*seeds("dense", 0.0, 0.98), *seeds("rst", 0.9, 0.96, 0.97)]))
     assert cost_rows(results) == [
         ("dense", "nothing", "98.0", "6,400", "1.50 M", "30.0 k", "2.5 s"),
@@ -16,16 +18,7 @@ def test_accuracy_stands_beside_every_cost(write_sweep: WriteSweep) -> None:
 
 
 def test_accuracy_is_rounded_as_in_the_other_table(write_sweep: WriteSweep) -> None:
-    halves = (
-        0.96,
-        0.964,
-        0.968,
-        0.966,
-        0.97,
-        0.966,
-        0.978,
-        0.968,
-    )  # their mean is 96.75 %, or a float's width below it
+    halves = (0.96, 0.964, 0.968, 0.966, 0.97, 0.966, 0.978, 0.968)  # mean: 96.75 %, or one float below it
     results = read_results(write_sweep(seeds("lth_iter", 0.98, *halves)))
     assert cost_rows(results)[0][2] == grid(results).rows[0][1][0][0].split(" ")[0]
 

@@ -1,3 +1,5 @@
+"""HTML pages: escaped, self-contained and accessible."""
+
 from __future__ import annotations
 
 import base64
@@ -12,7 +14,7 @@ ESCAPED = "&lt;script&gt;alert(&#x27;a&#x27;)&lt;/script&gt; &amp; &quot;b&quot;
 
 
 @pytest.mark.parametrize(
-    "made",
+    "html",
     [
         page(NASTY, [("h", [paragraph("x")])]),
         page("t", [(NASTY, [paragraph("x")])]),
@@ -29,8 +31,8 @@ ESCAPED = "&lt;script&gt;alert(&#x27;a&#x27;)&lt;/script&gt; &amp; &quot;b&quot;
         picture(b"png", "x", NASTY),
     ],
 )
-def test_nothing_from_outside_becomes_markup(made: str) -> None:
-    assert ESCAPED in made and "<script" not in made and '"b"' not in made
+def test_nothing_from_outside_becomes_markup(html: str) -> None:
+    assert ESCAPED in html and "<script" not in html and '"b"' not in html
 
 
 def test_a_dollar_sign_in_a_name_is_no_placeholder() -> None:
@@ -38,20 +40,20 @@ def test_a_dollar_sign_in_a_name_is_no_placeholder() -> None:
 
 
 def test_a_page_needs_nothing_but_itself() -> None:
-    made = page("t", [("h", [picture(b"png", "a", "c")])])
-    assert not re.findall(r"https?:|<link|<script|url\(|@import", made)
-    assert "default-src 'none'" in made and f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in made
+    html = page("t", [("h", [picture(b"png", "a", "c")])])
+    assert not re.findall(r"https?:|<link|<script|url\(|@import", html)
+    assert "default-src 'none'" in html and f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in html
 
 
 def test_sections_without_content_leave_no_heading() -> None:
-    made = page("t", [("Empty", []), ("Full", [paragraph("x")]), ("", [paragraph("y")])])
-    assert "Empty" not in made and made.count("<h2>") == 1
+    html = page("t", [("Empty", []), ("Full", [paragraph("x")]), ("", [paragraph("y")])])
+    assert "Empty" not in html and html.count("<h2>") == 1
 
 
 def test_the_best_stand_out_and_the_others_do_not() -> None:
-    made = table("l", ["method", "90 %"], [("rst", [("97.0", True)]), ("lth", [("96.0", False)])])
+    html = table("l", ["method", "90 %"], [("rst", [("97.0", True)]), ("lth", [("96.0", False)])])
     assert (
-        "<strong>97.0</strong>" in made and "<strong>96.0</strong>" not in made and '<th scope="row">rst</th>' in made
+        "<strong>97.0</strong>" in html and "<strong>96.0</strong>" not in html and '<th scope="row">rst</th>' in html
     )
 
 

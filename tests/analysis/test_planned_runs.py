@@ -1,3 +1,5 @@
+"""Plans of sweeps, and runs that are still missing."""
+
 from __future__ import annotations
 
 import json
@@ -13,8 +15,8 @@ RUN = {"run_dir": "rst-0.9-s1", "method": "rst", "sparsity": 0.9, "seed": 1}
 
 def test_missing_runs_are_named_in_the_order_of_the_plan(write_sweep: WriteSweep) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9), methods=["rst", "dense"], missing=[("rst", 0.9, 1), ("dense", 0, 0)])
-    (root / "rst-0.9-s1").mkdir()  # begun, not complete
-    assert missing_runs(root) == (MissingRun("rst-0.9-s1", begun=True), MissingRun("dense-0-s0", begun=False))
+    (root / "rst-0.9-s1").mkdir()  # started, not complete
+    assert missing_runs(root) == (MissingRun("rst-0.9-s1", started=True), MissingRun("dense-0-s0", started=False))
 
 
 def test_nothing_is_missing_when_every_planned_run_is_complete(write_sweep: WriteSweep) -> None:
@@ -30,15 +32,15 @@ def test_a_sweep_without_a_plan_misses_nothing(write_sweep: WriteSweep) -> None:
     ("plan", "reason"),
     [
         ({"methods": ["rst"]}, "'runs' is missing"),
-        ({"methods": "rst", "runs": []}, "it holds a str where a list belongs"),
-        ({"methods": [1], "runs": []}, "it holds a int where a str belongs"),
-        ({"methods": [], "runs": ["rst-0.9-s1"]}, "it holds a str where a dict belongs"),
-        ({"methods": [], "runs": [RUN | {"sparsity": "0.9"}]}, "it holds a str where a float belongs"),
+        ({"methods": "rst", "runs": []}, "expected list, got str"),
+        ({"methods": [1], "runs": []}, "expected str, got int"),
+        ({"methods": [], "runs": ["rst-0.9-s1"]}, "expected dict, got str"),
+        ({"methods": [], "runs": [RUN | {"sparsity": "0.9"}]}, "expected float, got str"),
         ({"methods": [], "runs": [{"run_dir": "a"}]}, "'sparsity' is missing"),
     ],
 )
-def test_a_plan_that_is_not_one_is_refused_in_one_sentence(write_sweep: WriteSweep, plan: dict, reason: str) -> None:
+def test_an_invalid_plan_is_refused_in_one_sentence(write_sweep: WriteSweep, plan: dict, reason: str) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     (root / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(BadInput, match=rf"^sweep_dir=.*: plan.json is no valid plan: {reason}$"):
+    with pytest.raises(BadInput, match=rf"^sweep_dir=.*: plan.json is not a valid plan: {reason}$"):
         read_plan(root)

@@ -1,3 +1,5 @@
+"""Plots of a sweep."""
+
 from __future__ import annotations
 
 import io
@@ -82,11 +84,11 @@ def test_every_seed_is_a_dot(write_sweep: WriteSweep) -> None:
 def test_a_collapsed_seed_is_on_the_picture_and_leaves_most_of_it_to_the_others(write_sweep: WriteSweep) -> None:
     axes = _drawn(write_sweep, [*seeds("scratch", 0.9, 0.1, 0.95), *seeds("rst", 0.9, 0.98, 0.97)])
     low, worst, best = (_height(axes, value) for value in (10, 95, 98))
-    assert 0 < low < 0.1, "it is drawn, at the bottom"
+    assert 0 < low < 0.1, "it is drawn at the bottom"
     assert best - worst > 0.2, "on an axis from 0 to 100 these are 0.03 apart"
 
 
-def test_the_cost_of_a_method_is_where_its_mark_stands_and_more_removed_is_larger(write_sweep: WriteSweep) -> None:
+def test_a_mark_is_at_the_cost_of_its_method_and_larger_at_higher_sparsity(write_sweep: WriteSweep) -> None:
     results = _results(write_sweep, [*seeds("rst", 0.9, 0.96), *seeds("rst", 0.99, 0.9)]).assign(
         images_seen=[1000, 3000]
     )
@@ -97,7 +99,7 @@ def test_the_cost_of_a_method_is_where_its_mark_stands_and_more_removed_is_large
     assert marks.get_sizes()[1] > 2 * marks.get_sizes()[0] and axes.get_xscale() == "log"
 
 
-def test_methods_of_the_same_cost_stand_beside_each_other(write_sweep: WriteSweep) -> None:
+def test_methods_of_the_same_cost_are_drawn_side_by_side(write_sweep: WriteSweep) -> None:
     results = _results(write_sweep, [*seeds("rst", 0.9, 0.96), *seeds("lth", 0.9, 0.96), *seeds("dense", 0.0, 0.98)])
     axes = Figure().add_subplot()
     plots.draw_cost(axes, results.assign(images_seen=[1000, 1000, 5000]), "images_seen")
@@ -144,13 +146,13 @@ def test_labels_with_room_all_stay(write_sweep: WriteSweep) -> None:
 
 def test_methods_all_look_different_and_the_same_in_both_pictures(write_sweep: WriteSweep) -> None:
     results = _results(write_sweep, SWEEPS["fifteen methods"])
-    found = []
+    looks = []
     for draw in (plots.draw_sparsity, lambda axes, runs: plots.draw_cost(axes, runs, "images_seen")):
         axes = Figure().add_subplot()
         draw(axes, results)
         named = [line for line in axes.get_lines() if line.get_label().startswith("method_")]
-        found.append({line.get_label(): (line.get_color(), line.get_marker()) for line in named})
-    assert found[0] == found[1] and len(set(found[0].values())) == 15
+        looks.append({line.get_label(): (line.get_color(), line.get_marker()) for line in named})
+    assert looks[0] == looks[1] and len(set(looks[0].values())) == 15
 
 
 def test_the_reader_s_own_matplotlib_settings_are_left_alone(write_sweep: WriteSweep) -> None:
@@ -160,7 +162,7 @@ def test_the_reader_s_own_matplotlib_settings_are_left_alone(write_sweep: WriteS
 
 
 def _results(write_sweep: WriteSweep, runs: list[Run]) -> pd.DataFrame:
-    # A method's name need not be a directory's.
+    # Not every method's name is a valid directory name.
     names = {f"m{index:02}": method for index, method in enumerate(dict.fromkeys(method for method, *_ in runs))}
     codes = {method: code for code, method in names.items()}
     results = read_results(write_sweep([(codes[method], *rest) for method, *rest in runs]))
@@ -174,6 +176,6 @@ def _drawn(write_sweep: WriteSweep, runs: list[Run]) -> Axes:
 
 
 def _height(axes: Axes, accuracy: float) -> float:
-    """Where an accuracy stands, 0 at the bottom of the axis and 1 at its top."""
+    """Returns the position of an accuracy on the axis, 0 at the bottom and 1 at the top."""
     _, y = axes.transAxes.inverted().transform(axes.transData.transform(np.array([0, accuracy])))
     return float(y)

@@ -1,3 +1,5 @@
+"""Number of seeds that settle a comparison."""
+
 from __future__ import annotations
 
 import math
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dlth_tf.analysis.power import seeds_to_show_equivalence, seeds_to_tell_apart
+from dlth_tf.analysis.power import seeds_for_difference, seeds_for_equivalence
 
 
 @pytest.mark.parametrize(
@@ -20,25 +22,26 @@ from dlth_tf.analysis.power import seeds_to_show_equivalence, seeds_to_tell_apar
     ],
 )
 def test_the_number_of_seeds_is_that_of_the_tables(effect: float, paired: bool, seeds: int) -> None:
-    assert seeds_to_tell_apart(effect, 1.0, paired) == seeds_to_tell_apart(-5 * effect, 5.0, paired) == seeds
+    assert seeds_for_difference(effect, 1.0, paired) == seeds_for_difference(-5 * effect, 5.0, paired) == seeds
 
 
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("margin", [0.4, 0.9, 2.0])
 def test_that_many_seeds_show_equivalence_four_times_in_five(margin: float, paired: bool) -> None:
-    n = seeds_to_show_equivalence(margin, 1.0, paired)
+    n = seeds_for_equivalence(margin, 1.0, paired)
     assert _simulated_power(n, margin, paired) > 0.78
     assert n == 2 or _simulated_power(n - 1, margin, paired) < 0.82
 
 
-@pytest.mark.parametrize("number", [seeds_to_tell_apart, seeds_to_show_equivalence])
+@pytest.mark.parametrize("number", [seeds_for_difference, seeds_for_equivalence])
 def test_the_number_of_seeds_has_both_ends(number) -> None:
     assert number(1e6, 1.0, True) == number(1e6, 1.0, False) == 2
     assert number(1e-6, 1.0, True) is None and number(0.0, 1.0, True) is None
 
 
 def _simulated_power(n: int, margin: float, paired: bool, times: int = 20_000) -> float:
-    random, freedom = np.random.default_rng(n), n - 1 if paired else 2 * (n - 1)
+    random = np.random.default_rng(n)
+    freedom = n - 1 if paired else 2 * (n - 1)
     means = random.standard_normal(times) / math.sqrt(n)
     errors = np.sqrt(random.chisquare(freedom, times) / freedom / n)
     return float((np.abs(means) + stats.t.ppf(0.95, freedom) * errors < margin).mean())

@@ -1,3 +1,5 @@
+"""Report on a sweep: its files, and its handling of unusual and invalid input."""
+
 from __future__ import annotations
 
 import json
@@ -25,7 +27,7 @@ ODD: dict[str, list[Run]] = {
         *seeds("lth", 0.9, 0.9),
         *seeds("scratch", 0.98, 0.1),
     ],
-    "methods nobody knows": [*seeds("rigl", 0.9, 0.9), *seeds("mine", 0.5, 0.9), *seeds("rst", 0.9, 1.0, 1.0)],
+    "unknown methods": [*seeds("rigl", 0.9, 0.9), *seeds("mine", 0.5, 0.9), *seeds("rst", 0.9, 1.0, 1.0)],
 }
 
 
@@ -44,12 +46,12 @@ def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(
     write_sweep: WriteSweep, runs: list[Run]
 ) -> None:
     root = write_sweep(runs, configs=True)
-    made = write_report(root)
+    findings = write_report(root)
     assert written(root) == set(FILES)
     verdict = json.loads((root / "verdict.json").read_text())
-    assert verdict["sentences"] == list(made.sentences) and verdict["test_images"] == 500
+    assert verdict["sentences"] == list(findings.sentences) and verdict["test_images"] == 500
     assert len(verdict["verdicts"]) == len({run[1] for run in runs if run[0] == "rst"})
-    for sentence in made.sentences:
+    for sentence in findings.sentences:
         assert (
             f"- {sentence}\n" in (root / "table.md").read_text()
             and f"<li>{sentence}</li>" in (root / "report.html").read_text()
@@ -62,26 +64,32 @@ def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) 
     assert first == second
 
 
-def test_the_margin_is_heard(write_sweep: WriteSweep) -> None:
+def test_the_margin_is_applied(write_sweep: WriteSweep) -> None:
     root = write_sweep([*seeds("rst", 0.9, 0.9, 0.902, 0.904), *seeds("lth", 0.9, 0.9, 0.9, 0.9)], configs=True)
     assert "equivalent to the winning ticket (lth) within 0.6 points" in write_report(root, margin=0.6).sentences[0]
-    assert "nor shown equivalent to it within 0.4 points" in write_report(root, margin=0.4).sentences[0]
+    assert (
+        "neither a significant difference nor equivalence within 0.4 points"
+        in write_report(root, margin=0.4).sentences[0]
+    )
 
 
-def test_missing_runs_are_named_with_what_is_known_of_them(write_sweep: WriteSweep) -> None:
+def test_missing_runs_are_named_with_their_state(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS, methods=["rst"], missing=[("rst", 0.9, 2), ("rst", 0.9, 3), ("rst", 0.9, 4)])
     for seed in (2, 4):
         (root / f"rst-0.9-s{seed}").mkdir()
     (root / "failures.json").write_text(json.dumps({"rst-0.9-s4": "its process died"}))
-    words = "Missing (3): rst-0.9-s2 (begun: stopped or still running), rst-0.9-s3 (not begun), rst-0.9-s4 (failed: its process died)."
-    made = write_report(root)
-    assert made.missing_sentence == words and f"\n{words}\n" in (root / "table.md").read_text()
+    words = (
+        "Missing (3): rst-0.9-s2 (started: stopped or still running), rst-0.9-s3 (not started), "
+        "rst-0.9-s4 (failed: its process died)."
+    )
+    findings = write_report(root)
+    assert findings.missing_sentence == words and f"\n{words}\n" in (root / "table.md").read_text()
     page = (root / "report.html").read_text()
-    assert "<li>rst-0.9-s4: failed: its process died</li>" in page and "<li>rst-0.9-s3: not begun</li>" in page
+    assert "<li>rst-0.9-s4: failed: its process died</li>" in page and "<li>rst-0.9-s3: not started</li>" in page
     assert "3 planned runs have no result" in page
 
 
-def test_nothing_is_said_of_missing_runs_where_none_are(write_sweep: WriteSweep) -> None:
+def test_missing_runs_are_not_mentioned_if_there_are_none(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS, methods=["rst"])
     assert write_report(root).missing_sentence == ""
     assert not any(
@@ -143,7 +151,7 @@ def test_the_page_shows_table_pictures_cost_settings_and_environment(write_sweep
     assert "run_dir" not in page
 
 
-def test_the_pictures_are_told_in_words(write_sweep: WriteSweep) -> None:
+def test_the_plots_are_described_in_words(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS)
     write_report(root)
     first, second = re.findall(r'alt="(.*?)"', (root / "report.html").read_text())

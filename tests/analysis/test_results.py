@@ -1,3 +1,5 @@
+"""Results of a sweep: read, validated and ordered."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dlth_tf.analysis.results import read_results, setting
+from dlth_tf.analysis.results import headline, read_results
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import WriteSweep, make_result, run_name, seeds
 
@@ -25,14 +27,14 @@ def order(root: Path) -> list[tuple[str, float, int]]:
 
 
 def change(root: Path, run: tuple[str, float, int], key: str, value: Any) -> None:
-    """Sets one value of a run's result; `key` has the form "test.accuracy_last"."""
+    """Sets one value in the result of a run; `key` has the form "test.accuracy_last"."""
     path = root / run_name(*run) / "result.json"
     result = json.loads(path.read_text())
     *folders, last = key.split(".")
-    place = result
+    part = result
     for folder in folders:
-        place = place[folder]
-    place[last] = value
+        part = part[folder]
+    part[last] = value
     path.write_text(json.dumps(result))
 
 
@@ -89,7 +91,7 @@ def test_a_directory_without_a_result_is_no_complete_run(write_sweep: WriteSweep
 
 @pytest.mark.parametrize("name", ["", "no_such_directory"])
 def test_a_sweep_without_a_complete_run_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match=r"^sweep_dir=.*: holds no complete run"):
+    with pytest.raises(BadInput, match=r"^sweep_dir=.*: contains no complete run"):
         read_results(tmp_path / name)
 
 
@@ -97,14 +99,14 @@ def test_a_sweep_without_a_complete_run_is_refused(tmp_path: Path, name: str) ->
 def test_what_is_not_json_is_refused_in_one_sentence(write_sweep: WriteSweep, text: str) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     (root / "rst-0.9-s0" / "result.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(BadInput, match=r"^sweep_dir=.*: rst-0.9-s0/result.json is not JSON \([^\n]*\)$"):
+    with pytest.raises(BadInput, match=r"^sweep_dir=.*: rst-0.9-s0/result.json is not valid JSON \([^\n]*\)$"):
         read_results(root)
 
 
 def test_a_result_that_is_no_object_is_refused(write_sweep: WriteSweep) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     (root / "rst-0.9-s0" / "result.json").write_text("[]")
-    with pytest.raises(BadInput, match=r"rst-0.9-s0/result.json is no JSON object but a list$"):
+    with pytest.raises(BadInput, match=r"rst-0.9-s0/result.json must contain a JSON object, but contains a list$"):
         read_results(root)
 
 
@@ -118,22 +120,26 @@ def test_a_result_that_cannot_be_read_is_refused(write_sweep: WriteSweep) -> Non
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("method", "", "method is '', it must be a name"),
-        ("seed", True, "seed is True, it must be a whole number from 0"),
-        ("sparsity", 0.9, "sparsity.target is missing, it must be a number from 0 to below 1"),
-        ("sparsity.target", 1.0, "sparsity.target is 1.0, it must be a number from 0 to below 1"),
-        ("test.accuracy_last", 97.6, "test.accuracy_last is 97.6, it must be a number from 0 to 1"),
-        ("test.accuracy_last", math.nan, "test.accuracy_last is nan, it must be a number from 0 to 1"),
-        ("test.accuracy_last", None, "test.accuracy_last is missing, it must be a number from 0 to 1"),
-        ("val.accuracy_last", "0.9", "val.accuracy_last is '0.9', it must be a number from 0 to 1"),
-        ("cost.wall_seconds", 10**400, "cost.wall_seconds is 10{17}[.]{3}0{19}, it must be a number from 0"),
-        ("parameters.total", 2**70, "parameters.total is 1180591620717411303424, it must be a whole number from 0"),
+        ("method", "", "method is '', but must be a name"),
+        ("seed", True, "seed is True, but must be a whole number, at least 0"),
+        ("sparsity", 0.9, "sparsity.target is missing, but must be a number, at least 0 and below 1"),
+        ("sparsity.target", 1.0, "sparsity.target is 1.0, but must be a number, at least 0 and below 1"),
+        ("test.accuracy_last", 97.6, "test.accuracy_last is 97.6, but must be a number from 0 to 1"),
+        ("test.accuracy_last", math.nan, "test.accuracy_last is nan, but must be a number from 0 to 1"),
+        ("test.accuracy_last", None, "test.accuracy_last is missing, but must be a number from 0 to 1"),
+        ("val.accuracy_last", "0.9", "val.accuracy_last is '0.9', but must be a number from 0 to 1"),
+        ("cost.wall_seconds", 10**400, "cost.wall_seconds is 10{17}[.]{3}0{19}, but must be a number, at least 0"),
+        (
+            "parameters.total",
+            2**70,
+            "parameters.total is 1180591620717411303424, but must be a whole number, at least 0",
+        ),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_name(write_sweep: WriteSweep, key: str, value: Any, reason: str) -> None:
+def test_an_invalid_value_is_refused_by_name(write_sweep: WriteSweep, key: str, value: Any, reason: str) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9))
     change(root, ("rst", 0.9, 0), key, value)
-    with pytest.raises(BadInput, match=rf": rst-0.9-s0/result.json is no valid result: {reason}$"):
+    with pytest.raises(BadInput, match=rf": rst-0.9-s0/result.json is not a valid result: {reason}$"):
         read_results(root)
 
 
@@ -141,7 +147,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(write_sweep: WriteSweep, key:
 def test_runs_that_cannot_be_compared_are_refused(write_sweep: WriteSweep, key: str, kind: str) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9, 0.8))
     change(root, ("rst", 0.9, 1), key, "another")
-    with pytest.raises(BadInput, match=rf"holds runs of different {kind} \(\w+, another\)"):
+    with pytest.raises(BadInput, match=rf"contains runs of different {kind} \(\w+, another\)"):
         read_results(root)
 
 
@@ -149,13 +155,13 @@ def test_the_same_run_twice_is_refused(write_sweep: WriteSweep) -> None:
     root = write_sweep(seeds("rst", 0.9, 0.9, 0.8))
     (root / "copy").mkdir()
     (root / "copy" / "result.json").write_text(json.dumps(make_result("rst", 0.9, 1, 0.8)))
-    with pytest.raises(BadInput, match=r"holds rst at sparsity 0.9 with seed 1 more than once \(copy, rst-0.9-s1\)"):
+    with pytest.raises(BadInput, match=r"contains rst at sparsity 0.9 with seed 1 more than once \(copy, rst-0.9-s1\)"):
         read_results(root)
 
 
 @pytest.mark.parametrize(("more", "words"), [((), "1 seed"), ((0.8, 0.8), "1 to 3 seeds")])
-def test_the_setting_tells_how_many_seeds_stand_behind_a_cell(
+def test_the_headline_states_the_number_of_seeds_per_cell(
     write_sweep: WriteSweep, more: tuple[float, ...], words: str
 ) -> None:
     root = write_sweep([*seeds("rst", 0.9, 0.9), *seeds("lth", 0.9, 0.9, *more)])
-    assert setting(read_results(root)) == ("digits", "mlp", words)
+    assert headline(read_results(root)) == ("digits", "mlp", words)

@@ -1,3 +1,5 @@
+"""Report on the weights of one run."""
+
 from __future__ import annotations
 
 import re
@@ -20,29 +22,30 @@ ONE_PHASE = f"{HEADER}\nfinetune,20,0,0.9,0.9,0.88\n"
 REMOVAL = {"accuracy_before_removal": 0.7, "accuracy_after_removal": 0.65}
 
 
-def test_the_squeezing_is_told_in_numbers(tmp_path: Path) -> None:
-    said = write_run_report(write_run(tmp_path / "run", NEW, MASKS, **REMOVAL)).sentences
-    assert said[0].startswith(
-        "rst with seed 0: 90 % of the prunable weights, and 81 % of all kernels' weights, are removed;"
+def test_the_squeezing_is_stated_in_numbers(tmp_path: Path) -> None:
+    texts = write_run_report(write_run(tmp_path / "run", NEW, MASKS, **REMOVAL)).sentences
+    assert texts[0].startswith(
+        "rst with seed 0: 90 % of the prunable weights and 81 % of all kernel weights are removed;"
     )
-    assert said[1].endswith(
-        "to be removed went from 0.04 to 0.01 (25 % of that), that of the kept weights from 0.05 to 0.06 (1.2 times that)."
+    assert texts[1].endswith(
+        "to be removed changed from 0.04 to 0.01 (25 % of the initial value), and that of the kept weights from 0.05 "
+        "to 0.06 (1.2 times the initial value)."
     )
-    assert said[2] == "Test accuracy just before the weights were removed: 70 %; just after: 65 %."
+    assert texts[2] == "Test accuracy immediately before the removal: 70 %; immediately after: 65 %."
 
 
 @pytest.mark.parametrize(
     ("history", "words"),
     [
         (OLD, "has no columns magnitude_kept and magnitude_removed"),
-        (ONE_PHASE, "No penalty acted in this run"),
-        (NEW.replace("0.06,0.01", ","), "too few to see how the magnitudes moved"),
+        (ONE_PHASE, "No penalty was active in this run"),
+        (NEW.replace("0.06,0.01", ","), "too few to show a change of the magnitudes"),
     ],
 )
-def test_what_cannot_be_shown_is_said_plainly(tmp_path: Path, history: str, words: str) -> None:
-    made = write_run_report(write_run(tmp_path / "run", history, MASKS))
-    assert words in made.sentences[1] and len(made.sentences) == 2
-    assert words in made.page.read_text()
+def test_what_cannot_be_shown_is_stated(tmp_path: Path, history: str, words: str) -> None:
+    report = write_run_report(write_run(tmp_path / "run", history, MASKS))
+    assert words in report.sentences[1] and len(report.sentences) == 2
+    assert words in report.page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -53,9 +56,9 @@ def test_any_run_gives_a_page_and_its_pictures(tmp_path: Path, history: str, mas
     root = write_run(tmp_path / "run", history, masks, **REMOVAL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns where a layout does not fit
-        made = write_run_report(root)
+        report = write_run_report(root)
     assert {path.name for path in (root / "report").iterdir()} == {"weights.html", "weights.png", "masks.png"}
-    assert made.page == root / "report" / "weights.html" and made.page.read_text().count("<img ") == 2
+    assert report.page == root / "report" / "weights.html" and report.page.read_text().count("<img ") == 2
 
 
 def test_the_table_names_every_tensor_with_what_is_left_of_it(tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_the_table_names_every_tensor_with_what_is_left_of_it(tmp_path: Path) ->
         ("conv1/kernel", "3 × 3 × 4 × 300", "10,800", "1,080", "90 %"),
         ("fc/kernel", "4 × 2", "8", "8", "0 %"),
     ]
-    assert "Pictures of masks. conv1/kernel 90 % removed." in page
+    assert "Images of masks. conv1/kernel 90 % removed." in page
 
 
 @pytest.mark.parametrize(
@@ -82,8 +85,8 @@ def test_a_run_that_removed_nothing_has_no_picture_of_masks(tmp_path: Path, mask
 def test_magnitudes_have_a_panel_of_their_own_only_where_they_were_recorded(tmp_path: Path) -> None:
     heights = []
     for name, history in (("one", ONE_PHASE), ("old", OLD), ("new", NEW)):
-        made = write_run_report(write_run(tmp_path / name, history, MASKS))
-        heights.append(int.from_bytes((made.page.parent / "weights.png").read_bytes()[20:24], "big"))
+        report = write_run_report(write_run(tmp_path / name, history, MASKS))
+        heights.append(int.from_bytes((report.page.parent / "weights.png").read_bytes()[20:24], "big"))
     assert heights[0] < heights[1] < heights[2]
 
 
@@ -104,7 +107,7 @@ def test_a_run_that_cannot_be_used_gets_no_folder(tmp_path: Path) -> None:
     assert not (root / "report").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_sentence(tmp_path: Path) -> None:
     root = write_run(tmp_path / "run", OLD, MASKS)
     (root / "report").write_text("a file in its place")
     with pytest.raises(BadInput, match=r"^run_dir=.*: cannot be written to \(File exists\)$"):

@@ -1,3 +1,5 @@
+"""Record of one run: its history and ticket, read and validated."""
+
 from __future__ import annotations
 
 import math
@@ -12,10 +14,13 @@ from tests.analysis.conftest import write_run
 
 MASKS = {"fc1/kernel": np.eye(4, dtype=bool)}
 HEADER = "phase,step,penalty,sparsity,val_accuracy,test_accuracy"
-OLD = f"{HEADER}\ntransform,17,0.1,0,0.8,0.7\ntransform,34,0.2,0,0.85,0.75\ntransform,40,0.2,0,0.85,0.75\nfinetune,20,0,0.75,0.9,0.88\n"
+OLD = (
+    f"{HEADER}\ntransform,17,0.1,0,0.8,0.7\ntransform,34,0.2,0,0.85,0.75\ntransform,40,0.2,0,0.85,0.75\n"
+    "finetune,20,0,0.75,0.9,0.88\n"
+)
 NEW = (
-    f"{HEADER},magnitude_kept,magnitude_removed\ntransform,17,0.1,0,0.8,0.7,0.05,0.04\ntransform,34,0.2,0,0.85,0.75,0.06,0.01\n"
-    "finetune,20,0,0.75,0.9,0.88,0.07,0\n"
+    f"{HEADER},magnitude_kept,magnitude_removed\n"
+    "transform,17,0.1,0,0.8,0.7,0.05,0.04\ntransform,34,0.2,0,0.85,0.75,0.06,0.01\nfinetune,20,0,0.75,0.9,0.88,0.07,0\n"
 )
 
 
@@ -24,7 +29,7 @@ def test_steps_count_on_over_the_phases(tmp_path: Path) -> None:
     assert list(record.history["total_step"]) == [17, 34, 40, 60]
 
 
-def test_a_phase_that_goes_on_from_a_rewound_step_counts_only_its_own_steps(tmp_path: Path) -> None:
+def test_a_phase_that_resumes_at_a_rewound_step_counts_only_its_own_steps(tmp_path: Path) -> None:
     rows = f"{HEADER}\nround_1,10,0,0,.5,.5\nround_1,20,0,0,.5,.5\nfinetune,15,0,.5,.5,.5\nfinetune,25,0,.5,.5,.5\n"
     record = read_run(write_run(tmp_path / "run", rows, MASKS))
     assert list(record.history["total_step"]) == [10, 20, 30, 40]
@@ -42,7 +47,7 @@ def test_magnitudes_are_optional(tmp_path: Path) -> None:
     assert record.has_magnitudes and list(record.history["magnitude_removed"]) == [0.04, 0.01, 0]
 
 
-def test_the_transformation_is_where_a_penalty_acts_on_weights_that_are_there(tmp_path: Path) -> None:
+def test_the_transformation_is_where_a_penalty_is_active_on_weights_not_removed_yet(tmp_path: Path) -> None:
     assert len(read_run(write_run(tmp_path / "old", OLD, MASKS)).transformed) == 3
     gaps = NEW.replace("0.06,0.01", ",")
     assert list(read_run(write_run(tmp_path / "new", gaps, MASKS)).transformed["step"]) == [17]
@@ -51,15 +56,15 @@ def test_the_transformation_is_where_a_penalty_acts_on_weights_that_are_there(tm
 @pytest.mark.parametrize(
     ("history", "reason"),
     [
-        ("", "history.csv is no valid history: "),
-        ("phase,step\ntransform,1\n", "history.csv is no valid history: .*penalty"),
-        (f"{HEADER}\n", "history.csv is no valid history: it has no rows"),
-        (f"{HEADER}\ntransform,one,0,0,0,0\n", "history.csv is no valid history: .*one"),
-        (f"{HEADER}\n,1,0,0,0,0\n", "history.csv is no valid history: it has no rows, or rows without a phase"),
-        (f"{HEADER}\na,1,2,3,4,5,6,7,8,9\nb\n", "history.csv is no valid history: "),
+        ("", "history.csv is not a valid history: "),
+        ("phase,step\ntransform,1\n", "history.csv is not a valid history: .*penalty"),
+        (f"{HEADER}\n", "history.csv is not a valid history: it has no rows"),
+        (f"{HEADER}\ntransform,one,0,0,0,0\n", "history.csv is not a valid history: .*one"),
+        (f"{HEADER}\n,1,0,0,0,0\n", "history.csv is not a valid history: it has no rows, or rows without a phase"),
+        (f"{HEADER}\na,1,2,3,4,5,6,7,8,9\nb\n", "history.csv is not a valid history: "),
     ],
 )
-def test_a_history_that_is_none_is_refused_in_one_sentence(tmp_path: Path, history: str, reason: str) -> None:
+def test_an_invalid_history_is_refused_in_one_sentence(tmp_path: Path, history: str, reason: str) -> None:
     root = write_run(tmp_path / "run", history, MASKS)
     with pytest.raises(BadInput, match=rf"^run_dir={root}: {reason}[^\n]*$"):
         read_run(root)
@@ -68,7 +73,7 @@ def test_a_history_that_is_none_is_refused_in_one_sentence(tmp_path: Path, histo
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        ("result.json", r"holds no complete run \(a result.json\)"),
+        ("result.json", r"contains no complete run \(a result.json\)"),
         ("history.csv", r"history.csv cannot be read \(No such file or directory\)"),
         ("ticket.npz", r"ticket.npz cannot be read \(No such file"),
         ("ticket.json", r"ticket.npz cannot be read \(No such file"),
@@ -81,9 +86,9 @@ def test_a_run_that_lacks_a_file_is_refused_in_one_sentence(tmp_path: Path, file
         read_run(root)
 
 
-def test_a_result_that_is_none_is_refused_in_the_name_of_its_flag(tmp_path: Path) -> None:
+def test_an_invalid_result_is_refused_in_the_name_of_its_flag(tmp_path: Path) -> None:
     root = write_run(tmp_path / "run", OLD, MASKS, accuracy_last=2)
     with pytest.raises(
-        BadInput, match=r"^run_dir=.*result.json is no valid result: test.accuracy_last is 2, it must be"
+        BadInput, match=r"^run_dir=.*result.json is not a valid result: test.accuracy_last is 2, but must be"
     ):
         read_run(root)

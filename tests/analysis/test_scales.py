@@ -1,3 +1,5 @@
+"""Axes of the plots."""
+
 from __future__ import annotations
 
 import numpy as np

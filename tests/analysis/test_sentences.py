@@ -1,3 +1,5 @@
+"""Verdicts and notes in words."""
+
 from __future__ import annotations
 
 import doctest
@@ -10,8 +12,8 @@ from dlth_tf.analysis.sentences import conclusions, notes, sentence
 from dlth_tf.analysis.verdict import Verdict
 
 
-def judged(margin: float = 1.0, resolution: float = 0.2, **others: list[float] | dict[int, float]) -> Verdict:
-    """A verdict on rst at 98 %, with 92, 93, 96, ... points, against the accuracies of the others."""
+def verdict_on(margin: float = 1.0, resolution: float = 0.2, **others: list[float] | dict[int, float]) -> Verdict:
+    """Returns a verdict on rst at 98 %, with 92, 93, 96, ... points, against the accuracies of the others."""
     rst = dict(enumerate([92.0, 93.0, 96.0][: min(3, max(map(len, others.values()), default=3))]))
     values = {name: other if isinstance(other, dict) else dict(enumerate(other)) for name, other in others.items()}
     comparisons = tuple(compare(rst, values[name], name, margin, resolution) for name in values)
@@ -23,108 +25,115 @@ def judged(margin: float = 1.0, resolution: float = 0.2, **others: list[float] |
     [
         (
             {"scratch": [90.0, 90.0, 92.0], "lth": [92.0, 92.8, 95.6]},  # differences 2, 3, 4 and 0, .2, .4
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above scratch and equivalent to the "
-            "winning ticket (lth) within 1 point (difference 0.20, 90 % interval [-0.14, 0.54]).",
+            "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above "
+            "scratch and equivalent to the winning ticket (lth) within 1 point (difference 0.20, 90 % interval "
+            "[-0.14, 0.54]).",
         ),
         (
             {"scratch_long": [94.0, 96.0, 100.0], "lth_iter": [91.0, 90.0, 91.0]},  # -2, -3, -4 and 1, 3, 5
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below scratch_long (as many images as "
-            "rst) and neither told apart from the winning ticket (lth_iter) nor shown equivalent to it within 1 point (difference 3.00, "
-            "90 % interval [-0.37, 6.37]; about 6 seeds would tell them apart).",
+            "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below "
+            "scratch_long (as many images as rst) and inconclusive against the winning ticket (lth_iter): neither a "
+            "significant difference nor equivalence within 1 point (difference 3.00, 90 % interval [-0.37, 6.37]; "
+            "about 6 seeds would detect a difference of this size).",
         ),
         (
             {"scratch": [91.0, 90.0, 91.0]},
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is not told apart from scratch (difference 3.00 [-1.97, 7.97]; "
-            "about 6 seeds would tell them apart).",
+            "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is not significantly different from "
+            "scratch (difference 3.00 [-1.97, 7.97]; about 6 seeds would detect a difference of this size).",
         ),
         (
             {"lth": [91.79, 92.8, 95.81]},  # .21, .2, .19: the spread is that of rounding
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket (lth) within 1 point "
-            "(difference 0.20, 90 % interval [0.06, 0.34]).",
+            "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket "
+            "(lth) within 1 point (difference 0.20, 90 % interval [0.06, 0.34]).",
         ),
         (
             {"lth": [92.4, 92.8, 96.4]},  # -.4, .2, -.4
-            "At 98 %, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket (lth) within 1 point "
-            "(difference -0.20, 90 % interval [-0.78, 0.38]).",
+            "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket "
+            "(lth) within 1 point (difference -0.20, 90 % interval [-0.78, 0.38]).",
         ),
         (
             {"scratch": [90.0], "lth": [92.0]},
-            "At 98 %, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch (no interval can be given) and level "
-            "with the winning ticket (lth) (no interval can be given). One seed says nothing about chance: run several, and the report can "
-            "say how many would do.",
+            "At 98 % sparsity, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch (no "
+            "interval can be computed) and level with the winning ticket (lth) (no interval can be computed). A "
+            "single seed provides no estimate of the variance: run several, and the report estimates how many are "
+            "needed.",
         ),
         (
             {"scratch": {0: 90.0, 1: 90.0, 2: 92.0}, "lth": {7: 80.0, 8: 80.0}},
-            "At 98 %, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above scratch (3 seeds) and 13.7 [8.50, 18.8] points "
-            "above the winning ticket (lth) (3 against 2 seeds that are not shared).",
+            "At 98 % sparsity, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above scratch (3 "
+            "seeds) and 13.7 [8.50, 18.8] points above the winning ticket (lth) (3 versus 2 seeds, not shared).",
         ),
         (
             {},
-            "At 98 %, the transformed random ticket (rst) has nothing to be compared with: the sweep has no scratch, scratch_long, "
-            "lth_iter or lth there.",
+            "At 98 % sparsity, the transformed random ticket (rst) cannot be compared: the sweep contains no run of "
+            "scratch, scratch_long, lth_iter or lth.",
         ),
     ],
 )
-def test_the_sentence_says_what_was_found(others: dict, words: str) -> None:
-    assert sentence(judged(**others)) == words
+def test_the_sentence_states_the_outcomes(others: dict, words: str) -> None:
+    assert sentence(verdict_on(**others)) == words
 
 
-def test_a_small_but_sure_difference_is_said_beside_the_equivalence() -> None:
-    said = sentence(judged(resolution=0.01, lth=[91.79, 92.8, 95.81]))
+def test_a_small_but_significant_difference_is_stated_with_the_equivalence() -> None:
+    stated = sentence(verdict_on(resolution=0.01, lth=[91.79, 92.8, 95.81]))
     assert (
         "within 1 point (difference 0.20, 90 % interval [0.18, 0.22]; slightly above, 95 % interval [0.18, 0.22])"
-        in said
+        in stated
     )
 
 
-def test_where_nobody_would_run_so_many_seeds_it_says_so() -> None:
-    assert "more than 1000 seeds would tell them apart" in sentence(judged(scratch=[98.0, 93.0, 90.0]))
+def test_more_seeds_than_anyone_would_run_are_not_counted() -> None:
+    assert "more than 1000 seeds would detect a difference of this size" in sentence(
+        verdict_on(scratch=[98.0, 93.0, 90.0])
+    )
 
 
-def test_seeds_that_would_show_equivalence_are_said_under_their_condition() -> None:
-    assert "about 5 seeds would show equivalence if there is no difference" in sentence(judged(lth=[92.4, 92.8, 95.2]))
+def test_seeds_that_would_show_equivalence_are_stated_with_their_condition() -> None:
+    assert "about 5 seeds would show equivalence if there is no difference" in sentence(
+        verdict_on(lth=[92.4, 92.8, 95.2])
+    )
 
 
 def test_without_the_method_there_is_no_verdict() -> None:
-    assert conclusions([]) == ["No verdict: the sweep has no complete run of rst or rst_iter."]
-    assert conclusions([judged()]) == [sentence(judged())]
+    assert conclusions([]) == ["No verdict: the sweep contains no complete run of rst or rst_iter."]
+    assert conclusions([verdict_on()]) == [sentence(verdict_on())]
 
 
 def test_notes_say_how_to_read_it() -> None:
-    undecided = judged(scratch=[91.0, 90.0, 91.0], lth=[92.0, 92.8, 95.6])
-    found = " ".join(notes([undecided], 1.0, 500, missing=2))
+    undecided = verdict_on(scratch=[91.0, 90.0, 91.0], lth=[92.0, 92.8, 95.6])
+    text = " ".join(notes([undecided], 1.0, 500, missing=2))
     for words in (
-        "95 % interval",
+        "95 % confidence interval",
         "within ±1 point",
         "power of 80 %",
         "not corrected for multiplicity: each of the 2 comparisons",
         "has 500 images: one image is 0.2 points",
         "binomial standard error of 1.34 points",  # 100 sqrt(.9 .1 / 500)
-        "2 planned runs have no result and are in no comparison",
+        "2 planned runs have no result and are excluded from the comparisons",
     ):
-        assert words in found
+        assert words in text
 
 
 def test_notes_leave_out_what_does_not_concern_the_reader() -> None:
-    found = " ".join(notes([judged(lth=[92.0, 92.8, 95.6])], 1.0, None, missing=0))
+    text = " ".join(notes([verdict_on(lth=[92.0, 92.8, 95.6])], 1.0, None, missing=0))
     assert (
-        "power" not in found
-        and "multiplicity" not in found
-        and "planned" not in found
-        and "size of the test set is not known" in found
+        "power" not in text
+        and "multiplicity" not in text
+        and "planned" not in text
+        and "size of the test set is unknown" in text
     )
-    assert notes([judged()], 1.0, 500, missing=3) == notes([], 1.0, 500, missing=3) == []
+    assert notes([verdict_on()], 1.0, 500, missing=3) == notes([], 1.0, 500, missing=3) == []
 
 
-@pytest.mark.parametrize(("margin", "said"), [(0.1, True), (0.2, False)])
-def test_a_margin_finer_than_an_image_is_pointed_out(margin: float, said: bool) -> None:
-    assert ("finer than one image" in " ".join(notes([judged(lth=[92.0, 92.8])], margin, 500, 0))) is said
+@pytest.mark.parametrize(("margin", "stated"), [(0.1, True), (0.2, False)])
+def test_a_margin_finer_than_an_image_is_pointed_out(margin: float, stated: bool) -> None:
+    assert ("finer than one image" in " ".join(notes([verdict_on(lth=[92.0, 92.8])], margin, 500, 0))) is stated
 
 
 def test_a_single_missing_run_is_in_the_singular() -> None:
     assert (
-        notes([judged(lth=[92.0, 92.8])], 1.0, 500, missing=1)[-1]
-        == "1 planned run has no result and is in no comparison."
+        notes([verdict_on(lth=[92.0, 92.8])], 1.0, 500, missing=1)[-1]
+        == "1 planned run has no result and is excluded from the comparisons."
     )
 
 
@@ -136,4 +145,4 @@ def test_docstring_examples_are_true(module) -> None:
 
 @pytest.mark.parametrize(("margin", "words"), [(1.0, "±1 point ("), (0.5, "±0.5 points (")])
 def test_a_margin_of_one_is_a_point(margin: float, words: str) -> None:
-    assert words in notes([judged(lth=[92.0, 92.8])], margin, 500, 0)[0]
+    assert words in notes([verdict_on(lth=[92.0, 92.8])], margin, 500, 0)[0]

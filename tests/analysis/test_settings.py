@@ -1,3 +1,5 @@
+"""Settings of the runs of a sweep."""
+
 from __future__ import annotations
 
 import json
@@ -5,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from dlth_tf.analysis.settings import Setup, read_setup
+from dlth_tf.analysis.settings import Settings, read_settings
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import make_config, seeds
 
 RUNS = [run[:3] for run in (*seeds("rst", 0.9, 0, 0), *seeds("lth", 0.9, 0))]
 
 
-def write(root: Path, *documents: object) -> Setup:
+def write(root: Path, *documents: object) -> Settings:
     names = [f"run{number}" for number in range(len(documents))]
     for name, document in zip(names, documents, strict=True):
         (root / name).mkdir()
         if document is not None:
             (root / name / "config.json").write_text(json.dumps(document))
-    return read_setup(root, names)
+    return read_settings(root, names)
 
 
 def test_what_all_runs_share_stands_apart_from_what_differs(tmp_path: Path) -> None:
-    setup = write(tmp_path, *map(make_config, RUNS))
-    assert setup.shared == {"sparsity": "0.9", "lr": "0.1", "augment": "null"}
-    assert setup.differing["method"] == "rst, lth" and setup.differing["seed"] == "0, 1"
-    assert setup.versions == {"python": "3.11.7", "numpy": "2.4.6"} and setup.commits == ("c0ffee",)
+    settings = write(tmp_path, *map(make_config, RUNS))
+    assert settings.shared == {"sparsity": "0.9", "lr": "0.1", "augment": "null"}
+    assert settings.differing["method"] == "rst, lth" and settings.differing["seed"] == "0, 1"
+    assert settings.versions == {"python": "3.11.7", "numpy": "2.4.6"} and settings.commits == ("c0ffee",)
 
 
 def test_the_command_is_one_that_can_be_typed(tmp_path: Path) -> None:
@@ -46,15 +48,15 @@ def test_the_size_of_the_test_set_is_known_only_if_all_runs_say_the_same(tmp_pat
 
 
 def test_many_values_are_not_all_listed(tmp_path: Path) -> None:
-    setup = write(tmp_path, *(make_config(("rst", 0.9, seed)) for seed in range(9)))
-    assert setup.differing["seed"] == "0, 1, 2, 3, 4, 5 and 3 more"
+    settings = write(tmp_path, *(make_config(("rst", 0.9, seed)) for seed in range(9)))
+    assert settings.differing["seed"] == "0, 1, 2, 3, 4, 5 and 3 more"
 
 
 @pytest.mark.parametrize("document", [{}, {"config": 3, "data": [], "versions": None, "git_commit": 1, "command": [1]}])
 def test_a_config_that_says_nothing_is_no_error(tmp_path: Path, document: dict) -> None:
-    assert write(tmp_path, document) == Setup({}, {}, {}, (), (), None)
+    assert write(tmp_path, document) == Settings({}, {}, {}, (), (), None)
 
 
 def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"run0/config.json is no JSON object but a list$"):
+    with pytest.raises(BadInput, match=r"run0/config.json must contain a JSON object, but contains a list$"):
         write(tmp_path, [])

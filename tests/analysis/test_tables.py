@@ -1,3 +1,5 @@
+"""Table of accuracies: numbers, marks, Markdown and console."""
+
 from __future__ import annotations
 
 import doctest
@@ -14,9 +16,8 @@ from dlth_tf.analysis.tables import among_best, console_table, markdown_table, s
 from tests.analysis.conftest import Run, WriteSweep, seeds
 
 RST = seeds("rst", 0.9, 0.96, 0.97, 0.98)  # mean 97, standard deviation 1
-NEAR = seeds(
-    "lth", 0.9, 0.9519, 0.9619, 0.9719
-)  # 0.81 below: the standard error of the difference is sqrt(2/3) = 0.816
+# 0.81 below: the standard error of the difference is sqrt(2/3) = 0.816.
+NEAR = seeds("lth", 0.9, 0.9519, 0.9619, 0.9719)
 FAR = seeds("lth", 0.9, 0.9517, 0.9617, 0.9717)  # 0.83 below
 DENSE = seeds("dense", 0.0, 0.985, 0.985, 0.985)
 
@@ -32,7 +33,7 @@ def results(write_sweep: WriteSweep):
 
 
 def cells(markdown: str) -> dict[str, list[str]]:
-    """The cells of a Markdown table by the first of their row."""
+    """Returns the cells of a Markdown table by the first cell of their row."""
     lines = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("|")]
     return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines}
 
@@ -46,9 +47,8 @@ def on_console(results: pd.DataFrame, width: int = 80) -> str:
 def test_mean_and_sample_standard_deviation_are_those_worked_by_hand(results) -> None:
     row = summary(results(RST)).iloc[0]
     assert (row["method"], row["sparsity"], row["n"]) == ("rst", 0.9, 3)
-    assert row["test_mean"] == pytest.approx(0.97) and row["test_std"] == pytest.approx(
-        0.01
-    )  # sqrt((0.01^2 + 0.01^2) / 2)
+    assert row["test_mean"] == pytest.approx(0.97)
+    assert row["test_std"] == pytest.approx(0.01)  # sqrt((0.01^2 + 0.01^2) / 2)
     assert row["val_mean"] == pytest.approx(0.485) and row["val_std"] == pytest.approx(0.005)
 
 
@@ -76,8 +76,8 @@ def test_a_mean_beyond_the_pooled_standard_error_is_not_marked(results) -> None:
 
 @pytest.mark.parametrize(("below", "marked"), [(0.0115, True), (0.0116, False)])
 def test_one_seed_is_compared_by_the_spread_of_the_others(results, below: float, marked: bool) -> None:
-    found = among_best(summary(results(RST, seeds("lth", 0.9, 0.97 - below))))  # 1 % sqrt(1/3 + 1) = 1.155 %
-    assert list(found) == [True, marked]
+    marks = among_best(summary(results(RST, seeds("lth", 0.9, 0.97 - below))))  # 1 % sqrt(1/3 + 1) = 1.155 %
+    assert list(marks) == [True, marked]
 
 
 @pytest.mark.parametrize(("other", "marked"), [(0.9759, False), (0.976, True)])
@@ -88,8 +88,8 @@ def test_without_any_spread_only_an_equal_mean_is_marked(results, other: float, 
 
 
 def test_equal_means_are_both_marked_whatever_the_order_of_their_seeds(results) -> None:
-    found = among_best(summary(results(seeds("rst", 0.9, 0.1, 0.1, 0.7), seeds("lth", 0.9, 0.7, 0.1, 0.1))))
-    assert found.all()
+    marks = among_best(summary(results(seeds("rst", 0.9, 0.1, 0.1, 0.7), seeds("lth", 0.9, 0.7, 0.1, 0.1))))
+    assert marks.all()
 
 
 def test_each_column_has_its_own_best(results) -> None:

@@ -1,3 +1,5 @@
+"""Verdicts: which methods are compared, and the numbers of verdict.json."""
+
 from __future__ import annotations
 
 import json
@@ -31,8 +33,8 @@ def test_each_ticket_meets_the_controls_and_one_winning_ticket(results) -> None:
     verdicts = judge(results(RST, seeds("rst_iter", 0.98, 0.96, 0.95), others, seeds("dense", 0.0, 0.99)))
     assert [verdict.method for verdict in verdicts] == ["rst", "rst_iter"]
     for verdict in verdicts:
-        found = [(comparison.against, comparison.role) for comparison in verdict.comparisons]
-        assert found == [("scratch", "control"), ("scratch_long", "control"), ("lth_iter", "winning ticket")]
+        opponents = [(comparison.against, comparison.role) for comparison in verdict.comparisons]
+        assert opponents == [("scratch", "control"), ("scratch_long", "control"), ("lth_iter", "winning ticket")]
 
 
 def test_the_winning_ticket_is_chosen_sparsity_by_sparsity(results) -> None:
@@ -49,7 +51,7 @@ def test_the_winning_ticket_is_chosen_sparsity_by_sparsity(results) -> None:
 def test_accuracies_are_compared_in_points_over_shared_seeds(results) -> None:
     (verdict,) = judge(results(RST, [("lth", 0.98, 1, 0.955), ("lth", 0.98, 2, 0.965), ("lth", 0.98, 7, 0.1)]))
     (comparison,) = verdict.comparisons
-    assert comparison.seeds == (1, 2) and comparison.found.mean == pytest.approx(0.75)  # 1.0 and 0.5
+    assert comparison.seeds == (1, 2) and comparison.difference.mean == pytest.approx(0.75)  # 1.0 and 0.5
     assert verdict.accuracy == pytest.approx(0.965)
 
 
@@ -60,7 +62,7 @@ def test_a_sweep_without_the_method_or_without_anything_to_compare_it_with(resul
 
 
 @pytest.mark.parametrize("margin", [0, -1, math.nan, math.inf, 100.5])
-def test_a_margin_that_is_none_is_refused(margin: float, results) -> None:
+def test_an_invalid_margin_is_refused(margin: float, results) -> None:
     with pytest.raises(BadInput, match=r"^margin=.*: must be above 0 and at most 100"):
         judge(results(RST), margin)
     assert check_margin(100) == 100

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlth_tf.data import DiskSplit, evaluation_batches, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DiskSplit, evaluation_batches, train_batches
 from dlth_tf.data.disk_split import ImageFiles, decoded
 from dlth_tf.data.tfrecord_index import Records
 from dlth_tf.errors import BadInput
@@ -20,7 +20,7 @@ def jpeg(picture: np.ndarray | tf.Tensor) -> tf.Tensor:
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> DiskSplit:
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> DiskSplit:
     """Smooth pictures of many sizes, JPEG and PNG; the labels are their numbers."""
     folder, paths = tmp_path_factory.mktemp("pictures"), []
     for number in range(COUNT):
@@ -33,24 +33,14 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> DiskSplit:
 
 
 def batches(
-    stream: DiskSplit, start: int, steps: int, augment: str = "resized_crop"
+    on_disk: DiskSplit, start: int, steps: int, augment: str = "resized_crop"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    made = train_batches(
-        stream,
-        batch_size=BATCH,
-        seed=1,
-        stream="x",
-        normalization=RAW3,
-        augment=augment,
-        start=start,
-        steps=steps,
-        num_classes=COUNT,
-    )
-    return list(made.as_numpy_iterator())
+    order = BatchOrder(BATCH, 1, "x", start, steps)
+    return list(train_batches(on_disk, order, BatchFormat(RAW3, augment, num_classes=COUNT)).as_numpy_iterator())
 
 
-def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(stream: DiskSplit) -> None:
-    found = batches(stream, 0, COUNT // BATCH)
+def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(on_disk: DiskSplit) -> None:
+    found = batches(on_disk, 0, COUNT // BATCH)
     for images, labels in found:
         np.testing.assert_allclose(
             images[..., 2], np.broadcast_to(5 * labels[:, None, None], images.shape[:-1]), atol=4
@@ -59,22 +49,22 @@ def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(stream: Dis
 
 
 @pytest.mark.parametrize("augment", ["none", "resized_crop", "crop_flip+cutout", "resized_crop+mixup"])
-def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started(stream: DiskSplit, augment: str) -> None:
-    whole = batches(stream, 0, 12, augment)
-    for (images, labels), (late_images, late_labels) in zip(whole[7:], batches(stream, 7, 5, augment), strict=True):
+def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started(on_disk: DiskSplit, augment: str) -> None:
+    whole = batches(on_disk, 0, 12, augment)
+    for (images, labels), (late_images, late_labels) in zip(whole[7:], batches(on_disk, 7, 5, augment), strict=True):
         np.testing.assert_array_equal(images, late_images)
         np.testing.assert_array_equal(labels, late_labels)
 
 
-def test_epochs_differ_in_order_and_in_crops(stream: DiskSplit) -> None:
-    one = stream.subset(np.zeros(BATCH, np.int64))  # the same picture eight times
+def test_epochs_differ_in_order_and_in_crops(on_disk: DiskSplit) -> None:
+    one = on_disk.subset(np.zeros(BATCH, np.int64))  # the same picture eight times
     images = np.concatenate([images for images, _ in batches(one, 0, 3)])
     assert len({image.tobytes() for image in images}) > 20
-    assert not np.array_equal(batches(stream, 0, 1)[0][1], batches(stream, COUNT // BATCH, 1)[0][1])
+    assert not np.array_equal(batches(on_disk, 0, 1)[0][1], batches(on_disk, COUNT // BATCH, 1)[0][1])
 
 
 def test_a_late_start_reads_nothing_that_it_does_not_need(
-    stream: DiskSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_disk: DiskSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.data.test_tfrecord_index import example, opened, shard
 
@@ -90,15 +80,15 @@ def test_a_late_start_reads_nothing_that_it_does_not_need(
     monkeypatch.setattr(Records, "read", read)
     from dlth_tf.data.disk_split import ImageRecords
 
-    on_disk = DiskSplit(ImageRecords(records, "image"), np.arange(COUNT), records.label, SHAPE, one_size=True)
-    assert len(batches(on_disk, 10**9, 3, "none")) == 3
+    in_records = DiskSplit(ImageRecords(records, "image"), np.arange(COUNT), records.label, SHAPE, one_size=True)
+    assert len(batches(in_records, 10**9, 3, "none")) == 3
     assert len(reads) == 3 * BATCH
 
 
-def test_evaluation_cuts_out_the_middle_of_every_picture_in_order(stream: DiskSplit) -> None:
-    found = list(evaluation_batches(stream, normalization=RAW3, batch_size=9).as_numpy_iterator())
+def test_evaluation_cuts_out_the_middle_of_every_picture_in_order(on_disk: DiskSplit) -> None:
+    found = list(evaluation_batches(on_disk, BatchFormat(RAW3), 9).as_numpy_iterator())
     assert [len(labels) for _, labels in found] == [9, 9, 9, 9, 4]
-    assert evaluation_batches(stream, normalization=RAW3, batch_size=9).cardinality() == 5
+    assert evaluation_batches(on_disk, BatchFormat(RAW3), 9).cardinality() == 5
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in found]), np.arange(COUNT))
     images = np.concatenate([images for images, _ in found])
     centre = images[:, 7:9, 7:9, :2].mean(axis=(1, 2))  # both ramps are at 100 in the middle; half a pixel is up to 5
@@ -110,8 +100,8 @@ def test_evaluation_cuts_out_the_middle_of_every_picture_in_order(stream: DiskSp
     np.testing.assert_allclose(seen, np.minimum(height, width) * 224 / 256 * 15 / 16 / height, atol=0.06)
 
 
-def test_a_random_crop_of_a_jpeg_is_that_of_the_same_picture_as_png(stream: DiskSplit) -> None:
-    picture = tf.io.decode_image(tf.io.read_file(stream.source.paths[9]))
+def test_a_random_crop_of_a_jpeg_is_that_of_the_same_picture_as_png(on_disk: DiskSplit) -> None:
+    picture = tf.io.decode_image(tf.io.read_file(on_disk.source.paths[9]))
     seeds = [tf.constant([3, number], tf.int64) for number in range(20)]
     from_jpeg, from_png = (
         np.array([decoded(encode(picture), SHAPE, seed, False) for seed in seeds], np.float32)
@@ -120,10 +110,8 @@ def test_a_random_crop_of_a_jpeg_is_that_of_the_same_picture_as_png(stream: Disk
     assert np.abs(from_jpeg - from_png).mean() < 2 and len({image.tobytes() for image in from_png}) == 20
 
 
-def test_batches_of_a_stream_have_a_static_shape_and_go_on_for_ever(stream: DiskSplit) -> None:
-    endless = train_batches(
-        stream, batch_size=BATCH, seed=1, stream="x", normalization=RAW3, augment="cutmix", num_classes=COUNT
-    )
+def test_batches_from_disk_have_a_static_shape_and_go_on_for_ever(on_disk: DiskSplit) -> None:
+    endless = train_batches(on_disk, BatchOrder(BATCH, 1, "x"), BatchFormat(RAW3, "cutmix", num_classes=COUNT))
     assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
     assert endless.element_spec == (
         tf.TensorSpec((BATCH, *SHAPE), tf.float32),
@@ -131,7 +119,7 @@ def test_batches_of_a_stream_have_a_static_shape_and_go_on_for_ever(stream: Disk
     )
 
 
-def test_a_stream_without_examples_or_with_too_few_labels_is_refused() -> None:
+def test_a_split_without_examples_or_with_too_few_labels_is_refused() -> None:
     for indices, labels in ((np.arange(0), np.arange(0)), (np.arange(3), np.arange(2))):
         with pytest.raises(BadInput, match="must have one label per image, and some"):
             DiskSplit(ImageFiles([]), indices, labels, SHAPE)

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlth_tf.data import Split, evaluation_batches, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, Split, evaluation_batches, train_batches
 from dlth_tf.data.pipeline import _on_host
 from dlth_tf.data.sets.tfds_reader import aligned
 from tests.data.conftest import RAW3
 
 MEGABYTES = 200
 PAGE = 4096
+ORDER = BatchOrder(batch_size=32, seed=0, purpose="x")
+CROPPED = BatchFormat(RAW3, augment="crop_flip")
 
 
 def megabytes() -> float:
@@ -46,9 +48,9 @@ LINUX = pytest.mark.skipif(
 
 @LINUX
 def test_reading_copies_nothing_but_batches(large: Split) -> None:
-    train = train_batches(large, batch_size=32, seed=0, stream="x", normalization=RAW3, augment="crop_flip")
+    train = train_batches(large, ORDER, CROPPED)
     assert grown(train) < MEGABYTES / 2
-    assert grown(evaluation_batches(large, normalization=RAW3, batch_size=32)) < MEGABYTES / 2
+    assert grown(evaluation_batches(large, CROPPED, 32)) < MEGABYTES / 2
 
 
 @LINUX
@@ -58,8 +60,8 @@ def test_the_measure_sees_a_copy(large: Split) -> None:
 
 def test_tensorflow_is_told_not_to_fold_the_images_into_constants(large: Split) -> None:
     for batches in (
-        train_batches(large, batch_size=32, seed=0, stream="x", normalization=RAW3, augment="crop_flip"),
-        evaluation_batches(large, normalization=RAW3, batch_size=32),
+        train_batches(large, ORDER, CROPPED),
+        evaluation_batches(large, CROPPED, 32),
     ):
         assert batches.options().experimental_optimization.apply_default_optimizations is False
 

@@ -4,19 +4,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlth_tf.data import DataSet, Normalization, evaluation_batches, normalization, train_batches
+from dlth_tf.data import (
+    BatchFormat,
+    BatchOrder,
+    DataSet,
+    Normalization,
+    evaluation_batches,
+    normalization,
+    train_batches,
+)
 from dlth_tf.errors import BadInput
 from tests.data.conftest import RAW, numbered
 
 COUNT, BATCH = 100, 16
 PER_EPOCH = COUNT // BATCH
+PLAIN = BatchFormat(RAW)
 
 
-def chosen(steps: int, *, start: int = 0, seed: int = 0, stream: str = "finetune", count: int = COUNT) -> np.ndarray:
+def chosen(steps: int, *, start: int = 0, seed: int = 0, purpose: str = "finetune", count: int = COUNT) -> np.ndarray:
     """Which examples are in each batch, int64 [steps, BATCH]; also checks that images and labels stay together."""
-    batches = train_batches(
-        numbered(count), batch_size=BATCH, seed=seed, stream=stream, normalization=RAW, start=start, steps=steps
-    )
+    batches = train_batches(numbered(count), BatchOrder(BATCH, seed, purpose, start, steps), PLAIN)
     found = []
     for images, labels in batches.as_numpy_iterator():
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
@@ -42,27 +49,20 @@ def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started() -> 
 
 def test_augmented_batches_depend_on_their_step_and_on_nothing_else(digits: DataSet) -> None:
     def batches(start: int, steps: int) -> list[np.ndarray]:
-        options = {
-            "batch_size": 64,
-            "seed": 3,
-            "stream": "x",
-            "normalization": normalization(digits),
-            "augment": "crop_flip",
-        }
-        return [
-            images for images, _ in train_batches(digits.train, start=start, steps=steps, **options).as_numpy_iterator()
-        ]
+        form = BatchFormat(normalization(digits), augment="crop_flip")
+        found = train_batches(digits.train, BatchOrder(64, 3, "x", start, steps), form)
+        return [images for images, _ in found.as_numpy_iterator()]
 
     np.testing.assert_array_equal(batches(0, 20)[5:], batches(5, 15))
 
 
-def test_epochs_seeds_and_streams_differ_in_order() -> None:
+def test_epochs_seeds_and_purposes_differ_in_order() -> None:
     epochs = chosen(300 * PER_EPOCH).reshape(300, -1)
     assert len({epoch.tobytes() for epoch in epochs}) == 300  # TensorFlow's own index_shuffle repeats after 256
     first = [
-        chosen(PER_EPOCH, seed=seed, stream=stream).tobytes()
+        chosen(PER_EPOCH, seed=seed, purpose=purpose).tobytes()
         for seed in range(8)
-        for stream in ("transform", "finetune")
+        for purpose in ("transform", "finetune")
     ]
     assert len(set(first)) == 16
 
@@ -77,7 +77,7 @@ def test_every_example_is_as_likely_at_every_place() -> None:
 
 
 def test_training_goes_on_for_as_long_as_it_is_asked() -> None:
-    endless = train_batches(numbered(COUNT), batch_size=BATCH, seed=0, stream="finetune", normalization=RAW, start=4)
+    endless = train_batches(numbered(COUNT), BatchOrder(BATCH, 0, "finetune", start=4), PLAIN)
     assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
     taken = np.array([labels for _, labels in endless.take(30).as_numpy_iterator()])
     np.testing.assert_array_equal(taken, chosen(30, start=4))
@@ -86,11 +86,9 @@ def test_training_goes_on_for_as_long_as_it_is_asked() -> None:
 
 def test_batches_have_a_static_shape_and_the_dtypes_that_were_asked_for(digits: DataSet) -> None:
     scheme = normalization(digits)
-    train = train_batches(
-        digits.train, batch_size=64, seed=0, stream="x", normalization=scheme, steps=1, dtype="bfloat16"
-    )
+    train = train_batches(digits.train, BatchOrder(64, 0, "x", steps=1), BatchFormat(scheme, dtype="bfloat16"))
     assert train.element_spec == (tf.TensorSpec((64, 8, 8, 1), tf.bfloat16), tf.TensorSpec((64,), tf.int64))
-    assert evaluation_batches(digits.test, normalization=scheme).element_spec[0] == tf.TensorSpec(
+    assert evaluation_batches(digits.test, BatchFormat(scheme)).element_spec[0] == tf.TensorSpec(
         (None, 8, 8, 1), tf.float32
     )
 
@@ -103,22 +101,21 @@ def test_images_stay_uint8_until_they_are_in_a_batch(digits: DataSet) -> None:
             seen.append((images.dtype, images.shape))
             return super().of_batch(images, dtype)
 
-    watched = Watched(1.0, (0.0,), (1.0,))
-    options = {"seed": 0, "stream": "x", "augment": "crop_flip", "steps": 1}
-    list(train_batches(digits.train, batch_size=64, normalization=watched, **options))
-    list(evaluation_batches(digits.test, batch_size=50, normalization=watched))
+    form = BatchFormat(Watched(1.0, (0.0,), (1.0,)), augment="crop_flip")
+    list(train_batches(digits.train, BatchOrder(64, 0, "x", steps=1), form))
+    list(evaluation_batches(digits.test, form, batch_size=50))
     assert {dtype for dtype, _ in seen} == {tf.uint8} and seen[0][1] == (64, 8, 8, 1)
 
 
 def test_no_pipeline_is_autotuned_since_letting_go_of_one_that_is_can_take_seconds(digits: DataSet) -> None:
-    training = train_batches(digits.train, batch_size=64, seed=0, stream="x", normalization=RAW)
-    evaluation = evaluation_batches(digits.test, normalization=RAW)
+    training = train_batches(digits.train, BatchOrder(64, 0, "x"), PLAIN)
+    evaluation = evaluation_batches(digits.test, PLAIN)
     assert [batches.options().autotune.enabled for batches in (training, evaluation)] == [False, False]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64, 1000])
 def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> None:
-    batches = list(evaluation_batches(numbered(COUNT), normalization=RAW, batch_size=batch_size).as_numpy_iterator())
+    batches = list(evaluation_batches(numbered(COUNT), PLAIN, batch_size).as_numpy_iterator())
     assert len(batches) == -(-COUNT // batch_size)
     for part in (
         np.concatenate([labels for _, labels in batches]),
@@ -139,16 +136,15 @@ def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> Non
     ],
 )
 def test_bad_input_is_told_in_one_sentence(changes: dict[str, object], sentence: str) -> None:
-    options = {"batch_size": 10, "seed": 0, "stream": "x", "normalization": RAW, **changes}
+    form = {"augment": changes["augment"]} if "augment" in changes else {}
+    order = {"batch_size": 10, "seed": 0, "purpose": "x", **{key: changes[key] for key in changes if key not in form}}
     with pytest.raises(BadInput) as caught:
-        train_batches(numbered(COUNT), **options)
+        train_batches(numbered(COUNT), BatchOrder(**order), BatchFormat(RAW, **form))
     assert str(caught.value) == sentence
 
 
 def test_a_batch_of_the_whole_split_is_allowed_and_evaluation_needs_one_example_per_batch() -> None:
-    (labels,) = [
-        labels for _, labels in train_batches(numbered(5), batch_size=5, seed=0, stream="x", normalization=RAW, steps=1)
-    ]
+    ((_, labels),) = train_batches(numbered(5), BatchOrder(5, 0, "x", steps=1), PLAIN)
     assert sorted(labels.numpy()) == list(range(5))
     with pytest.raises(BadInput, match="batch_size=0: must be at least 1"):
-        evaluation_batches(numbered(5), normalization=RAW, batch_size=0)
+        evaluation_batches(numbered(5), PLAIN, batch_size=0)

@@ -1,4 +1,4 @@
-"""A batch is a function of seed, stream and step: the same in another process that starts there, for every augmentation."""
+"""A batch is a function of seed, purpose and step: the same in another process that starts there, for every augmentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from dlth_tf.data import AUGMENTS, DataSet, normalization, train_batches
+from dlth_tf.data import AUGMENTS, BatchFormat, BatchOrder, DataSet, normalization, train_batches
 from tests.data.conftest import ROOT, random_dataset, random_split
 
 SAMPLES = (*AUGMENTS.names(), "crop_flip+cutout+mixup")
@@ -29,20 +29,12 @@ def dataset() -> DataSet:
     )
 
 
-def digest(augment: str, start: int, steps: int, **changes: object) -> str:
-    """Of the last batch's images and labels."""
+def digest(augment: str, start: int, steps: int, seed: int = 1, purpose: str = "x") -> str:
+    """SHA-256 of the last batch's images and labels."""
     data = dataset()
-    options = {
-        "batch_size": 6,
-        "seed": 1,
-        "stream": "x",
-        "num_classes": data.num_classes,
-        "normalization": normalization(data),
-        **changes,
-    }
-    *_, (images, labels) = train_batches(
-        data.train, augment=augment, start=start, steps=steps, **options
-    ).as_numpy_iterator()
+    form = BatchFormat(normalization(data), augment, num_classes=data.num_classes)
+    order = BatchOrder(6, seed, purpose, start, steps)
+    *_, (images, labels) = train_batches(data.train, order, form).as_numpy_iterator()
     assert images.dtype == np.float32
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
@@ -59,8 +51,8 @@ def test_a_fresh_process_makes_the_same_batch(augment: str, elsewhere: dict[str,
     assert digest(augment, STEP - 2, 3) == elsewhere[augment]
 
 
-@pytest.mark.parametrize("changes", [{"seed": 2}, {"stream": "y"}, {"augment": "cutout"}, {"start": STEP + 1}])
-def test_another_seed_stream_augmentation_or_step_makes_another(
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"purpose": "y"}, {"augment": "cutout"}, {"start": STEP + 1}])
+def test_another_seed_purpose_augmentation_or_step_makes_another(
     changes: dict[str, object], elsewhere: dict[str, str]
 ) -> None:
     assert digest(**{"augment": "crop_flip", "start": STEP, "steps": 1, **changes}) != elsewhere["crop_flip"]

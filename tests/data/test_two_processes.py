@@ -21,7 +21,7 @@ import json, pathlib, sys, time
 
 index, data_dir = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 from dlth_tf import files
-from dlth_tf.data import DiskSplit, evaluation_batches, load, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DiskSplit, evaluation_batches, load, train_batches
 from dlth_tf.data.disk_split import ImageFiles
 import tensorflow as tf
 from tests.data.conftest import RAW, numbered
@@ -42,15 +42,16 @@ def shares(dataset, policy=None):
 
 numbers = numbered(40).labels
 disk = DiskSplit(ImageFiles([str(data_dir / f"{number}.png") for number in numbers]), numbers, numbers, (1, 1, 1), one_size=True)
-streamed = train_batches(disk, batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
-train = train_batches(numbered(40), batch_size=8, seed=0, stream="x", normalization=RAW, steps=7)
+order, form = BatchOrder(8, 0, "x", steps=7), BatchFormat(RAW)
+on_disk = train_batches(disk, order, form)
+train = train_batches(numbered(40), order, form)
 print(json.dumps({
     "digits": files.arrays_sha256({"images": test.images, "labels": test.labels}),
     "train": shares(train),
-    "streamed": shares(streamed),
-    "evaluation of a stream": shares(evaluation_batches(disk, normalization=RAW, batch_size=12)),
+    "train from disk": shares(on_disk),
+    "evaluation from disk": shares(evaluation_batches(disk, form, 12)),
     "unshared": shares(train, "OFF"),
-    "evaluation": shares(evaluation_batches(numbered(40), normalization=RAW, batch_size=12)),
+    "evaluation": shares(evaluation_batches(numbered(40), form, 12)),
     "alone": [labels.numpy().tolist() for _, labels in train],
 }))
 """
@@ -94,7 +95,7 @@ def test_digits_prepared_twice_at_the_same_moment_are_whole(workers: list[dict[s
     assert [path.name for path in (data_dir / "digits").iterdir() if path.is_dir()] == ["1.0.0"]
 
 
-@pytest.mark.parametrize("kind", ["train", "streamed"])
+@pytest.mark.parametrize("kind", ["train", "train from disk"])
 def test_two_workers_share_every_training_batch(workers: list[dict[str, Any]], kind: str) -> None:
     together = [[*first, *second] for first, second in zip(workers[0][kind], workers[1][kind], strict=True)]
     assert together == workers[0]["alone"]
@@ -104,7 +105,7 @@ def test_without_the_shard_policy_they_would_see_the_same_examples(workers: list
     assert workers[0]["unshared"] == workers[1]["unshared"]
 
 
-@pytest.mark.parametrize("kind", ["evaluation", "evaluation of a stream"])
+@pytest.mark.parametrize("kind", ["evaluation", "evaluation from disk"])
 def test_two_workers_evaluate_every_example_once(workers: list[dict[str, Any]], kind: str) -> None:
     seen = [label for worker in workers for batch in worker[kind] for label in batch]
     assert sorted(seen) == np.arange(40).tolist()

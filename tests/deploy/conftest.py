@@ -1,4 +1,4 @@
-"""See tests/runs/conftest.py; and a check of exports in this process, for tests of something else."""
+"""A check of exports in this process, for tests of something else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from dlth_tf import files
 from dlth_tf.deploy.checks import standalone, verification
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
 
 
 @pytest.fixture

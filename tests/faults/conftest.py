@@ -1,3 +1,3 @@
-"""See tests/runs/conftest.py."""
+"""As in tests/runs: freezes the garbage collector before the first run."""
 
-from tests.runs.conftest import place_for_the_shared_runs as place_for_the_shared_runs
+from tests.runs.conftest import frozen as frozen

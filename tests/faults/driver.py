@@ -1,8 +1,9 @@
-"""`python -m dlth_tf.train` in which something happens at an exact moment: the process kills itself, is asked to stop, or waits.
+"""`python -m dlth_tf.train` with a fault at an exact moment: the process kills itself, gets a signal, or waits.
 
-    python -m tests.faults.driver '{"at": "os:replace", "given": "000002.npz", "when": "before", "do": "SIGKILL"}' --method=...
+    python -m tests.faults.driver '{"at": "os:replace", "given": "000002.npz", "when": "before", "do": "SIGKILL"}'
+    --method=...
 
-Nothing in the package knows of it: what `at` names is wrapped from here.
+The package does not know about it: the function that `at` names is wrapped from here.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ import dlth_tf.files
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens once.
+    """An event that happens once.
 
     Attributes:
-      at: what is wrapped, "module:attribute" or "module:Class.attribute".
-      do: a signal to this process ("SIGKILL"), two at once ("SIGTERM SIGTERM"), "half" (writes half a file, then SIGKILL; only
-        at dlth_tf.files:write_atomic), or "wait" (for a line on stdin).
+      at: The wrapped function, "module:attribute" or "module:Class.attribute".
+      do: A signal to this process ("SIGKILL"), two at once ("SIGTERM SIGTERM"), "half" (writes half a file, then
+        SIGKILL; only at dlth_tf.files:write_atomic), or "wait" (for a line on stdin).
       when: "before" or "after" the call.
-      nth: which call, from 1.
-      given: only calls count among whose arguments this is part of a path, or of the name of a callback's phase.
+      nth: Number of the call, from 1.
+      given: Only calls count that have this as part of a path, or of the name of a callback's phase, among their
+        arguments.
     """
 
     at: str
@@ -46,7 +48,7 @@ class Fault:
 
 
 def say(line: str) -> None:
-    """To whoever started this process, at once."""
+    """Prints a line at once, unbuffered."""
     os.write(1, f"{line}\n".encode())
 
 
@@ -57,14 +59,14 @@ def happen(fault: Fault, arguments: tuple[Any, ...]) -> None:
         path.with_name(f".{path.name}.abcdefgh{dlth_tf.files.HALF_WRITTEN}").write_bytes(data[: len(data) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.do == "wait":
-        sys.stdin.readline()  # a signal's handler runs, and then this goes on, as a long training step would
+        sys.stdin.readline()  # a signal handler runs, and then this continues, as a long training step would
     else:
         for name in fault.do.split():
             os.kill(os.getpid(), signal.Signals[name])
 
 
 def names(arguments: tuple[Any, ...]) -> list[str]:
-    """Paths among the arguments, and the phases of callbacks; not what is written to a file, which may name others."""
+    """Paths among the arguments, and phases of callbacks; not the content of files, which may name others."""
     found = [
         str(argument) if isinstance(argument, str | Path) else str(getattr(argument, "phase", ""))
         for argument in arguments
@@ -73,7 +75,7 @@ def names(arguments: tuple[Any, ...]) -> list[str]:
 
 
 def install(fault: Fault) -> None:
-    """Wraps what `fault.at` names."""
+    """Wraps the function that `fault.at` names."""
     module, _, path = fault.at.partition(":")
     *owners, name = path.split(".")
     owner = functools.reduce(getattr, owners, importlib.import_module(module))
@@ -95,7 +97,7 @@ def install(fault: Fault) -> None:
 
 
 def count_steps() -> Callable[[], int]:
-    """How many optimizer steps this process makes."""
+    """Counts the optimizer steps of this process."""
     from dlth_tf.runs.checkpointing.callback import CheckpointCallback
 
     steps, original = [0], CheckpointCallback.on_train_batch_end

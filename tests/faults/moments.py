@@ -1,4 +1,4 @@
-"""When a run is killed: in a training step, around an epoch's end, in the middle of writing, between phases, at the very end."""
+"""Moments to kill a run: in a training step, around the end of an epoch, while writing, between phases, at the end."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dlth_tf.runs.plan import make_phases, make_recipe
 from tests.faults.driver import Fault
 from tests.runs.tiny import EXAMPLES, tiny
 
-STEP, EPOCH_END = (
-    "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_train_batch_end",
-    "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_epoch_end",
-)
-WRITE, RENAME, SYNC = "dlth_tf.files:write_atomic", "os:replace", "os:fsync"
+STEP = "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_train_batch_end"
+EPOCH_END = "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_epoch_end"
+WRITE = "dlth_tf.files:write_atomic"
+RENAME = "os:replace"
+SYNC = "os:fsync"
 
 WHILE_WRITING = (
-    Fault(RENAME, given=".npz"),  # the arrays are there under another name
-    Fault(RENAME, given=".npz", when="after"),  # the arrays are there, and not the .json that makes them a checkpoint
+    Fault(RENAME, given=".npz"),  # the arrays exist under another name
+    Fault(RENAME, given=".npz", when="after"),  # the arrays exist, but not the .json that makes them a checkpoint
     Fault(RENAME, given="checkpoints/", nth=2),
-    Fault(RENAME, given="checkpoints/", nth=2, when="after"),  # the checkpoint is there, and older ones still are
+    Fault(RENAME, given="checkpoints/", nth=2, when="after"),  # the checkpoint exists, and older ones still do
     Fault(WRITE, given=".npz", do="half"),
     Fault(WRITE, given="checkpoints/", nth=2, do="half"),
-    Fault(SYNC, nth=2),  # the first is config.json's
-    Fault(
-        "dlth_tf.runs.checkpointing.files:_to_disk", when="after"
-    ),  # nothing is left to be done but to take old ones away
+    Fault(SYNC, nth=2),  # the first one is for config.json
+    # Only the old checkpoints remain to be deleted.
+    Fault("dlth_tf.runs.checkpointing.files:_flush_to_disk", when="after"),
 )
 AT_THE_END = (
     Fault("dlth_tf.runs.runner:save_network"),
@@ -39,21 +38,21 @@ AT_THE_END = (
 def phases(method: str, **changes: Any) -> list[str]:
     """The names of a method's phases in a tiny run."""
     config = tiny(method, "run", **changes)
-    return [phase.name for phase in make_phases(config, make_recipe(config, EXAMPLES["train"]))]
+    return [phase.name for phase in make_phases(config.method, make_recipe(config, EXAMPLES["train"]))]
 
 
 def in_phase(name: str, nth: int) -> Fault:
-    """After so many calls into TensorFlow of a phase, counted from where the process begins or goes on."""
+    """After `nth` calls into TensorFlow in a phase, counted from where the process begins or resumes."""
     return Fault(STEP, given=name, nth=nth, when="after")
 
 
 def chain(number: int, names: list[str], executions: int) -> list[Fault]:
-    """One kill in every phase, one while a checkpoint is written, one between an epoch's row and its checkpoint, one at the end.
+    """One kill in every phase, one while writing a checkpoint, one between row and checkpoint of an epoch, one last.
 
     Args:
-      number: chooses among the moments of a kind.
-      names: of the phases.
-      executions: after how many calls into TensorFlow of a phase.
+      number: Chooses among the moments of a kind.
+      names: Names of the phases.
+      executions: Number of calls into TensorFlow in a phase before the kill.
     """
     return [
         *(in_phase(name, executions) for name in names),

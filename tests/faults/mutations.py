@@ -1,4 +1,4 @@
-"""Files as an accident would leave them: what is flipped, overwritten, cut out, doubled, filled or cut off."""
+"""Files as an accident would leave them: with parts flipped, overwritten, cut out, doubled, filled or cut off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = st.recursive(
 
 
 def mutated(data: bytes, changes: list[tuple[str, float, int, bytes]]) -> bytes:
-    """`data` after these changes."""
+    """Returns `data` after these changes."""
     damaged = bytearray(data)
     for kind, place, bit, new in changes:
         start = int(place * len(damaged))
@@ -48,7 +48,7 @@ def mutated(data: bytes, changes: list[tuple[str, float, int, bytes]]) -> bytes:
 
 
 def replaced(value: Any, way: list[int], new: Any) -> Any:
-    """A JSON value with `new` somewhere inside; `way` says where, as places of the keys on the way there."""
+    """Returns a JSON value with `new` somewhere inside; `way` is the path to it, as indices of the keys."""
     if not way or not isinstance(value, dict) or not value:
         return new
     key = sorted(value)[way[0] % len(value)]
@@ -56,7 +56,7 @@ def replaced(value: Any, way: list[int], new: Any) -> Any:
 
 
 def refused_or_read(read: Callable[[], object], size: int) -> object:
-    """What `read` gives, or the sentence of its ValueError; it may take no more memory than copies of the file, or a ticket's 16 MB."""
+    """Returns the value or the ValueError of `read`, which may use the memory of 50 copies of the file and 18 MB."""
     tracemalloc.start()
     try:
         return read()

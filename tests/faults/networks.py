@@ -1,4 +1,4 @@
-"""Networks of a user's own, by dotted path: one that draws random numbers while it trains, one that breaks."""
+"""Custom networks by dotted path: one that draws random numbers in training, one with batch norm; and a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ layers = tf_keras.layers
 
 
 class Noisy(layers.Layer):
-    """A layer that owns a layer with random numbers, and draws some of its own."""
+    """A layer that owns two layers with random numbers."""
 
     def __init__(self, **arguments) -> None:
         super().__init__(**arguments)
@@ -22,7 +22,7 @@ class Noisy(layers.Layer):
 
 
 def dropout(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
-    """Dropout in the open, and inside a layer."""
+    """Dropout, also inside a layer."""
     return tf_keras.Sequential(
         [
             layers.Flatten(input_shape=image_shape),
@@ -36,7 +36,7 @@ def dropout(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
 
 
 def normalised(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
-    """Batch norm, whose running statistics are no trainable weights."""
+    """Batch norm, whose running statistics are not trainable."""
     return tf_keras.Sequential(
         [
             layers.Flatten(input_shape=image_shape),
@@ -49,5 +49,5 @@ def normalised(image_shape: tuple[int, ...], classes: int) -> tf_keras.Model:
 
 
 def data(data_dir: str | None) -> DataSet:
-    """The digits, as a data set of a user's own."""
+    """The digits, as a custom data set."""
     return load("digits", data_dir)

@@ -1,4 +1,4 @@
-"""Starts real runs in processes of their own, and says how they ended."""
+"""Starts real runs in separate processes, and reports how they ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.faults.driver import Fault
 from tests.runs import tiny
 
 KILLED, STOPPED, DONE, FAILED, BAD_INPUT = -signal.SIGKILL, 75, 0, 1, 2
-PATIENCE = 280  # seconds for one process on a machine that has other things to do
+PATIENCE = 280  # seconds for one process on a busy machine
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ended:
 
     @property
     def steps(self) -> int:
-        """How many steps it made, if it was not killed."""
+        """The number of steps it made; only if it was not killed."""
         return next(int(line.split()[1]) for line in self.out if line.startswith("made "))
 
 
@@ -40,7 +40,7 @@ def command(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> 
 
 
 def start(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> subprocess.Popen[str]:
-    """Starts a run and does not wait for it."""
+    """Starts a run without waiting for it."""
     words, pipe = command(fault, method, run_dir, **changes), subprocess.PIPE
     return subprocess.Popen(
         words, cwd=tiny.ROOT, env=tiny.environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
@@ -48,7 +48,7 @@ def start(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> su
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    """Waits."""
+    """Waits for the end of a process."""
     try:
         out, err = process.communicate(timeout=PATIENCE)
     finally:
@@ -62,7 +62,7 @@ def run(fault: Fault | None, method: str, run_dir: Path, **changes: Any) -> Ende
 
 
 def reached(process: subprocess.Popen[str], line: str) -> None:
-    """Waits until the process says `line`."""
+    """Waits until the process prints `line`."""
     said = []
     for found in process.stdout:
         said.append(found)
@@ -72,7 +72,7 @@ def reached(process: subprocess.Popen[str], line: str) -> None:
 
 
 def outcome(run_dir: Path) -> dict[str, Any]:
-    """What must not depend on interruptions: result.json with its digest, history and ticket, all but how long something took."""
+    """Everything that must not depend on interruptions: result.json, history and ticket, but no durations."""
     result = json.loads((run_dir / "result.json").read_text())
     del result["cost"]["wall_seconds"]
     for phase in result["phases"]:
@@ -82,6 +82,6 @@ def outcome(run_dir: Path) -> dict[str, Any]:
 
 
 def uninterrupted(method: str, run_dir: Path, **changes: Any) -> dict[str, Any]:
-    """The outcome of the same run in this process, with nothing in its way."""
+    """The outcome of the same run in this process without interruption."""
     runner.run(tiny.tiny(method, run_dir, **{"checkpoint_every": "3it", **changes}))
     return outcome(run_dir)

@@ -1,4 +1,4 @@
-"""Every file of an interrupted run, damaged in every way: it goes on to the same numbers, or is refused in one sentence."""
+"""Every file of an interrupted run, damaged in every way: it resumes to the same numbers or is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
 from tests.faults import runs
 from tests.runs.interrupted import interrupted
-from tests.runs.tiny import finished
 
 FILES = (
     "config.json",
@@ -43,7 +42,7 @@ def swap(path: Path, other: Path, draw: random.Random) -> None:
 
 
 def file(run_dir: Path, name: str) -> Path:
-    """The file of this name, where "new" and "old" are the newest checkpoint and the one before."""
+    """The file of this name, where "new" and "old" stand for the newest checkpoint and the previous one."""
     old, new = sorted({path.stem for path in (run_dir / "checkpoints").iterdir()})
     return run_dir / name.replace("new", new).replace("old", old)
 
@@ -71,8 +70,8 @@ def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
             assert runs.outcome(tmp_path / f"run{turn}") == expected
 
 
-def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch):
-    """The damage is real: without the comparison of configurations, swapped checkpoints give the numbers of another run."""
+def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch, tiny_runs):
+    """The damage is real: without the comparison of configurations, swapped checkpoints yield another run's numbers."""
     config = interrupted("rst", "finetune", tmp_path / "run")
     interrupted("rst", "finetune", tmp_path / "other", seed=1)
     for ending in ("json", "npz"):
@@ -80,4 +79,4 @@ def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_p
             file(tmp_path / "other", f"checkpoints/new.{ending}"), file(tmp_path / "run", f"checkpoints/new.{ending}")
         )
     monkeypatch.setattr("dlth_tf.runs.config.RunConfig.differences", lambda *_: [])
-    assert runner.run(config)["weights_sha256"] != finished("rst").result["weights_sha256"]
+    assert runner.run(config)["weights_sha256"] != tiny_runs["rst"].result["weights_sha256"]

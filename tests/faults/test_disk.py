@@ -1,4 +1,4 @@
-"""The disk is full, read-only or gone while a run trains: one line says so, and what was saved is still there."""
+"""The disk is full, read-only or gone while a run trains: one line reports it, and saved checkpoints are intact."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def checkpoints(run_dir: Path) -> dict[str, tuple[int, bytes | None]]:
 
 
 def finishes(run_dir: Path, whole: Path, steps: int) -> None:
-    """The same command goes on, makes so many steps, and comes to what it would have come to."""
+    """The same command resumes, makes `steps` steps, and ends as an uninterrupted run."""
     again = runs.run(None, "scratch", run_dir, steps_per_execution=1)
     assert (again.code, again.steps) == (runs.DONE, steps), again
     assert runs.outcome(run_dir) == runs.uninterrupted("scratch", whole, steps_per_execution=1)
 
 
 def test_a_full_disk_ends_the_run_and_spares_its_last_checkpoint(small_disk, tmp_path):
-    """The disk fills up after the second checkpoint; once there is space again the run goes on from there."""
+    """The disk fills up after the second checkpoint; once there is space again the run resumes from it."""
     process = runs.start(Fault(STEP, do="wait", nth=8), "scratch", small_disk / "run", steps_per_execution=1)
     runs.reached(process, "now wait")
     before = checkpoints(small_disk / "run")
@@ -60,7 +60,7 @@ def test_a_full_disk_ends_the_run_and_spares_its_last_checkpoint(small_disk, tmp
 
 
 def fill(path: Path) -> None:
-    """Writes until no byte fits any more."""
+    """Writes until the disk is full."""
     with open(path, "wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)):
@@ -76,7 +76,7 @@ def test_a_disk_that_is_full_from_the_start_is_refused(small_disk):
 
 
 def test_a_file_that_may_not_grow_so_far_ends_the_run(tmp_path):
-    """RLIMIT_FSIZE needs no root: config.json fits, and a checkpoint does not."""
+    """RLIMIT_FSIZE does not require root: config.json fits, and a checkpoint does not."""
     process = runs.start(Fault(STEP, do="wait", nth=2), "scratch", tmp_path / "run", steps_per_execution=1)
     runs.reached(process, "now wait")
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (8000, 8000))

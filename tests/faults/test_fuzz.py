@@ -1,4 +1,4 @@
-"""Every file that a run reads, damaged in thousands of ways: it is read, or refused in one sentence; nothing else happens."""
+"""Every file that a run reads, damaged in thousands of ways: it is read, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.checkpointing.files import DamagedCheckpoint, read_checkpoint
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.weights import load_weights
+from dlth_tf.runs.weights import load_initial_weights
 from tests.faults.mutations import CHANGES, JSON, changed_json, mutated, refused_or_read
 from tests.runs.tiny import tiny
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.parametrize(
 
 
 def fuzz(examples: int, strategy: Any, check: Callable[[Any], None]) -> None:
-    """`check` of so many examples."""
+    """Calls `check` with `examples` examples."""
     health = list(HealthCheck)
     settings(max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=health)(
         given(strategy)(check)
@@ -60,7 +60,7 @@ def written(folder: Path) -> Path:
 
 
 def test_checkpoints_never_give_other_numbers(examples, tmp_path):
-    """One bit is enough to be refused: what is read is what was written."""
+    """One changed bit is enough to be refused: whatever is read equals what was written."""
     stem = written(tmp_path)
     whole = {ending: stem.with_suffix(ending).read_bytes() for ending in (".npz", ".json")}
     expected, seen = read_checkpoint(stem), set()
@@ -85,7 +85,7 @@ def test_checkpoints_never_give_other_numbers(examples, tmp_path):
 
 
 def test_a_reader_without_checksums_would_give_other_numbers(examples):
-    """The mutations can do harm: where only the arrays are looked at, some pass."""
+    """The mutations can do harm: without checksums some of them pass."""
     passed = []
 
     def check(changes: Any) -> None:
@@ -110,7 +110,7 @@ def test_config_json(examples, tmp_path):
         (tmp_path / "config.json").write_bytes(damaged)
         found = refused_or_read(lambda: RunDirectory(tmp_path).refuse_other_runs(config), len(damaged))
         assert found is None or (type(found) is BadInput and str(found).startswith("run_dir="))
-        if found is None:  # what says only where things go, or what the configuration does not depend on
+        if found is None:  # a field that does not change the outcome, or content outside the configuration
             assert config.differences(json.loads(damaged)["config"]) == []
 
     fuzz(examples, st.tuples(st.booleans(), CHANGES, st.tuples(WAY, JSON)), check)
@@ -142,7 +142,7 @@ def test_tickets(examples, tmp_path):
         parts[name.replace("inside", "json")] = (
             changed_json(whole["ticket.json"], way, new) if name == "ticket.inside" else mutated(whole[name], changes)
         )
-        if signed and name == "ticket.npz":  # as a forger would, so that more than the checksum is asked
+        if signed and name == "ticket.npz":  # as a forger would do, so that more than the checksum is tested
             sidecar = {**json.loads(whole["ticket.json"]), "sha256": files.sha256(parts["ticket.npz"])}
             parts["ticket.json"] = json.dumps(sidecar).encode()
         for part, data in parts.items():
@@ -167,16 +167,16 @@ def test_tickets(examples, tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_weights_to_start_from(examples, tmp_path):
     model = models.build("lenet_300_100", (2, 2, 1), 3, 0, {"width": 0.01})
-    weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    weights = masking.weight_arrays(model)
     whole, path = files.npz_bytes(weights), str(tmp_path / "weights.npz")
 
     def check(changes: Any) -> None:
         damaged = mutated(whole, changes)
         Path(path).write_bytes(damaged)
-        found = refused_or_read(lambda: load_weights(model, path), len(damaged))
+        found = refused_or_read(lambda: load_initial_weights(model, path), len(damaged))
         assert found is None or type(found) is BadInput
         assert found or all(np.isfinite(variable.numpy()).all() for variable in masking.named_weights(model).values())
 
     Path(path).write_bytes(whole)
-    load_weights(model, path)
+    load_initial_weights(model, path)
     fuzz(examples, CHANGES, check)

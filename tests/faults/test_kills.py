@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends as if nothing had happened: every method, every phase, many moments."""
+"""A run that is killed and restarted ends like an uninterrupted one: every method, every phase, many moments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NETWORKS = "tests.faults.networks"
 
 
 def killed_again_and_again(faults: list[Fault], method: str, run_dir: Path, **changes: Any) -> runs.Ended:
-    """One process after the other is killed, until the last finishes the run."""
+    """Kills one process after another, until the last one finishes the run."""
     for fault in faults:
         ended = runs.run(fault, method, run_dir, **changes)
         assert (ended.code, ended.out[-1]) == (runs.KILLED, f"now {fault.do}"), (fault, ended)
@@ -30,12 +30,12 @@ def killed_again_and_again(faults: list[Fault], method: str, run_dir: Path, **ch
 
 
 def check(faults: list[Fault], method: str, tmp_path: Path, **changes: Any) -> None:
-    """Killed so often, it comes to the same as without, and the last process did not start over."""
+    """Checks that the killed run ends like an uninterrupted one, and that its last process did not start over."""
     ended = killed_again_and_again(faults, method, tmp_path / "killed", **changes)
     expected = runs.uninterrupted(method, tmp_path / "whole", **changes)
     assert runs.outcome(tmp_path / "killed") == expected
     assert ended.steps < sum(phase["steps"] for phase in expected["phases"])
-    assert any(line.startswith("going on from a checkpoint: phase ") for line in ended.out)
+    assert any(line.startswith("resuming from a checkpoint: phase ") for line in ended.out)
     assert {path.name for path in (tmp_path / "killed").iterdir()} - {".lock"} == tiny.FILES
 
 
@@ -114,7 +114,7 @@ def test_every_kind_of_network_and_option_survives_kills(variant, tmp_path):
 
 @pytest.mark.faults
 def test_a_run_that_went_back_once_goes_back_again_after_a_kill(tmp_path):
-    """It diverges at step 12; what went before and came after that was not saved, and comes again."""
+    """It diverges at step 12; the steps around it were not saved, and are repeated."""
     changes = {
         "on_nan": "rollback",
         "lr_values": "0.038",
@@ -136,7 +136,7 @@ def test_a_run_that_went_back_once_goes_back_again_after_a_kill(tmp_path):
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_kills_from_outside_at_random_times(tmp_path):
-    """No moment is chosen: a kill comes up to two seconds after the process has written a checkpoint of its own."""
+    """The moment is random: a kill follows up to two seconds after the process has written its first checkpoint."""
     draw, folder, changes = (
         random.Random(0),
         tmp_path / "killed",
@@ -183,13 +183,13 @@ def test_a_run_killed_after_its_result_is_complete(when, tmp_path):
     fault = Fault("dlth_tf.runs.checkpointing.files:CheckpointFiles.clear", when=when)
     assert runs.run(fault, "scratch", tmp_path / "killed").code == runs.KILLED
     ended = runs.run(None, "scratch", tmp_path / "killed")
-    assert (ended.code, ended.steps) == (runs.DONE, 0) and "is complete already" in ended.out[-3]
+    assert (ended.code, ended.steps) == (runs.DONE, 0) and "is already complete" in ended.out[-3]
     assert runs.outcome(tmp_path / "killed") == runs.uninterrupted("scratch", tmp_path / "whole")
 
 
 @pytest.mark.faults
 def test_the_lock_ends_with_its_holder(tmp_path):
-    """While one process runs, the second is refused and changes nothing; once the first is killed, it is not."""
+    """While one process runs, the second is refused and changes nothing; once the first is killed, it is accepted."""
     first = runs.start(Fault(STEP, do="wait", nth=5), "scratch", tmp_path / "killed", steps_per_execution=1)
     runs.reached(first, "now wait")
     before = tiny.listing(tmp_path / "killed")

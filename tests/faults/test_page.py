@@ -1,4 +1,4 @@
-"""What docs/reliability.md names is there."""
+"""Everything that docs/reliability.md names exists."""
 
 from __future__ import annotations
 

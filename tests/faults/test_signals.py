@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: exit code 75, one line that says so, and the same command goes on."""
+"""SIGTERM and SIGINT: exit code 75, one line that reports it, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.driver import Fault
 from tests.faults.moments import EPOCH_END, STEP
 from tests.runs.tiny import listing
 
-GO_ON = "run the same command again to go on"
+RESUME = "run the same command again to resume"
 RUNNER = "dlth_tf.runs.runner"
 
 
@@ -26,7 +26,7 @@ def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishe
         checkpoint_every="9ep",
     )
     assert ended.code == runs.STOPPED
-    assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {GO_ON}"
+    assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {RESUME}"
     assert not [line for line in ended.err if "Traceback" in line]
     again = runs.run(None, "rst", tmp_path / "run", steps_per_execution=1, checkpoint_every="9ep")
     assert (again.code, again.steps) == (runs.DONE, 12)
@@ -59,11 +59,11 @@ def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, s
     changes = {
         "steps_per_execution": 1,
         "checkpoint_every": "99min",
-    }  # so that none lies there but what the signal asks for
+    }  # so that the only checkpoint is the one that the signal requests
     ended = runs.run(fault, "rst", tmp_path / "run", **changes)
     assert (
         ended.code == runs.STOPPED
-        and ended.err[-1].endswith(GO_ON)
+        and ended.err[-1].endswith(RESUME)
         and ended.err[-1].startswith("dlth_tf.train: stopped")
     )
     again = runs.run(None, "rst", tmp_path / "run", **changes)
@@ -77,20 +77,20 @@ def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, s
     [
         ("dlth_tf.train:start_tensorflow", "digits"),
         (f"{RUNNER}:prepare", "digits"),
-        ("tests.faults.networks:data", "tests.faults.networks:data"),  # inside the user's own code
+        ("tests.faults.networks:data", "tests.faults.networks:data"),  # inside custom code
         ("dlth_tf.models.lenet:lenet_300_100", "digits"),
     ],
 )
 def test_a_signal_before_training_leaves_nothing_behind(at, dataset, tmp_path):
     ended = runs.run(Fault(at, do="SIGTERM"), "scratch", tmp_path / "run", dataset=dataset)
-    assert ended.code == runs.STOPPED and ended.err[-1] == f"dlth_tf.train: stopped by SIGTERM: {GO_ON}"
+    assert ended.code == runs.STOPPED and ended.err[-1] == f"dlth_tf.train: stopped by SIGTERM: {RESUME}"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("signals", ["SIGTERM SIGTERM", "SIGINT SIGINT", "SIGTERM SIGINT"])
 def test_a_second_signal_ends_the_process_at_once(signals, tmp_path):
-    """While the main thread waits, as it does in a long training step: there is no new checkpoint, and the last one counts."""
+    """While the main thread waits, as in a long training step: no new checkpoint is written; the last one counts."""
     process = runs.start(Fault(STEP, do="wait", nth=5), "scratch", tmp_path / "run", steps_per_execution=1)
     runs.reached(process, "now wait")
     before = listing(tmp_path / "run")
@@ -99,7 +99,8 @@ def test_a_second_signal_ends_the_process_at_once(signals, tmp_path):
         time.sleep(0.5)
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
     assert process.stderr.read().splitlines()[-1] == (
-        "stopped without another checkpoint, because a second signal came: run the same command again to go on from the last one"
+        "stopped without another checkpoint because a second signal arrived: "
+        "run the same command again to resume from the last one"
     )
     assert listing(tmp_path / "run") == before
     again_from_step_3(tmp_path)
@@ -112,8 +113,8 @@ def test_a_step_that_takes_too_long_is_not_waited_for(tmp_path):
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
-    assert 7 < time.monotonic() - began < 40  # 8 on a machine that has nothing else to do
-    assert "because a training step takes too long to wait for it" in process.stderr.read()
+    assert 7 < time.monotonic() - began < 40  # 8 on an idle machine
+    assert "because the training step takes too long" in process.stderr.read()
     again_from_step_3(tmp_path)
 
 

@@ -10,18 +10,18 @@ import pytest
 from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
 from tests.methods.test_methods import PRUNED, initial, same, ticket
-from tests.runs.tiny import finished, tiny, train
+from tests.runs.tiny import tiny, train
 
 
 def zeros(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: weights[name] == 0 for name in PRUNED}
 
 
-def test_rst_iter_without_deletion_removes_only_at_the_end():
-    watched = finished("rst_iter").watched
+def test_rst_iter_without_deletion_removes_only_at_the_end(tiny_runs):
+    watched = tiny_runs["rst_iter"].watched
     assert not any(zero.any() for zero in zeros(watched.before["transform_2"]).values())
     found = zeros(watched.before["finetune"])
-    assert all(np.array_equal(found[name], ~ticket(finished("rst_iter"))[name]) for name in PRUNED)
+    assert all(np.array_equal(found[name], ~ticket(tiny_runs["rst_iter"])[name]) for name in PRUNED)
 
 
 def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_removed(tmp_path):
@@ -36,8 +36,8 @@ def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_remove
         assert np.array_equal(zeros(watched.after["transform_2"])[name], stages[0][name])
 
 
-def test_rst_iter_ends_with_the_very_ticket_of_rst():
-    assert ticket(finished("rst_iter")) == ticket(finished("rst")) != ticket(finished("lth_iter"))
+def test_rst_iter_ends_with_the_very_ticket_of_rst(tiny_runs):
+    assert ticket(tiny_runs["rst_iter"]) == ticket(tiny_runs["rst"]) != ticket(tiny_runs["lth_iter"])
 
 
 def test_rst_iter_can_finetune_between_cycles(tmp_path):
@@ -54,8 +54,8 @@ def test_rst_iter_can_finetune_between_cycles(tmp_path):
     assert all(left[name].sum() < 0.5 * removed[name].sum() for name in PRUNED)
 
 
-def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds():
-    done, start = finished("lth_iter"), initial()
+def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds(tiny_runs):
+    done, start = tiny_runs["lth_iter"], initial()
     second, last = done.watched.before["round_2"], done.watched.before["finetune"]
     for name in PRUNED:
         once, twice = second[name] == 0, last[name] == 0
@@ -90,8 +90,8 @@ def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
     assert len({run.result["weights_sha256"] for run in runs}) == 1
 
 
-def test_batches_after_rewinding_are_those_from_the_step_on(tmp_path):
-    whole = finished("lth_iter").watched.batches["finetune"]
+def test_batches_after_rewinding_are_those_from_the_step_on(tmp_path, tiny_runs):
+    whole = tiny_runs["lth_iter"].watched.batches["finetune"]
     rewound = train(tiny("lth_iter", tmp_path / "run", rewind_step=5)).watched.batches["finetune"]
     assert rewound == whole[5:]
 
@@ -102,14 +102,14 @@ def test_a_rewind_step_beyond_the_round_is_refused_and_nothing_written(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_l1_does_not_rewind():
-    watched = finished("l1").watched
-    mask = ticket(finished("l1"))["fc1/kernel"]
+def test_l1_does_not_rewind(tiny_runs):
+    watched = tiny_runs["l1"].watched
+    mask = ticket(tiny_runs["l1"])["fc1/kernel"]
     assert np.array_equal(watched.before["finetune"]["fc1/kernel"][mask], watched.after["train"]["fc1/kernel"][mask])
 
 
-def test_l1_iter_prunes_in_cycles_from_the_trained_weights():
-    watched = finished("l1_iter").watched
+def test_l1_iter_prunes_in_cycles_from_the_trained_weights(tiny_runs):
+    watched = tiny_runs["l1_iter"].watched
     first, last = zeros(watched.before["finetune_1"]), zeros(watched.before["finetune"])
     for name in PRUNED:
         assert int(first[name].sum()) == removed_count(first[name].size, cumulative_sparsity(0.9, 1, 2))
@@ -118,10 +118,10 @@ def test_l1_iter_prunes_in_cycles_from_the_trained_weights():
         assert np.array_equal(watched.before["finetune"][name][kept], watched.after["finetune_1"][name][kept])
 
 
-def test_scratch_long_sees_as_many_images_as_rst():
-    long, rst = (finished(method).result["cost"]["images_seen"] for method in ("scratch_long", "rst"))
+def test_scratch_long_sees_as_many_images_as_rst(tiny_runs):
+    long, rst = (tiny_runs[method].result["cost"]["images_seen"] for method in ("scratch_long", "rst"))
     assert 0 <= long - rst < 128
-    assert ticket(finished("scratch_long")) == ticket(finished("scratch"))
+    assert ticket(tiny_runs["scratch_long"]) == ticket(tiny_runs["scratch"])
 
 
 @pytest.mark.parametrize("option", [{"granularity": "block:7x1"}, {"allocation": '{"fc9": 0.5}'}], ids=str)

@@ -12,7 +12,7 @@ from dlth_tf import models
 from dlth_tf.core import Ticket
 from dlth_tf.masking import named_weights
 from dlth_tf.methods import METHODS, Method
-from tests.runs.tiny import Finished, environment, finished, tiny, train
+from tests.runs.tiny import Finished, environment, tiny, train
 
 SPARSE = ("scratch", "lth", "rst")
 PRUNED = ("fc1/kernel", "fc2/kernel")
@@ -52,24 +52,24 @@ def test_methods_are_listed_without_tensorflow():
 
 
 @pytest.mark.parametrize("name", METHODS.names())
-def test_every_method_starts_from_the_same_initial_weights(name):
-    watched = finished(name).watched
+def test_every_method_starts_from_the_same_initial_weights(name, tiny_runs):
+    watched = tiny_runs[name].watched
     first = watched.before[next(iter(watched.before))]
     if METHODS.load(name).narrows:
         assert first["fc1/kernel"].shape[1] < initial()["fc1/kernel"].shape[1]
         return
-    if finished(name).history["sparsity"].iloc[0] and name != "gmp":  # the first phase begins with something removed
+    if tiny_runs[name].history["sparsity"].iloc[0] and name != "gmp":  # the first phase begins with something removed
         if name in ("set", "rigl"):  # whose ticket has changed since
             first = {key: np.where(first[key] == 0, initial()[key], first[key]) for key in first}
         first = {
-            key: np.where(ticket(finished(name))[key], first[key], initial()[key]) if key in PRUNED else first[key]
+            key: np.where(ticket(tiny_runs[name])[key], first[key], initial()[key]) if key in PRUNED else first[key]
             for key in first
         }
     assert same(first, initial())
 
 
-def test_lth_rewinds_bit_for_bit():
-    done, start = finished("lth"), initial()
+def test_lth_rewinds_bit_for_bit(tiny_runs):
+    done, start = tiny_runs["lth"], initial()
     rewound = done.watched.before["finetune"]
     for name, weight in rewound.items():
         mask = ticket(done).get(name, np.ones(weight.shape, bool))
@@ -78,20 +78,20 @@ def test_lth_rewinds_bit_for_bit():
     assert not same(done.watched.after["train"], rewound)
 
 
-def test_lth_keeps_the_largest_trained_magnitudes_of_every_layer():
-    done = finished("lth")
+def test_lth_keeps_the_largest_trained_magnitudes_of_every_layer(tiny_runs):
+    done = tiny_runs["lth"]
     for name in PRUNED:
         size, mask = np.abs(done.watched.after["train"][name]), ticket(done)[name]
         assert size[mask].min() >= size[~mask].max()
-        assert not size[ticket(finished("rst"))[name]].min() >= size[~ticket(finished("rst"))[name]].max()
+        assert not size[ticket(tiny_runs["rst"])[name]].min() >= size[~ticket(tiny_runs["rst"])[name]].max()
 
 
-def test_rst_and_scratch_draw_the_same_random_ticket():
-    assert ticket(finished("rst")) == ticket(finished("scratch")) != ticket(finished("lth"))
+def test_rst_and_scratch_draw_the_same_random_ticket(tiny_runs):
+    assert ticket(tiny_runs["rst"]) == ticket(tiny_runs["scratch"]) != ticket(tiny_runs["lth"])
 
 
-def test_rst_squeezes_the_weights_that_go_and_keeps_the_others_as_transformed():
-    done = finished("rst")
+def test_rst_squeezes_the_weights_that_go_and_keeps_the_others_as_transformed(tiny_runs):
+    done = tiny_runs["rst"]
     before, after, start = (
         done.watched.before["transform"],
         done.watched.after["transform"],
@@ -106,40 +106,40 @@ def test_rst_squeezes_the_weights_that_go_and_keeps_the_others_as_transformed():
     assert all(np.array_equal(start[name], after[name]) for name in start if name not in PRUNED)
 
 
-def test_scratch_starts_from_the_kept_initial_weights():
-    done = finished("scratch")
+def test_scratch_starts_from_the_kept_initial_weights(tiny_runs):
+    done = tiny_runs["scratch"]
     for name, weight in done.watched.before["finetune"].items():
         assert np.array_equal(weight, np.where(ticket(done).get(name, True), initial()[name], 0))
 
 
-def test_finetuning_sees_the_same_batches_in_every_method():
-    batches = [finished(name).watched.batches["finetune"] for name in SPARSE]
+def test_finetuning_sees_the_same_batches_in_every_method(tiny_runs):
+    batches = [tiny_runs[name].watched.batches["finetune"] for name in SPARSE]
     assert batches[0] == batches[1] == batches[2] and len(set(batches[0])) == 16
 
 
-def test_training_and_finetuning_see_different_batches():
-    assert not set(finished("lth").watched.batches["train"]) & set(finished("lth").watched.batches["finetune"])
+def test_training_and_finetuning_see_different_batches(tiny_runs):
+    assert not set(tiny_runs["lth"].watched.batches["train"]) & set(tiny_runs["lth"].watched.batches["finetune"])
 
 
-def test_dense_and_lth_train_the_same_dense_network():
-    dense, lth = finished("dense"), finished("lth")
+def test_dense_and_lth_train_the_same_dense_network(tiny_runs):
+    dense, lth = tiny_runs["dense"], tiny_runs["lth"]
     assert dense.watched.batches["train"] == lth.watched.batches["train"]
     assert same(dense.watched.after["train"], lth.watched.after["train"])
     assert same(dense.watched.after["train"], dense.weights) and not same(lth.watched.after["train"], lth.weights)
 
 
-def test_accuracy_around_the_removal_is_noted():
+def test_accuracy_around_the_removal_is_noted(tiny_runs):
     for name in SPARSE:
-        found = finished(name).result["test"]
+        found = tiny_runs[name].result["test"]
         assert found["accuracy_before_removal"] is not None and found["accuracy_after_removal"] is not None
-    history, found = finished("rst").history, finished("rst").result["test"]
+    history, found = tiny_runs["rst"].history, tiny_runs["rst"].result["test"]
     assert found["accuracy_before_removal"] == history[history["phase"] == "transform"]["test_accuracy"].iloc[-1]
-    assert finished("dense").result["test"]["accuracy_before_removal"] is None
+    assert tiny_runs["dense"].result["test"]["accuracy_before_removal"] is None
 
 
-def test_magnitude_instead_of_random_removes_the_smallest_initial_weights(tmp_path):
+def test_magnitude_instead_of_random_removes_the_smallest_initial_weights(tmp_path, tiny_runs):
     done = train(tiny("scratch", tmp_path / "run", ticket_pick="magnitude", epochs="1it"))
     for name in PRUNED:
         size, mask = np.abs(initial()[name]), ticket(done)[name]
         assert size[mask].min() >= size[~mask].max()
-    assert ticket(done) != ticket(finished("scratch"))
+    assert ticket(done) != ticket(tiny_runs["scratch"])

@@ -14,9 +14,9 @@ from dlth_tf import data as data_room
 from dlth_tf import masking, models, scores
 from dlth_tf.core import PruningSpec, Ticket, removed_count
 from dlth_tf.methods.actions import draw_by_synflow
-from dlth_tf.runs.inputs import Samples
+from dlth_tf.runs.inputs import Inputs
 from tests.methods.test_methods import PRUNED, initial, same, ticket
-from tests.runs.tiny import data_dir, finished, tiny, train
+from tests.runs.tiny import data_dir, tiny, train
 
 
 def slow(method: str) -> Any:
@@ -32,9 +32,9 @@ def network() -> Any:
     return masking.wrap(models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.1}))
 
 
-def samples(seed: int = 0) -> Samples:
+def samples(seed: int = 0) -> Inputs:
     data = data_room.load("digits", data_dir())
-    return Samples(data, data_room.normalization(data, None), seed, "float32")
+    return Inputs(data, data_room.normalization(data, None), seed, "none", "float32")
 
 
 def removed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -61,8 +61,8 @@ def chosen_by(method: str, seed: int = 0) -> Ticket:
 
 
 @pytest.mark.parametrize("method", ["grasp", slow("snip")])
-def test_the_ticket_is_that_of_the_initial_weights_and_the_seeds_sample(method):
-    done = finished(method)
+def test_the_ticket_is_that_of_the_initial_weights_and_the_seeds_sample(method, tiny_runs):
+    done = tiny_runs[method]
     assert ticket(done) == chosen_by(method) != chosen_by(method, seed=1)
     before = done.watched.before["finetune"]
     assert all(
@@ -99,8 +99,8 @@ def test_synflow_keeps_the_same_share_in_each_of_its_hundred_rounds(monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["rigl", slow("set")])
-def test_set_and_rigl_start_from_the_random_ticket_and_exchange_as_many(method):
-    done, model = finished(method), network()
+def test_set_and_rigl_start_from_the_random_ticket_and_exchange_as_many(method, tiny_runs):
+    done, model = tiny_runs[method], network()
     start = dlth_tf.random_ticket(model, 0.9, 0)
     assert all(np.array_equal(zero, ~start[name]) for name, zero in removed(done.watched.before["finetune"]).items())
     assert ticket(done) != start and {name: int((~mask).sum()) for name, mask in ticket(done).items()} == REMOVED
@@ -112,8 +112,8 @@ def test_set_and_rigl_start_from_the_random_ticket_and_exchange_as_many(method):
 
 
 @pytest.mark.slow
-def test_set_and_rigl_grow_others():
-    assert ticket(finished("set")) != ticket(finished("rigl"))
+def test_set_and_rigl_grow_others(tiny_runs):
+    assert ticket(tiny_runs["set"]) != ticket(tiny_runs["rigl"])
 
 
 def test_gmp_prunes_a_dense_network_step_by_step_to_the_exact_count(tmp_path):
@@ -130,16 +130,16 @@ def test_gmp_prunes_a_dense_network_step_by_step_to_the_exact_count(tmp_path):
 
 
 @pytest.mark.slow
-def test_ste_is_sparse_from_the_first_step_and_trains_other_weights_than_gmp():
-    done = finished("ste")
+def test_ste_is_sparse_from_the_first_step_and_trains_other_weights_than_gmp(tiny_runs):
+    done = tiny_runs["ste"]
     assert done.history["sparsity"].nunique() == 1
     assert {name: int(zero.sum()) for name, zero in removed(done.weights).items()} == REMOVED
-    assert ticket(done) != ticket(finished("gmp"))
+    assert ticket(done) != ticket(tiny_runs["gmp"])
 
 
 @pytest.mark.slow
-def test_early_bird_draws_by_magnitude_before_the_second_of_two_epochs(tmp_path):
-    done = finished("early_bird")
+def test_early_bird_draws_by_magnitude_before_the_second_of_two_epochs(tmp_path, tiny_runs):
+    done = tiny_runs["early_bird"]
     assert done.history["sparsity"].iloc[0] == 0 < done.history["sparsity"].iloc[1]
     half = train(tiny("dense", tmp_path / "half", epochs="8it", lr_values="0.1")).weights
     model = network()
@@ -149,19 +149,19 @@ def test_early_bird_draws_by_magnitude_before_the_second_of_two_epochs(tmp_path)
 
 
 @pytest.mark.slow
-def test_all_of_them_see_the_same_images_in_the_same_order():
+def test_all_of_them_see_the_same_images_in_the_same_order(tiny_runs):
     by_phase = {"train": ("gmp", "ste", "early_bird"), "finetune": ("set", "rigl", "snip", "grasp")}
     for phase, methods in by_phase.items():
-        batches = [finished(method).watched.batches[phase] for method in methods]
+        batches = [tiny_runs[method].watched.batches[phase] for method in methods]
         assert all(one == other for one, other in itertools.pairwise(batches)) and len(set(batches[0])) == 16
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["rigl", "set", "gmp", "ste", "early_bird"])
-def test_the_length_of_an_execution_changes_no_bit(method, tmp_path):
+def test_the_length_of_an_execution_changes_no_bit(method, tmp_path, tiny_runs):
     done = train(tiny(method, tmp_path / "run", steps_per_execution=3))
-    assert done.result["weights_sha256"] == finished(method).result["weights_sha256"]
-    assert done.config.steps_per_execution != finished(method).config.steps_per_execution
+    assert done.result["weights_sha256"] == tiny_runs[method].result["weights_sha256"]
+    assert done.config.steps_per_execution != tiny_runs[method].config.steps_per_execution
 
 
 @pytest.mark.slow

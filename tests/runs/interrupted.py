@@ -1,4 +1,4 @@
-"""A tiny run that was interrupted and has two checkpoints; made once for a session, and copied for every test."""
+"""A tiny run that was interrupted after two checkpoints, created once per session and copied for every test."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.runs.tiny import tiny
 
 
 class Interrupted(RuntimeError):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 def interrupt(config: RunConfig, phase: str, step: int) -> None:
-    """Runs until `step` of `phase` is done, and its checkpoint written if one was due."""
+    """Runs until `step` of `phase` is complete and its checkpoint written if one was due."""
     original = CheckpointCallback.on_train_batch_end
 
     def until(self: CheckpointCallback, batch: int, logs: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""RunConfig: the contract's defaults, one sentence for every value that is refused, and one form for what means the same."""
+"""RunConfig: the defaults of the contract, one sentence for every refused value, and one form of equivalent values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from dlth_tf.commands import kind_of
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import WHERE_ONLY, RunConfig
 
@@ -116,7 +117,7 @@ REFUSED = [
     ("on_nan", "ignore", "must be one of stop, rollback"),
     ("precision", "float16", "must be one of float32, float64, mixed_float16, mixed_bfloat16"),
     ("strategy", "cluster", "must be one of auto, one_device, mirrored, multi_worker, tpu"),
-    ("num_replicas", 2, "needs --strategy=mirrored"),
+    ("num_replicas", 2, "requires --strategy=mirrored"),
     ("resume", "always", "must be one of auto, never"),
     ("verbosity", 3, "must be one of 0, 1, 2"),
 ]
@@ -151,10 +152,12 @@ def test_the_default_allocation_is_the_methods_own(method, granularity, allocati
 @pytest.mark.parametrize("method", ["gmp", "ste", "set", "rigl"])
 def test_what_cannot_be_counted_beforehand_is_refused_where_masks_change_in_training(method):
     assert str(refusal(method=method, allocation="global")).startswith(
-        f"allocation=global: does not go with {method}, which needs the number of weights of each tensor beforehand: say uniform"
+        f"allocation=global: cannot be combined with {method}, "
+        "which needs the number of weights of each tensor beforehand: use uniform"
     )
     assert str(refusal(method=method, granularity="2:4", sparsity=0.5)) == (
-        f"granularity=2:4: does not go with {method}, whose masks change while it trains"
+        f"granularity=2:4: cannot be combined with {method}, whose masks change during training: "
+        "use weight, filter, channel or a block"
     )
     assert config(method=method, granularity="filter", allocation="erk").allocation == "erk"
 
@@ -163,7 +166,8 @@ def test_only_methods_that_begin_with_a_trained_network_take_weights():
     for method in ("l1", "l1_iter", "rst", "rst_iter"):
         assert config(method=method, init_weights="weights.npz").init_weights == "weights.npz"
     assert str(refusal(method="lth", init_weights="weights.npz")) == (
-        "init_weights=weights.npz: does not go with lth, which starts afresh; only rst, rst_iter, l1, l1_iter take weights"
+        "init_weights=weights.npz: cannot be combined with lth, which starts from new weights; "
+        "only rst, rst_iter, l1, l1_iter accept trained ones"
     )
 
 
@@ -199,7 +203,7 @@ def test_the_ends_of_the_ranges_are_allowed(flag, value):
     [
         ({"method": "rts"}, "method=rts: no such method; did you mean rst or grasp?"),
         ({"model": "lenet_300"}, "model=lenet_300: no such model; did you mean lenet_300_100"),
-        ({"model": "xyz"}, "model=xyz: no such model; known are "),
+        ({"model": "xyz"}, "model=xyz: no such model; available: "),
         ({"dataset": "a:b:c"}, "dataset=a:b:c: must have the form package.module:function"),
         ({"method": None}, "method=(missing): is required"),
         ({"dataset": ""}, "dataset=(missing): is required"),
@@ -251,29 +255,7 @@ def test_epochs_and_steps_are_not_the_same():
     assert config(epochs="3ep") != config(epochs="3it")
 
 
-def test_rates_fall_at_half_and_three_quarters_by_default():
-    assert config(epochs=10).rates(8) == ((0.1, 0.01, 0.001), (40, 60))
-    assert config(epochs="7it").rates(8) == ((0.1, 0.01, 0.001), (3, 5))
-
-
-def test_lr_scales_the_default_values_and_lr_values_wins():
-    assert config(lr=0.4).rates(8)[0] == (0.4, 0.04, 0.004)
-    assert config(lr=0.4, lr_values="1,.5", lr_boundaries="3").rates(8) == ((1.0, 0.5), (24,))
-
-
-def test_boundaries_are_durations_and_may_lie_beyond_the_end():
-    assert config(epochs=2, lr_boundaries="1,100").rates(8) == ((0.1, 0.01, 0.001), (8, 800))
-    assert config(epochs=2, lr_boundaries="5it,1ep").rates(8)[1] == (5, 8)
-
-
-def test_boundaries_that_go_back_in_time_are_refused_as_soon_as_the_epoch_has_a_length():
-    with pytest.raises(BadInput, match="lr_boundaries=1ep,5it: must not go back in time"):
-        config(lr_boundaries="1ep,5it").rates(8)
-    assert config(lr_boundaries="1ep,5it").rates(4)[1] == (4, 5)
-
-
-def test_a_single_rate_needs_no_boundaries_and_two_need_one():
-    assert config(lr_values="0.5").rates(8) == ((0.5,), ())
+def test_two_rates_need_one_boundary():
     assert "no boundaries do not fit 2 learning rates: give 1" in str(refusal(lr_values=".5,.1"))
 
 
@@ -308,8 +290,8 @@ def test_differences_are_of_what_comes_out_and_not_of_where():
 
 
 def test_float64_weights_take_one_more_stair_as_in_the_official_code():
-    assert config().staircase(1).steps == 89_996  # the published 10,000 growths of 5 steps, then 40,000
-    assert config(precision="float64").staircase(1).steps == 90_001
+    assert config().penalty(1).steps == 89_996  # the published 10,000 growths of 5 steps, then 40,000
+    assert config(precision="float64").penalty(1).steps == 90_001
     assert config(precision="mixed_bfloat16").weight_dtype == "float32"
 
 
@@ -320,3 +302,20 @@ def test_flags_are_checked_without_tensorflow():
         "print([name for name in ('tensorflow', 'tf_keras', 'tensorflow_datasets', 'pandas') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_kind_of_a_flag_is_read_off_the_annotation_of_its_field():
+    kinds: dict[str, set[str]] = {}
+    for item in dataclasses.fields(RunConfig):
+        kinds.setdefault(kind_of(item), set()).add(item.name)
+    assert kinds["list"] == {"lr_values", "lr_boundaries"}
+    assert kinds["float"] == {
+        *("sparsity", "lr", "momentum", "weight_decay", "penalty_step", "penalty_limit", "transform_lr")
+    }
+    assert kinds["int"] == {
+        *("seed", "batch_size", "penalty_every", "transform_batch_size", "cycles"),
+        *("steps_per_execution", "num_replicas", "verbosity"),
+    }
+    assert kinds["bool"] == {
+        *("delete_between_cycles", "finetune_between_cycles", "jit_compile", "scale_lr", "deterministic", "tensorboard")
+    }

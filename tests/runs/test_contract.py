@@ -1,4 +1,4 @@
-"""The contract that every registered method keeps: what a run leaves behind, and that the same command gives the same weights."""
+"""The contract of every registered method: the files and numbers of its runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlth_tf.methods import METHODS
 from dlth_tf.runs.history import COLUMNS
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
-from tests.runs.tiny import EXAMPLES, FILES, Finished, finished, listing
+from tests.runs.tiny import EXAMPLES, FILES, Finished, listing
 
 pytestmark = pytest.mark.parametrize("method", METHODS.names())
 SHAPES = {"fc1/kernel": (64, 30), "fc2/kernel": (30, 10), "fc3/kernel": (10, 10)}
@@ -47,7 +47,10 @@ KEYS["val"] = KEYS["test"]
 
 
 def has_form(value: Any, form: Any, at_once: bool) -> bool:
-    """Whether a JSON value has exactly the keys and kinds of `form`; only where nothing is removed at once may removal be left out."""
+    """Returns whether a JSON value has exactly the keys and types of `form`.
+
+    Without `at_once`, the accuracies around a removal may be None.
+    """
     if not isinstance(form, dict):
         return type(value) is form
     return value.keys() == form.keys() and all(
@@ -57,7 +60,7 @@ def has_form(value: Any, form: Any, at_once: bool) -> bool:
 
 
 def planned(done: Finished) -> list[Any]:
-    return make_phases(done.config, make_recipe(done.config, EXAMPLES["train"]))
+    return make_phases(done.config.method, make_recipe(done.config, EXAMPLES["train"]))
 
 
 def removes(method: str) -> bool:
@@ -65,7 +68,7 @@ def removes(method: str) -> bool:
 
 
 def removed_in(done: Finished) -> dict[str, int]:
-    """How many weights of each tensor this method is to remove; only the sum is told beforehand where the allocation is global."""
+    """The number of weights to remove from each tensor; with a global allocation only the sum is fixed."""
     sparsity = 0.9 if removes(done.config.method) else 0.0
     if done.config.allocation == "global":
         found = {name: int((~mask).sum()) for name, mask in Ticket.load(done.directory.ticket).items()}
@@ -77,17 +80,17 @@ def removed_in(done: Finished) -> dict[str, int]:
 
 
 def sizes(done: Finished) -> dict[str, int]:
-    """Of every kernel, in the network that this method trains."""
+    """The size of every kernel in the network that the method trains."""
     return {name: done.weights[name].size for name in SHAPES}
 
 
-def test_a_run_leaves_exactly_the_files_of_the_contract(method):
-    found = {path.name for path in finished(method).directory.path.iterdir()} - {".lock"}
+def test_a_run_leaves_exactly_the_files_of_the_contract(method, tiny_runs):
+    found = {path.name for path in tiny_runs[method].directory.path.iterdir()} - {".lock"}
     assert found == FILES
 
 
-def test_result_has_exactly_the_keys_of_the_contract(method):
-    done = finished(method)
+def test_result_has_exactly_the_keys_of_the_contract(method, tiny_runs):
+    done = tiny_runs[method]
     assert has_form(done.result, KEYS, at_once=method not in ("dense", "small_dense", "gmp", "ste"))
     assert not has_form({**done.result, "more": 1}, KEYS, at_once=False)
     assert {name: done.result[name] for name in ("method", "dataset", "model", "seed")} == {
@@ -98,16 +101,16 @@ def test_result_has_exactly_the_keys_of_the_contract(method):
     }
 
 
-def test_run_returns_what_result_json_holds(method):
-    assert finished(method).returned == finished(method).result
+def test_run_returns_what_result_json_holds(method, tiny_runs):
+    assert tiny_runs[method].returned == tiny_runs[method].result
 
 
-def test_nothing_is_said_at_verbosity_0(method):
-    assert finished(method).said == ""
+def test_nothing_is_said_at_verbosity_0(method, tiny_runs):
+    assert tiny_runs[method].said == ""
 
 
-def test_phases_are_as_planned(method):
-    done = finished(method)
+def test_phases_are_as_planned(method, tiny_runs):
+    done = tiny_runs[method]
     expected = [(phase.name, phase.steps, phase.steps * phase.batch_size) for phase in planned(done)]
     assert [(phase["name"], phase["steps"], phase["images"]) for phase in done.result["phases"]] == expected
     assert done.result["cost"]["images_seen"] == sum(images for _, _, images in expected)
@@ -116,8 +119,8 @@ def test_phases_are_as_planned(method):
     }
 
 
-def test_history_has_one_row_per_epoch_with_every_column(method):
-    done = finished(method)
+def test_history_has_one_row_per_epoch_with_every_column(method, tiny_runs):
+    done = tiny_runs[method]
     history = done.history
     assert tuple(history.columns) == COLUMNS and not history.isna().any().any()
     assert (history["magnitude_kept"] >= 0).all() and (history["magnitude_kept"].iloc[-1] > 0) == removes(method)
@@ -130,8 +133,8 @@ def test_history_has_one_row_per_epoch_with_every_column(method):
     assert len(history) == sum(phase["epochs"] for phase in done.result["phases"])
 
 
-def test_accuracies_are_fractions_and_those_of_the_final_phase(method):
-    done = finished(method)
+def test_accuracies_are_fractions_and_those_of_the_final_phase(method, tiny_runs):
+    done = tiny_runs[method]
     last = done.history[done.history["phase"] == planned(done)[-1].name]
     last = last[last["sparsity"] == last["sparsity"].iloc[-1]]  # not from before the ticket was drawn or pruned
     for split, count in (("test", EXAMPLES["test"]), ("val", EXAMPLES["validation"])):
@@ -145,8 +148,8 @@ def test_accuracies_are_fractions_and_those_of_the_final_phase(method):
         assert found["loss_last"] == last[f"{split}_loss"].iloc[-1]
 
 
-def test_sparsity_is_exact_in_every_tensor(method):
-    done = finished(method)
+def test_sparsity_is_exact_in_every_tensor(method, tiny_runs):
+    done = tiny_runs[method]
     removed, size = removed_in(done), sizes(done)
     found = done.result["sparsity"]
     assert found["target"] == (0.9 if METHODS.load(method).needs_sparsity else 0.0)
@@ -154,10 +157,8 @@ def test_sparsity_is_exact_in_every_tensor(method):
     assert found["prunable"] == sum(removed[name] for name in PRUNED) / sum(size[name] for name in PRUNED)
     assert found["global"] == sum(removed.values()) / sum(size.values())
     zeros = {name: int((done.weights[name] == 0).sum()) for name in SHAPES}
-    if method in (
-        "set",
-        "rigl",
-    ):  # what grew where no gradient comes (pixels that are always black) is kept, and still zero
+    # A weight that grew where no gradient arrives (from pixels that are always black) is kept, and still zero.
+    if method in ("set", "rigl"):
         assert all(removed[name] <= zeros[name] < 1.1 * removed[name] + 1 for name in SHAPES)
     else:
         assert zeros == removed
@@ -166,8 +167,8 @@ def test_sparsity_is_exact_in_every_tensor(method):
     assert done.result["parameters"]["prunable"] == sum(size[name] for name in PRUNED)
 
 
-def test_zeros_in_the_weights_are_the_tickets(method):
-    done = finished(method)
+def test_zeros_in_the_weights_are_the_tickets(method, tiny_runs):
+    done = tiny_runs[method]
     ticket = Ticket.load(done.directory.ticket)
     assert set(ticket) == (set(PRUNED) if removes(method) else set())
     for name, mask in ticket.items():
@@ -177,21 +178,20 @@ def test_zeros_in_the_weights_are_the_tickets(method):
     assert (ticket.provenance["method"], ticket.provenance["seed"]) == (method, 0)
 
 
-def test_digest_is_that_of_the_weights_file(method):
-    done = finished(method)
+def test_digest_is_that_of_the_weights_file(method, tiny_runs):
+    done = tiny_runs[method]
     weights = done.weights
     assert done.result["weights_sha256"] == files.arrays_sha256(weights)
     weights["fc2/bias"] = np.nextafter(weights["fc2/bias"], np.float32(1))
     assert done.result["weights_sha256"] != files.arrays_sha256(weights)
 
 
-def test_cost_counts_only_kept_weights_once_they_are_removed(method):
-    done, dense = finished(method), sum(sizes(finished(method)).values())
+def test_cost_counts_only_kept_weights_once_they_are_removed(method, tiny_runs):
+    done, dense = tiny_runs[method], sum(sizes(tiny_runs[method]).values())
     cost, images = done.result["cost"], done.result["cost"]["images_seen"]
     assert cost["training_macs_dense"] == 3 * dense * images
-    if METHODS.load(
-        method
-    ).fixed_counts:  # the mask or the need for gradients changes inside the phase: tests/masking/test_macs.py
+    # There the mask or the need for gradients changes inside the phase: see tests/masking/test_macs.py.
+    if METHODS.load(method).fixed_counts:
         assert (
             3 * (dense - sum(removed_in(done).values())) * images
             <= cost["training_macs_theoretical"]
@@ -206,16 +206,16 @@ def test_cost_counts_only_kept_weights_once_they_are_removed(method):
     assert kept.iloc[-1] == dense - sum(removed_in(done).values())
 
 
-def test_config_json_says_what_was_run_and_with_what(method):
-    document = json.loads(finished(method).directory.config.read_text())
-    assert document["config"] == finished(method).config.to_json()
+def test_config_json_says_what_was_run_and_with_what(method, tiny_runs):
+    document = json.loads(tiny_runs[method].directory.config.read_text())
+    assert document["config"] == tiny_runs[method].config.to_json()
     assert document["data"]["examples"] == EXAMPLES and document["data"]["image_shape"] == [8, 8, 1]
     assert document["versions"].keys() >= {"dlth_tf", "python", "tensorflow", "tf-keras", "numpy"}
     assert document.keys() == {"config", "data", "versions", "git_commit", "command"}
 
 
-def test_a_complete_directory_is_not_touched(method):
-    done = finished(method)
+def test_a_complete_directory_is_not_touched(method, tiny_runs):
+    done = tiny_runs[method]
     before = listing(done.directory.path)
     assert run(done.config) == done.result
     assert listing(done.directory.path) == before

@@ -1,4 +1,4 @@
-"""The contract's last part: the same command gives the same weights, and another seed others."""
+"""The last part of the contract: the same command yields the same weights, and another seed yields others."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ import pytest
 from dlth_tf.methods import METHODS
 from tests.runs import tiny
 from tests.runs.test_contract import planned
-from tests.runs.tiny import finished, train
+from tests.runs.tiny import train
 
-OF_EACH_KIND = (
-    "rst",
-    "lth_iter",
-    "early_bird",
-    "rigl",
-    "ste",
-    "synflow",
-)  # run again in the fast tests; the others in the slow ones
+# Run again in the fast tests; the others in the slow ones.
+OF_EACH_KIND = ("rst", "lth_iter", "early_bird", "rigl", "ste", "synflow")
 AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
 
 
 @pytest.mark.parametrize("method", AGAIN)
-def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path):
-    first, again = finished(method), train(tiny.tiny(method, tmp_path / "again"))
+def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path, tiny_runs):
+    first, again = tiny_runs[method], train(tiny.tiny(method, tmp_path / "again"))
     other = train(tiny.tiny(method, tmp_path / "other", seed=1))
     assert again.result["weights_sha256"] == first.result["weights_sha256"]
     assert again.directory.ticket.read_bytes() == first.directory.ticket.read_bytes()

@@ -1,4 +1,4 @@
-"""Every method with every kind of granularity and allocation: the sparsity that was asked for, to the weight."""
+"""Every method with every kind of granularity and allocation: the requested sparsity, to the weight."""
 
 from __future__ import annotations
 

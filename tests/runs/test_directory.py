@@ -1,4 +1,4 @@
-"""Which directories a run may use, and that a refused run writes nothing."""
+"""The directories that a run may use; a refused run writes nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import filelock
 import pytest
 
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.directory import RunDirectory, git_commit, read_json
+from dlth_tf.runs.directory import RunDirectory, git_commit
 from dlth_tf.runs.runner import run
-from tests.runs.tiny import finished, listing, tiny
+from tests.runs.tiny import listing, tiny
 
 
 def refusal(config) -> str:
@@ -21,8 +21,8 @@ def refusal(config) -> str:
     return str(refused.value)
 
 
-def test_another_configuration_is_refused_and_named():
-    done = finished("scratch")
+def test_another_configuration_is_refused_and_named(tiny_runs):
+    done = tiny_runs["scratch"]
     before = listing(done.directory.path)
     sentence = refusal(tiny("scratch", done.config.run_dir, seed=1, epochs=3))
     assert sentence.endswith(
@@ -31,8 +31,8 @@ def test_another_configuration_is_refused_and_named():
     assert listing(done.directory.path) == before
 
 
-def test_what_says_only_where_things_go_is_no_other_configuration(monkeypatch):
-    done = finished("scratch")
+def test_what_says_only_where_things_go_is_no_other_configuration(monkeypatch, tiny_runs):
+    done = tiny_runs["scratch"]
     before = listing(done.directory.path)
     monkeypatch.chdir(done.directory.path.parent)
     for changes in ({"verbosity": 2}, {"resume": "never"}, {"tensorboard": True}, {"data_dir": "elsewhere"}):
@@ -40,8 +40,8 @@ def test_what_says_only_where_things_go_is_no_other_configuration(monkeypatch):
     assert listing(done.directory.path) == before
 
 
-def test_resume_never_refuses_an_unfinished_run_and_auto_does_not(tmp_path):
-    (tmp_path / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+def test_resume_never_refuses_an_unfinished_run_and_auto_does_not(tmp_path, tiny_runs):
+    (tmp_path / "config.json").write_bytes(tiny_runs["scratch"].directory.config.read_bytes())
     before = listing(tmp_path)
     assert "holds an unfinished run, and --resume=never" in refusal(tiny("scratch", tmp_path, resume="never"))
     assert listing(tmp_path) == before
@@ -51,7 +51,9 @@ def test_resume_never_refuses_an_unfinished_run_and_auto_does_not(tmp_path):
 def test_foreign_files_are_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     before = listing(tmp_path)
-    assert "holds other files and no config.json: name an empty or new directory" in refusal(tiny("scratch", tmp_path))
+    assert "contains other files but no config.json: use an empty or new directory" in refusal(
+        tiny("scratch", tmp_path)
+    )
     assert listing(tmp_path) == before
 
 
@@ -59,16 +61,16 @@ def test_foreign_files_are_refused(tmp_path):
 def test_a_damaged_config_json_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     before = listing(tmp_path)
-    assert "its config.json" in refusal(tiny("scratch", tmp_path))
+    assert ": config.json " in refusal(tiny("scratch", tmp_path))
     assert listing(tmp_path) == before
 
 
-def test_a_damaged_result_json_is_refused_and_not_taken_for_a_result(tmp_path):
-    for path in finished("scratch").directory.path.iterdir():
+def test_a_damaged_result_json_is_refused_and_not_taken_for_a_result(tmp_path, tiny_runs):
+    for path in tiny_runs["scratch"].directory.path.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "result.json").write_text("{")
     before = listing(tmp_path)
-    assert "its result.json cannot be read" in refusal(tiny("scratch", tmp_path))
+    assert "result.json is not valid JSON" in refusal(tiny("scratch", tmp_path))
     assert listing(tmp_path) == before
 
 
@@ -86,9 +88,9 @@ def test_a_parent_that_cannot_be_written_to_is_refused(place, tmp_path):
     assert listing(tmp_path) == before
 
 
-def test_a_directory_in_which_another_process_runs_is_refused(tmp_path):
+def test_a_directory_in_which_another_process_runs_is_refused(tmp_path, tiny_runs):
     with filelock.FileLock(tmp_path / ".lock"):
-        (tmp_path / "config.json").write_bytes(finished("scratch").directory.config.read_bytes())
+        (tmp_path / "config.json").write_bytes(tiny_runs["scratch"].directory.config.read_bytes())
         before = listing(tmp_path)
         assert refusal(tiny("scratch", tmp_path)).endswith("is in use by another process")
         assert listing(tmp_path) == before
@@ -107,11 +109,6 @@ def test_the_files_of_a_run_are_named_in_one_place():
     assert directory.result == Path("run/result.json") and directory.ticket == Path("run/ticket.npz")
     with pytest.raises(AttributeError):
         _ = directory.results
-
-
-def test_a_document_is_refused_in_the_name_of_its_flag(tmp_path):
-    with pytest.raises(BadInput, match=r"^run_dir=.*: its none\.json cannot be read"):
-        read_json(tmp_path / "none.json", "run_dir")
 
 
 def test_the_commit_is_noted_and_its_absence_is_no_error(monkeypatch):

@@ -1,4 +1,4 @@
-"""Durations as they are typed: 160ep, 500it, or a number in the flag's own unit."""
+"""Durations as typed: 160ep, 500it, or a number in the default unit of the flag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation agrees with NumPy on the same network, and counts every example once."""
+"""Evaluation agrees with NumPy on the same network and counts every example once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from dlth_tf.data import Normalization, Split, evaluation_batches
+from dlth_tf.data import BatchFormat, Normalization, Split, evaluation_batches
 from dlth_tf.runs.evaluation import Evaluator
 
 UNIT = Normalization(1 / 255, (0.0,), (1.0,))
@@ -42,7 +42,7 @@ def by_hand(model: tf_keras.Model, data: Split) -> tuple[float, float]:
 def evaluator(model: tf_keras.Model, batch_size: int, **sets: Split) -> Evaluator:
     return Evaluator(
         model,
-        {name: evaluation_batches(part, normalization=UNIT, batch_size=batch_size) for name, part in sets.items()},
+        {name: evaluation_batches(part, BatchFormat(UNIT), batch_size) for name, part in sets.items()},
     )
 
 

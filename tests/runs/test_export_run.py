@@ -16,12 +16,13 @@ from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.export_run import best_run, export_run
+from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
 from tests.deploy.conftest import checked_here as checked_here
-from tests.runs.tiny import EXAMPLES, environment, finished
+from tests.runs.tiny import EXAMPLES, TinyRuns, environment
 
 BATCHES = (1, 7, 64)
-# A process that has TensorFlow and nothing of ours or of Keras 2: importing any of them fails.
+FAST = ExportOptions(measure_latency=False)
+# A process with TensorFlow alone: importing this package, Keras 2 or their dependencies fails.
 ALONE = """
 import sys
 
@@ -52,9 +53,9 @@ print(sorted(set(sys.modules) & set(Blocked.names)))
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> tuple[Path, dict]:
+def exported(tmp_path_factory, tiny_runs: TinyRuns) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("exported")
-    return folder, export_run(finished("rst").config.run_dir, folder / "out", measure_latency=False)
+    return folder, export_run(tiny_runs["rst"].config.run_dir, folder / "out", FAST)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +84,9 @@ def alone(exported, images) -> dict[str, np.ndarray]:
     return dict(np.load(folder / "outputs.npz"))
 
 
-def by_hand(images: np.ndarray) -> np.ndarray:
+def by_hand(tiny_runs: TinyRuns, images: np.ndarray) -> np.ndarray:
     """The logits of the trained network in NumPy, from weights.npz alone."""
-    weights = finished("rst").weights
+    weights = tiny_runs["rst"].weights
     x = images.reshape(len(images), -1).astype(np.float32) / 16
     for name in ("fc1", "fc2"):
         x = np.maximum(x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"], 0)
@@ -93,22 +94,22 @@ def by_hand(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-def test_tensorflow_alone_gives_the_same_outputs(alone, images, exported, batch):
+def test_tensorflow_alone_gives_the_same_outputs(alone, images, exported, batch, tiny_runs):
     here = tf.saved_model.load(str(exported[0] / "out" / "plain")).signatures["serving_default"](
         images=tf.constant(images[str(batch)])
     )
-    logits = by_hand(images[str(batch)])
+    logits = by_hand(tiny_runs, images[str(batch)])
     for name in ("logits", "probabilities"):
         assert np.allclose(alone[f"{batch}/{name}"], here[name], rtol=0, atol=1e-6)
     assert np.allclose(alone[f"{batch}/logits"], logits, rtol=0, atol=1e-5)
     assert np.allclose(alone[f"{batch}/probabilities"].sum(1), 1, atol=1e-6)
     assert alone[f"{batch}/class"].tolist() == logits.argmax(1).tolist()
     assert alone[f"{batch}/label"].tolist() == [str(digit) for digit in logits.argmax(1)]
-    assert not np.allclose(alone[f"{batch}/logits"], by_hand(images[str(batch)] // 2), rtol=0, atol=1e-3)
+    assert not np.allclose(alone[f"{batch}/logits"], by_hand(tiny_runs, images[str(batch)] // 2), rtol=0, atol=1e-3)
 
 
-def test_zeros_in_the_loaded_variables_are_the_tickets(alone):
-    done = finished("rst")
+def test_zeros_in_the_loaded_variables_are_the_tickets(alone, tiny_runs):
+    done = tiny_runs["rst"]
     variables = [value for name, value in alone.items() if name.startswith("variable")]
     assert files.arrays_sha256(dict(zip(done.weights, variables, strict=True))) == done.result["weights_sha256"]
     ticket = Ticket.load(done.directory.ticket)
@@ -119,19 +120,19 @@ def test_zeros_in_the_loaded_variables_are_the_tickets(alone):
     )
 
 
-def test_the_report_counts_what_the_run_counted(exported):
+def test_the_report_counts_what_the_run_counted(exported, tiny_runs):
     folder, report = exported
     assert (
-        finished("rst").result["parameters"].items()
+        tiny_runs["rst"].result["parameters"].items()
         >= {name: report["parameters"][name] for name in ("total", "nonzero")}.items()
     )
     assert json.loads((folder / "out" / "export.json").read_text()) == report
     assert 0 <= report["forms"]["plain"]["max_difference"] < 1e-5
 
 
-def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(exported):
+def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(exported, tiny_runs):
     _, report = exported
-    compared, accuracy = report["verification"], finished("rst").result["test"]["accuracy_last"]
+    compared, accuracy = report["verification"], tiny_runs["rst"].result["test"]["accuracy_last"]
     assert (compared["images"], compared["on"]) == (EXAMPLES["test"], "test images of digits")
     assert abs(compared["accuracy"] - accuracy) < 1e-6 and abs(report["forms"]["plain"]["accuracy"] - accuracy) < 1e-6
 
@@ -140,27 +141,27 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
 @pytest.mark.parametrize(
     "name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()]
 )
-def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(name, tmp_path):
-    done = finished(name)
-    report = export_run(done.config.run_dir, tmp_path / "out", formats=("packed",), measure_latency=False)
+def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(name, tmp_path, tiny_runs):
+    done = tiny_runs[name]
+    report = export_run(done.config.run_dir, tmp_path / "out", ExportOptions(("packed",), measure_latency=False))
     assert abs(report["forms"]["packed"]["accuracy"] - done.result["test"]["accuracy_last"]) < 1e-6
     assert report["parameters"]["total"] == done.result["parameters"]["total"]
 
 
 @pytest.mark.usefixtures("checked_here")
-def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog):
-    run_dir = copied(tmp_path)
+def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
     document = json.loads((run_dir / "config.json").read_text())
     document["config"]["dataset"] = "folder:nowhere"
     (run_dir / "config.json").write_text(json.dumps(document))
     with caplog.at_level("INFO", "dlth_tf"):
-        report = export_run(run_dir, tmp_path / "out", measure_latency=False)
+        report = export_run(run_dir, tmp_path / "out", FAST)
     assert (report["verification"]["on"], report["verification"]["accuracy"]) == ("random images", None)
-    assert "the data set of the run cannot be had: dataset=folder:nowhere" in caplog.text
+    assert "the data set of the run is not available: dataset=folder:nowhere" in caplog.text
 
 
-def copied(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished("rst").config.run_dir, tmp_path / "run"))
+def copied(tiny_runs: TinyRuns, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_runs["rst"].config.run_dir, tmp_path / "run"))
 
 
 def refusal(run_dir: Path) -> str:
@@ -171,8 +172,8 @@ def refusal(run_dir: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["config.json", "weights.npz", "ticket.npz", "result.json"])
-def test_an_incomplete_run_is_refused(name, tmp_path):
-    run_dir = copied(tmp_path)
+def test_an_incomplete_run_is_refused(name, tmp_path, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
     (run_dir / name).unlink()
     assert f"is not the directory of a complete run (it lacks {name})" in refusal(run_dir)
 
@@ -181,22 +182,22 @@ def test_a_directory_that_does_not_exist_is_refused(tmp_path):
     assert "is not the directory of a complete run" in refusal(tmp_path / "nowhere")
 
 
-def test_a_config_that_is_not_a_runs_is_refused(tmp_path):
-    run_dir = copied(tmp_path)
+def test_a_config_that_is_not_a_runs_is_refused(tmp_path, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
     (run_dir / "config.json").write_text('{"config": {"depth": 3}}')
     assert "its config.json is not that of a run" in refusal(run_dir)
 
 
-def test_tampered_weights_are_refused(tmp_path):
-    run_dir, weights = copied(tmp_path), finished("rst").weights
+def test_tampered_weights_are_refused(tmp_path, tiny_runs):
+    run_dir, weights = copied(tiny_runs, tmp_path), tiny_runs["rst"].weights
     weights["fc3/bias"] = weights["fc3/bias"] + 1
     (run_dir / "weights.npz").write_bytes(files.npz_bytes(weights))
-    assert "its weights.npz is not the one that its result.json was written with" in refusal(run_dir)
+    assert "its weights.npz does not match the digest in its result.json" in refusal(run_dir)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "shape", "dtype"])
-def test_weights_of_another_form_are_refused(damage, tmp_path):
-    run_dir, weights = copied(tmp_path), finished("rst").weights
+def test_weights_of_another_form_are_refused(damage, tmp_path, tiny_runs):
+    run_dir, weights = copied(tiny_runs, tmp_path), tiny_runs["rst"].weights
     if damage == "missing":
         del weights["fc3/bias"]
     if damage == "shape":
@@ -209,25 +210,25 @@ def test_weights_of_another_form_are_refused(damage, tmp_path):
 
 
 @pytest.mark.usefixtures("checked_here")
-def test_the_ticket_of_another_run_is_refused_by_its_zeros(tmp_path):
-    run_dir = copied(tmp_path)
+def test_the_ticket_of_another_run_is_refused_by_its_zeros(tmp_path, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
     for name in ("ticket.npz", "ticket.json"):
-        (run_dir / name).write_bytes((finished("lth").directory.path / name).read_bytes())
+        (run_dir / name).write_bytes((tiny_runs["lth"].directory.path / name).read_bytes())
     with pytest.raises(RuntimeError, match="that the ticket removes and that are not zero"):
         export_run(run_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_forged_ticket_is_refused(tmp_path):
-    run_dir = copied(tmp_path)
+def test_a_forged_ticket_is_refused(tmp_path, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
     (run_dir / "ticket.npz").write_bytes((run_dir / "ticket.npz").read_bytes()[::-1])
-    assert "is not a ticket that can be used" in refusal(run_dir)
+    assert "is not a valid ticket" in refusal(run_dir)
 
 
-def sweep(folder: Path, *runs: tuple[str, float, int, float]) -> Path:
-    """Run directories of which only result.json matters: (method, sparsity, seed, validation accuracy)."""
+def sweep(tiny_runs: TinyRuns, folder: Path, *runs: tuple[str, float, int, float]) -> Path:
+    """Run directories with only a result.json, from (method, sparsity, seed, validation accuracy)."""
     for method, sparsity, seed, accuracy in runs:
-        result = finished("rst").result
+        result = tiny_runs["rst"].result
         result |= {"method": method, "seed": seed, "sparsity": {**result["sparsity"], "target": sparsity}}
         result["val"]["accuracy_last"], result["test"]["accuracy_last"] = accuracy, 1 - accuracy
         run_dir = folder / f"{method}-{sparsity:g}-s{seed}"
@@ -236,18 +237,20 @@ def sweep(folder: Path, *runs: tuple[str, float, int, float]) -> Path:
     return folder
 
 
-def test_best_run_goes_by_validation_and_never_by_test_accuracy(tmp_path):
-    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.5), ("rst", 0.9, 1, 0.8), ("rst", 0.95, 0, 0.7), ("lth", 0.9, 0, 0.9))
+def test_best_run_goes_by_validation_and_never_by_test_accuracy(tmp_path, tiny_runs):
+    folder = sweep(
+        tiny_runs, tmp_path, ("rst", 0.9, 0, 0.5), ("rst", 0.9, 1, 0.8), ("rst", 0.95, 0, 0.7), ("lth", 0.9, 0, 0.9)
+    )
     assert best_run(folder, "rst") == folder / "rst-0.9-s1"
     assert best_run(folder, "lth") == folder / "lth-0.9-s0"
 
 
-def test_among_equals_the_sparsest_then_the_first_seed_is_best(tmp_path):
-    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.8), ("rst", 0.95, 2, 0.8), ("rst", 0.95, 1, 0.8))
+def test_among_equals_the_sparsest_then_the_first_seed_is_best(tmp_path, tiny_runs):
+    folder = sweep(tiny_runs, tmp_path, ("rst", 0.9, 0, 0.8), ("rst", 0.95, 2, 0.8), ("rst", 0.95, 1, 0.8))
     assert best_run(folder, "rst") == folder / "rst-0.95-s1"
 
 
-def test_a_method_without_a_run_is_refused(tmp_path):
-    folder = sweep(tmp_path, ("rst", 0.9, 0, 0.5))
+def test_a_method_without_a_run_is_refused(tmp_path, tiny_runs):
+    folder = sweep(tiny_runs, tmp_path, ("rst", 0.9, 0, 0.5))
     with pytest.raises(BadInput, match=r"method=lth: has no complete run in .*; there are rst"):
         best_run(folder, "lth")

@@ -1,4 +1,4 @@
-"""small_dense: the width whose parameters are as many as the sparse network's non-zero ones."""
+"""small_dense: the width at which a dense network has as many parameters as the sparse one has non-zero ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_parameters_come_near_to_the_sparse_networks(name, shape, arguments, spa
     for factor in (0.85, 1.18):
         other = parameters(name, shape, {**found, "width": found["width"] * factor})
         assert abs(other - wanted) > abs(parameters(name, shape, found) - wanted), (
-            "the twin: another width is farther away"
+            "the negative twin: another width is farther away"
         )
 
 
@@ -81,7 +81,7 @@ def test_the_nearest_of_a_square_law_is_found_in_a_few_tries(wanted):
 
 def test_of_all_widths_the_nearest_is_found_though_layers_are_rounded():
     def count(factor: float) -> int:
-        """LeNet-5's for 12x12 images."""
+        """The parameters of LeNet-5 for 12x12 images."""
         a, b, c, d = (max(1, round(size * factor)) for size in (6, 16, 120, 84))
         return 26 * a + (25 * a + 1) * b + (9 * b + 1) * c + (c + 1) * d + (d + 1) * 10
 
@@ -95,7 +95,7 @@ def test_of_all_widths_the_nearest_is_found_though_layers_are_rounded():
 
 @pytest.mark.parametrize("width", ["wide", 0, -1, True, None])
 def test_a_width_that_is_no_number_above_zero_is_refused(width, tmp_path):
-    with pytest.raises(BadInput, match="small_dense narrows the network's width, which must be a number above 0"):
+    with pytest.raises(BadInput, match="small_dense reduces the width of the network, which must be a number above 0"):
         narrowed_arguments(
             tiny("small_dense", tmp_path), {"width": width}, lambda given: pytest.fail("nothing is built")
         )

@@ -1,21 +1,18 @@
-"""From flags to phases: whole steps, the learning rate of each, and what no run could do."""
+"""From flags to phases: whole steps, batch sizes, and values that no run could use."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import tensorflow as tf
-import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.fit_phase import keras_schedule
-from dlth_tf.runs.plan import describe, epochs_of, make_phases, make_recipe
+from dlth_tf.runs.dry_run import describe
+from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
 
 EXAMPLES = 1097
 FINETUNE = ("finetune", 16, 128)
-PHASES = {  # method -> (name, steps, batch size) of two epochs and a transformation of 6 stairs and 3 steps more
+PHASES = {  # method -> (name, steps, batch size), for two epochs and a transformation of 6 stairs and 3 more steps
     "dense": [("train", 16, 128)],
     "scratch": [FINETUNE],
     "lth": [("train", 16, 128), FINETUNE],
@@ -37,7 +34,7 @@ def config(**changes) -> RunConfig:
 
 def phases(**changes) -> list[Phase]:
     mine = config(**changes)
-    return make_phases(mine, make_recipe(mine, EXAMPLES))
+    return make_phases(mine.method, make_recipe(mine, EXAMPLES))
 
 
 @pytest.mark.parametrize("method", METHODS.names())
@@ -77,35 +74,3 @@ def test_a_batch_larger_than_the_data_is_refused(name):
     with pytest.raises(BadInput, match=f"^{name}=1098: must be at most 1097, the number of training images of digits$"):
         phases(**{name: 1098})
     assert phases(**{name: 1097})
-
-
-def test_a_rate_changes_at_its_boundary_and_not_before():
-    rate = LearningRate((0.1, 0.01, 0.001), (8, 12))
-    assert [rate.at(step) for step in (0, 7, 8, 11, 12, 10**9)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
-    assert LearningRate((0.3,)).at(0) == LearningRate((0.3,)).at(10**9) == 0.3
-
-
-@pytest.mark.parametrize(
-    "rate",
-    [
-        LearningRate((0.3,)),
-        LearningRate((0.1, 0.01, 0.001), (8, 12)),
-        LearningRate((0.1, 0.01, 0.001), (0, 0)),  # of a training of one step
-        LearningRate((0.1, 0.01, 0.001), (1, 1)),
-        LearningRate((0.1, 0.01, 0.001), (1, 2)),
-        LearningRate((0.1, 0.01), (100,)),  # beyond the end
-    ],
-    ids=str,
-)
-def test_keras_follows_the_same_rates_at_every_step(rate):
-    schedule = keras_schedule(rate)
-    at = schedule if callable(schedule) else lambda step: schedule
-    steps = range(16)
-    found = [np.float32(at(tf.constant(step, tf.int64))) for step in steps]
-    assert found == [np.float32(rate.at(step)) for step in steps]
-
-
-def test_a_schedule_one_step_off_would_be_seen():
-    rate = LearningRate((0.1, 0.01), (8,))
-    naive = tf_keras.optimizers.schedules.PiecewiseConstantDecay(list(rate.boundaries), list(rate.values))
-    assert np.float32(naive(tf.constant(8, tf.int64))) != np.float32(rate.at(8))

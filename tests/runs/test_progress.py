@@ -1,4 +1,4 @@
-"""What a run says: a bar on a terminal, lines elsewhere, nothing when asked to be silent."""
+"""The console output of a run: a bar on a terminal, lines elsewhere, nothing at verbosity 0."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOGS = {"loss": 1.25, "val_accuracy": 0.5, "test_accuracy": 0.25, "penalty": 0.6
 
 
 def said(verbosity: int, terminal: bool, logs: dict[str, float] = LOGS, width: int = 160, **console: Any) -> str:
-    """All that one phase of 12 steps in two epochs of 8 steps writes."""
+    """The output of a phase of 12 steps in two epochs of 8 steps."""
     console = {"color_system": None, **console}
     console = Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False, record=True, **console)
     line = ProgressLine(Phase("transform", 12, 64, LearningRate((0.001,))), 2, verbosity, console)
@@ -42,7 +42,7 @@ def said(verbosity: int, terminal: bool, logs: dict[str, float] = LOGS, width: i
 
 
 def shown(text: str) -> list[str]:
-    """Every state of the bar, without what moves the cursor."""
+    """Every state of the bar, without control sequences."""
     return [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if line.strip()]
 
 
@@ -101,18 +101,18 @@ def test_verbosity_0_is_silent(terminal):
     assert said(0, terminal) == ""
 
 
-HIDDEN = ("TF_CPP_MIN_LOG_LEVEL", "COLUMNS", "LINES")  # of whoever runs the tests
+HIDDEN = ("TF_CPP_MIN_LOG_LEVEL", "COLUMNS", "LINES")  # set by the environment of the tests
 
 
 def on_a_terminal(columns: int, *words: str, **variables: str) -> str:
-    """What a command writes to a pseudo terminal of that width, standard error too."""
+    """The output and the errors of a command on a pseudo terminal of that width."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {name: value for name, value in environment(TERM="xterm-256color", **variables).items() if name not in HIDDEN}
     with subprocess.Popen(words, cwd=ROOT, env=env, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
         found = b""
-        with contextlib.suppress(OSError):  # the other side is closed
+        with contextlib.suppress(OSError):  # the other end is closed
             while part := os.read(master, 65536):
                 found += part
     os.close(master)

@@ -1,4 +1,7 @@
-"""What does not change the weights: the process, how far TensorFlow runs ahead, an earlier try. On rst, which has every kind of phase."""
+"""The weights depend neither on the process, nor on steps_per_execution, nor on an earlier attempt.
+
+On rst, which has every kind of phase.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import pytest
 
 from dlth_tf.runs import runner
 from tests.runs import tiny
-from tests.runs.tiny import finished, train
+from tests.runs.tiny import train
 
 
-def test_a_second_process_gives_the_same_digest(tmp_path):
+def test_a_second_process_gives_the_same_digest(tmp_path, tiny_runs):
     command = [sys.executable, "-m", "dlth_tf.train", *tiny.tiny_flags("rst", "there", verbosity=1)]
     ended = subprocess.run(command, cwd=tmp_path, env=tiny.environment(), capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -23,17 +26,17 @@ def test_a_second_process_gives_the_same_digest(tmp_path):
     )
     assert os.listdir(tmp_path) == ["there"]
     found = json.loads((tmp_path / "there" / "result.json").read_text())
-    assert found["weights_sha256"] == finished("rst").result["weights_sha256"]
+    assert found["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
 
 
-def test_steps_per_execution_changes_nothing(tmp_path):
+def test_steps_per_execution_changes_nothing(tmp_path, tiny_runs):
     other = train(tiny.tiny("rst", tmp_path / "other", steps_per_execution=1))
-    assert other.config.steps_per_execution != finished("rst").config.steps_per_execution
-    assert other.result["weights_sha256"] == finished("rst").result["weights_sha256"]
-    assert other.history["step"].equals(finished("rst").history["step"])
+    assert other.config.steps_per_execution != tiny_runs["rst"].config.steps_per_execution
+    assert other.result["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
+    assert other.history["step"].equals(tiny_runs["rst"].history["step"])
 
 
-def test_what_a_run_left_unfinished_the_same_command_finishes_with_the_same_digest(tmp_path, monkeypatch):
+def test_what_a_run_left_unfinished_the_same_command_finishes_with_the_same_digest(tmp_path, monkeypatch, tiny_runs):
     def full(*arguments):
         raise OSError("no space left on device")
 
@@ -43,4 +46,4 @@ def test_what_a_run_left_unfinished_the_same_command_finishes_with_the_same_dige
         with pytest.raises(OSError, match="no space"):
             runner.run(config)
     assert set(os.listdir(tmp_path / "half")) == {".lock", "config.json"}
-    assert runner.run(config)["weights_sha256"] == finished("rst").result["weights_sha256"]
+    assert runner.run(config)["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]

@@ -1,18 +1,23 @@
-"""A dense training that runs have in common is made once, and every run ends as if it had made it itself."""
+"""A dense training that several runs start with is done once, and every run ends as if it had done it itself."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlth_tf.methods import METHODS, Network
+from dlth_tf import data
+from dlth_tf.methods import METHODS, Network, Phase
 from dlth_tf.runs import shared_training
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.inputs import Inputs
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
-from tests.runs.tiny import EXAMPLES, FILES, finished, tiny, train
+from dlth_tf.runs.training_run import Run
+from tests.runs.tiny import EXAMPLES, FILES, TinyRuns, data_dir, tiny, train
 
 SAME = ("sparsity", "test", "val", "parameters", "weights_sha256")
 
@@ -31,23 +36,23 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Where one run of lth has put its dense training."""
+def folder(tmp_path_factory, tiny_runs: TinyRuns) -> Path:
+    """The folder where one run of lth has stored its dense training."""
     path = tmp_path_factory.mktemp("sweep")
     result = train(tiny("lth", path / "lth", shared_dir=str(path / "shared"))).result
-    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("lth").result)
+    assert "reused" not in result["cost"] and without_times(result) == without_times(tiny_runs["lth"].result)
     return path
 
 
 @pytest.mark.parametrize("method", ["lth", "l1", "l1_iter"])
-def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder):
+def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder, tiny_runs):
     before = trained(folder / "shared")
     done = train(tiny(method, folder / f"{method} again", shared_dir=str(folder / "shared")))
     assert trained(folder / "shared") == before and "train" not in done.watched.batches
-    assert without_times(done.result) == without_times(finished(method).result)
+    assert without_times(done.result) == without_times(tiny_runs[method].result)
     first = done.result["phases"][0]
     assert done.result["cost"]["reused"] == {"phase": "train", "images": first["images"], "seconds": first["seconds"]}
-    expected = finished(method).history.drop(columns="seconds")
+    expected = tiny_runs[method].history.drop(columns="seconds")
     assert done.history.drop(columns="seconds").equals(expected)
     assert {path.name for path in done.directory.path.iterdir()} - {".lock"} == FILES
 
@@ -61,17 +66,24 @@ def test_rounds_of_other_sparsities_begin_with_the_same_round_and_rewind_to_the_
     assert without_times(second) == without_times(alone)
 
 
-def key_of(method: str, tmp_path: Path, **changes: Any) -> str | None:
-    """The name of a run's first training among the shared ones; None if it is not one that runs can have in common."""
+@functools.cache
+def digits() -> data.DataSet:
+    return data.load("digits", data_dir())
+
+
+def first_phase(method: str, tmp_path: Path, **changes: Any) -> tuple[Run, Phase]:
+    """A run before its first step, with its first phase."""
     config = tiny(method, tmp_path / "run", shared_dir=str(tmp_path), **changes)
     recipe = make_recipe(config, EXAMPLES["train"])
-    phase, initial = make_phases(config, recipe)[0], {"kernel": np.ones(3)}
-    network = Network(None, recipe, initial, None, dict)
-    return (
-        shared_training.shared_key(config, network, phase, EXAMPLES["train"])
-        if shared_training.of_the_whole_network(phase)
-        else None
-    )
+    inputs = Inputs(digits(), data.normalization(digits(), None), config.seed, "none", config.weight_dtype)
+    network = Network(None, recipe, {"kernel": np.ones(3)}, inputs, dict)
+    return Run(config, RunDirectory(tmp_path), inputs, network, None), make_phases(method, recipe)[0]
+
+
+def key_of(method: str, tmp_path: Path, **changes: Any) -> str | None:
+    """The name of a run's first training among the shared ones; None if it cannot be shared."""
+    run, phase = first_phase(method, tmp_path, **changes)
+    return shared_training.shared_key(run, phase) if phase.shareable else None
 
 
 @pytest.mark.parametrize(
@@ -109,7 +121,7 @@ def test_what_comes_after_the_training_does_not_change_its_name(tmp_path):
     "method", [name for name in METHODS.names() if name not in ("dense", "lth", "lth_iter", "l1", "l1_iter")]
 )
 def test_methods_that_do_more_than_train_share_nothing(method, tmp_path):
-    assert key_of(method, tmp_path) is None or method == "small_dense"  # whose network, and so whose name, is its own
+    assert key_of(method, tmp_path) is None or method == "small_dense"  # its network, and so its name, is its own
 
 
 def spoil(path: Path, how: str) -> None:
@@ -125,12 +137,14 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "ending"), [("truncated", "npz"), ("flipped", "npz"), ("truncated", "json"), ("missing", "npz")]
 )
-def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(shared_training, "code_digest", lambda: f"{how} {ending}")  # a training of its own
+def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch, tiny_runs):
+    monkeypatch.setattr(
+        shared_training, "code_digest", lambda: f"{how} {ending}"
+    )  # a training that no other test shares
     place = tmp_path / "shared"
     run(tiny("l1", tmp_path / "first", shared_dir=str(place)))
     (found,) = place.glob(f"*.{ending}")
     spoil(found, how)
     result = run(tiny("l1", tmp_path / "second", shared_dir=str(place)))
-    assert "reused" not in result["cost"] and without_times(result) == without_times(finished("l1").result)
+    assert "reused" not in result["cost"] and without_times(result) == without_times(tiny_runs["l1"].result)
     assert run(tiny("l1", tmp_path / "third", shared_dir=str(place)))["cost"]["reused"]

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from dlth_tf.runs import runner
 from dlth_tf.runs.tensorboard import SETTINGS, write_outcome
-from tests.runs.tiny import finished, tiny
+from tests.runs.tiny import TinyRuns, tiny
 
 REQUEST = RequestContext()
 NOTHING_ELSE = ListHyperparametersResult(hyperparameters=[], session_groups=[])
@@ -46,16 +46,16 @@ def table(logdir: Path) -> dict[str, tuple[dict[str, object], dict[str, float]]]
     }
 
 
-def written(folder: Path, method: str, seed: int, accuracy: float) -> str:
+def written(tiny_runs: TinyRuns, folder: Path, method: str, seed: int, accuracy: float) -> str:
     """The outcome of a run with that accuracy; returns its directory."""
-    done = finished(method)
+    done = tiny_runs[method]
     config = dataclasses.replace(done.config, run_dir=str(folder / f"{method}-s{seed}"), seed=seed)
     write_outcome(config, {**done.result, "test": {**done.result["test"], "accuracy_last": accuracy}})
     return config.run_dir
 
 
-def test_a_sweep_is_a_table_of_settings_and_outcomes(tmp_path):
-    first, second = written(tmp_path, "rst", 0, 0.75), written(tmp_path, "scratch", 1, 0.5)
+def test_a_sweep_is_a_table_of_settings_and_outcomes(tmp_path, tiny_runs):
+    first, second = written(tiny_runs, tmp_path, "rst", 0, 0.75), written(tiny_runs, tmp_path, "scratch", 1, 0.5)
     rows = table(tmp_path)
     assert set(rows) == {first, second}
     settings, outcome = rows[first]
@@ -67,7 +67,7 @@ def test_a_sweep_is_a_table_of_settings_and_outcomes(tmp_path):
     )
     assert set(settings) == set(SETTINGS)
     assert outcome["test_accuracy_last"] == 0.75 and rows[second][1]["test_accuracy_last"] == 0.5
-    assert outcome["val_accuracy_last"] == pytest.approx(finished("rst").result["val"]["accuracy_last"], abs=1e-6)
+    assert outcome["val_accuracy_last"] == pytest.approx(tiny_runs["rst"].result["val"]["accuracy_last"], abs=1e-6)
 
 
 def test_a_run_writes_its_line_and_no_metric_of_its_epochs_gets_into_it(tmp_path):
@@ -78,7 +78,7 @@ def test_a_run_writes_its_line_and_no_metric_of_its_epochs_gets_into_it(tmp_path
     assert outcome["test_accuracy_last"] == pytest.approx(result["test"]["accuracy_last"], abs=1e-6)
 
 
-def test_without_the_flag_there_is_none():
-    assert not (Path(finished("rst").config.run_dir) / "tensorboard").exists() and not table(
-        Path(finished("rst").config.run_dir)
+def test_without_the_flag_there_is_none(tiny_runs):
+    assert not (Path(tiny_runs["rst"].config.run_dir) / "tensorboard").exists() and not table(
+        Path(tiny_runs["rst"].config.run_dir)
     )

@@ -1,4 +1,4 @@
-"""--init_weights: every file that holds a network's weights is read, and every other is one sentence, before anything is written."""
+"""--init_weights: every file with the weights of the network is read, and any other file is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ import pytest
 import tf_keras
 
 from dlth_tf import files, masking, models
-from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.weights import load_weights
-from tests.runs.tiny import finished, tiny, train
+from dlth_tf.runs.weights import load_initial_weights
 
 SAVED = pytest.mark.parametrize("name", ["weights.npz", "model.h5", "only.h5", "only.weights.h5", "model.keras"])
 
 
 @functools.cache
 def spoiled() -> tf_keras.Model:
-    """A network for files that are refused, built once: it may be changed then."""
+    """A network for files that are refused, built once, since a refused file may change it."""
     return network()
 
 
@@ -30,7 +28,7 @@ def network(seed: int = 0, width: float = 0.1) -> tf_keras.Model:
 
 
 def weights(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
+    return masking.weight_arrays(model)
 
 
 def write(arrays: dict[str, np.ndarray], path: Path) -> str:
@@ -51,7 +49,7 @@ def test_weights_come_back_from_every_kind_of_file(name, tmp_path):
     saved, other = network(seed=5), network(seed=0)
     path = save(saved, tmp_path / name)
     assert any((value != weights(saved)[key]).any() for key, value in weights(other).items())
-    load_weights(other, path)
+    load_initial_weights(other, path)
     assert all(np.array_equal(value, weights(saved)[key]) for key, value in weights(other).items())
 
 
@@ -59,8 +57,10 @@ def test_weights_come_back_from_every_kind_of_file(name, tmp_path):
 @SAVED
 def test_weights_of_another_network_are_refused(name, tmp_path):
     path = save(network(width=0.2), tmp_path / name)
-    with pytest.raises(BadInput, match=f"init_weights={path}: does not hold the weights of lenet_300_100: ") as refused:
-        load_weights(spoiled(), path)
+    with pytest.raises(
+        BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100: "
+    ) as refused:
+        load_initial_weights(spoiled(), path)
     assert "\n" not in str(refused.value)
 
 
@@ -74,18 +74,18 @@ def changed(**changes: np.ndarray | None) -> Callable[[dict], dict]:
 
 def test_float64_arrays_are_rounded_to_the_networks_own_dtype(tmp_path):
     exact = {name: value.astype("float64") + 1e-12 for name, value in weights(network(5)).items()}
-    load_weights(model := network(), write(exact, tmp_path / "weights.npz"))
+    load_initial_weights(model := network(), write(exact, tmp_path / "weights.npz"))
     assert all(np.array_equal(value, exact[name].astype("float32")) for name, value in weights(model).items())
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (changed(fc1__bias=None), "does not hold the weights of lenet_300_100: fc1/bias is missing in the file"),
+        (changed(fc1__bias=None), "does not contain the weights of lenet_300_100: fc1/bias is missing in the file"),
         (changed(fc9__bias=np.zeros(3, "float32")), "fc9/bias is missing in the model"),
-        (changed(fc1__bias=np.zeros(31, "float32")), "fc1/bias has shape [31] there and [30] here"),
-        (changed(fc1__bias=np.full(30, np.nan, "float32")), "holds numbers in fc1/bias that are not finite"),
-        (changed(fc1__bias=np.full(30, 1e300)), "holds numbers in fc1/bias that are not finite"),
+        (changed(fc1__bias=np.zeros(31, "float32")), "fc1/bias has shape [31] in the file and [30] in the model"),
+        (changed(fc1__bias=np.full(30, np.nan, "float32")), "contains values in fc1/bias that are not finite"),
+        (changed(fc1__bias=np.full(30, 1e300)), "contains values in fc1/bias that are not finite"),
         (changed(fc1__bias=np.full(30, 1j)), "an array of dtype complex128 is not allowed"),
         (changed(fc1__bias=np.full(30, "a")), "an array of dtype <U1 is not allowed"),
     ],
@@ -95,7 +95,7 @@ def test_float64_arrays_are_rounded_to_the_networks_own_dtype(tmp_path):
 def test_arrays_that_are_not_the_networks_are_refused(change, sentence, tmp_path):
     path = write(change(weights(spoiled())), tmp_path / "weights.npz")
     with pytest.raises(BadInput) as refused:
-        load_weights(spoiled(), path)
+        load_initial_weights(spoiled(), path)
     assert refused.value.thing == "init_weights" and refused.value.value == path and sentence in str(refused.value)
 
 
@@ -107,70 +107,15 @@ def test_arrays_that_are_not_the_networks_are_refused(change, sentence, tmp_path
 )
 def test_a_file_of_something_else_is_one_sentence(name, content, tmp_path):
     (path := tmp_path / name).write_bytes(content)
-    with pytest.raises(BadInput, match=f"init_weights={path}: does not hold the weights of lenet_300_100") as refused:
-        load_weights(spoiled(), str(path))
+    with pytest.raises(
+        BadInput, match=f"init_weights={path}: does not contain the weights of lenet_300_100"
+    ) as refused:
+        load_initial_weights(spoiled(), str(path))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["none.npz", "folder"])
 def test_what_is_no_file_is_refused(name, tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadInput, match="there is no such file"):
-        load_weights(spoiled(), str(tmp_path / name))
-
-
-# through the runner ------------------------------------------------------------------------------------------------
-
-SHORT = {"epochs": "2it", "round_epochs": "1it", "penalty_step": 0.9, "hold_steps": 0, "batch_size": 64}
-SLOW = ("l1_iter", "rst", "rst_iter")  # which start as l1 does
-FIRST = {"l1": "finetune", "l1_iter": "finetune_1", "rst": "transform", "rst_iter": "transform_1"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> str:
-    return write(weights(network(5)), tmp_path_factory.mktemp("trained") / "weights.npz")
-
-
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FIRST]
-)
-def test_a_run_starts_from_the_weights_and_trains_no_dense_network_first(method, trained, tmp_path):
-    done = train(tiny(method, tmp_path / "run", init_weights=trained, **SHORT))
-    assert next(iter(done.watched.before)) == FIRST[method] and "train" not in done.watched.before
-    start, given = done.watched.before[FIRST[method]], weights(network(5))
-    for name, value in given.items():
-        removed = (
-            start[name] == 0
-            if name in ("fc1/kernel", "fc2/kernel") and method.startswith("l1")
-            else np.zeros(value.shape, bool)
-        )
-        assert np.array_equal(start[name], np.where(removed, 0, value))
-    if method == "l1":
-        for name, mask in Ticket.load(done.directory.ticket).items():
-            assert np.abs(given[name])[mask].min() >= np.abs(given[name])[~mask].max()
-
-
-@pytest.mark.parametrize("case", ["none", "text", "other"])
-def test_a_run_that_is_refused_writes_nothing(case, tmp_path):
-    path = tmp_path / f"{case}.npz"
-    if case == "text":
-        path.write_text("years of work")
-    if case == "other":
-        write(weights(network(width=0.2)), path)
-    with pytest.raises(BadInput, match="init_weights"):
-        train(tiny("rst", tmp_path / "run", init_weights=str(path), **SHORT))
-    assert not (tmp_path / "run").exists()
-
-
-def test_methods_that_start_afresh_take_no_weights(trained, tmp_path):
-    with pytest.raises(
-        BadInput, match="does not go with lth, which starts afresh; only rst, rst_iter, l1, l1_iter take weights"
-    ):
-        tiny("lth", tmp_path, init_weights=trained)
-
-
-@pytest.mark.slow
-def test_weights_of_a_finished_run_are_such_a_file(tmp_path):
-    done = finished("dense")
-    load_weights(model := network(), str(done.directory.weights))
-    assert all(np.array_equal(value, done.weights[name]) for name, value in weights(model).items())
+    with pytest.raises(BadInput, match="no such file"):
+        load_initial_weights(spoiled(), str(tmp_path / name))

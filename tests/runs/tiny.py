@@ -1,29 +1,32 @@
-"""The smallest runs that have everything, trained once for all tests of a session and watched while they train.
+"""The smallest complete runs, observed during training; the session fixture `tiny_runs` has one of every method.
 
 Digits, a narrow LeNet-300-100 (2,370 parameters), two epochs of 8 steps, a transformation of 9 steps.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import dataclasses
+import functools
 import io
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
+import tensorflow as tf
 
-from dlth_tf import files
+from dlth_tf import files, masking
 from dlth_tf.methods import METHODS, Network, Phase
-from dlth_tf.runs import fit_phase, runner
+from dlth_tf.runs import runner
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.training_run import Observer
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {"config.json", "history.csv", "result.json", "ticket.json", "ticket.npz", "weights.npz"}
@@ -43,13 +46,21 @@ TINY: dict[str, Any] = {
 }
 
 
+@functools.cache
+def data_dir() -> str:
+    """A temporary directory of this process for the prepared digits."""
+    folder = tempfile.mkdtemp(prefix="dlth_tf-digits-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def tiny(method: str, run_dir: Path | str, **changes: Any) -> RunConfig:
     """The configuration of a tiny run."""
     return RunConfig(**{**TINY, "data_dir": data_dir(), "method": method, "run_dir": str(run_dir), **changes})
 
 
 def as_flags(**values: Any) -> list[str]:
-    """--name=value for every one."""
+    """--name=value for every argument."""
     return [f"--{name}={value}" for name, value in values.items()]
 
 
@@ -59,22 +70,53 @@ def tiny_flags(method: str, run_dir: Path | str, **changes: Any) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Of a real process: quiet, on the CPU, and with this checkout."""
+    """The environment of a separate process: quiet, on the CPU, and with this checkout."""
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT), **changes}
 
 
-@dataclass
-class Watched:
-    """What a run was seen to do: phase -> digests of its batches, weights before its first and after its last step."""
+class Watched(Observer):
+    """Observes a run, by phase.
 
-    batches: dict[str, list[str]] = field(default_factory=dict)
-    before: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    after: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    Batches are pure functions of their step, so reading them here does not change the run.
+
+    Attributes:
+      batches: Digests of the batches.
+      before: Weights before the first step.
+      after: Weights after the last step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: dict[str, list[str]] = {}
+        self.before: dict[str, dict[str, np.ndarray]] = {}
+        self.after: dict[str, dict[str, np.ndarray]] = {}
+
+    def on_phase_begin(self, phase: Phase, network: Network) -> None:
+        self.before[phase.name] = weights_of(network)
+
+    def on_fit(self, phase: Phase, batches: tf.data.Dataset) -> None:
+        self.batches[phase.name] = [
+            files.arrays_sha256({"images": images.numpy(), "labels": labels.numpy()}) for images, labels in batches
+        ]
+
+    def on_phase_end(self, phase: Phase, network: Network) -> None:
+        self.after[phase.name] = weights_of(network)
+
+
+def weights_of(network: Network) -> dict[str, np.ndarray]:
+    return masking.weight_arrays(network.model)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that is done."""
+    """A finished run.
+
+    Attributes:
+      config: Its configuration.
+      returned: The return value of `run`.
+      said: Everything it printed.
+      watched: What it did.
+    """
 
     config: RunConfig
     returned: dict[str, Any]
@@ -99,74 +141,35 @@ class Finished:
         return pd.read_csv(self.directory.history)
 
 
-@contextlib.contextmanager
-def watching() -> Iterator[Watched]:
-    """Notes what the runs inside do. Batches are pure functions of their step, so looking at them changes nothing."""
-    watched = Watched()
-    train_phase, train_batches = runner.train_phase, fit_phase.train_batches
-
-    def noted(network: Network) -> dict[str, np.ndarray]:
-        return {name: variable.numpy() for name, variable in runner.masking.named_weights(network.model).items()}
-
-    def phase_watched(network: Network, phase: Phase, *rest: Any) -> Any:
-        def before(network: Network) -> None:
-            watched.before[phase.name] = noted(network)
-
-        def after(network: Network) -> None:
-            watched.after[phase.name] = noted(network)
-
-        return train_phase(
-            network, dataclasses.replace(phase, start=(*phase.start, before), end=(after, *phase.end)), *rest
-        )
-
-    def batches_watched(split: Any, **arguments: Any) -> Any:
-        batches = train_batches(split, **arguments)
-        watched.batches[arguments["stream"]] = [
-            files.arrays_sha256({"images": images.numpy(), "labels": labels.numpy()}) for images, labels in batches
-        ]
-        return batches
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "train_phase", phase_watched)
-        patch.setattr(fit_phase, "train_batches", batches_watched)
-        yield watched
-
-
 def train(config: RunConfig) -> Finished:
-    """Runs in this process."""
+    """Trains a run in this process, and observes it."""
+    watched = Watched()
     said = io.StringIO()
-    with watching() as watched, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        returned = runner.run(config)
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        returned = runner.run(config, observer=watched)
     return Finished(config, returned, said.getvalue(), watched)
 
 
-_ROOT: list[Path] = []
-_FINISHED: dict[str, Finished] = {}
+class TinyRuns:
+    """The tiny runs of a session by method: `tiny_runs["rst"]`; each is trained at its first use.
 
+    Args:
+      folder: Parent folder of the run directories.
+    """
 
-def keep_in(folder: Path) -> None:
-    """Says where the shared runs of this session go (tests/runs/conftest.py does)."""
-    if not _ROOT:
-        _ROOT.append(folder)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._finished: dict[str, Finished] = {}
 
-
-def data_dir() -> str:
-    """Where the session's digits lie prepared."""
-    path = _ROOT[0] / "data"
-    path.mkdir(exist_ok=True)
-    return str(path)
-
-
-def finished(method: str) -> Finished:
-    """The session's tiny run of a method, trained when it is first asked for."""
-    if method not in _FINISHED:
-        METHODS.check(method)
-        _FINISHED[method] = train(tiny(method, _ROOT[0] / method))
-    return _FINISHED[method]
+    def __getitem__(self, method: str) -> Finished:
+        if method not in self._finished:
+            METHODS.check(method)
+            self._finished[method] = train(tiny(method, self._folder / method))
+        return self._finished[method]
 
 
 def listing(folder: Path) -> dict[str, tuple[int, bytes | None]]:
-    """Everything under a folder, with the time it was written and its content."""
+    """Everything in a folder, with its modification time and content."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
         for path in sorted(folder.rglob("*"))

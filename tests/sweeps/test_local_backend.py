@@ -1,4 +1,4 @@
-"""A sweep in real processes that is stopped, or killed, while its runs train."""
+"""A sweep in real processes that is stopped or killed while its runs train."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def training(folder: Path) -> bool:
-    """Whether both runs are past their first epochs."""
+    """Returns whether both runs have completed their first epochs."""
     found = [json.loads(path.read_text()) for path in (folder / ".progress").glob("*.json")]
     return len(found) == 2 and all((facts["epoch"] or 0) > 2 for facts in found)
 
@@ -56,8 +56,9 @@ def test_ctrl_c_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(tmp
     until(lambda: training(tmp_path / "sweep"))
     os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     out, err = sweep.communicate(timeout=60)
-    said = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}: run the same command again to go on\n"
-    assert (sweep.returncode, err) == (STOPPED, said) and "stopping; the runs write checkpoints first" in out
+    stopped = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}"
+    said = f"{stopped}: run the same command again to resume\n"
+    assert (sweep.returncode, err) == (STOPPED, said) and "stopping after the runs have written checkpoints" in out
     assert (
         len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
         and not (tmp_path / "sweep" / "failures.json").exists()

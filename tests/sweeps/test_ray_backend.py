@@ -1,4 +1,4 @@
-"""A sweep on a real Ray cluster, of which a node is lost while it runs."""
+"""A sweep on a real Ray cluster that loses a node during the sweep."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
     assert run_command("dlth_tf.sweep", sweep.main, flags) == BAD_INPUT
     assert (
         capsys.readouterr().err
-        == "dlth_tf.sweep: --backend=ray: needs Ray, which is not installed: pip install 'dlth-tf[sweep]'\n"
+        == "dlth_tf.sweep: --backend=ray: requires Ray, which is not installed: pip install 'dlth-tf[sweep]'\n"
     )
     assert not (tmp_path / "sweep").exists()
 
@@ -51,24 +51,24 @@ def test_a_sweep_survives_the_loss_of_a_node_and_ends_as_without(tmp_path):
         backend = RayBackend(cluster.address, 1.0, 0.0, max_retries=2)
         lost = threading.Thread(target=lose, args=(cluster, nodes[1], tmp_path / "ray"))
         lost.start()
-        board = run_grid(grid("ray"), str(tmp_path / "ray"), backend)
+        status = run_grid(grid("ray"), str(tmp_path / "ray"), backend)
         lost.join()
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert not board.failed and len(results(tmp_path / "ray")) == 4 and len(cluster.worker_nodes) < 2
+    assert not status.failed and len(results(tmp_path / "ray")) == 4 and len(cluster.worker_nodes) < 2
     run_grid(grid("local"), str(tmp_path / "local"), LocalBackend(2))
     assert results(tmp_path / "ray") == results(tmp_path / "local")
     flags = as_flags(
         **{**SHARED, **LONG}, methods="scratch", sparsities=".9", seeds="0,1,2,3", sweep_dir=tmp_path / "ray"
     )
     before = results(tmp_path / "ray")
-    assert run_command("dlth_tf.sweep", sweep.main, flags) == DONE  # nothing is missing
+    assert run_command("dlth_tf.sweep", sweep.main, flags) == DONE  # nothing is left to run
     assert results(tmp_path / "ray") == before
 
 
 def lose(cluster, node, folder: Path) -> None:
-    """Kills a node once two runs have written checkpoints and neither is done."""
+    """Kills a node once two runs have written checkpoints and neither is complete."""
     while len({path.parents[1] for path in folder.glob("*/checkpoints/*.json")}) < 2:
         time.sleep(0.1)
     cluster.remove_node(node, allow_graceful=False)

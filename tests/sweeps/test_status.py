@@ -1,4 +1,4 @@
-"""What a sweep shows: a table of what runs on a terminal, lines elsewhere, and failures.json."""
+"""The status of a sweep: a table of running runs on a terminal, lines elsewhere, and failures.json."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def grid(folder: Path, runs: int) -> list[RunConfig]:
     ]
 
 
-def shown(board: SweepStatus, width: int = 80) -> list[str]:
+def shown(status: SweepStatus, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(board.table())
+    console.print(status.table())
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def board_of(
+def status_of(
     folder: Path, runs: int = 3, complete: int = 0, terminal: bool = False
 ) -> tuple[SweepStatus, list[RunConfig], io.StringIO]:
     out, found = io.StringIO(), grid(folder, runs)
@@ -42,14 +42,14 @@ def board_of(
 
 
 def test_the_table_tells_what_runs_and_counts_the_rest(tmp_path):
-    board, runs, _ = board_of(tmp_path, runs=5, complete=1)
-    assert shown(board) == ["1 done, 0 failed, 0 running, 4 pending"]
-    board.finished(runs[1], Outcome(DONE, "test 90.00%"), 3.0)
-    board.finished(runs[2], Outcome(FAILED, "RuntimeError: mine"), 3.0)
-    path = board.progress(runs[3])
+    status, runs, _ = status_of(tmp_path, runs=5, complete=1)
+    assert shown(status) == ["1 done, 0 failed, 0 running, 4 pending"]
+    status.finished(runs[1], Outcome(DONE, "test 90.00%"), 3.0)
+    status.finished(runs[2], Outcome(FAILED, "RuntimeError: mine"), 3.0)
+    path = status.progress(runs[3])
     path.parent.mkdir()
     path.write_text(json.dumps({"phase": "transform", "epoch": 4, "val_accuracy": 0.5, "test_accuracy": 0.25}))
-    head, row, counts = shown(board)
+    head, row, counts = shown(status)
     assert head.split() == ["running", "phase", "epoch", "val", "test"]
     assert row.split() == ["rst-0.9-s3", "transform", "4", "50.00%", "25.00%"]
     assert counts == "2 done, 1 failed, 1 running, 1 pending"
@@ -57,45 +57,47 @@ def test_the_table_tells_what_runs_and_counts_the_rest(tmp_path):
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_table_fits_the_terminal(width, tmp_path):
-    board, runs, _ = board_of(tmp_path)
-    path = board.progress(runs[0])
+    status, runs, _ = status_of(tmp_path)
+    path = status.progress(runs[0])
     path.parent.mkdir()
     path.write_text(json.dumps({"phase": "transform", "epoch": 4, "val_accuracy": 0.5, "test_accuracy": 0.25}))
-    assert max(map(len, shown(board, width))) <= width
+    assert max(map(len, shown(status, width))) <= width
 
 
 def test_a_file_that_is_half_written_is_not_shown(tmp_path):
-    board, runs, _ = board_of(tmp_path)
-    path = board.progress(runs[0])
+    status, runs, _ = status_of(tmp_path)
+    path = status.progress(runs[0])
     path.parent.mkdir()
     path.write_text('{"phase": "tra')
-    assert board.running() == {}
+    assert status.running() == {}
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_every_run_that_ends_is_a_line(terminal, tmp_path):
-    board, runs, out = board_of(tmp_path, terminal=terminal)
-    with board.shown():
-        board.finished(runs[0], Outcome(DONE, "test 90.00%"), 3.0)
-        board.finished(runs[1], Outcome(DIED, "its process died"), 2.0)
+    status, runs, out = status_of(tmp_path, terminal=terminal)
+    with status.shown():
+        status.finished(runs[0], Outcome(DONE, "test 90.00%"), 3.0)
+        status.finished(runs[1], Outcome(DIED, "its process died"), 2.0)
     said = out.getvalue()
     assert "[1/3] rst          0.9   seed 0  test 90.00%  3.0 s, about" in said
     assert "FAILED" in said and ("\x1b[" in said) == terminal
 
 
 def test_failures_are_kept_for_the_report_until_the_next_try(tmp_path):
-    board, runs, _ = board_of(tmp_path)
-    board.finished(runs[0], Outcome(STOPPED, "stopped"), 1.0)
+    status, runs, _ = status_of(tmp_path)
+    status.finished(runs[0], Outcome(STOPPED, "stopped"), 1.0)
     assert not (tmp_path / "failures.json").exists()
-    board.finished(runs[1], Outcome(FAILED, "RuntimeError: mine", "Traceback: here"), 1.0)
+    status.finished(runs[1], Outcome(FAILED, "RuntimeError: mine", "Traceback: here"), 1.0)
     assert json.loads((tmp_path / "failures.json").read_text()) == {"rst-0.9-s1": "RuntimeError: mine"}
-    board_of(tmp_path)
+    status_of(tmp_path)
     assert not (tmp_path / "failures.json").exists()
 
 
 def test_what_runs_had_in_common_is_summed_up(tmp_path):
-    board, runs, _ = board_of(tmp_path)
-    assert board.summary() == ""
+    status, runs, _ = status_of(tmp_path)
+    assert status.summary() == ""
     for config in runs[:2]:
-        board.finished(config, Outcome(DONE, "test 1%", reused={"phase": "train", "images": 2000, "seconds": 3.0}), 1.0)
-    assert board.summary() == "2 runs took over a training that another had made: 4,000 images, 6 s"
+        status.finished(
+            config, Outcome(DONE, "test 1%", reused={"phase": "train", "images": 2000, "seconds": 3.0}), 1.0
+        )
+    assert status.summary() == "2 runs reused another run's dense training: 4,000 images, 6 s"

@@ -1,4 +1,4 @@
-"""One run of a sweep in a worker: what it tells while it runs, its time limit, and a directory that another process still holds."""
+"""One run of a sweep in a worker: its progress, its time limit, and a directory that another process still holds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from dlth_tf.sweeps import worker
 from dlth_tf.sweeps.worker import DONE, FAILED, run_one
-from tests.runs.tiny import finished, tiny
+from tests.runs.tiny import tiny
 
 
-def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch):
+def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch, tiny_runs):
     told = []
     written = SimpleNamespace(write_json=lambda path, facts: told.append(facts) or path.write_text(json.dumps(facts)))
     monkeypatch.setattr(worker, "files", written)
@@ -25,15 +25,15 @@ def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch
         ("finetune", 1),
         ("finetune", 2),
     ]
-    assert told[-1]["test_accuracy"] == finished("scratch").result["test"]["accuracy_last"]
+    assert told[-1]["test_accuracy"] == tiny_runs["scratch"].result["test"]["accuracy_last"]
     assert not list((tmp_path / "progress").iterdir())
 
 
 def test_a_time_limit_stops_a_run_after_a_checkpoint_and_the_run_goes_on(tmp_path):
     long = {"epochs": 4000, "steps_per_execution": 1, "run_dir": tmp_path / "run"}
     outcome = run_one(tiny("scratch", **long), limit=3.0)
-    assert outcome.state == FAILED and "its time limit was reached (stopped" in outcome.said
-    if "after a checkpoint" in outcome.said:  # and not before training had begun, where a machine is very busy
+    assert outcome.state == FAILED and "its time limit was reached (stopped" in outcome.message
+    if "after a checkpoint" in outcome.message:  # and not before training began, on a very busy machine
         assert list((tmp_path / "run" / "checkpoints").glob("*.json"))
 
 
@@ -47,7 +47,7 @@ def test_a_run_whose_directory_is_about_to_be_free_waits_for_it(tmp_path, monkey
     monkeypatch.setattr(worker, "WAIT_FOR_LOCK", 0.0)
     (tmp_path / "other").mkdir()
     with filelock.FileLock(tmp_path / "other" / ".lock"):
-        assert "is in use by another process" in run_one(tiny("scratch", tmp_path / "other")).said
+        assert "is in use by another process" in run_one(tiny("scratch", tmp_path / "other")).message
 
 
 @pytest.mark.parametrize("seconds", [None, 60.0])

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlth_tf.errors import BadInput
-from dlth_tf.randomness import stateless_seed
+from dlth_tf.randomness import int62
 from dlth_tf.registry import Registry
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from dlth_tf.data.batches import BatchFormat, BatchOrder
 
 # In the order in which they are applied. An image part is a function (images uint8 or float32 [B, H, W, C] with values from 0 to
 # value_range, seed int64 [2], value_range) -> images; a mixing part is (images, labels float32 [B, classes], seed) -> (images, labels).
@@ -38,7 +40,7 @@ BatchFunction = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tuple[tf.Tens
 class Augmentation:
     """Parts that are applied one after the other; `augmentation` makes one from its text.
 
-    Every part draws from (seed, stream, its own name, step) alone, so a run that is resumed sees the images that it would have
+    Every part draws from (seed, purpose, its own name, step) alone, so a run that is resumed sees the images that it would have
     seen, and a part does the same whatever stands beside it.
 
     Args:
@@ -59,30 +61,36 @@ class Augmentation:
         """The same without one part."""
         return Augmentation(tuple(part for part in self.parts if part != name))
 
-    def build(self, *, seed: int, stream: str, num_classes: int | None, value_range: int) -> BatchFunction:
-        """The function (images, labels int64 [B], step int64) -> (images, labels) for a graph."""
+    def build(self, order: BatchOrder, form: BatchFormat) -> BatchFunction:
+        """Returns the function (images, labels int64 [B], step int64) -> (images, labels) for a graph.
+
+        Args:
+          order: Seed and purpose of the batches; the other fields are not used.
+          form: Number of classes and value range of the batches; the other fields are not used.
+        """
         import tensorflow as tf
 
-        functions = [(AUGMENTS.load(part), part in MIXING, augment_key(seed, stream, part)) for part in self.parts]
+        functions = [
+            (AUGMENTS.load(part), part in MIXING, augment_key(order.seed, order.purpose, part)) for part in self.parts
+        ]
 
         def change(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if self.soft_labels:
-                labels = tf.one_hot(labels, num_classes)
+                labels = tf.one_hot(labels, form.num_classes)
             for function, mixes, key in functions:
                 words = tf.stack([key, step])
                 if mixes:
                     images, labels = function(images, labels, words)
                 else:
-                    images = function(images, words, value_range)
+                    images = function(images, words, form.value_range)
             return images, labels
 
         return change
 
 
-def augment_key(seed: int, stream: str, part: str) -> int:
-    """The first word of the seeds that one part of an augmentation draws with; the second is the step or the example."""
-    high, low = stateless_seed(seed, f"augment/{stream}", part)
-    return high << 31 | low
+def augment_key(seed: int, purpose: str, part: str) -> int:
+    """Returns the first word of the seeds of one part of an augmentation; the second word is the step or the example."""
+    return int62(seed, f"augment/{purpose}", part)
 
 
 def augmentation(text: str) -> Augmentation:

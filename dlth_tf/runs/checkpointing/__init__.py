@@ -1,1 +1,1 @@
-"""Checkpoints of a run: the state, its files, and the callback that writes them."""
+"""Checkpoints of a run: on disk, of a network and its training, during a phase, and when they are due."""

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written aside and renamed, each with a checksum, the last two good ones kept."""
+"""Checkpoint files: written atomically, each with a checksum; the last two valid ones are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds: plain values, arrays by name, and the configuration of the run that wrote it."""
+    """The content of a checkpoint.
+
+    Attributes:
+      meta: Plain values.
+      arrays: Arrays by name.
+      config: The configuration of the run that wrote the checkpoint, as `RunConfig.to_json` returns it.
+    """
 
     meta: dict[str, Any]
     arrays: dict[str, np.ndarray]
@@ -33,28 +39,29 @@ class Saved:
 
 
 class DamagedCheckpoint(ValueError):
-    """A checkpoint that is not what was written, or not of this run."""
+    """A checkpoint that is damaged or belongs to another run."""
 
 
 class CheckpointFiles:
-    """The folder `checkpoints/` of a run: NNNNNN.npz with arrays, NNNNNN.json with plain values and the checksum of both.
+    """The folder `checkpoints/` of a run: NNNNNN.npz with arrays, NNNNNN.json with plain values and both checksums.
 
-    A checkpoint exists once its .json does, which is written last. Nothing in it is pickled. Each holds the run's configuration,
-    which lies in config.json beside the folder, so that one of another run is not taken for one of this.
+    A checkpoint exists once its .json does, which is written last. Nothing in it is pickled. Each checkpoint contains
+    the configuration of its run, which is compared with config.json next to the folder, so that a checkpoint of another
+    run is never used.
 
     Args:
-      folder: is made when the first checkpoint is written.
+      folder: The folder, created when the first checkpoint is written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._good: list[int] = []  # read or written by this process, so known to be whole
+        self._valid: list[int] = []  # read or written by this process, so known to be intact
 
     def save(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes one more checkpoint and takes away all but the last two good ones.
+        """Writes a checkpoint, then deletes all but the last two valid ones.
 
         Raises:
-          OSError: it cannot be written; those before are as they were.
+          OSError: If it cannot be written; earlier checkpoints are unchanged.
         """
         self.folder.mkdir(exist_ok=True)
         number = 1 + max(self._numbers("*"), default=0)
@@ -72,16 +79,16 @@ class CheckpointFiles:
         except BaseException:
             self._remove(number)
             raise
-        _to_disk(self.folder)
-        self._good = [*self._good, number][-KEPT:]
-        for other in self._numbers("*") - set(self._good):
+        _flush_to_disk(self.folder)
+        self._valid = [*self._valid, number][-KEPT:]
+        for other in self._numbers("*") - set(self._valid):
             self._remove(other)
 
     def latest(self) -> Saved | None:
-        """The newest checkpoint that is whole and of this run, or None if none was ever written; others are named in the log.
+        """Returns the newest valid checkpoint of this run, or None if none was ever written; logs skipped ones.
 
         Raises:
-          BadInput: there are checkpoints, and none of them can be used.
+          BadInput: If there are checkpoints and none of them can be used.
         """
         problems = []
         for number in sorted(self._numbers("json"), reverse=True):
@@ -91,8 +98,8 @@ class CheckpointFiles:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                logging.getLogger("dlth_tf").warning("%s; the one before it is used", problem)
-            self._good = [number]
+                logging.getLogger("dlth_tf").warning("%s; using the previous one", problem)
+            self._valid = [number]
             return saved
         if problems:
             allowed = f"none of its checkpoints can be used ({problems[0]}): start again in an empty directory"
@@ -100,16 +107,15 @@ class CheckpointFiles:
         return None
 
     def clear(self) -> None:
-        """Takes all checkpoints away: the run is complete."""
+        """Deletes all checkpoints once the run is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, number: int) -> Saved:
         saved = read_checkpoint(self.folder / f"{number:06d}")
         differences = self._config.differences(saved.config)
         if differences:
-            raise DamagedCheckpoint(
-                f"checkpoint {number:06d} cannot be used (it is of another configuration: {'; '.join(differences)})"
-            )
+            reason = f"it belongs to another configuration: {'; '.join(differences)}"
+            raise DamagedCheckpoint(f"checkpoint {number:06d} cannot be used ({reason})")
         return saved
 
     @functools.cached_property
@@ -124,14 +130,14 @@ class CheckpointFiles:
         return self.folder / f"{number:06d}.{ending}"
 
     def _remove(self, number: int) -> None:
-        for ending in ("json", "npz"):  # in this order: without its .json it is none
+        for ending in ("json", "npz"):  # in this order: without its .json it is no longer a checkpoint
             with contextlib.suppress(OSError):
                 os.unlink(self._path(number, ending))
 
 
-def _to_disk(folder: Path) -> None:
-    """Names of new files reach the disk before old files are taken away, in case the power goes."""
-    with contextlib.suppress(OSError):  # some network file systems do not know how; then the order is theirs
+def _flush_to_disk(folder: Path) -> None:
+    """Flushes the names of new files to the disk before old files are deleted, in case of a power failure."""
+    with contextlib.suppress(OSError):  # some network file systems do not support it; the order is then up to them
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -140,25 +146,24 @@ def _to_disk(folder: Path) -> None:
 
 
 def read_checkpoint(stem: Path) -> Saved:
-    """Reads `stem`.json and `stem`.npz and checks both.
+    """Reads `stem`.json and `stem`.npz and verifies both.
 
     Raises:
-      DamagedCheckpoint: a file is missing, truncated, changed, or no checkpoint at all.
+      DamagedCheckpoint: If a file is missing, truncated, modified, or not part of a checkpoint.
     """
     try:
         header = json.loads(stem.with_suffix(".json").read_bytes())
         text = header.get("text") if isinstance(header, dict) and header.get("format") == FORMAT else None
         if not isinstance(text, str):
-            raise ValueError("its .json is not a checkpoint's")
+            raise ValueError("its .json is not that of a checkpoint")
         data = stem.with_suffix(".npz").read_bytes()
-        if files.sha256(data) != header.get("arrays_sha256") or files.sha256(text.encode()) != header.get(
-            "text_sha256"
-        ):
-            raise ValueError("its checksum does not fit")
-        found = json.loads(text)
-        if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in ("config", "meta")):
-            raise ValueError("its .json is not a checkpoint's")
-        return Saved(found["meta"], files.parse_npz(data), found["config"])
+        digests = {"arrays_sha256": files.sha256(data), "text_sha256": files.sha256(text.encode())}
+        if any(header.get(name) != digest for name, digest in digests.items()):
+            raise ValueError("checksum mismatch")
+        content = json.loads(text)
+        if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in ("config", "meta")):
+            raise ValueError("its .json is not that of a checkpoint")
+        return Saved(content["meta"], files.parse_npz(data), content["config"])
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DamagedCheckpoint(f"checkpoint {stem.name} cannot be used ({reason})") from None

@@ -1,4 +1,4 @@
-"""CheckpointManager: what a run has done so far, written to checkpoints and read back."""
+"""CheckpointManager: writes the progress of a run to checkpoints, and restores it from them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from typing import Any
 
 from dlth_tf import masking
 from dlth_tf.methods import Network
-from dlth_tf.runs.checkpointing.callback import CheckpointInterval
 from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
-from dlth_tf.runs.checkpointing.state import network_state, restore_network, training_state
-from dlth_tf.runs.history import OnRow
+from dlth_tf.runs.checkpointing.interval import CheckpointInterval
+from dlth_tf.runs.checkpointing.state import (
+    network_state,
+    restore_network,
+    restore_rewind,
+    rewind_state,
+    training_state,
+)
 
 
 @dataclass
 class RunState:
-    """The part of a run that lies behind it.
+    """The progress of a run.
 
     Attributes:
-      phase: index of the phase that is trained.
-      rows: history rows of the phases before.
-      phases: their rows of result.json.
-      macs: their multiply-adds of training on an image, (dense, sparse).
-      seconds: how long the run took before this process.
-      rate_scale: what learning rates are multiplied with since a rollback.
-      rollback: what result.json says about it.
-      reused: what result.json says about a training that another run of the sweep had made.
+      phase: Index of the current phase.
+      rows: History rows of the completed phases.
+      phases: Rows of result.json of the completed phases.
+      macs: Multiply-adds of training on one image, (dense, sparse), of the completed phases.
+      seconds: Duration of the run before this process.
+      rate_scale: Factor of all learning rates since a rollback.
+      rollback: Entry of result.json for a rollback, or None.
+      reused: Entry of result.json for a training that another run of the sweep has done, or None.
     """
 
     phase: int = 0
@@ -42,94 +47,101 @@ class RunState:
 
 
 class CheckpointManager:
-    """Writes and reads the checkpoints of one run.
+    """Writes and restores the checkpoints of one run.
 
     Args:
-      network: of the run.
-      checkpoints: of the run directory.
-      clock: says when one is due.
-      on_row: called with every row of the history.
-      writes: whether this process writes; all workers of a run must save, since some variables are read by all together.
+      network: The network of the run.
+      files: The checkpoint files of the run directory.
+      interval: Interval between two checkpoints.
+      writes: Whether this process writes; all workers of a run must call `save`, since some variables are read by all
+        together.
     """
 
     def __init__(
-        self,
-        network: Network,
-        checkpoints: CheckpointFiles,
-        clock: CheckpointInterval,
-        on_row: OnRow | None = None,
-        writes: bool = True,
+        self, network: Network, files: CheckpointFiles, interval: CheckpointInterval, writes: bool = True
     ) -> None:
-        self.network, self.checkpoints, self.clock, self.on_row, self.writes = (
-            network,
-            checkpoints,
-            clock,
-            on_row,
-            writes,
-        )
+        self.network = network
+        self.files = files
+        self.interval = interval
+        self.writes = writes
         self.state = RunState()
-        self._began, self._initial = time.perf_counter(), network.initial
+        self._began = time.perf_counter()
+        self._initial = network.initial
 
     def seconds(self) -> float:
-        """How long the run has taken, over all its processes."""
+        """Returns the duration of the run over all its processes."""
         return self.state.seconds + time.perf_counter() - self._began
 
+    def due(self, steps: int, steps_per_epoch: int) -> bool:
+        """Returns whether a checkpoint is due `steps` steps after the last one in the same phase."""
+        return self.interval.due(steps, steps_per_epoch)
+
+    def due_between_phases(self) -> bool:
+        """Returns whether a checkpoint is due between two phases."""
+        return self.interval.due_between_phases()
+
     def save(self, callbacks: Sequence[Any] | None = None) -> None:
-        """Writes a checkpoint: inside a phase with its callbacks, or, without, just before a phase."""
+        """Writes a checkpoint.
+
+        Args:
+          callbacks: The callbacks of the phase, in the middle of one; None just before a phase.
+        """
         network = self.network
         meta: dict[str, Any] = {
             **dataclasses.asdict(self.state),
             "seconds": self.seconds(),
             "inside": callbacks is not None,
-        }
-        meta |= {
             "before_removal": network.before_removal,
             "after_removal": network.after_removal,
             "rewound": network.initial_changed,
         }
-        arrays = network_state(network.model)
-        if network.initial_changed:
-            arrays |= {f"initial/{name}": value for name, value in network.initial.items()}
+        arrays = {**network_state(network.model), **rewind_state(network)}
         if callbacks is not None:
             arrays |= training_state(network.model)
-            meta["step"] = int(masking.inner_optimizer(network.model).iterations.numpy())
+            meta["step"] = masking.steps_made(network.model)
             meta["callbacks"] = {}
             for name, callback in stateful(callbacks).items():
-                meta["callbacks"][name], found = callback.saved_state()
-                arrays |= {f"callback/{name}/{key}": value for key, value in found.items()}
+                meta["callbacks"][name], state = callback.saved_state()
+                arrays |= {f"callback/{name}/{key}": value for key, value in state.items()}
         if self.writes:
-            self.checkpoints.save(meta, arrays)
-        self.clock.saved()
+            self.files.save(meta, arrays)
+        self.interval.saved()
 
     def load(self) -> Saved | None:
-        """Puts the network and the run's state back to the newest checkpoint; None if there is none.
+        """Restores the network and the progress of the run from the newest checkpoint.
+
+        Returns:
+          The checkpoint, or None if there is none.
 
         Raises:
-          BadInput: there are checkpoints, but none is whole, or they are of another network.
+          BadInput: If there are checkpoints, but none is valid, or they belong to another network.
         """
-        saved = self.checkpoints.latest()
+        saved = self.files.latest()
         if saved is None:
             return None
-        network, meta = self.network, saved.meta
+        network = self.network
+        meta = saved.meta
         restore_network(network.model, saved.arrays)
         values = {item.name: meta.get(item.name, item.default) for item in dataclasses.fields(RunState)}
         self.state = RunState(**{**values, "macs": [tuple(pair) for pair in values["macs"]]})
         self._began = time.perf_counter()
-        network.before_removal, network.after_removal = meta["before_removal"], meta["after_removal"]
-        found = {
-            name.removeprefix("initial/"): value for name, value in saved.arrays.items() if name.startswith("initial/")
-        }
-        network.initial, network.initial_changed = (found, True) if meta["rewound"] else (self._initial, False)
+        network.before_removal = meta["before_removal"]
+        network.after_removal = meta["after_removal"]
+        if meta["rewound"]:
+            restore_rewind(network, saved.arrays)
+        else:
+            network.initial = self._initial
+            network.initial_changed = False
         return saved
 
 
 def stateful(callbacks: Sequence[Any]) -> dict[str, Any]:
-    """The callbacks that have a state of their own to keep, by class name; a phase has one of a kind."""
+    """Returns the callbacks with a state to save, by class name; a phase has at most one of each class."""
     return {type(callback).__name__: callback for callback in callbacks if hasattr(callback, "saved_state")}
 
 
 def restore_callbacks(callbacks: Sequence[Any], saved: Saved) -> None:
-    """Gives every stateful callback its state back; the network and the optimizer have theirs already."""
+    """Restores the state of every stateful callback, after that of the network and the optimizer."""
     for name, callback in stateful(callbacks).items():
         start = f"callback/{name}/"
         arrays = {key.removeprefix(start): value for key, value in saved.arrays.items() if key.startswith(start)}

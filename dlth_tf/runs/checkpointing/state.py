@@ -1,4 +1,4 @@
-"""Everything that the next training step depends on, as arrays: taken from a run, and put back into one."""
+"""Everything that the next training step depends on, as arrays: captured from a run, and restored into one."""
 
 from __future__ import annotations
 
@@ -11,39 +11,42 @@ import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.errors import BadInput
+from dlth_tf.methods import Network
 
 Arrays = dict[str, np.ndarray]
 OF_THE_NETWORK = ("weight", "mask", "ticket", "random")
+OTHER_NETWORK = "its checkpoint belongs to another network"
 
 
 def network_state(model: tf_keras.Model) -> Arrays:
-    """Weights, running statistics, masks and tickets (packed), and the generators of dropout layers."""
-    found = {f"weight/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
+    """Returns weights, running statistics, masks and tickets (packed), and the generators of dropout layers."""
+    arrays = {f"weight/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
     for name, entry in masking.prunable_weights(model).items():
-        found[f"mask/{name}"] = np.packbits(entry.kept())
-        found[f"ticket/{name}"] = np.packbits(entry.chosen())
-    return {**found, **_numbered("random", _generators(model))}
+        arrays[f"mask/{name}"] = np.packbits(entry.kept())
+        arrays[f"ticket/{name}"] = np.packbits(entry.chosen())
+    return {**arrays, **_numbered("random", _generators(model))}
 
 
 def restore_network(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Puts back what `network_state` took.
+    """Restores what `network_state` returned; other arrays are ignored.
 
     Raises:
-      BadInput: the arrays are those of another network; nothing is changed then.
+      BadInput: If the arrays belong to another network; nothing has been changed then.
     """
-    weights, entries = masking.named_weights(model), masking.prunable_weights(model)
+    weights = masking.named_weights(model)
+    entries = masking.prunable_weights(model)
+    generators = _generators(model)
     expected = {f"weight/{name}": tuple(variable.shape) for name, variable in weights.items()}
     expected |= {
         f"{kind}/{name}": (-(-entry.weight.shape.num_elements() // 8),)
         for name, entry in entries.items()
         for kind in ("mask", "ticket")
     }
-    generators = _generators(model)
     expected |= {f"random/{number}": tuple(state.shape) for number, state in enumerate(generators)}
-    given = {name: value.shape for name, value in arrays.items() if name.split("/")[0] in OF_THE_NETWORK}
-    for name in sorted(expected.keys() | given.keys()):
-        if given.get(name) != expected.get(name):
-            raise BadInput("run_dir", name, "its checkpoint is not one of this network")
+    shapes = {name: value.shape for name, value in arrays.items() if name.split("/")[0] in OF_THE_NETWORK}
+    for name in sorted(expected.keys() | shapes.keys()):
+        if shapes.get(name) != expected.get(name):
+            raise BadInput("run_dir", name, OTHER_NETWORK)
     for name, variable in weights.items():
         variable.assign(arrays[f"weight/{name}"])
     for name, entry in entries.items():
@@ -56,8 +59,22 @@ def _unpacked(bits: np.ndarray, entry: masking.PrunableWeight) -> np.ndarray:
     return np.unpackbits(bits, count=entry.weight.shape.num_elements()).reshape(entry.shape)
 
 
+def rewind_state(network: Network) -> Arrays:
+    """Returns the weights that rewinding restores, if they are not the initial ones of the run."""
+    if not network.initial_changed:
+        return {}
+    return {f"initial/{name}": value for name, value in network.initial.items()}
+
+
+def restore_rewind(network: Network, arrays: Mapping[str, np.ndarray]) -> None:
+    """Restores what `rewind_state` returned for weights that are not the initial ones of the run."""
+    start = "initial/"
+    network.initial = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+    network.initial_changed = True
+
+
 def training_state(model: tf_keras.Model) -> Arrays:
-    """What a training has beside the network: optimizer, what stands around its steps, and the running means of the epoch."""
+    """Returns the optimizer's variables, the state of mask updates, and the running means of the epoch."""
     return {
         **_numbered("optimizer", _optimizer_variables(model)),
         **_numbered("change", _change_variables(model)),
@@ -66,7 +83,12 @@ def training_state(model: tf_keras.Model) -> Arrays:
 
 
 def restore_training(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Puts back what `training_state` took, but the means of the epoch, into a compiled model whose hook is installed."""
+    """Restores what `training_state` returned, except the means of the epoch.
+
+    Args:
+      model: A compiled model with its hook installed.
+      arrays: The arrays of `training_state`; others are ignored.
+    """
     optimizer = masking.inner_optimizer(model)
     with model.distribute_strategy.scope():
         optimizer.build(model.trainable_variables)
@@ -75,13 +97,13 @@ def restore_training(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) ->
 
 
 def restore_means(model: tf_keras.Model, arrays: Mapping[str, np.ndarray], labels: tf.Tensor, classes: int) -> None:
-    """Puts back the running means of loss and accuracy in the middle of an epoch (Keras resets them at its beginning).
+    """Restores the running means of loss and accuracy in the middle of an epoch, at whose beginning Keras resets them.
 
     Args:
-      model: compiled.
-      arrays: what `training_state` took.
-      labels: of one example, in the form that the batches have them (it decides which accuracy Keras takes).
-      classes: number of logits.
+      model: A compiled model.
+      arrays: The arrays of `training_state`; others are ignored.
+      labels: Labels of one example in the form of the batches, which decides the accuracy metric that Keras uses.
+      classes: Number of logits.
     """
     with model.distribute_strategy.scope():
         logits = tf.zeros([1, classes], model.compute_dtype)
@@ -92,11 +114,9 @@ def restore_means(model: tf_keras.Model, arrays: Mapping[str, np.ndarray], label
 
 
 def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
-    found = [
-        *model.optimizer.variables,
-        *masking.inner_optimizer(model).variables,
-    ]  # of LossScaleOptimizer, and inside it
-    return list({id(variable): variable for variable in found}.values())
+    """The variables of a LossScaleOptimizer and those of the optimizer inside it, each once."""
+    variables = [*model.optimizer.variables, *masking.inner_optimizer(model).variables]
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def _change_variables(model: tf_keras.Model) -> list[tf.Variable]:
@@ -110,9 +130,9 @@ def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
 
 
 def _generators(model: tf_keras.Model) -> list[tf.Variable]:
-    """States of the random generators that dropout and the like draw from, those of layers inside layers too."""
-    found = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in model.submodules]
-    return [generator.state for generator in found if generator is not None]
+    """The states of the random generators of dropout and noise layers, including layers inside layers."""
+    generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in model.submodules]
+    return [generator.state for generator in generators if generator is not None]
 
 
 def _numbered(kind: str, variables: Iterable[tf.Variable]) -> Arrays:
@@ -120,10 +140,10 @@ def _numbered(kind: str, variables: Iterable[tf.Variable]) -> Arrays:
 
 
 def _assign(kind: str, variables: list[Any], arrays: Mapping[str, np.ndarray]) -> None:
-    given = [name for name in arrays if name.startswith(f"{kind}/")]
-    if len(given) != len(variables):
-        raise BadInput("run_dir", kind, f"its checkpoint has {len(given)} such arrays, and this run {len(variables)}")
+    count = sum(name.startswith(f"{kind}/") for name in arrays)
+    if count != len(variables):
+        raise BadInput("run_dir", kind, f"its checkpoint has {count} such arrays, but this run has {len(variables)}")
     for number, variable in enumerate(variables):
         if arrays[f"{kind}/{number}"].shape != tuple(variable.shape):
-            raise BadInput("run_dir", f"{kind}/{number}", "its checkpoint is not one of this network")
+            raise BadInput("run_dir", f"{kind}/{number}", OTHER_NETWORK)
         variable.assign(arrays[f"{kind}/{number}"])

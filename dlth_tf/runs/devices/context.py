@@ -1,4 +1,4 @@
-"""Devices, precision and determinism of a run, put back afterwards."""
+"""Devices, precision and determinism of a run, restored afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.framework import config as tf_config  # the one place that can turn determinism off again
+from tensorflow.python.framework import config as tf_config  # the only way to turn determinism off again
 
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.strategies import strategy
@@ -16,10 +16,12 @@ from dlth_tf.runs.devices.strategies import strategy
 
 @contextlib.contextmanager
 def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
-    """Sets up precision, determinism and generators whose state can be saved, and yields the strategy."""
+    """Sets precision, determinism and random generators whose state can be saved, and yields the strategy."""
     stateful = tf_keras.backend.experimental.is_tf_random_generator_enabled()
-    before = tf_keras.backend.floatx(), tf_keras.mixed_precision.global_policy(), tf_config.is_op_determinism_enabled()
-    chosen = strategy(config)  # first: several workers find each other before TensorFlow does anything else
+    floatx = tf_keras.backend.floatx()
+    policy = tf_keras.mixed_precision.global_policy()
+    deterministic = tf_config.is_op_determinism_enabled()
+    chosen = strategy(config)  # first: workers must find each other before TensorFlow does anything else
     tf_keras.backend.clear_session()
     tf_keras.backend.set_floatx(config.weight_dtype)
     tf_keras.mixed_precision.set_global_policy(config.precision)
@@ -30,10 +32,10 @@ def machine(config: RunConfig) -> Iterator[tf.distribute.Strategy]:
     try:
         yield chosen
     finally:
-        tf_keras.backend.set_floatx(before[0])
-        # None: no policy of its own, so that whoever sets floatx later is heard.
-        tf_keras.mixed_precision.set_global_policy(None if before[1].name == before[0] else before[1])
-        if not before[2]:
+        tf_keras.backend.set_floatx(floatx)
+        # None, not the float policy itself: otherwise it would override a later set_floatx.
+        tf_keras.mixed_precision.set_global_policy(None if policy.name == floatx else policy)
+        if not deterministic:
             tf_config.disable_op_determinism()
         if not stateful:
             tf_keras.backend.experimental.disable_tf_random_generator()

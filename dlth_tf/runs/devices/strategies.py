@@ -1,4 +1,4 @@
-"""TensorFlow's own strategies for --strategy and --num_replicas, and what each of them cannot do."""
+"""TensorFlow strategies for --strategy and --num_replicas, and checks of their limits."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ import tensorflow as tf
 
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.config_checks import check_batches
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 
 
 def strategy(config: RunConfig) -> tf.distribute.Strategy:
-    """The strategy of a run; `multi_worker` waits until all workers are there.
+    """Returns the strategy of a run; `multi_worker` waits until all workers have started.
 
     Raises:
-      BadInput: devices, workers or a TPU that are not there; logical CPU devices that can no longer be made in this process; or
-        what the devices cannot do.
+      BadInput: If devices, workers or a TPU are missing; if logical CPU devices can no longer be created in this
+        process; or if the devices do not support the configuration.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    wanted = "mirrored" if config.strategy == "auto" and len(gpus) > 1 else config.strategy
-    if wanted == "mirrored":
-        found = _mirrored(config, gpus)
-    elif wanted == "multi_worker":
-        found = _multi_worker(config, gpus)
-    elif wanted == "tpu":
-        found = _tpu()
+    kind = "mirrored" if config.strategy == "auto" and len(gpus) > 1 else config.strategy
+    if kind == "mirrored":
+        chosen = _mirrored(config, gpus)
+    elif kind == "multi_worker":
+        chosen = _multi_worker(config, gpus)
+    elif kind == "tpu":
+        chosen = _tpu()
     else:
         return tf.distribute.get_strategy()
-    _check_batches(config, found.num_replicas_in_sync)
-    return found
+    check_batches(config, chosen.num_replicas_in_sync)
+    return chosen
 
 
 def _mirrored(config: RunConfig, gpus: list[Any]) -> tf.distribute.Strategy:
     replicas = config.num_replicas or max(1, len(gpus))
     if replicas > len(gpus) and gpus:
-        raise BadInput("num_replicas", replicas, f"there are {len(gpus)} GPUs")
+        raise BadInput("num_replicas", replicas, f"must be at most {len(gpus)}, the number of GPUs")
     if not gpus:
         _refuse_xla(config, "the logical CPU devices of --strategy=mirrored")
         _make_logical_cpus(replicas)
@@ -53,39 +54,41 @@ def _multi_worker(config: RunConfig, gpus: list[Any]) -> tf.distribute.Strategy:
     if not gpus:
         _refuse_xla(config, "the CPUs of --strategy=multi_worker")
     try:
-        found = tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:  # TensorFlow wants to hear of its cluster before it does anything else
+        chosen = tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:  # TensorFlow must learn of its cluster before it does anything else
         if "program startup" not in str(error):
             raise
-        raise BadInput("strategy", "multi_worker", "needs a process in which TensorFlow has not started yet") from None
+        raise BadInput("strategy", "multi_worker", "requires a process that has not used TensorFlow yet") from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, signal.getsignal(signal.SIGTERM)
-        )  # TensorFlow has just put a handler of its own in its place
-    return found
+        # TensorFlow has just replaced the handler of SIGTERM; this installs Python's again.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    return chosen
 
 
 def workers() -> tuple[list[str], int]:
-    """The addresses of all workers and this one's place among them, from the environment variable TF_CONFIG.
+    """Returns the addresses of all workers and the index of this one, from the environment variable TF_CONFIG.
 
     Raises:
-      BadInput: it is not set, or does not describe workers alone.
+      BadInput: If TF_CONFIG is not set or does not describe a cluster of workers only.
     """
     try:
         content = json.loads(os.environ.get("TF_CONFIG", ""))
-        addresses, task, index = content["cluster"]["worker"], content["task"]["type"], int(content["task"]["index"])
-        if content["cluster"].keys() != {"worker"} or task != "worker" or not 0 <= index < len(addresses):
+        addresses = content["cluster"]["worker"]
+        index = int(content["task"]["index"])
+        if content["cluster"].keys() != {"worker"} or content["task"]["type"] != "worker":
+            raise ValueError
+        if not 0 <= index < len(addresses):
             raise ValueError
         return [str(address) for address in addresses], index
     except (ValueError, KeyError, TypeError):
         raise BadInput(
-            "strategy", "multi_worker", f"needs the environment variable TF_CONFIG, such as {EXAMPLE}"
+            "strategy", "multi_worker", f"requires the environment variable TF_CONFIG, such as {EXAMPLE}"
         ) from None
 
 
-def writes(config: RunConfig) -> bool:
-    """Whether this process writes the run directory: all do but the later workers of multi_worker."""
-    return config.strategy != "multi_worker" or workers()[1] == 0
+def writes(strategy_name: str) -> bool:
+    """Returns whether this process writes the run directory: all do except workers 1, 2, ... of multi_worker."""
+    return strategy_name != "multi_worker" or workers()[1] == 0
 
 
 def _tpu() -> tf.distribute.Strategy:
@@ -98,30 +101,24 @@ def _tpu() -> tf.distribute.Strategy:
     except (tf.errors.OpError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise BadInput(
-            "strategy", "tpu", f"found no TPU under the name {name}, which TPU_NAME can change ({reason})"
+            "strategy", "tpu", f"found no TPU named {name}; set TPU_NAME to use another one ({reason})"
         ) from None
     return tf.distribute.TPUStrategy(resolver)
 
 
-def _refuse_xla(config: RunConfig, where: str) -> None:
+def _refuse_xla(config: RunConfig, devices: str) -> None:
     if config.jit_compile:
-        raise BadInput("jit_compile", True, f"XLA does not work on {where}")
-
-
-def _check_batches(config: RunConfig, replicas: int) -> None:
-    for name in ("batch_size", "transform_batch_size"):
-        if getattr(config, name) % replicas:
-            raise BadInput(name, getattr(config, name), f"must be a multiple of the {replicas} replicas")
+        raise BadInput("jit_compile", True, f"XLA is not supported on {devices}")
 
 
 def _make_logical_cpus(replicas: int) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
-    except RuntimeError:  # TensorFlow has started its devices: fine if they are enough
+    except RuntimeError:  # TensorFlow has started its devices: fine if there are enough
         if len(tf.config.list_logical_devices("CPU")) < replicas:
             raise BadInput(
                 "num_replicas",
                 replicas,
-                "TensorFlow has started already in this process, with fewer logical CPU devices",
+                "TensorFlow has already started in this process with fewer logical CPU devices",
             ) from None

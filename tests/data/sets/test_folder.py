@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlth_tf.data import evaluation_batches, load, normalization
+from dlth_tf.data import BatchFormat, evaluation_batches, load, normalization
 from dlth_tf.errors import BadInput
 from tests.data.pictures import jpeg
 
@@ -31,7 +31,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
         and dataset.augment == "resized_crop"
     )
     for part in (dataset.train, dataset.validation, dataset.test):
-        batches = evaluation_batches(part, normalization=normalization(dataset, "none"))
+        batches = evaluation_batches(part, BatchFormat(normalization(dataset, "none")))
         for images, labels in batches.as_numpy_iterator():
             np.testing.assert_array_equal(images, np.broadcast_to(200 * labels[:, None, None, None], images.shape))
     assert np.bincount(dataset.validation.labels).tolist() == [2, 2]

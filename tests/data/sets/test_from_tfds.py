@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from dlth_tf.data import DataSet, DiskSplit, Split, evaluation_batches, load, normalization
+from dlth_tf.data import BatchFormat, DataSet, DiskSplit, Split, evaluation_batches, load, normalization
 from dlth_tf.data.sets import from_tfds
 from dlth_tf.errors import BadInput
 
@@ -86,9 +86,9 @@ def test_images_come_as_they_were_stored(tiny_dir: str) -> None:
     assert sorted(dataset.test.images[:, 5, 5, 2].tolist()) == list(range(100, 112))
 
 
-def pixels(dataset: DataSet, split: str, **options: object) -> np.ndarray:
+def pixels(dataset: DataSet, split: str, batch_size: int = 500) -> np.ndarray:
     """The first pixel of every image as the evaluation sees it, and its label: float32 [N, 2]."""
-    batches = evaluation_batches(getattr(dataset, split), normalization=normalization(dataset, "none"), **options)
+    batches = evaluation_batches(getattr(dataset, split), BatchFormat(normalization(dataset, "none")), batch_size)
     return np.concatenate(
         [np.stack([images[:, 0, 0, 0], labels], axis=1) for images, labels in batches.as_numpy_iterator()]
     )

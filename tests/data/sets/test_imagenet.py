@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from dlth_tf.data import DiskSplit, evaluation_batches, load, normalization, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DiskSplit, evaluation_batches, load, normalization, train_batches
 from dlth_tf.data.sets.imagenet import class_names
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
@@ -45,11 +45,10 @@ def test_imagenet_is_tested_on_the_official_validation_split(imagenet_dir: str) 
 
 def test_images_and_labels_come_together(imagenet_dir: str) -> None:
     dataset = load("imagenet2012@32", imagenet_dir)
-    raw = normalization(dataset, "none")
-    options = {"batch_size": 64, "seed": 0, "stream": "x", "augment": dataset.augment, "steps": 2}
+    form = BatchFormat(normalization(dataset, "none"), dataset.augment)
     for batches in (
-        evaluation_batches(dataset.test, normalization=raw),
-        train_batches(dataset.train, normalization=raw, **options),
+        evaluation_batches(dataset.test, form),
+        train_batches(dataset.train, BatchOrder(64, 0, "x", steps=2), form),
     ):
         for images, labels in batches.as_numpy_iterator():
             np.testing.assert_array_equal(images, np.broadcast_to(labels[:, None, None, None] % 256, images.shape))
@@ -61,7 +60,7 @@ def test_imagenet200_is_200_of_the_classes_renumbered(imagenet_dir: str) -> None
     assert dataset.label_names == class_names() and dataset.num_classes == 200 and dataset.name == "imagenet200@16"
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [540, 60, 200]
     images, labels = next(
-        evaluation_batches(dataset.test, normalization=normalization(whole, "none")).as_numpy_iterator()
+        evaluation_batches(dataset.test, BatchFormat(normalization(whole, "none"))).as_numpy_iterator()
     )
     numbers = np.array([whole.label_names.index(name) for name in dataset.label_names])
     np.testing.assert_array_equal(images[:, 0, 0, 0], numbers[labels] % 256)

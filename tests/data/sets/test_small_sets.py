@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from dlth_tf.data import DATASETS, Split, load, normalization, train_batches
+from dlth_tf.data import DATASETS, BatchFormat, BatchOrder, Split, load, normalization, train_batches
 from dlth_tf.data.names import SIZED, SMALL
 from dlth_tf.errors import BadInput
 from tests.data.pictures import prepare
@@ -39,15 +39,8 @@ def test_every_small_set_loads_and_trains(name: str, tmp_path: Path) -> None:
         6,
         60,
     ]
-    batches = train_batches(
-        dataset.train,
-        batch_size=16,
-        seed=0,
-        stream="x",
-        normalization=normalization(dataset),
-        augment=dataset.augment,
-        steps=1,
-    )
+    form = BatchFormat(normalization(dataset), dataset.augment)
+    batches = train_batches(dataset.train, BatchOrder(16, 0, "x", steps=1), form)
     ((images, labels),) = batches.as_numpy_iterator()
     assert images.shape == (16, *dataset.image_shape) and labels.dtype == np.int64
 

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or not there, the last two good ones kept, and nothing but what was written is ever read."""
+"""Checkpoint files: intact or absent, the last two valid ones kept, and nothing but what was written is ever read."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_used(damage, ending, tmp_p
     ]
     path.unlink() if broken is None else path.write_bytes(broken)
     assert place(tmp_path).latest().meta == {"number": 0}
-    if (damage, ending) != ("gone", "json"):  # without its .json it is none
+    if (damage, ending) != ("gone", "json"):  # without its .json it is not a checkpoint
         with pytest.raises(DamagedCheckpoint, match=r"^checkpoint 000002 cannot be used \(.+\)$"):
             read_checkpoint(path.with_suffix(""))
 
@@ -92,7 +92,8 @@ def test_if_all_are_damaged_it_is_refused_and_nothing_is_changed(tmp_path):
         path.write_text("{}")
     with pytest.raises(
         BadInput,
-        match=r"^run_dir=\S+: none of its checkpoints can be used \(checkpoint 000002 .*not a checkpoint's\)\): start",
+        match=r"^run_dir=\S+: none of its checkpoints can be used "
+        r"\(checkpoint 000002 .*not that of a checkpoint\)\): start",
     ):
         place(tmp_path).latest()
     assert names(tmp_path) == pairs(1, 2)
@@ -109,7 +110,7 @@ def test_one_of_another_configuration_is_not_used(tmp_path):
             tmp_path / "mine" / "checkpoints" / f"000002.{ending}",
         )
     assert place(tmp_path / "mine").latest().meta == {"number": 0}
-    with pytest.raises(BadInput, match="it is of another configuration: seed is 0 there and 7 here"):
+    with pytest.raises(BadInput, match="it belongs to another configuration: seed is 0 there and 7 here"):
         (tmp_path / "other" / "checkpoints" / "000001.json").unlink()
         os.replace(
             tmp_path / "mine" / "checkpoints" / "000001.json", tmp_path / "other" / "checkpoints" / "000001.json"
@@ -142,7 +143,7 @@ def test_a_full_disk_leaves_those_before_and_no_half_one(written, tmp_path, monk
 
 
 def test_arrays_without_values_are_no_checkpoint(tmp_path):
-    """As a process leaves them that is killed between the two, at its first checkpoint too."""
+    """A process that is killed between the two leaves them so, at its first checkpoint too."""
     checkpoints = filled(tmp_path, 1)
     (tmp_path / "checkpoints" / "000001.json").unlink()
     assert place(tmp_path).latest() is None

@@ -1,9 +1,8 @@
-"""What a run has done so far, written and read back."""
+"""The progress of a run, written to a checkpoint and restored."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,10 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import files, masking
-from dlth_tf.runs.checkpointing.callback import CheckpointInterval
+from dlth_tf.methods import Network
+from dlth_tf.runs.checkpointing import manager as manager_module
 from dlth_tf.runs.checkpointing.files import CheckpointFiles
+from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.checkpointing.manager import CheckpointManager, RunState, restore_callbacks, stateful
 from tests.runs.tiny import TINY, RunConfig
 
@@ -22,17 +23,27 @@ DONE = RunState(
 )
 
 
-def network() -> Any:
-    """What a CheckpointManager knows of one."""
+def network() -> Network:
+    """A compiled one, without recipe and inputs."""
     model = dlth.wrap(
         tf_keras.Sequential([tf_keras.layers.Dense(4, input_shape=(5,), name="a"), tf_keras.layers.Dense(3, name="b")])
     )
     model.compile(dlth.optimizers.SGD(0.1, momentum=0.9), "mse")
-    initial = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
-    return SimpleNamespace(model=model, initial=initial, initial_changed=False, before_removal={}, after_removal={})
+    initial = masking.weight_arrays(model)
+    return Network(model, None, initial, None, dict)
 
 
-def keeper(folder: Path) -> CheckpointManager:
+class Clock:
+    """Takes the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def manager(folder: Path) -> CheckpointManager:
     files.write_json(
         folder / "config.json", {"config": RunConfig(**{**TINY, "method": "rst", "run_dir": str(folder)}).to_json()}
     )
@@ -40,7 +51,7 @@ def keeper(folder: Path) -> CheckpointManager:
 
 
 class Counter:
-    """A callback with a state of its own."""
+    """A callback with a state to save."""
 
     def __init__(self, number: int = 0) -> None:
         self.number, self.array = number, np.arange(number)
@@ -53,17 +64,15 @@ class Counter:
 
 
 def test_a_run_without_checkpoints_has_done_nothing(tmp_path):
-    fresh = keeper(tmp_path)
+    fresh = manager(tmp_path)
     assert fresh.load() is None and fresh.state == RunState()
 
 
 def test_what_was_done_comes_back(tmp_path):
-    first, second = keeper(tmp_path), keeper(tmp_path)
-    first.state, first.network.before_removal, first.network.after_removal = (
-        DONE,
-        {"test_accuracy": 0.5},
-        {"test_accuracy": 0.25},
-    )
+    first, second = manager(tmp_path), manager(tmp_path)
+    first.state = DONE
+    first.network.before_removal = {"test_accuracy": 0.5}
+    first.network.after_removal = {"test_accuracy": 0.25}
     first.save()
     saved = second.load()
     assert second.state.rows == DONE.rows and second.state.macs == DONE.macs and second.state.rollback == DONE.rollback
@@ -77,23 +86,23 @@ def test_what_was_done_comes_back(tmp_path):
 
 
 def test_time_counts_over_all_processes_but_not_between_them(tmp_path, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("dlth_tf.runs.checkpointing.manager.time", SimpleNamespace(perf_counter=lambda: now[0]))
-    first = keeper(tmp_path)
-    now[0] += 5
+    clock = Clock()
+    monkeypatch.setattr(manager_module, "time", clock)
+    first = manager(tmp_path)
+    clock.now += 5
     first.save()
-    now[0] += 1000
-    second = keeper(tmp_path)
+    clock.now += 1000
+    second = manager(tmp_path)
     second.load()
-    now[0] += 2
+    clock.now += 2
     assert second.seconds() == 7.0
 
 
 def test_inside_a_phase_the_callbacks_come_back_too(tmp_path):
-    first = keeper(tmp_path)
+    first = manager(tmp_path)
     masking.inner_optimizer(first.network.model).iterations.assign(4)
     first.save([Counter(3), object()])
-    saved, other = keeper(tmp_path).load(), Counter()
+    saved, other = manager(tmp_path).load(), Counter()
     assert saved.meta["inside"] and saved.meta["step"] == 4
     restore_callbacks([object(), other], saved)
     assert (other.number, other.array.tolist()) == (3, [0, 1, 2])
@@ -102,8 +111,8 @@ def test_inside_a_phase_the_callbacks_come_back_too(tmp_path):
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_weights_to_rewind_to_are_those_of_the_checkpoint(changed, tmp_path):
-    """Also when a try that failed had taken others since."""
-    first = keeper(tmp_path)
+    """Also if a failed attempt has replaced them since."""
+    first = manager(tmp_path)
     start = first.network.initial
     if changed:
         first.network.initial, first.network.initial_changed = {name: value + 1 for name, value in start.items()}, True

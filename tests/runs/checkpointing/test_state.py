@@ -1,4 +1,4 @@
-"""Everything that the next step depends on is taken and put back, and what is of another network is refused."""
+"""Everything that the next step depends on is saved and restored; the state of another network is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def generators_that_can_be_saved():
 
 
 def network(seed: int, units: int = 6, noise: bool = True) -> tf_keras.Model:
-    """Dense, batch norm and dropout, in the open and inside a layer, with a ticket chosen and removed; by the seed."""
+    """Dense, batch norm and dropout, also inside a layer, with a ticket chosen and removed; random by the seed."""
     tf_keras.utils.set_random_seed(seed)
     parts = [
         layers.Dense(units, name="a"),
@@ -69,7 +69,7 @@ def test_what_goes_on_elsewhere_goes_on_the_same():
     "kind", ["weight/norm/moving_mean", "weight/a/kernel", "random/0", "random/2", "optimizer/0", "optimizer/2"]
 )
 def test_whatever_is_left_out_would_be_seen(kind):
-    """The comparison of the test above can fail, for every kind of state."""
+    """The comparison in the previous test can fail, for every kind of state."""
     first, second = network(0), network(1)
     train(first)
     fresh = {**network_state(network(1)), **training_state(second)}
@@ -104,7 +104,7 @@ def test_seeds_of_generators_are_those_of_the_run():
 def test_the_state_of_another_network_is_refused_and_nothing_is_changed(mine, other):
     model = network(0, **mine)
     before = digest(model)
-    with pytest.raises(BadInput, match=r"its checkpoint is not one of this network"):
+    with pytest.raises(BadInput, match=r"its checkpoint belongs to another network"):
         restore_network(model, network_state(network(1, **other)))
     assert digest(model) == before
 
@@ -113,5 +113,7 @@ def test_the_state_of_another_optimizer_is_refused():
     model = network(0)
     train(model)
     state = {name: value for name, value in training_state(model).items() if name != "optimizer/3"}
-    with pytest.raises(BadInput, match=r"^run_dir=optimizer: its checkpoint has \d+ such arrays, and this run \d+$"):
+    with pytest.raises(
+        BadInput, match=r"^run_dir=optimizer: its checkpoint has \d+ such arrays, but this run has \d+$"
+    ):
         restore_training(model, state)

@@ -1,4 +1,4 @@
-"""Precisions, XLA, TensorBoard and replicas: each ends sparse, and leaves the process as it was."""
+"""Precisions, XLA, TensorBoard and replicas: each run ends sparse, and restores the settings of the process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from tensorflow.python.framework import config as tf_config
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.devices.context import machine
+from dlth_tf.runs.devices.replicas import rate_factor
 from dlth_tf.runs.devices.strategies import strategy
-from dlth_tf.runs.plan import make_recipe
-from dlth_tf.runs.runner import phases_of, run
-from tests.runs.tiny import Finished, environment, finished, tiny, tiny_flags, train
+from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.runner import run
+from tests.runs.tiny import Finished, environment, tiny, tiny_flags, train
 
 
 def is_sparse(done: Finished) -> bool:
-    """Whether 90 % of both pruned kernels, and nothing else of the kernels, is zero, and those are the ticket's."""
+    """Returns whether exactly the weights outside the ticket are zero: 90 % of two kernels, and none of the third."""
     ticket, weights = Ticket.load(done.directory.ticket), done.weights
     return all(np.array_equal(weights[name] != 0, ticket[name]) for name in ticket) and done.result["sparsity"][
         "per_tensor"
@@ -39,12 +40,12 @@ def is_sparse(done: Finished) -> bool:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("float64", "float64"), ("mixed_bfloat16", "float32"), ("mixed_float16", "float32")]
 )
-def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path):
+def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", precision=precision, verbosity=2))
-    assert is_sparse(done) and is_sparse(finished("rst"))
+    assert is_sparse(done) and is_sparse(tiny_runs["rst"])
     assert {weight.dtype for weight in done.weights.values()} == {np.dtype(dtype)}
     assert [phase["steps"] for phase in done.result["phases"]] == [9, 16]
-    assert done.result["weights_sha256"] != finished("rst").result["weights_sha256"]
+    assert done.result["weights_sha256"] != tiny_runs["rst"].result["weights_sha256"]
     assert [line.split("  ")[0] for line in done.said.splitlines() if ": epoch" in line] == [
         "transform: epoch 1/1",
         "finetune: epoch 1/2",
@@ -53,15 +54,15 @@ def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path):
     assert tf_keras.backend.floatx() == "float32" and tf_keras.mixed_precision.global_policy().name == "float32"
 
 
-def test_xla_gives_the_same_network_up_to_rounding(tmp_path):
+def test_xla_gives_the_same_network_up_to_rounding(tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", jit_compile=True))
     assert is_sparse(done)
-    for name, weight in finished("rst").weights.items():
+    for name, weight in tiny_runs["rst"].weights.items():
         assert np.allclose(done.weights[name], weight, atol=1e-5)
 
 
 def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Tag -> (step, value) of the scalars in a TensorBoard folder; histograms have no values here."""
+    """Tag -> (step, value) of the scalars in a TensorBoard folder; the value of a histogram is NaN."""
     found = EventAccumulator(str(folder)).Reload()
     values = {
         tag: [(event.step, tf.make_ndarray(event.tensor_proto)) for event in found.Tensors(tag)]
@@ -92,8 +93,8 @@ def test_tensorboard_shows_every_epoch_of_every_phase(tmp_path):
         )
 
 
-def test_two_replicas_give_the_network_of_one_device(tmp_path):
-    one = finished("rst")  # auto: one device
+def test_two_replicas_give_the_network_of_one_device(tmp_path, tiny_runs):
+    one = tiny_runs["rst"]  # auto: one device
     flags = tiny_flags("rst", "two", strategy="mirrored", num_replicas=2, deterministic=False)
     command = [sys.executable, "-m", "dlth_tf.train", *flags]
     ended = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=200)
@@ -102,42 +103,42 @@ def test_two_replicas_give_the_network_of_one_device(tmp_path):
     for name, weight in one.weights.items():
         assert np.allclose(weight, two[name], rtol=0, atol=1e-5)
     assert not all(
-        np.allclose(weight, two[name], rtol=0, atol=1e-5) for name, weight in finished("scratch").weights.items()
+        np.allclose(weight, two[name], rtol=0, atol=1e-5) for name, weight in tiny_runs["scratch"].weights.items()
     )
     result = json.loads((tmp_path / "two" / "result.json").read_text())
     assert all(result[key] == one.result[key] for key in ("sparsity", "parameters"))
     assert result["cost"]["training_macs_theoretical"] == one.result["cost"]["training_macs_theoretical"]
 
 
-def test_more_replicas_than_devices_are_refused_once_tensorflow_has_started():
+def test_more_replicas_than_devices_are_refused_once_tensorflow_has_started(tmp_path):
     tf.config.list_logical_devices()
-    with pytest.raises(BadInput, match="num_replicas=64: TensorFlow has started already in this process"):
-        strategy(SimpleNamespace(strategy="mirrored", num_replicas=64, jit_compile=False))
+    with pytest.raises(BadInput, match="num_replicas=64: TensorFlow has already started in this process"):
+        strategy(tiny("rst", tmp_path, strategy="mirrored", num_replicas=64))
 
 
-def test_one_device_is_the_default_strategy():
-    found = strategy(SimpleNamespace(strategy="one_device", num_replicas=None, jit_compile=False))
+def test_one_device_is_the_default_strategy(tmp_path):
+    found = strategy(tiny("rst", tmp_path, strategy="one_device"))
     assert not tf.distribute.has_strategy() and found.num_replicas_in_sync == 1
 
 
 def test_without_a_tpu_the_strategy_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(
-        BadInput, match=r"^strategy=tpu: found no TPU under the name local, which TPU_NAME can change \(\S.*\)$"
+        BadInput, match=r"^strategy=tpu: found no TPU named local; set TPU_NAME to use another one \(\S.*\)$"
     ):
         strategy(tiny("rst", tmp_path, strategy="tpu"))
 
 
 @pytest.mark.parametrize("precision", ["float64", "mixed_float16"])
 def test_what_a_tpu_cannot_compute_is_refused(precision, tmp_path):
-    with pytest.raises(BadInput, match=f"^precision={precision}: does not work on a TPU"):
+    with pytest.raises(BadInput, match=f"^precision={precision}: is not supported on a TPU"):
         tiny("rst", tmp_path, strategy="tpu", precision=precision)
 
 
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
 def test_xla_is_refused_where_replicas_are_cpus(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}')
-    with pytest.raises(BadInput, match=r"^jit_compile=True: XLA does not work on the \S*\s?CPU"):
+    with pytest.raises(BadInput, match=r"^jit_compile=True: XLA is not supported on the \S*\s?CPU"):
         strategy(tiny("rst", tmp_path, strategy=name, jit_compile=True))
 
 
@@ -154,7 +155,10 @@ def test_a_batch_that_the_gpus_cannot_share_is_refused(tmp_path, monkeypatch):
 def test_learning_rates_of_all_phases_grow_with_the_replicas_when_asked_to(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=4))
     plain, scaled = (tiny("rst", tmp_path, scale_lr=scale) for scale in (False, True))
-    before, after = (phases_of(config, make_recipe(config, 1097)) for config in (plain, scaled))
+    before, after = (
+        make_phases(config.method, make_recipe(config, 1097), rate_factor(config.scale_lr))
+        for config in (plain, scaled)
+    )
     assert [phase.learning_rate.values for phase in before] == [(0.001,), (0.1, 0.01, 0.001)]
     assert [phase.learning_rate.values for phase in after] == [(0.004,), pytest.approx((0.4, 0.04, 0.004))]
     assert [phase.learning_rate.boundaries for phase in after] == [phase.learning_rate.boundaries for phase in before]

@@ -1,4 +1,4 @@
-"""Several real processes train one network: the first writes, all end alike, and a killed one costs nothing but time."""
+"""Several real processes train one network: the first one writes, all end alike, and a killed one costs only time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.strategies import workers, writes
-from tests.runs.tiny import FILES, ROOT, TINY, environment, finished, tiny_flags
+from tests.runs.tiny import FILES, ROOT, TINY, environment, tiny_flags
 
 SCRIPT = str(ROOT / "scripts" / "local_cluster.py")
 TWO = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}
@@ -38,7 +38,9 @@ def config(**changes):
 )
 def test_a_cluster_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(BadInput, match=r"^strategy=multi_worker: needs the environment variable TF_CONFIG, such as {"):
+    with pytest.raises(
+        BadInput, match=r"^strategy=multi_worker: requires the environment variable TF_CONFIG, such as {"
+    ):
         workers()
 
 
@@ -56,11 +58,11 @@ def test_the_page_on_scale_shows_one_that_is_accepted(monkeypatch):
 def test_only_the_first_worker_writes(index, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps({**TWO, "task": {"type": "worker", "index": index}}))
     assert workers() == (["127.0.0.1:1", "127.0.0.1:2"], index)
-    assert writes(config()) == (index == 0) and writes(config(strategy="one_device"))
+    assert writes("multi_worker") == (index == 0) and writes("one_device")
 
 
 def test_workers_cannot_wait_for_each_others_shared_training():
-    with pytest.raises(BadInput, match=r"^shared_dir=here: does not go with --strategy=multi_worker"):
+    with pytest.raises(BadInput, match=r"^shared_dir=here: cannot be combined with --strategy=multi_worker"):
         config(shared_dir="here")
 
 
@@ -88,7 +90,7 @@ def second_worker(process: subprocess.Popen[str]) -> int:
 
 
 def wait_for_checkpoint(number: int, run_dir: Path, process: subprocess.Popen[str]) -> None:
-    """Until the run has written so many, of which it keeps the last two."""
+    """Waits until the run has written `number` checkpoints, of which it keeps the last two."""
     until = time.monotonic() + 300
     while max((int(path.stem) for path in run_dir.glob("checkpoints/*.json")), default=0) < number:
         assert process.poll() is None and time.monotonic() < until
@@ -103,7 +105,7 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker to kill through /proc")
-def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_path):
+def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_path, tiny_runs):
     whole = cluster(tmp_path / "whole")
     said, complained = whole.communicate(timeout=300)
     assert (whole.returncode, said) == (0, ""), complained
@@ -125,7 +127,7 @@ def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_
     assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
     assert not (tmp_path / "killed" / "checkpoints").exists()
 
-    for name, weight in finished("rst").weights.items():
+    for name, weight in tiny_runs["rst"].weights.items():
         np.testing.assert_allclose(weights(tmp_path / "killed")[name], weight, rtol=0, atol=1e-5, err_msg=name)
 
 

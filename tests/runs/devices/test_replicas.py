@@ -1,4 +1,4 @@
-"""Replicas hold the same network, bit for bit, and how many there are changes nothing but rounding."""
+"""Replicas hold the same network, bit for bit, and their number changes only rounding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SYNC, PLAIN = ({**RESNET, "model_args": json.dumps({"width": 0.25, "norm": norm}
 
 
 def trained(folder: Path, count: int, **flags: object) -> dict[str, np.ndarray]:
-    """The weights after a run of its own process, on one device or on so many replicas."""
+    """The weights after a run in a separate process, on one device or on `count` replicas."""
     where = {"strategy": "one_device"} if count == 1 else {"strategy": "mirrored", "num_replicas": count}
     name = f"{len(list(folder.iterdir()))}"
     command = [
@@ -47,7 +47,7 @@ def trained(folder: Path, count: int, **flags: object) -> dict[str, np.ndarray]:
 
 
 def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    """The largest difference of any two weights."""
+    """The largest difference between two weights."""
     assert one.keys() == other.keys()
     return max(float(np.abs(weight - other[name]).max()) for name, weight in one.items())
 
@@ -98,7 +98,7 @@ with strategy.scope():
         try:
             check_same(model)
         except RuntimeError as error:
-            assert str(error) == f"the replicas do not hold the same {name} any more", error
+            assert str(error) == f"replicas have diverged: {name} differs", error
         else:
             raise AssertionError(name)
         copy.assign(before)
@@ -121,20 +121,20 @@ def test_a_copy_that_is_another_is_found_and_named():
 def test_one_device_has_nothing_to_compare_and_agrees_with_itself():
     replicas.check_same(None)
     assert replicas.agreed(True, False) == (True, False)
-    assert replicas.rate_factor(SimpleNamespace(scale_lr=True)) == 1.0
+    assert replicas.rate_factor(scale_lr=True) == 1.0
 
 
 @pytest.mark.parametrize(("synchronized", "expected"), [(False, 2), (True, 1)])
 def test_the_log_says_what_several_replicas_change(synchronized, expected, monkeypatch, caplog):
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=2))
-    logger = logging.getLogger("dlth_tf")  # a command that ran before in this process may have told it otherwise
+    logger = logging.getLogger("dlth_tf")  # a command that ran before in this process may have changed it
     monkeypatch.setattr(logger, "propagate", True)
     monkeypatch.setattr(logger, "handlers", [])
     model = tf_keras.Sequential(
         [tf_keras.layers.Input((3,)), tf_keras.layers.BatchNormalization(synchronized=synchronized)]
     )
     with caplog.at_level(logging.INFO, logger="dlth_tf"):
-        replicas.log_what_differs(model, SimpleNamespace(scale_lr=True))
+        replicas.log_what_differs(model, scale_lr=True)
     assert (
         len(caplog.messages) == expected
         and caplog.messages[0] == "learning rates are multiplied by 2, the number of replicas"

@@ -1,0 +1,208 @@
+"""Checks of the fields of a RunConfig, and the single form that equivalent values are resolved to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dlth_tf import data, models
+from dlth_tf.core import SCHEDULES, PruningSpec, parse_granularity
+from dlth_tf.core.n_m import NByM
+from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS
+from dlth_tf.runs.duration import Duration
+
+if TYPE_CHECKING:
+    from dlth_tf.runs.config import RunConfig
+
+PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+PICKS = {
+    "random": "random",
+    "magnitude": "magnitude_min",
+    "magnitude_min": "magnitude_min",
+    "magnitude_max": "magnitude_max",
+}
+CHOICES: dict[str, tuple[object, ...]] = {
+    "ticket_pick": tuple(PICKS),
+    "penalty_schedule": tuple(SCHEDULES),
+    "normalization": (None, *data.NORMALIZATIONS.names()),
+    "precision": PRECISIONS,
+    "strategy": STRATEGIES,
+    "resume": ("auto", "never"),
+    "on_nan": ("stop", "rollback"),
+    "verbosity": (0, 1, 2),
+}
+
+
+def check_names(config: RunConfig) -> None:
+    """Checks the method, the data set and the model, in this order, before any value."""
+    for name, check in (("method", METHODS.check), ("dataset", data.check_name), ("model", models.check_name)):
+        if not getattr(config, name):
+            raise BadInput(name, "(missing)", "is required")
+        check(getattr(config, name))
+
+
+def allocation(config: RunConfig) -> str:
+    """Returns the allocation as text; None becomes the default of the method."""
+    if config.allocation is not None:
+        return json.dumps(config.allocation) if isinstance(config.allocation, Mapping) else config.allocation
+    return "uniform" if is_n_by_m(config.granularity) else METHODS.load(config.method).allocation
+
+
+def sparsity(config: RunConfig) -> float:
+    """Returns the sparsity, which is 0 for methods that do not take one."""
+    if not METHODS.load(config.method).needs_sparsity:
+        return 0.0
+    if config.sparsity is None:
+        raise BadInput("sparsity", "(missing)", f"is required by {config.method}: at least 0 and below 1")
+    PruningSpec.parse(config.sparsity, config.allocation, config.granularity)
+    return float(config.sparsity)
+
+
+def check_method(config: RunConfig) -> None:
+    """Checks the fields that not every method can use."""
+    method = METHODS.load(config.method)
+    if method.fixed_counts:
+        config.spec.check_fixed_counts(config.method)
+    if config.init_weights is not None and not method.takes_weights:
+        able = ", ".join(name for name in METHODS.names() if METHODS.load(name).takes_weights)
+        raise BadInput(
+            "init_weights",
+            config.init_weights,
+            f"cannot be combined with {config.method}, which starts from new weights; only {able} accept trained ones",
+        )
+
+
+def check_choices(config: RunConfig) -> None:
+    """Checks the fields that take one of a few values."""
+    for name, allowed in CHOICES.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            listed = ", ".join(str(choice) for choice in allowed if choice is not None)
+            raise BadInput(name, value, f"must be one of {listed}")
+
+
+def check_devices(config: RunConfig) -> None:
+    """Checks the fields that not every strategy can use."""
+    if config.num_replicas is not None and config.strategy != "mirrored":
+        raise BadInput("num_replicas", config.num_replicas, "requires --strategy=mirrored")
+    if config.strategy == "multi_worker" and config.shared_dir is not None:
+        raise BadInput(
+            "shared_dir",
+            config.shared_dir,
+            "cannot be combined with --strategy=multi_worker, whose workers would wait for each other",
+        )
+    if config.strategy == "tpu" and config.precision in ("float64", "mixed_float16"):
+        raise BadInput("precision", config.precision, "is not supported on a TPU: use float32 or mixed_bfloat16")
+
+
+def check_numbers(config: RunConfig) -> None:
+    """Checks the ranges of all numbers."""
+    for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):
+        _at_least(name, getattr(config, name), 1)
+    if config.num_replicas is not None:
+        _at_least("num_replicas", config.num_replicas, 1)
+        check_batches(config, config.num_replicas)
+    for name in ("lr", "transform_lr"):
+        rate = getattr(config, name)
+        if not (_is_number(rate) and rate > 0):
+            raise BadInput(name, rate, "must be a finite number above 0")
+    if not (_is_number(config.momentum) and 0 <= config.momentum < 1):
+        raise BadInput("momentum", config.momentum, "must be at least 0 and below 1")
+    if not (_is_number(config.weight_decay) and config.weight_decay >= 0):
+        raise BadInput("weight_decay", config.weight_decay, "must be a finite number, at least 0")
+    _at_least("seed", config.seed, 0)
+
+
+def check_batches(config: RunConfig, replicas: int) -> None:
+    """Checks that the batches can be divided among `replicas` replicas."""
+    for name in ("batch_size", "transform_batch_size"):
+        if getattr(config, name) % replicas:
+            raise BadInput(name, getattr(config, name), f"must be a multiple of the {replicas} replicas")
+
+
+def durations(config: RunConfig) -> dict[str, str | None]:
+    """Returns all durations as text with a unit."""
+    found: dict[str, str | None] = {
+        "epochs": str(Duration.parse(config.epochs, "ep", name="epochs", least=1)),
+        "hold_steps": str(Duration.parse(config.hold_steps, "it", name="hold_steps")),
+        "rewind_step": str(Duration.parse(config.rewind_step, "it", name="rewind_step")),
+    }
+    if config.round_epochs is not None:
+        found["round_epochs"] = str(Duration.parse(config.round_epochs, "ep", name="round_epochs", least=1))
+    return found
+
+
+def augment(config: RunConfig) -> str | None:
+    """Returns the augmentation in its canonical order, or None for that of the data set."""
+    return None if config.augment is None else data.check_augment(config.augment)
+
+
+def rates(config: RunConfig) -> dict[str, str | None]:
+    """Returns `lr_values` and `lr_boundaries` as comma lists; `lr` becomes its three values."""
+    values = _rate_values(config)
+    words = split_list(config.lr_boundaries)
+    boundaries = [str(Duration.parse(word, "ep", name="lr_boundaries", least=1)) for word in words]
+    fits = len(boundaries) == len(values) - 1 if boundaries else len(values) in (1, 3)
+    if not fits:
+        given = f"{len(boundaries)} boundaries" if boundaries else "no boundaries"
+        raise BadInput(
+            "lr_boundaries",
+            config.lr_boundaries,
+            f"{given} do not fit {len(values)} learning rates: give {len(values) - 1}",
+        )
+    shortest = (f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values)
+    return {"lr_values": ",".join(shortest), "lr_boundaries": ",".join(boundaries) or None}
+
+
+def _rate_values(config: RunConfig) -> list[float]:
+    words = split_list(config.lr_values) or [config.lr, config.lr / 10, config.lr / 100]
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = [math.nan]
+    if not all(_is_number(value) and value > 0 for value in values):
+        raise BadInput("lr_values", config.lr_values, "must be numbers above 0, separated by commas")
+    return values
+
+
+def model_args(config: RunConfig) -> str:
+    """Returns the arguments of the model builder as a JSON object with sorted keys."""
+    given: Any = config.model_args
+    try:
+        arguments = dict(given) if isinstance(given, Mapping) else json.loads(given)
+        if not isinstance(arguments, dict):
+            raise ValueError
+        return json.dumps(arguments, sort_keys=True)
+    except (ValueError, TypeError, RecursionError):
+        raise BadInput("model_args", given, 'must be a JSON object such as {"width": 2}') from None
+
+
+def is_n_by_m(granularity: str) -> bool:
+    """Returns whether the granularity keeps n of every m weights."""
+    return isinstance(parse_granularity(granularity), NByM)
+
+
+def split_list(text: object) -> list[Any]:
+    """Splits a comma list into words; lists and tuples are copied, and None is an empty list.
+
+    >>> split_list(".1, .01,"), split_list(None)
+    (['.1', '.01'], [])
+    """
+    if text is None:
+        return []
+    if isinstance(text, list | tuple):
+        return list(text)
+    return [word.strip() for word in str(text).split(",") if word.strip()]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise BadInput(name, value, f"must be a whole number, at least {least}")

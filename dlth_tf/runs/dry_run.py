@@ -1,0 +1,61 @@
+"""Dry run of one configuration: its phases and its layers, without training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlth_tf import data as data_room
+from dlth_tf import masking
+from dlth_tf.masking.macs import kernel_positions, training_macs
+from dlth_tf.methods import METHODS, LearningRate, Phase
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.devices.context import machine
+from dlth_tf.runs.devices.replicas import rate_factor
+from dlth_tf.runs.network import prepare_network
+from dlth_tf.runs.plan import make_phases
+
+
+def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
+    """Plans a run without training or writing anything.
+
+    Returns:
+      The phases as rows; the layer table with the ticket drawn, a pandas.DataFrame; and the source of the data set's
+      sizes.
+    """
+    with machine(config) as strategy, strategy.scope():
+        outline = data_room.outline(config.dataset, config.data_dir)
+        recipe, model = prepare_network(config, outline)
+        if config.sparsity and not METHODS.load(config.method).narrows:
+            masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, "random", config.seed))
+        macs, _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
+        whole = masking.why_whole(model, recipe.spec)
+        phases = make_phases(config.method, recipe, rate_factor(config.scale_lr))
+        return describe(phases, outline.examples, macs), masking.layer_table(model, whole), outline.known_from
+
+
+def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:
+    """Returns one row per phase: steps, epochs, images, multiply-adds of the dense network, batch size, learning rate.
+
+    Args:
+      phases: The phases of a run.
+      examples: Number of training images.
+      macs: Multiply-adds of training the dense network on one image.
+    """
+    return [
+        {
+            "phase": phase.name,
+            "steps": phase.steps,
+            "epochs": round(phase.steps / (examples // phase.batch_size), 2),
+            "images": phase.steps * phase.batch_size,
+            "dense_macs": f"{macs * phase.steps * phase.batch_size:.3g}",
+            "batch_size": phase.batch_size,
+            "lr": _schedule(phase.learning_rate),
+        }
+        for phase in phases
+    ]
+
+
+def _schedule(rate: LearningRate) -> str:
+    """The first learning rate, then each VALUE@STEP."""
+    changes = zip(rate.values[1:], rate.boundaries, strict=True)
+    return " ".join([f"{rate.values[0]:g}", *(f"{value:g}@{step}" for value, step in changes)])

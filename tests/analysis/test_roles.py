@@ -1,0 +1,37 @@
+"""Roles of methods: every method in a role is registered, and no other module of the room names one."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from dlth_tf import analysis
+from dlth_tf.analysis.roles import CONTROLS, REMARKS, TRANSFORMED, WINNING, role
+from dlth_tf.methods import METHODS
+
+ROOM = Path(analysis.__file__).parent
+NAMES = {*TRANSFORMED, *CONTROLS, *WINNING}
+
+
+def names_in(source: str) -> set[str]:
+    """Returns the methods with a role that a text constant of the source consists of."""
+    constants = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return NAMES & {value for value in constants if isinstance(value, str)}
+
+
+def test_methods_with_a_role_are_registered():
+    assert set(METHODS.names()) >= NAMES >= set(REMARKS)
+
+
+def test_a_method_is_compared_as_a_control_or_as_the_winning_ticket():
+    assert {role(name) for name in CONTROLS} == {"control"} and {role(name) for name in WINNING} == {"winning ticket"}
+
+
+def test_no_other_module_of_the_room_names_a_method():
+    named = {path.name: names_in(path.read_text()) for path in ROOM.glob("*.py")}
+    assert named.pop("roles.py") == NAMES
+    assert not any(named.values()), named
+
+
+def test_a_name_elsewhere_would_be_found():
+    assert names_in('REFERENCE = ("scratch", "scratches")') == {"scratch"}
