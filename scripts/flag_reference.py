@@ -62,9 +62,9 @@ def flags_of(command: str) -> dict[str, list[Flag]]:
 
 def _flag(values: Any, name: str, text: str, default: Any) -> Flag:
     kind = KINDS[values[name].parser.kind]
-    duration = re.search(r"plain: (\w+)\)", text)
+    duration = re.search(r"plain number: (\w+)\)", text)
     if duration:
-        kind = f"duration{'s' if kind == 'comma list' else ''}; plain: {duration[1]}"
+        kind = f"duration{'s' if kind == 'comma list' else ''}; plain number: {duration[1]}"
     default_text = str(default).lower() if isinstance(default, bool) else "" if default in (None, "") else f"{default}"
     return Flag(name, kind, default_text, text)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from absl import flags as absl_flags
 
 import dlth_tf as dlth
 from dlth_tf import train
+from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.masking import prunable_weights
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
@@ -157,6 +160,19 @@ def test_the_flags_on_a_page_have_the_defaults_it_says(method):
 def test_a_wrong_default_would_be_seen():
     text = "`--allocation=uniform` `--cycles=5` `--cycles=6` `--hold_steps=40000` `--nope`"
     assert wrong_flags("snip", text) == ["allocation", "cycles", "nope"]
+
+
+def test_the_rounds_of_open_lth_are_those_of_the_page():
+    rows = re.findall(r"^\| (\.\d+) \| (\d+) \| (\.\d+) \|$", PAGES["lth_iter"], re.M)
+    assert len(rows) == 3
+    for wanted, level, sparsity in rows:
+        assert float(sparsity) == float(1 - Fraction(4, 5) ** int(level))
+        assert Fraction(sparsity) > Fraction(wanted) > 1 - Fraction(4, 5) ** (int(level) - 1)
+    kept = size = 49_200
+    for _ in range(11):
+        kept -= math.ceil(kept / 5)
+    ours = size - removed_count(size, cumulative_sparsity(rows[0][2], 11, 11))
+    assert f"keeps {kept:,} after 11 rounds, and this package {ours:,}" in PAGES["lth_iter"]
 
 
 @pytest.mark.parametrize("name", SNIPPETS)

@@ -17,8 +17,9 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from dlth_tf.commands import define_fields
-from dlth_tf.methods import METHODS
+from dlth_tf.methods import METHODS, LearningRate
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.plan import make_recipe
 from dlth_tf.runs.runner import run
 from tests.data.conftest import real_data_dir as real_data_dir
 from tests.data.pictures import jpeg, prepare
@@ -49,7 +50,8 @@ def test_the_recipe_of_cifar_is_the_published_one(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = read("--flagfile=flags/cifar10_resnet56/rst.flags")
     assert (config.epochs, config.batch_size, config.momentum, config.weight_decay) == ("200ep", 128, 0.9, 5e-4)
-    assert config.rates(1) == ((0.1, 0.01, 0.001), (100, 150))
+    one_step_per_epoch = make_recipe(config, examples=128)
+    assert one_step_per_epoch.learning_rate == LearningRate((0.1, 0.01, 0.001), (100, 150))
     assert (config.transform_lr, config.transform_batch_size) == (0.001, 64)
     assert config.penalty(1).steps == 89_996  # the official one-shot protocol
     iterative = read("--flagfile=flags/cifar10_resnet56/rst_iter.flags")

@@ -108,8 +108,10 @@ def test_the_reference_is_what_help_prints(command, capsys, monkeypatch):
 
 def test_durations_and_switches_are_told_apart():
     kinds = {flag.name: flag.kind for flags in flags_of("train").values() for flag in flags}
-    assert kinds["epochs"] == "duration; plain: epochs" and kinds["hold_steps"] == "duration; plain: steps"
-    assert kinds["lr_boundaries"] == "durations; plain: epochs"
+    assert (
+        kinds["epochs"] == "duration; plain number: epochs" and kinds["hold_steps"] == "duration; plain number: steps"
+    )
+    assert kinds["lr_boundaries"] == "durations; plain number: epochs"
     assert (kinds["deterministic"], kinds["seed"], kinds["sparsity"], kinds["dry_run"]) == (
         "switch",
         "whole number",
