@@ -9,8 +9,8 @@ from absl import flags
 from rich.console import Console
 from rich.text import Text
 
+from dlth_tf.analysis.pages.run_page import write_run_report
 from dlth_tf.analysis.report import FILES, write_report
-from dlth_tf.analysis.run_page import write_run_report
 from dlth_tf.analysis.tables import console_table
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN
 from dlth_tf.commands import DONE, define, parse, run_command

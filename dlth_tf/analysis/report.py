@@ -13,8 +13,8 @@ from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
 from dlth_tf.analysis.findings import Findings, read_findings
+from dlth_tf.analysis.pages.sweep_page import sweep_page
 from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
-from dlth_tf.analysis.sweep_page import sweep_page
 from dlth_tf.analysis.tables import markdown, markdown_table
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN, verdict_json
 from dlth_tf.errors import BadInput

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.savedmodel.packed import VALUES
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.source import ExportOptions, Known, Source
 from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 
@@ -39,6 +39,7 @@ def export(
     examples: Examples | None = None,
     overwrite: bool = False,
     measure_latency: bool = True,
+    **known: Unpack[Known],
 ) -> dict[str, Any]:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
 
@@ -59,6 +60,8 @@ def export(
       overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
+      **known: What else is known about the network: `ticket`, whose removed weights must be zero in every form;
+        `calibration`, raw training images for forms that need activation ranges; `origin`, its provenance as JSON.
 
     Returns:
       Content of export.json.
@@ -69,7 +72,7 @@ def export(
       RuntimeError: If the verification fails. Nothing is written then.
     """
     names = None if label_names is None else tuple(label_names)
-    source = Source(model, normalization, names, examples=examples)
+    source = Source(model, normalization, names, examples=examples, **known)
     return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency))
 
 
@@ -151,7 +154,7 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
         "accuracy": accuracy,
         "tensorflow": tf.__version__,
     }
-    return {"origin": dict(source.origin), **network, "verification": compared, "forms": forms}
+    return {"origin": dict(source.origin or {}), **network, "verification": compared, "forms": forms}
 
 
 def _add_latency(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 import tf_keras
@@ -13,6 +13,14 @@ from dlth_tf.core import Ticket
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.serving import Serving
+
+
+class Known(TypedDict, total=False):
+    """Keywords of `dlth_tf.export` beyond its parameters; see `Source`."""
+
+    ticket: Ticket | None
+    calibration: np.ndarray | None
+    origin: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Source:
     ticket: Ticket | None = None
     examples: Examples | None = None
     calibration: np.ndarray | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] | None = None
 
     @property
     def serving(self) -> Serving:

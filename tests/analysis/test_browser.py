@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from dlth_tf.analysis.pages.run_page import write_run_report
 from dlth_tf.analysis.report import write_report
-from dlth_tf.analysis.run_page import write_run_report
 from tests.analysis.conftest import WriteSweep, seeds, write_run
 from tests.analysis.test_run_page import CONV
 from tests.analysis.test_run_record import NEW

@@ -204,6 +204,16 @@ def test_a_ticket_that_is_not_the_networks_leaves_nothing(model, ticket, message
     assert not (tmp_path / "out").exists()
 
 
+def test_a_ticket_and_the_origin_of_a_network_may_be_given_by_keyword(model, tmp_path):
+    with pytest.raises(RuntimeError, match="has nonzero weights that the ticket removes"):
+        dlth_tf.export(model, tmp_path / "out", ticket=Ticket.from_masks({"body/kernel": ~MASK}), **FAST)
+    ticket = Ticket.from_masks({"body/kernel": MASK})
+    report = dlth_tf.export(model, tmp_path / "out", ticket=ticket, origin={"made": "by hand"}, **FAST)
+    assert report["origin"] == {"made": "by hand"}
+    with pytest.raises(TypeError, match="colour"):
+        dlth_tf.export(model, tmp_path / "other", colour="red", **FAST)
+
+
 def named(folder) -> dict[str, bytes | None]:
     return {name: content for name, (_, content) in listing(folder).items()}
 

@@ -1,10 +1,11 @@
-"""The training loop of a Keras 2 model: its strategy, and the optimizer steps of one execution."""
+"""The training loop of a Keras 2 model: strategy, optimizer steps of one execution, random generators."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
@@ -31,3 +32,9 @@ def steps_per_execution(model: tf_keras.Model) -> int:
 def set_steps_per_execution(model: tf_keras.Model, steps: int) -> None:
     """Changes the optimizer steps of the next execution. Keras reads the number before each, so call it between two."""
     model._steps_per_execution.assign(steps)
+
+
+def random_states(model: tf_keras.Model) -> list[tf.Variable]:
+    """Returns the states of the random generators of dropout and noise layers, including layers inside layers."""
+    generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in model.submodules]
+    return [generator.state for generator in generators if generator is not None]

@@ -11,6 +11,7 @@ import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.keras2.execution import random_states
 from dlth_tf.methods import Network
 
 Arrays = dict[str, np.ndarray]
@@ -24,7 +25,7 @@ def network_state(model: tf_keras.Model) -> Arrays:
     for name, entry in masking.prunable_weights(model).items():
         arrays[f"mask/{name}"] = np.packbits(entry.kept())
         arrays[f"ticket/{name}"] = np.packbits(entry.chosen())
-    return {**arrays, **_numbered("random", _generators(model))}
+    return {**arrays, **_numbered("random", random_states(model))}
 
 
 def restore_network(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
@@ -35,7 +36,7 @@ def restore_network(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> 
     """
     weights = masking.named_weights(model)
     entries = masking.prunable_weights(model)
-    generators = _generators(model)
+    generators = random_states(model)
     expected = {f"weight/{name}": tuple(variable.shape) for name, variable in weights.items()}
     expected |= {
         f"{kind}/{name}": (-(-entry.weight.shape.num_elements() // 8),)
@@ -127,12 +128,6 @@ def _change_variables(model: tf_keras.Model) -> list[tf.Variable]:
 
 def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
-
-
-def _generators(model: tf_keras.Model) -> list[tf.Variable]:
-    """The states of the random generators of dropout and noise layers, including layers inside layers."""
-    generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in model.submodules]
-    return [generator.state for generator in generators if generator is not None]
 
 
 def _numbered(kind: str, variables: Iterable[tf.Variable]) -> Arrays:

@@ -10,7 +10,7 @@ from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
 from dlth_tf.analysis.findings import Findings
-from dlth_tf.analysis.html import bullets, page, pairs, paragraph, picture, table
+from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
 from dlth_tf.analysis.plots import medians
 from dlth_tf.analysis.results import headline
 from dlth_tf.analysis.settings import Settings

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlth_tf.analysis.html import bullets, page, picture, table
+from dlth_tf.analysis.pages.html import bullets, page, picture, table
 from dlth_tf.analysis.report import write_all
 from dlth_tf.analysis.run_plots import mask_pictures, weights_over_time
 from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord, read_run

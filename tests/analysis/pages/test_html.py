@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dlth_tf.analysis.html import bullets, page, pairs, paragraph, picture, table
+from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
 
 NASTY = "<script>alert('a')</script> & \"b\""
 ESCAPED = "&lt;script&gt;alert(&#x27;a&#x27;)&lt;/script&gt; &amp; &quot;b&quot;"

@@ -1,0 +1,1 @@
+"""HTML pages: the report of a sweep and the page of a run."""
