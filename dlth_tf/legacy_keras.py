@@ -16,10 +16,10 @@ from dlth_tf.errors import BadInput
 
 @contextlib.contextmanager
 def tensorflow_keras_is_keras2() -> Iterator[None]:
-    """Makes `tensorflow.keras` Keras 2 (tf_keras) inside the block, under all its names, and restores everything after it.
+    """Makes `tensorflow.keras` Keras 2 (tf_keras) inside the block, under all its names, and restores it afterwards.
 
-    `tf.keras` itself is not resolved: if it was not used before, TensorFlow still decides at its first use which Keras it
-    is. Inside the block `keras` cannot be imported: tf-mot tries to, and would load all of Keras 3 for nothing.
+    `tf.keras` itself is not resolved: if it was not used before, TensorFlow still decides at its first use which Keras
+    it is. Inside the block `keras` cannot be imported: tf-mot tries to, and would load all of Keras 3 for nothing.
     """
     import tensorflow
 
@@ -67,8 +67,8 @@ def _on_keras2(keras_cv: ModuleType) -> ModuleType:
         raise BadInput(
             "keras_cv",
             keras_cv.__version__,
-            "is already imported on Keras 3 in this process, but is needed on Keras 2; set TF_USE_LEGACY_KERAS=1 before "
-            "importing keras_cv, or leave its import to dlth_tf",
+            "is already imported on Keras 3 in this process, but is needed on Keras 2; set TF_USE_LEGACY_KERAS=1 "
+            "before importing keras_cv, or leave its import to dlth_tf",
         )
     return keras_cv
 
@@ -77,7 +77,7 @@ def _on_keras2(keras_cv: ModuleType) -> ModuleType:
 def _restored(
     mapping: MutableMapping[str, Any], values: dict[str, Any], also: Callable[[str], bool] = lambda name: False
 ) -> Iterator[None]:
-    """Sets `values` and removes the keys that `also` accepts; after the block, all of these keys are as they were before."""
+    """Sets `values` and removes the keys that `also` accepts; restores all of these keys after the block."""
 
     def concerned() -> dict[str, Any]:
         return {key: mapping[key] for key in list(mapping) if key in values or also(key)}

@@ -121,5 +121,5 @@ def test_batches_from_disk_have_a_static_shape_and_go_on_for_ever(on_disk: DiskS
 
 def test_a_split_without_examples_or_with_too_few_labels_is_refused() -> None:
     for indices, labels in ((np.arange(0), np.arange(0)), (np.arange(3), np.arange(2))):
-        with pytest.raises(BadInput, match="must have one label per image, and some"):
+        with pytest.raises(BadInput, match="must have at least one image, and one label per image"):
             DiskSplit(ImageFiles([]), indices, labels, SHAPE)

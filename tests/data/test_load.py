@@ -99,7 +99,7 @@ def test_a_process_that_keeps_its_last_data_set_loads_it_once(monkeypatch: pytes
 def test_a_data_set_that_cannot_be_loaded_is_not_kept_and_neither_is_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(load_module, "_KEPT", load_module._Kept(wanted=True))
+    monkeypatch.setattr(load_module, "_KEPT", load_module._Kept(enabled=True))
     first = load(f"{HERE}:made")
     with pytest.raises(BadInput):
         load(f"{HERE}:fails")

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from dlth_tf.data import BatchFormat, BatchOrder, Split, evaluation_batches, train_batches
-from dlth_tf.data.pipeline import _on_host
-from dlth_tf.data.sets.tfds_reader import aligned
+from dlth_tf.data.host_memory import aligned, shared_tensor
 from tests.data.conftest import RAW3
 
 MEGABYTES = 200
@@ -69,9 +68,8 @@ def test_tensorflow_is_told_not_to_fold_the_images_into_constants(large: Split) 
 def test_the_pipeline_reads_the_images_of_a_data_set_where_they_lie() -> None:
     images = aligned((30, 4, 4, 3))
     images[:] = 7
-    split = Split(images, np.zeros(30, np.int64))
-    assert np.from_dlpack(_on_host(split)[0]).ctypes.data == images.ctypes.data
-    elsewhere = Split(images[1:], split.labels[1:])  # begins where TensorFlow cannot read
-    copied = np.from_dlpack(_on_host(elsewhere)[0])
-    assert copied.ctypes.data != elsewhere.images.ctypes.data
-    np.testing.assert_array_equal(copied, elsewhere.images)
+    assert np.from_dlpack(shared_tensor(images)).ctypes.data == images.ctypes.data
+    unaligned = images[1:]
+    copied = np.from_dlpack(shared_tensor(unaligned))
+    assert copied.ctypes.data != unaligned.ctypes.data
+    np.testing.assert_array_equal(copied, unaligned)

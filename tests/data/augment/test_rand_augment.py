@@ -56,5 +56,5 @@ def test_grey_images_stay_grey_images_in_their_own_range() -> None:
 
 
 def test_other_numbers_of_channels_are_refused() -> None:
-    with pytest.raises(BadInput, match="works on images with 1 or 3 channels, and these have 2"):
+    with pytest.raises(BadInput, match="needs images with 1 or 3 channels, and these have 2"):
         randaugment(tf.constant(IMAGES[..., :2]), SEED)

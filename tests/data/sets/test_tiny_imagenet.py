@@ -59,7 +59,7 @@ def test_without_the_zip_file_one_sentence_says_where_it_belongs(tmp_path: Path)
     with pytest.raises(BadInput) as caught:
         load("tiny_imagenet", str(tmp_path))
     assert str(caught.value) == (
-        f"data_dir={tmp_path}: holds no tiny-imagenet-200.zip and no prepared tiny_imagenet; get the file from "
+        f"data_dir={tmp_path}: contains neither tiny-imagenet-200.zip nor a prepared tiny_imagenet; get the file from "
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip and put it there"
     )
     assert list(tmp_path.iterdir()) == []
