@@ -1,5 +1,8 @@
+"""Folders of images: layout, classes, order, and rejected folders."""
+
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,13 +16,13 @@ from tests.data.pictures import jpeg
 
 
 def folder(path: Path, **counts: int) -> str:
-    """Pictures of two classes of several sizes; the grey value of "cat" is 0, of "dog" 200."""
+    """Writes pictures of two classes in several sizes; the gray value of "cat" is 0, of "dog" 200."""
     for split, count in counts.items():
         for number in range(count):
-            name, colour = (("cat", 0), ("dog", 200))[number % 2]
+            name, gray = (("cat", 0), ("dog", 200))[number % 2]
             (path / split / name).mkdir(parents=True, exist_ok=True)
             (path / split / name / f"{number:03}.jpg").write_bytes(
-                jpeg(colour, 20 + number, 30, 1 + 2 * (number % 3 > 0))
+                jpeg(gray, 20 + number, 30, 1 + 2 * (number % 3 > 0))
             )
     return str(path)
 
@@ -92,20 +95,29 @@ def test_hidden_files_and_folders_are_neither_images_nor_classes(tmp_path: Path)
         np.testing.assert_array_equal(getattr(dataset, split).indices, getattr(plain, split).indices)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="every folder can be read")
-def test_a_class_that_cannot_be_read_is_refused_and_not_left_out(tmp_path: Path) -> None:
+def test_a_class_that_cannot_be_read_is_refused_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder(tmp_path, train=40, test=6)
-    (tmp_path / "train" / "cat").chmod(0)
-    try:
-        with pytest.raises(BadInput, match=r"and cannot be read \(Permission denied\)"):
-            load(f"folder:{path}")
-    finally:
-        (tmp_path / "train" / "cat").chmod(0o700)
+    listdir = os.listdir
+
+    def denied(path: Path) -> list[str]:
+        if path == tmp_path / "train" / "cat":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(BadInput, match=r"and cannot be read \(Permission denied\)"):
+        load(f"folder:{path}")
 
 
 @pytest.mark.parametrize(
     ("counts", "end"),
-    [({}, "it contains no folders"), ({"train": 20}, "it contains train"), ({"test": 2, "val": 2}, "it contains test, val")],
+    [
+        ({}, "it contains no folders"),
+        ({"train": 20}, "it contains train"),
+        ({"test": 2, "val": 2}, "it contains test, val"),
+    ],
 )
 def test_a_folder_of_another_layout_is_refused(tmp_path: Path, counts: dict[str, int], end: str) -> None:
     with pytest.raises(BadInput, match=rf"must contain train/CLASS/\*\.jpg .*; {end}$"):
