@@ -1,4 +1,4 @@
-"""How large and how slow is a checkpoint, and how much does the check for one cost per step?
+"""Measures the size and the time of a checkpoint, and the cost per step of checking for one.
 
     python benchmarks/checkpoint.py [--rounds=9] [--quick]
 

@@ -1,4 +1,4 @@
-"""How much faster is mixed_bfloat16 on this CPU, and how does it change the accuracy?
+"""Measures the speed of mixed_bfloat16 on this CPU, and the accuracy with it.
 
     python benchmarks/precision.py [--rounds=9] [--models=resnet8,resnet20,resnet56] [--quick]
     python benchmarks/precision.py --data_dir=DIR [--seeds=0,1,2] [--run_dir=runs/precision]

@@ -1,4 +1,4 @@
-"""How much do several replicas cost, and how do they change the result?
+"""Measures the cost of several replicas, and the change of the result.
 
     python benchmarks/scaling.py [--quick]
 

@@ -1,4 +1,4 @@
-"""How much time does a sweep lose to starting, waiting and sharing the machine?
+"""Measures the time that a sweep loses to starting, waiting and sharing the machine.
 
     python benchmarks/sweep.py [--workers=2] [--runs=12] [--backends=local,ray] [--quick]
 

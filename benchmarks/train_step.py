@@ -1,4 +1,4 @@
-"""How much do the wrapper, the penalty and the masks cost per training step?
+"""Measures the cost of the wrapper, the penalty and the masks per training step.
 
     python benchmarks/train_step.py [--rounds=15] [--only=lenet]
 

@@ -112,11 +112,11 @@ class ExchangeTimes:
     events: int
 
     def event(self, optimizer: Any) -> tf.Tensor:
-        """Number of the exchange at the optimizer's present step, from 0; meaningful only where one is due."""
+        """Returns the number of the exchange at the optimizer's present step, from 0; valid only where one is due."""
         return optimizer.iterations // self.every - 1
 
     def due(self, optimizer: Any) -> tf.Tensor:
-        """Whether the optimizer's present step exchanges weights."""
+        """Returns whether the optimizer's present step exchanges weights."""
         event = self.event(optimizer)
         return (optimizer.iterations % self.every == 0) & (event >= 0) & (event < self.events)
 

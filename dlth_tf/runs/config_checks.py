@@ -1,11 +1,11 @@
-"""Checks of the fields of a RunConfig, and the single form that equivalent values are resolved to."""
+"""Checks of the fields of a Fields, and the single form that equivalent values are resolved to."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dlth_tf import data, models
 from dlth_tf.core import SCHEDULES, PruningSpec, parse_granularity
@@ -14,8 +14,13 @@ from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.duration import Duration
 
-if TYPE_CHECKING:
-    from dlth_tf.runs.config import RunConfig
+
+class Fields(Protocol):
+    """The fields of a `RunConfig`, whose module imports this one."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns the field of this name."""
+
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
@@ -37,7 +42,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 
-def check_names(config: RunConfig) -> None:
+def check_names(config: Fields) -> None:
     """Checks the method, the data set and the model, in this order, before any value."""
     for name, check in (("method", METHODS.check), ("dataset", data.check_name), ("model", models.check_name)):
         if not getattr(config, name):
@@ -45,14 +50,14 @@ def check_names(config: RunConfig) -> None:
         check(getattr(config, name))
 
 
-def allocation(config: RunConfig) -> str:
+def allocation(config: Fields) -> str:
     """Returns the allocation as text; None becomes the default of the method."""
     if config.allocation is not None:
         return json.dumps(config.allocation) if isinstance(config.allocation, Mapping) else config.allocation
     return "uniform" if is_n_by_m(config.granularity) else METHODS.load(config.method).allocation
 
 
-def sparsity(config: RunConfig) -> float:
+def sparsity(config: Fields) -> float:
     """Returns the sparsity, which is 0 for methods that do not take one."""
     if not METHODS.load(config.method).needs_sparsity:
         return 0.0
@@ -62,7 +67,7 @@ def sparsity(config: RunConfig) -> float:
     return float(config.sparsity)
 
 
-def check_method(config: RunConfig) -> None:
+def check_method(config: Fields) -> None:
     """Checks the fields that not every method can use."""
     method = METHODS.load(config.method)
     if method.fixed_counts:
@@ -76,7 +81,7 @@ def check_method(config: RunConfig) -> None:
         )
 
 
-def check_choices(config: RunConfig) -> None:
+def check_choices(config: Fields) -> None:
     """Checks the fields that take one of a few values."""
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
@@ -85,7 +90,7 @@ def check_choices(config: RunConfig) -> None:
             raise BadInput(name, value, f"must be one of {listed}")
 
 
-def check_devices(config: RunConfig) -> None:
+def check_devices(config: Fields) -> None:
     """Checks the fields that not every strategy can use."""
     if config.num_replicas is not None and config.strategy != "mirrored":
         raise BadInput("num_replicas", config.num_replicas, "requires --strategy=mirrored")
@@ -99,7 +104,7 @@ def check_devices(config: RunConfig) -> None:
         raise BadInput("precision", config.precision, "is not supported on a TPU: use float32 or mixed_bfloat16")
 
 
-def check_numbers(config: RunConfig) -> None:
+def check_numbers(config: Fields) -> None:
     """Checks the ranges of all numbers."""
     for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):
         _at_least(name, getattr(config, name), 1)
@@ -117,14 +122,14 @@ def check_numbers(config: RunConfig) -> None:
     _at_least("seed", config.seed, 0)
 
 
-def check_batches(config: RunConfig, replicas: int) -> None:
+def check_batches(config: Fields, replicas: int) -> None:
     """Checks that the batches can be divided among `replicas` replicas."""
     for name in ("batch_size", "transform_batch_size"):
         if getattr(config, name) % replicas:
             raise BadInput(name, getattr(config, name), f"must be a multiple of the {replicas} replicas")
 
 
-def durations(config: RunConfig) -> dict[str, str | None]:
+def durations(config: Fields) -> dict[str, str | None]:
     """Returns all durations as text with a unit."""
     resolved: dict[str, str | None] = {
         "epochs": str(Duration.parse(config.epochs, "ep", name="epochs", least=1)),
@@ -136,12 +141,12 @@ def durations(config: RunConfig) -> dict[str, str | None]:
     return resolved
 
 
-def augment(config: RunConfig) -> str | None:
+def augment(config: Fields) -> str | None:
     """Returns the augmentation in its canonical order, or None for that of the data set."""
     return None if config.augment is None else data.check_augment(config.augment)
 
 
-def rates(config: RunConfig) -> dict[str, str | None]:
+def rates(config: Fields) -> dict[str, str | None]:
     """Returns `lr_values` and `lr_boundaries` as comma lists; `lr` becomes its three values."""
     values = _rate_values(config)
     words = split_list(config.lr_boundaries)
@@ -158,7 +163,7 @@ def rates(config: RunConfig) -> dict[str, str | None]:
     return {"lr_values": ",".join(shortest), "lr_boundaries": ",".join(boundaries) or None}
 
 
-def _rate_values(config: RunConfig) -> list[float]:
+def _rate_values(config: Fields) -> list[float]:
     words = split_list(config.lr_values) or [config.lr, config.lr / 10, config.lr / 100]
     try:
         values = [float(word) for word in words]
@@ -169,7 +174,7 @@ def _rate_values(config: RunConfig) -> list[float]:
     return values
 
 
-def model_args(config: RunConfig) -> str:
+def model_args(config: Fields) -> str:
     """Returns the arguments of the model builder as a JSON object with sorted keys."""
     value: Any = config.model_args
     try:

@@ -22,7 +22,7 @@ PATIENCE = 280  # seconds for one process on a busy machine
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended."""
+    """The end of a process."""
 
     code: int
     out: list[str]
