@@ -1,11 +1,11 @@
-"""Checks of the fields of a Fields, and the single form that equivalent values are resolved to."""
+"""Checks of the fields of a RunConfig, and the single form that equivalent values are resolved to."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from dlth_tf import data, models
 from dlth_tf.core import SCHEDULES, PruningSpec, parse_granularity
@@ -14,12 +14,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.duration import Duration
 
-
-class Fields(Protocol):
-    """The fields of a `RunConfig`, whose module imports this one."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Returns the field of this name."""
+Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
