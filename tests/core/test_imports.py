@@ -1,4 +1,4 @@
-"""The paper's own functions need NumPy alone, and their docstrings tell the truth."""
+"""The core needs NumPy alone, and the examples in its docstrings are true."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DOCUMENTED = {
 
 
 def imported_by(modules: list[str]) -> set[str]:
-    """What a fresh interpreter holds after importing `modules`."""
+    """Returns the names of all modules that a fresh interpreter has loaded after importing `modules`."""
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     return set(
         subprocess.run(
