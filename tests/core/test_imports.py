@@ -1,4 +1,4 @@
-"""The core needs NumPy alone, and the examples in its docstrings are true."""
+"""The core, the scores and mask arithmetic need NumPy alone, and the examples in docstrings are true."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 NUMPY_ONLY = [
     "dlth_tf.core",
     "dlth_tf.scores",
+    "dlth_tf.masking.mask_arithmetic",
     "dlth_tf.files",
     "dlth_tf.randomness",
     "dlth_tf.registry",

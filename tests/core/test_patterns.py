@@ -95,7 +95,7 @@ def test_in_cycles_every_tensor_follows_its_own_sparsity():
 
 
 @pytest.mark.parametrize(
-    ("pattern_map", "sentence"),
+    ("given_map", "sentence"),
     [
         ("{", "is not a JSON object of patterns and sparsities such as"),
         ('[["a", 0.5]]', "is not a JSON object"),
@@ -113,9 +113,9 @@ def test_in_cycles_every_tensor_follows_its_own_sparsity():
         ({3: 0.5}, "needs at least one pattern"),
     ],
 )
-def test_an_unusable_map_is_refused(pattern_map, sentence):
+def test_an_unusable_map_is_refused(given_map, sentence):
     with pytest.raises(BadInput, match=sentence):
-        PatternMap.parse(pattern_map)
+        PatternMap.parse(given_map)
 
 
 def test_a_pattern_that_matches_nothing_is_a_slip_unless_it_removes_nothing():

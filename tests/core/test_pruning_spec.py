@@ -9,6 +9,7 @@ import pytest
 
 from dlth_tf.core import ALLOCATIONS, GRANULARITIES, PatternMap, PruningSpec, Round, uniform
 from dlth_tf.core.n_m import NByM
+from dlth_tf.core.pruning_spec import exchangeable
 from dlth_tf.errors import BadInput
 
 
@@ -101,3 +102,11 @@ def test_a_round_is_a_number_of_several_and_an_earlier_mask():
     assert (second.number, second.of, second.within) == (2, 5, masks) and (Round().number, Round().of) == (1, 1)
     with pytest.raises(TypeError):
         Round.parse(circle=(1, 2))
+
+
+def test_n_of_m_is_refused_where_groups_are_exchanged():
+    with pytest.raises(
+        BadInput, match="granularity=2:4: cannot be combined with RigL, whose masks change during training"
+    ):
+        exchangeable("2:4", "RigL")
+    assert exchangeable("block:4x1", "RigL").text == "block:4x1"
