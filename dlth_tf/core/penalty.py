@@ -25,8 +25,7 @@ class PenaltySchedule:
     A counter grows by `step` every `every` optimizer steps until its power exceeds `limit`; then lambda is held.
 
     The counter is accumulated in the weights' dtype as in the official code, so that the number of stairs is the
-    official
-    one: 10,000 in float32 and 10,001 in float64 at the default values.
+    official one: 10,000 in float32 and 10,001 in float64 at the default values.
 
     Attributes:
       schedule: "x", "x^2" or "x^3": the power of the counter that lambda is.

@@ -15,7 +15,7 @@ import pytest
 from dlth_tf.analysis.pages.run_page import write_run_report
 from dlth_tf.analysis.report import write_report
 from tests.analysis.conftest import WriteSweep, seeds, write_run
-from tests.analysis.test_run_page import CONV
+from tests.analysis.pages.test_run_page import CONV
 from tests.analysis.test_run_record import NEW
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -1,4 +1,4 @@
-"""ExactSteps: the count is exact wherever the last step falls."""
+"""ExactSteps: the number of steps is exact wherever the last step falls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_count_is_exact(steps, per_epoch, execution):
     history = model.fit(batches(per_epoch), epochs=epochs, verbose=0, callbacks=[ExactSteps(steps)])
     assert int(model.optimizer.iterations) == int(seen.steps) == steps
     assert len(history.epoch) == -(-steps // per_epoch)
-    assert int(model._steps_per_execution) == execution, "the model has its own number back"
+    assert int(model._steps_per_execution) == execution, "the model's own number is restored"
 
 
 def test_without_it_a_fit_ends_with_its_epoch():
@@ -54,7 +54,7 @@ def test_data_of_unknown_length_end_exactly_too(length):
 def test_keras_counts_a_step_more_where_data_of_unknown_length_end():
     model = compiled(mlp())
     model.fit(unknown_length(5), epochs=2, verbose=0)
-    assert int(model.optimizer.iterations) == 11, "the twin: this is what ExactSteps takes back"
+    assert int(model.optimizer.iterations) == 11, "the twin: ExactSteps undoes this step"
 
 
 def test_it_goes_on_from_where_the_optimizer_stands():

@@ -1,4 +1,4 @@
-"""KeepMask: finetuning with zeros. What every step leaves behind is in tests/masking/keras2/test_hook.py."""
+"""KeepMask: finetuning with zeros; tests/masking/keras2/test_hook.py checks the weights after every step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.masking.networks import (
 
 
 def test_kept_weights_get_the_plain_update_of_a_network_whose_zeros_stay():
-    """One step by hand: gradients are those of the sparse network, and only the removed weights are put back to zero."""
+    """One step by hand: gradients are those of the sparse network, and only removed weights are reset to zero."""
     model = wrapped()
     x, y = next(iter(batches(1)))
     before = weights(model)
@@ -56,9 +56,7 @@ def test_learning_goes_on():
 
 def test_nothing_removed_is_refused():
     for model in (compiled(dlth.wrap(mlp())), compiled(wrapped(remove=False))):
-        with pytest.raises(
-            BadInput, match="model=mlp: has nothing removed that KeepMask could keep: run RSTPenalty first"
-        ):
+        with pytest.raises(BadInput, match="model=mlp: has no removed weights to keep: run RSTPenalty first"):
             train(model, [KeepMask()])
         assert kept_whole(model) and masking.installed(model) is None
 
@@ -69,7 +67,7 @@ def test_a_model_that_is_not_wrapped_is_refused():
 
 
 class Meddler(tf_keras.callbacks.Callback):
-    """Sets a removed weight from outside the optimizer."""
+    """Changes removed weights from outside the optimizer."""
 
     def on_epoch_end(self, epoch, logs=None):
         for entry in masking.prunable_weights(self.model).values():
@@ -79,7 +77,7 @@ class Meddler(tf_keras.callbacks.Callback):
 def test_weights_that_something_else_changed_are_an_error():
     model = compiled(wrapped())
     with pytest.raises(
-        RuntimeError, match="fc1/kernel has removed weights that are not zero: something outside the optimizer"
+        RuntimeError, match="removed weights of fc1/kernel are not zero: something outside the optimizer"
     ):
         train(model, [KeepMask(), Meddler()])
     assert masking.installed(model) is None

@@ -1,4 +1,4 @@
-"""RandomMask: the ticket of the start of a fit."""
+"""RandomMask: the ticket that it chooses at the start of a fit, with and without removal."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_with_remove_the_network_is_trained_sparse_from_its_first_step():
     train(model, [RandomMask(0.5, remove=True)], epochs=2)
     assert int(seen.steps) == 12 and float(seen.largest) == 0.0
     assert largest_removed(model) == 0.0 and not kept_whole(model)
-    assert masking.installed(model) is None, "the hook is off again"
+    assert masking.installed(model) is None, "the hook is removed again"
     dlth.strip(model)
     train(model, [])
-    assert float(seen.largest) > 0, "the twin: the next fit does not keep them unless it is told to"
+    assert float(seen.largest) > 0, "the twin: the next fit keeps them only with a callback"
 
 
 def test_keep_mask_goes_on_where_remove_ended():
@@ -52,9 +52,9 @@ def test_keep_mask_goes_on_where_remove_ended():
     seen = watch(model)
     train(compiled(model), [KeepMask()])
     assert float(seen.largest) == 0.0
-    beside = compiled(dlth.wrap(mlp()))
-    train(beside, [RandomMask(0.5, remove=True), KeepMask()])
-    assert largest_removed(beside) == 0.0 and masking.installed(beside) is None
+    both = compiled(dlth.wrap(mlp()))
+    train(both, [RandomMask(0.5, remove=True), KeepMask()])
+    assert largest_removed(both) == 0.0 and masking.installed(both) is None
 
 
 @pytest.mark.parametrize(("pick", "smallest"), [("magnitude_min", True), ("magnitude_max", False)])
@@ -64,15 +64,10 @@ def test_a_pick_by_magnitude_looks_at_the_present_weights(pick, smallest):
     callback = RandomMask(0.5, pick=pick)
     train(compiled(model), [callback])
     for name, mask in callback.ticket.items():
-        removed, kept = np.abs(before[name])[~mask], np.abs(before[name])[mask]
+        removed = np.abs(before[name])[~mask]
+        kept = np.abs(before[name])[mask]
         assert removed.max() < kept.min() if smallest else removed.min() > kept.max()
     assert callback.ticket.provenance["pick"] == pick
-
-
-def test_draw_writes_nothing():
-    model = dlth.wrap(mlp())
-    ticket = RandomMask(0.5).draw(model)
-    assert ticket.sparsity == 0.5 and not masking.chosen_ticket(model)
 
 
 def test_an_unknown_pick_is_refused_at_once():

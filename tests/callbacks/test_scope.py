@@ -1,6 +1,8 @@
-"""A Keras user's own strategy.scope() and plain fit: two replicas end with the weights and masks of one.
+"""A plain `fit` under the user's own `strategy.scope()`: two replicas end with the weights and masks of one.
 
-python -m tests.callbacks.test_scope REPLICAS OUT.npz   (one process per strategy)
+As a command it trains under MirroredStrategy and writes the outcome into a file, in one process per strategy:
+
+    python -m tests.callbacks.test_scope REPLICAS OUT.npz
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf import masking
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 16  # of 64 images
+STEPS = 16  # per epoch, of 64 images
 
 
 def network() -> tf_keras.Model:
@@ -35,12 +37,13 @@ def compiled(strategy: tf.distribute.Strategy, model: tf_keras.Model) -> tf_kera
 
 
 def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
-    """Weights and masks after RST and a finetune, and after iterative magnitude pruning."""
+    """Returns weights and masks after RST and a finetune, and after iterative magnitude pruning."""
     data = dlth.load_dataset("digits").train
     x, y = data.images[: 64 * STEPS].reshape(-1, 64).astype("float32") / 16, data.labels[: 64 * STEPS]
     options = {"batch_size": 64, "shuffle": False, "verbose": 0}
     with strategy.scope():
-        dual, winner = dlth.wrap(network()), dlth.wrap(network())
+        dual = dlth.wrap(network())
+        winner = dlth.wrap(network())
     squeeze = dlth.callbacks.RSTPenalty(step=0.1, every=1, limit=1.0, hold_steps=22)  # 32 steps
     chosen = dlth.callbacks.RandomMask(sparsity=0.9, seed=0)
     compiled(strategy, dual).fit(x, y, epochs=squeeze.epochs(STEPS), callbacks=[chosen, squeeze], **options)
@@ -48,11 +51,11 @@ def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     compiled(strategy, winner).fit(
         x, y, epochs=3, callbacks=[dlth.callbacks.IMP(0.75, rounds=2, rewind_step=4)], **options
     )
-    found = {"replicas": np.array(strategy.num_replicas_in_sync)}
+    arrays = {"replicas": np.array(strategy.num_replicas_in_sync)}
     for kind, model in (("rst", dual), ("imp", winner)):
-        found |= {f"{kind}/weight/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
-        found |= {f"{kind}/mask/{name}": entry.kept() for name, entry in masking.prunable_weights(model).items()}
-    return found
+        arrays |= {f"{kind}/weight/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
+        arrays |= {f"{kind}/mask/{name}": entry.kept() for name, entry in masking.prunable_weights(model).items()}
+    return arrays
 
 
 def main(replicas: str, path: str) -> None:
@@ -64,14 +67,14 @@ def main(replicas: str, path: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_replicas_in_a_users_scope_give_the_weights_and_masks_of_one(tmp_path):
-    found = []
+    outcomes = []
     for replicas in (1, 2):
         command = [sys.executable, "-m", "tests.callbacks.test_scope", str(replicas), str(tmp_path / f"{replicas}.npz")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr[-3000:]
         with np.load(tmp_path / f"{replicas}.npz") as arrays:
-            found.append(dict(arrays))
-    one, two = found
+            outcomes.append(dict(arrays))
+    one, two = outcomes
     assert (int(one.pop("replicas")), int(two.pop("replicas"))) == (1, 2) and one.keys() == two.keys()
     for name, value in one.items():
         if "/mask/" in name:

@@ -1,4 +1,4 @@
-"""SparsityMonitor: what TensorBoard shows of a transformation, read back from its file."""
+"""SparsityMonitor: the scalars of a transformation, read back from TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TENSORS = ["fc1/kernel", "fc2/kernel", "out/kernel"]
 
 
 def scalars(folder) -> dict[str, list[tuple[int, float]]]:
-    """tag -> [(step, value), ...] as TensorBoard reads it."""
+    """Returns tag -> [(step, value), ...] as TensorBoard reads them."""
     events = EventAccumulator(str(folder / "sparsity"), size_guidance={"tensors": 0})
     events.Reload()
     tags = [tag for tag in events.Tags()["tensors"] if not tag.startswith("weights/")]
@@ -27,7 +27,7 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
 
 @pytest.fixture
 def transformed(tmp_path):
-    """A transformation in 6 epochs and a finetune of 2, each with its own folder."""
+    """Trains a transformation of 6 epochs and a finetune of 2; returns the scalars of each, and the penalty."""
     model = compiled(dlth.wrap(mlp()), dlth.optimizers.SGD(0.05, momentum=0.9))
     penalty = RSTPenalty(step=0.25, every=4, limit=1.0, hold_steps=19)
     assert penalty.steps == 36
@@ -89,8 +89,8 @@ def test_histograms_are_written_if_asked_for(tmp_path):
         train(compiled(wrapped()), [KeepMask(), SparsityMonitor(folder, histograms=histograms)])
         events = EventAccumulator(str(folder / "sparsity"))
         events.Reload()
-        found = {tag for tag in events.Tags()["tensors"] if tag.startswith("weights/")}
-        assert found == ({f"weights/{tensor}" for tensor in TENSORS} if histograms else set())
+        tags = {tag for tag in events.Tags()["tensors"] if tag.startswith("weights/")}
+        assert tags == ({f"weights/{tensor}" for tensor in TENSORS} if histograms else set())
 
 
 def test_a_model_that_is_not_wrapped_is_refused_and_nothing_is_written(tmp_path):

@@ -1,4 +1,4 @@
-"""Masks that change, rewinding and scores are the same on two replicas as on one."""
+"""Masks that change, rewinding and scores: two replicas give the same as one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import tensorflow as tf
 from tests.callbacks.two_replicas_changing import CALLBACKS, outcome
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 QUICK = ["filters", "imp", "scores"]
 
 

@@ -1,4 +1,6 @@
-"""A transformation and a finetune under a strategy. As a command: under MirroredStrategy on two logical CPUs, into a file.
+"""A transformation and a finetune under a strategy.
+
+As a command it runs them under MirroredStrategy on two logical CPUs and writes the outcome into a file:
 
     python -m tests.callbacks.two_replicas OUT.npz
 
@@ -9,34 +11,35 @@ from __future__ import annotations
 
 import sys
 
-import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import tensorflow as tf
 
+import dlth_tf as dlth
 from dlth_tf import masking
 from tests.masking.networks import LOSS, batches, mlp
 
 
 def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
-    """Weights after the penalty, and after the finetune; masks; how many steps; and the largest removed weight of any replica."""
+    """Returns weights after the penalty and the finetune, masks, steps, and the largest removed |w| of any replica."""
     with strategy.scope():
         model = dlth.wrap(mlp())
         model.compile(dlth.optimizers.SGD(0.1, momentum=0.9, weight_decay=5e-4), LOSS, steps_per_execution=4)
     penalty = dlth.callbacks.RSTPenalty(step=0.25, every=3, limit=0.5, hold_steps=5, remove_at_end=False)
     model.fit(batches(12, size=16), verbose=0, callbacks=[dlth.callbacks.RandomMask(0.5, seed=1), penalty])
-    found = {f"squeezed/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
+    arrays = {f"squeezed/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
     masking.remove(model)
     with strategy.scope():
         model.compile(dlth.optimizers.SGD(0.1, momentum=0.9, weight_decay=5e-4), LOSS)
     model.fit(batches(6, size=16), verbose=0, callbacks=[dlth.callbacks.KeepMask()])
-    found |= {f"trained/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
-    found["steps"], found["removed"] = np.array(penalty.steps), np.array(0.0)
+    arrays |= {f"trained/{name}": variable.numpy() for name, variable in masking.named_weights(model).items()}
+    arrays["steps"] = np.array(penalty.steps)
+    arrays["removed"] = np.array(0.0)
     for name, entry in masking.prunable_weights(model).items():
-        found[f"mask/{name}"] = entry.kept()
+        arrays[f"mask/{name}"] = entry.kept()
         for replica in strategy.experimental_local_results(entry.weight):
-            found["removed"] = np.maximum(found["removed"], np.abs(replica.numpy()[~entry.kept()]).max(initial=0))
-    found["replicas"] = np.array(strategy.num_replicas_in_sync)
-    return found
+            arrays["removed"] = np.maximum(arrays["removed"], np.abs(replica.numpy()[~entry.kept()]).max(initial=0))
+    arrays["replicas"] = np.array(strategy.num_replicas_in_sync)
+    return arrays
 
 
 def main(path: str) -> None:

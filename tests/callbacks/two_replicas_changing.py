@@ -1,26 +1,29 @@
-"""Masks that change, rewinding and scores under a strategy. As a command: under MirroredStrategy on two logical CPUs, into a file.
+"""Masks that change, rewinding and scores under a strategy.
+
+As a command it runs them under MirroredStrategy on two logical CPUs and writes the outcome into a file:
 
     python -m tests.callbacks.two_replicas_changing OUT.npz filters imp scores
 
-One process per strategy, as in two_replicas.py.
+One process per strategy: several MirroredStrategy objects in one process disturb each other's collectives.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
-import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf import masking, scores
 from dlth_tf.callbacks import IMP, DynamicSparsity, EarlyBird, GradualMagnitude, RandomMask, StraightThrough
 from tests.callbacks import linear
 
 WHOLE = {"dense_layers": "none"}
-CALLBACKS: dict[str, Callable[[], list[tf_keras.callbacks.Callback]]] = {
+CALLBACKS: dict[str, Callable[[], list[Any]]] = {
     "rigl": lambda: [RandomMask(0.5, remove=True, **WHOLE), DynamicSparsity(fraction=0.9, every=2, stop=7)],
     "set": lambda: [RandomMask(0.5, remove=True, **WHOLE), DynamicSparsity("random", fraction=0.9, every=2, stop=7)],
     "filters": lambda: [
@@ -35,25 +38,26 @@ CALLBACKS: dict[str, Callable[[], list[tf_keras.callbacks.Callback]]] = {
 
 
 def outcome(strategy: tf.distribute.Strategy, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Mask, weights and slots after each callback's fit; the largest difference between replicas; and "scores"."""
+    """Returns mask, weights and slots after each callback's fit, scores, and the largest gap between replicas."""
     kernel, _, gradients = linear.drawn(0, 4, (12, 8))
-    found = {"replicas": np.array(strategy.num_replicas_in_sync), "apart": np.array(0.0)}
+    arrays = {"replicas": np.array(strategy.num_replicas_in_sync), "apart": np.array(0.0)}
     for name, callbacks in ((name, CALLBACKS[name]) for name in names if name != "scores"):
         with strategy.scope():
             model = linear.layer(kernel, steps_per_execution=2 if name in ("rigl", "imp") else 1)
         model.fit(linear.batches(gradients), epochs=3, verbose=0, callbacks=callbacks())
         state = linear.state(model)
-        found |= {f"mask/{name}": state.mask, f"{name}/kernel": state.kernel, f"{name}/velocity": state.slots[0]}
+        arrays |= {f"mask/{name}": state.mask, f"{name}/kernel": state.kernel, f"{name}/velocity": state.slots[0]}
         entry = masking.prunable_weights(model)[linear.NAME]
         for variable in (entry.weight, entry.mask):
             first, *others = (part.numpy() for part in strategy.experimental_local_results(variable))
-            found["apart"] = max([found["apart"], *(np.abs(first - other).max() for other in others)])
-    return found | (scored(strategy) if "scores" in names else {})
+            arrays["apart"] = max([arrays["apart"], *(np.abs(first - other).max() for other in others)])
+    return arrays | (scored(strategy) if "scores" in names else {})
 
 
 def scored(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
-    """SNIP, GraSP (whose batch norm is in training mode) and SynFlow of one small network."""
-    layers, rng = tf_keras.layers, np.random.default_rng(0)
+    """Returns SNIP, GraSP (whose batch norm is in training mode) and SynFlow scores of one small network."""
+    layers = tf_keras.layers
+    rng = np.random.default_rng(0)
     batch = rng.normal(size=(6, 4)).astype("float32"), rng.integers(0, 3, 6)
     with strategy.scope():
         tf_keras.utils.set_random_seed(0)

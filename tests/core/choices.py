@@ -1,4 +1,4 @@
-"""The functions of core.masks with a pruning choice given as loose arguments, for tables of test cases."""
+"""Functions of `core.masks` that take a pruning choice as loose arguments, for tables of test cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place for a ticket, and what belongs there."""
+"""Fixtures: a path for a ticket, and the two files of a saved ticket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def path(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def saved() -> tuple[bytes, dict]:
-    """The two files of TICKET."""
+    """Returns the bytes of TICKET's .npz and the content of its .json."""
     packed = {name: np.packbits(mask, axis=None) for name, mask in TICKET.items()}
     data = files.npz_bytes(packed)
     tensors = TICKET.counts()

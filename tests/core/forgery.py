@@ -1,4 +1,4 @@
-"""Ticket files as an accident or a forger would leave them."""
+"""Builds ticket files as an accident or a forger would leave them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TICKET = Ticket(
 
 
 def put(path: Path, npz: bytes, sidecar: bytes | dict, *, sign: bool = False) -> None:
-    """Writes the two files; `sign` gives the sidecar the checksum of the npz, as a forger would."""
+    """Writes both files; with `sign` the sidecar gets the checksum of the npz, as a forger would write it."""
     if isinstance(sidecar, dict):
         sidecar = json.dumps({**sidecar, "sha256": files.sha256(npz)} if sign else sidecar).encode()
     path.write_bytes(npz)
@@ -29,7 +29,7 @@ def put(path: Path, npz: bytes, sidecar: bytes | dict, *, sign: bool = False) ->
 
 
 def refusal(path: Path) -> str:
-    """The sentence with which the ticket at `path` is refused."""
+    """Returns the message with which the ticket at `path` is refused."""
     with pytest.raises(BadInput) as refused:
         Ticket.load(path)
     sentence = str(refused.value)
@@ -43,7 +43,7 @@ def npy(header: str | bytes, body: bytes = b"", version: bytes = b"\x01\x00") ->
 
 
 def npz(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """An archive with valid checksums around any bytes."""
+    """Returns an archive with valid checksums around any bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in entries.items():

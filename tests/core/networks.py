@@ -1,11 +1,11 @@
-"""Shapes to spread sparsity over."""
+"""Shapes of networks over which the tests distribute a sparsity."""
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
 
-# What the published protocol prunes of ResNet-56: two convolutions in each of nine blocks in three stages.
+# The tensors of ResNet-56 that the published protocol prunes: two convolutions in each of nine blocks in three stages.
 WIDTHS = {"stage1": (16, 16), "stage2": (16, 32), "stage3": (32, 64)}
 RESNET56 = {
     f"{stage}_conv{i}/kernel": (3, 3, inputs if i == 0 else outputs, outputs)
@@ -19,12 +19,12 @@ KERNELS = st.one_of(
     st.tuples(EIGHTS, EIGHTS), st.tuples(st.just(1), st.just(3), EIGHTS, EIGHTS), st.tuples(st.just(3), EIGHTS, EIGHTS)
 )
 NETWORKS = st.lists(KERNELS, min_size=1, max_size=4).map(
-    lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)}
+    lambda shapes: {f"layer{i}/kernel": shape for i, shape in enumerate(shapes)}
 )
 
 
 def drawn(shapes: dict[str, tuple[int, ...]], seed: int, levels: int = 0) -> dict[str, np.ndarray]:
-    """Scores for every weight; of a few levels only, so that many are equal, if `levels` says how many."""
+    """Draws a score for every weight; with `levels`, from only that many values, so that many scores are equal."""
     rng = np.random.default_rng(seed)
     return {
         name: (rng.integers(0, levels, shape).astype("float32") if levels else rng.normal(size=shape))

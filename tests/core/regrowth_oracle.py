@@ -1,4 +1,4 @@
-"""Drop and grow in NumPy, for comparison with the graph."""
+"""Drop and grow in NumPy, the oracle of `masking.mask_arithmetic`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlth_tf.errors import BadInput
 
 
 def drop_and_grow(weights: np.ndarray, mask: np.ndarray, grow_scores: np.ndarray, count: int) -> np.ndarray:
-    """Exchanges `count` kept entries of one tensor for others, with NumPy: the oracle of `masking.mask_arithmetic`.
+    """Exchanges `count` kept entries of one tensor for others.
 
     First the `count` smallest |w| of the kept are dropped, then the `count` highest grow scores of all entries that are
     not kept grow; the just dropped may return with the value that they have. Ties are broken as in `top_k_mask`.

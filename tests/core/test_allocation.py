@@ -1,4 +1,4 @@
-"""How one sparsity is spread over tensors: whatever the rule, counts are whole, possible and, where promised, exact in total."""
+"""Allocations: under every rule the counts are whole and possible and, where promised, exact in total."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.core.networks import RESNET56, drawn
 
 SIDES = st.tuples(st.integers(1, 12), st.integers(1, 12)) | st.tuples(st.just(3), st.integers(1, 6), st.integers(1, 6))
 SHAPES = st.lists(SIDES, min_size=1, max_size=6).map(
-    lambda found: {f"layer{i}/kernel": shape for i, shape in enumerate(found)}
+    lambda shapes: {f"layer{i}/kernel": shape for i, shape in enumerate(shapes)}
 )
 SPARSITIES = st.integers(0, 999).map(lambda thousandths: Fraction(thousandths, 1000))
 
@@ -77,7 +77,8 @@ def test_the_total_of_uniform_is_not_that_of_the_network():
 @settings(max_examples=50, deadline=None)
 @given(shapes=SHAPES, few=SPARSITIES, more=SPARSITIES, seed=st.integers(0, 99))
 def test_a_higher_global_sparsity_never_keeps_more_of_any_tensor(shapes, few, more, seed):
-    scores, (few, more) = drawn(shapes, seed, 3), sorted((few, more))
+    scores = drawn(shapes, seed, 3)
+    few, more = sorted((few, more))
     try:
         fewer = global_threshold(shapes, more, scores)
     except BadInput:
@@ -91,12 +92,13 @@ def test_a_name_or_a_map_means_an_allocation():
     assert parse_allocation(' {"*": 0.5}') == parse_allocation({"*": 0.5}) == PatternMap((("*", Fraction(1, 2)),))
 
 
-@pytest.mark.parametrize("given", ["fair", "", "Uniform", None, 3, "uniform,erk"])
-def test_another_name_is_refused_with_those_there_are(given):
+@pytest.mark.parametrize("allocation", ["fair", "", "Uniform", None, 3, "uniform,erk"])
+def test_another_name_is_refused_with_those_there_are(allocation):
     with pytest.raises(BadInput) as refused:
-        parse_allocation(given)
+        parse_allocation(allocation)
     assert str(refused.value) == (
-        f"allocation={given}: must be one of uniform, erk, global, or a map such as " + '{"stage1*": 0.5, "*": 0.98}'
+        f"allocation={allocation}: must be one of uniform, erk, global, or a map such as "
+        + '{"stage1*": 0.5, "*": 0.98}'
     )
 
 

@@ -1,4 +1,4 @@
-"""ERK against the table of METHODS.md, worked out for ResNet-56, and against the published loop in floats."""
+"""ERK against a table that was worked out for ResNet-56, and against the published loop in floats."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ WITNESSES = ("conv1", "stage1_conv5", "stage2_conv0", "stage2_conv1", "stage3_co
 
 
 def published_loop(shapes: dict[str, tuple[int, ...]], sparsity: float, capacity: bool = True) -> dict[str, float]:
-    """Densities as rigl/sparse_utils.py finds them: whatever holds the largest density above 1 becomes dense, again and again."""
+    """Computes densities as rigl/sparse_utils.py does: the densest tensors become dense, until no density exceeds 1."""
     dense: set[str] = set()
     while True:
-        divisor, rhs, raw = 0.0, 0.0, {}
+        divisor = 0.0
+        rhs = 0.0
+        raw = {}
         for name, shape in shapes.items():
             n = math.prod(shape)
             zeros = math.floor(sparsity * n)
@@ -45,7 +47,7 @@ def published_loop(shapes: dict[str, tuple[int, ...]], sparsity: float, capacity
 
 @pytest.mark.parametrize("sparsity", TABLE)
 def test_resnet_56_has_the_densities_of_the_table(sparsity):
-    """The table has the published loop's budget, whose counts are rounded down tensor by tensor: 27 weights more than ours at .98."""
+    """The published budget rounds down in every tensor, so the table keeps up to 27 weights more than ours (at .98)."""
     eps, expected = TABLE[sparsity]
     shapes = [WHOLE_RESNET56[f"{name}/kernel"] for name in WITNESSES]
     published = published_loop(WHOLE_RESNET56, sparsity)
@@ -74,7 +76,7 @@ def test_without_the_loop_a_small_tensor_would_be_overfull():
 
 
 def test_filling_one_tensor_can_fill_the_next():
-    """Hand-worked: budget 48 of 120. eps = 48/42: only a is overfull (4.57 of 4); then 44/38 of b's 20 dims is 23.2 of 20."""
+    """By hand, budget 48 of 120: eps = 48/42 overfills only a (4.57 of 4); then 44/38 * 20 = 23.2 overfills b."""
     shapes = {"a/kernel": (2, 2), "b/kernel": (1, 20), "c/kernel": (8, 12)}
     budget = 48
     eps = budget / (4 + 21 + 20)
@@ -83,7 +85,7 @@ def test_filling_one_tensor_can_fill_the_next():
 
 
 def test_largest_remainders_hand_out_what_rounding_left():
-    """Three tensors of 10 dims each share 16 of 75 weights: 5 1/3 each, and the first has the one left over."""
+    """Three tensors of 10 dims each share 16 of 75 weights: 5 1/3 each, and the first gets the one left over."""
     shapes = dict.fromkeys("abc", (5, 5))
     assert erk(shapes, 59 / 75) == {"a": 6, "b": 5, "c": 5}
 

@@ -1,4 +1,4 @@
-"""How many weights a sparsity removes: min(ceil(p * n), n - 1), to the last weight."""
+"""Exact counts: a sparsity p removes min(ceil(p * n), n - 1) of n weights, to the last weight."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HUNDREDTHS = [f"0.{i:02d}" for i in range(100)]
 
 @st.composite
 def typed_decimals(draw) -> tuple[str, int, int]:
-    """A sparsity as text, with its numerator and denominator."""
+    """Draws a sparsity as text, with its numerator and denominator."""
     digits = draw(st.integers(1, 15))
     numerator = draw(st.integers(0, 10**digits - 1))
     return f"0.{numerator:0{digits}d}", numerator, 10**digits
 
 
 def wrong_counts(rule) -> list[tuple[str, int]]:
-    """Where `rule` is not the least whole number of weights that is at least the sparsity's share, with one weight left."""
+    """Returns the cases in which `rule` does not remove the smallest sufficient number of weights, or leaves none."""
     cases = ((text, size) for text in HUNDREDTHS for size in range(1, 301))
     return [
         (text, size)

@@ -1,4 +1,4 @@
-"""One threshold for the whole network: as if all tensors were one, but none is emptied."""
+"""One threshold for the whole network: as if all tensors were one, except that none is emptied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.core.networks import NETWORKS, drawn
 
 
 def best_of_all(scores: dict[str, np.ndarray], kept: int) -> float:
-    """The largest sum of scores that `kept` weights with at least one of every tensor can have, by trying every choice."""
+    """Returns the largest sum of scores of `kept` weights, at least one of every tensor, by trying every choice."""
     places = [(name, index) for name, score in scores.items() for index in range(score.size)]
     choices = (choice for choice in itertools.combinations(places, kept) if {name for name, _ in choice} == set(scores))
     return max(sum(float(scores[name][index]) for name, index in choice) for choice in choices)
@@ -73,7 +73,7 @@ def test_no_other_choice_with_one_of_every_tensor_scores_higher(sizes, seed, lev
 
 
 def test_groups_of_different_sizes_share_a_budget_of_weights():
-    """9 of 18 weights stay. By score: b's 4 weights, a's 2, a's 2, then 4 more would be 12."""
+    """9 of 18 weights stay: in order of score b's 4, a's 2 and a's 2; the next 4 would make 12."""
     groups = {"a": Groups((2, 3), 3, 2, 3, (3,)), "b": Groups((4, 3), 3, 4, 3, (3,))}
     scores = {"a": np.array([6.0, 7.0, 1.0]), "b": np.array([2.0, 9.0, 5.0])}
     assert global_threshold(groups, 0.5, scores) == {"a": 2, "b": 1}

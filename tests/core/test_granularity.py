@@ -1,4 +1,4 @@
-"""Granularities: what their groups are, checked against slices of the tensor itself."""
+"""Granularities: their groups, checked against slices of the tensor itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dlth_tf.core import GRANULARITIES, parse_granularity
 from dlth_tf.errors import BadInput
 
-DENSE, CONV = (8, 6), (3, 3, 8, 6)
+DENSE = (8, 6)
+CONV = (3, 3, 8, 6)
 
 
 def counts(text: str, shape: tuple[int, ...], layout: str = "kernel") -> tuple[int, int]:
@@ -45,15 +46,19 @@ def test_how_many_groups_there_are_and_how_many_weights_each_has(text, dense, co
     ],
 )
 def test_a_group_is_that_slice_of_the_kernel(text, group):
-    """Scores are 0 but in that slice, where they are 1: one group has the mean 1, and expands to the slice again."""
+    """Scores are 1 in that slice and 0 elsewhere: one group has the mean 1, and it expands to the slice again."""
     scores = np.zeros(CONV)
     scores[group] = 1
-    grain = parse_granularity(text)
-    pooled = grain.pool(scores)
-    assert pooled.shape == grain.divide(CONV).scored and sorted(set(pooled.ravel())) == [0, 1] and pooled.sum() == 1
-    assert np.array_equal(grain.expand(pooled == 1, CONV), scores == 1)
+    granularity = parse_granularity(text)
+    pooled = granularity.pool(scores)
+    assert (
+        pooled.shape == granularity.divide(CONV).scored and sorted(set(pooled.ravel())) == [0, 1] and pooled.sum() == 1
+    )
+    assert np.array_equal(granularity.expand(pooled == 1, CONV), scores == 1)
     shifted = np.roll(scores, 1, axis=(2, 3))
-    assert text in ("filter", "channel") or set(grain.pool(shifted).ravel()) != {0, 1}, "another slice is no group"
+    assert text in ("filter", "channel") or set(granularity.pool(shifted).ravel()) != {0, 1}, (
+        "another slice is no group"
+    )
 
 
 def test_filters_of_a_depthwise_kernel_belong_to_channels():
@@ -67,9 +72,11 @@ def test_filters_of_a_depthwise_kernel_belong_to_channels():
 def test_filters_of_a_transposed_kernel_are_its_outputs():
     scores = np.zeros((3, 3, 6, 8))
     scores[:, :, 4] = 1
-    grain = parse_granularity("filter")
-    assert grain.pool(scores, "transposed").ravel().tolist() == [0, 0, 0, 0, 1, 0]
-    assert np.array_equal(grain.expand(grain.pool(scores, "transposed") == 1, scores.shape, "transposed"), scores == 1)
+    granularity = parse_granularity("filter")
+    assert granularity.pool(scores, "transposed").ravel().tolist() == [0, 0, 0, 0, 1, 0]
+    assert np.array_equal(
+        granularity.expand(granularity.pool(scores, "transposed") == 1, scores.shape, "transposed"), scores == 1
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,12 +87,12 @@ def test_filters_of_a_transposed_kernel_are_its_outputs():
     seed=st.integers(0, 99),
 )
 def test_a_mask_of_groups_survives_the_way_to_the_weights_and_back(text, shape, layout, seed):
-    grain = parse_granularity(text)
+    granularity = parse_granularity(text)
     shape = (*shape[:-2], shape[-1], shape[-2]) if layout == "transposed" else shape
-    mask = np.random.default_rng(seed).random(grain.divide(shape, "", layout).scored) < 0.5
-    expanded = grain.expand(mask, shape, layout)
+    mask = np.random.default_rng(seed).random(granularity.divide(shape, "", layout).scored) < 0.5
+    expanded = granularity.expand(mask, shape, layout)
     assert expanded.shape == shape and expanded.dtype == bool and expanded.mean() == pytest.approx(mask.mean())
-    back, _ = grain.free(expanded, "", layout)
+    back, _ = granularity.free(expanded, "", layout)
     assert np.array_equal(back, mask)
 
 
@@ -101,8 +108,8 @@ def test_pooling_sums_in_double_precision():
 
 def test_n_of_m_keeps_the_highest_of_every_run():
     scores = np.array([[4.0, 0], [1, 0], [3, 0], [2, 0], [1, 5], [1, 6], [1, 7], [1, 8]])
-    grain = parse_granularity("2:4")
-    mask = grain.expand(grain.keep(grain.pool(scores), 2), (8, 2))
+    granularity = parse_granularity("2:4")
+    mask = granularity.expand(granularity.keep(granularity.pool(scores), 2), (8, 2))
     assert mask[:, 0].tolist() == [True, False, True, False, False, False, True, True], (
         "of equal ones the earlier goes first"
     )
@@ -110,10 +117,16 @@ def test_n_of_m_keeps_the_highest_of_every_run():
 
 
 def test_n_of_m_does_not_take_back_what_is_gone():
-    grain, scores = parse_granularity("1:4"), np.array([[-np.inf], [9.0], [-np.inf], [9.0]])
-    free, count = grain.free(np.array([[True], [False], [True], [False]]))
+    granularity = parse_granularity("1:4")
+    scores = np.array([[-np.inf], [9.0], [-np.inf], [9.0]])
+    free, count = granularity.free(np.array([[True], [False], [True], [False]]))
     assert count == 2
-    assert grain.expand(grain.keep(grain.pool(scores), 1, free), (4, 1)).ravel().tolist() == [False, False, True, False]
+    assert granularity.expand(granularity.keep(granularity.pool(scores), 1, free), (4, 1)).ravel().tolist() == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_an_earlier_mask_that_cuts_through_a_group_is_refused():

@@ -1,4 +1,4 @@
-"""Ratios of cycles, rounds and levels: the tables of METHODS.md, and counts that are exact whatever the number of cycles."""
+"""Sparsities of cycles and rounds, against tables; the counts are exact for any number of cycles."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
 
-RST_ITER = {  # E.2, n = 5
+RST_ITER = {  # of five cycles, worked out from 1 - (1 - p)^(c/n)
     0.5: (0.1294, 0.2421, 0.3402, 0.4257, 0.5),
     0.7: (0.2140, 0.3822, 0.5144, 0.6183, 0.7),
     0.9: (0.3690, 0.6019, 0.7488, 0.8415, 0.9),
     0.95: (0.4507, 0.6983, 0.8343, 0.9090, 0.95),
     0.98: (0.5427, 0.7909, 0.9044, 0.9563, 0.98),
 }
-IMP = (0.2, 0.36, 0.488, 0.5904, 0.6723, 0.7379, 0.7903, 0.8322, 0.8658, 0.8926)  # E.4, levels 1 to 18
-IMP += (0.9141, 0.9313, 0.945, 0.956, 0.9648, 0.9719, 0.9775, 0.982)
 SYNFLOW = {
     1: 0.9772,
     10: 0.7943,
@@ -29,7 +27,7 @@ SYNFLOW = {
     50: 0.3162,
     75: 0.1778,
     100: 0.1,
-}  # E.7, what is kept, rho = .1 in 100 rounds
+}  # densities after these of 100 rounds, rho = .1 (Tanaka et al., algorithm 1)
 
 
 @pytest.mark.parametrize("sparsity", RST_ITER)
@@ -51,7 +49,7 @@ def test_the_rounds_of_synflow_are_those_of_the_table():
     data=st.data(),
 )
 def test_the_count_of_every_cycle_is_exact(millionths, cycles, size, data):
-    """kept = floor(n q^(c/N)) is the largest k with k^N <= n^N q^c, in whole numbers."""
+    """kept = floor(n q^(c/N)) is the largest k with k^N <= n^N q^c, in integers."""
     cycle = data.draw(st.integers(0, cycles))
     kept = size - removed_count(size, cumulative_sparsity(Fraction(millionths, 10**6), cycle, cycles))
     density = Fraction(10**6 - millionths, 10**6) ** cycle

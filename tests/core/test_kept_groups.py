@@ -1,4 +1,4 @@
-"""How many groups stay where scores do not matter, and pattern maps on the way to their sparsities."""
+"""Numbers of groups that are kept whatever the scores, and pattern maps that are scaled by a share."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc/kernel": (16, 10)}
     granularity=st.sampled_from(["weight", "filter", "channel", "block:4x1"]),
 )
 def test_they_are_those_of_the_masks_that_any_scores_choose(shapes, sparsity, allocation, granularity):
-    grain = parse_granularity(granularity)
+    parsed = parse_granularity(granularity)
     masks = choose_masks(drawn(shapes, 1), sparsity, allocation, granularity)
     kept = kept_groups(shapes, sparsity, allocation, granularity)
-    assert kept == {name: int(mask.sum()) // grain.divide(mask.shape).weights for name, mask in masks.items()}
+    assert kept == {name: int(mask.sum()) // parsed.divide(mask.shape).weights for name, mask in masks.items()}
 
 
 def test_transposed_kernels_have_their_outputs_first():
-    shapes, layouts = {"up/kernel": (3, 3, 6, 8)}, {"up/kernel": "transposed"}
+    shapes = {"up/kernel": (3, 3, 6, 8)}
+    layouts = {"up/kernel": "transposed"}
     assert kept_groups(shapes, 0.5, granularity="filter", layouts=layouts) == {"up/kernel": 3}
     assert kept_groups(shapes, 0.5, granularity="filter") == {"up/kernel": 4}, "without the layout there would be eight"
 
@@ -53,16 +54,19 @@ def test_counts_fall_as_the_share_grows(allocation, granularity):
 
 
 def test_a_pattern_map_is_scaled_entry_by_entry():
-    given_map = PatternMap.parse({"conv": 0.8, "fc": 0.1})
-    half = given_map.scaled(Fraction(1, 2))
+    pattern_map = PatternMap.parse({"conv": 0.8, "fc": 0.1})
+    half = pattern_map.scaled(Fraction(1, 2))
     assert half.sparsities == (("conv", Fraction(2, 5)), ("fc", Fraction(1, 20)))
-    assert given_map.scaled(Fraction(1)) == given_map and given_map.scaled(Fraction(0)).sparsity_of("conv/kernel") == 0
+    assert (
+        pattern_map.scaled(Fraction(1)) == pattern_map
+        and pattern_map.scaled(Fraction(0)).sparsity_of("conv/kernel") == 0
+    )
     assert (
         half(SHAPES)
         == kept_groups(SHAPES, 0.5, {"conv": 0.8, "fc": 0.1}, share=Fraction(1, 2))
         == {"conv/kernel": 691, "fc/kernel": 152}
     )
-    assert half != given_map.after(1, 2), "the share is of the sparsity, not of the cycles"
+    assert half != pattern_map.after(1, 2), "the share is of the sparsity, not of the cycles"
 
 
 def test_a_global_allocation_has_no_counts_beforehand():

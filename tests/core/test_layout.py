@@ -1,4 +1,4 @@
-"""What counts as an input and what as an output of a weight tensor."""
+"""Layouts: the inputs and the outputs of a weight tensor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHAPES = {"kernel": (3, 2, 4, 5), "transposed": (3, 2, 5, 4), "depthwise": (3, 2
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_way_there_and_back_is_the_identity(layout):
     array = np.arange(math.prod(SHAPES[layout])).reshape(SHAPES[layout])
-    there = as_four_axes(array, layout)
-    assert there.shape == four_axes(array.shape, layout)
-    assert np.array_equal(from_four_axes(there, array.shape, layout), array)
+    viewed = as_four_axes(array, layout)
+    assert viewed.shape == four_axes(array.shape, layout)
+    assert np.array_equal(from_four_axes(viewed, array.shape, layout), array)
 
 
 def test_an_output_of_a_convolution_is_its_last_axis():

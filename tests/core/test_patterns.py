@@ -19,8 +19,8 @@ PATTERNS = ["*", "c*", "conv?", "stage1*", "*kernel", "lstm", "lstm/kernel", "mh
 
 
 def test_the_map_of_the_issue_does_what_it_says_in_either_order():
-    for given_map in ({"stage1*": 0.5, "*": 0.98}, {"*": 0.98, "stage1*": 0.5}):
-        kept = PatternMap.parse(json.dumps(given_map))(RESNET56)
+    for pattern_map in ({"stage1*": 0.5, "*": 0.98}, {"*": 0.98, "stage1*": 0.5}):
+        kept = PatternMap.parse(json.dumps(pattern_map))(RESNET56)
         assert {
             name: kept[name] for name in ("stage1_conv0/kernel", "stage2_conv0/kernel", "stage3_conv17/kernel")
         } == {
@@ -63,8 +63,8 @@ def test_what_nothing_matches_is_kept_whole():
 
 
 def test_the_most_specific_decides_and_of_equals_the_last():
-    found = PatternMap.parse({"conv1/kernel": 0.1, "*": 0.9, "conv?": 0.2, "conv[1]": 0.3, "conv1": 0.4})
-    assert found.sparsity_of("conv1/kernel") == Fraction(1, 10)
+    mapping = PatternMap.parse({"conv1/kernel": 0.1, "*": 0.9, "conv?": 0.2, "conv[1]": 0.3, "conv1": 0.4})
+    assert mapping.sparsity_of("conv1/kernel") == Fraction(1, 10)
     assert PatternMap.parse({"conv?": 0.2, "*": 0.9, "conv[1]": 0.3}).sparsity_of("conv1/kernel") == Fraction(3, 10)
     assert PatternMap.parse({"conv[1]": 0.3, "*": 0.9, "conv?": 0.2}).sparsity_of("conv1/kernel") == Fraction(1, 5)
 
@@ -87,9 +87,9 @@ def test_numbers_are_what_was_typed():
 
 
 def test_in_cycles_every_tensor_follows_its_own_sparsity():
-    found = PatternMap.parse({"a": 0.75, "b": 0.19})
-    assert found.after(1, 2).sparsities == (("a", Fraction(1, 2)), ("b", Fraction(1, 10)))
-    assert found.after(2, 2) == found
+    mapping = PatternMap.parse({"a": 0.75, "b": 0.19})
+    assert mapping.after(1, 2).sparsities == (("a", Fraction(1, 2)), ("b", Fraction(1, 10)))
+    assert mapping.after(2, 2) == mapping
     masks = choose_masks(drawn({"a/kernel": (100,), "b/kernel": (100,)}, 0), 0.5, {"a": 0.75, "b": 0.19}, cycle=(1, 2))
     assert {name: int(mask.sum()) for name, mask in masks.items()} == {"a/kernel": 50, "b/kernel": 90}
 

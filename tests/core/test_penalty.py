@@ -1,4 +1,4 @@
-"""The staircase of lambda against the official loop, replayed here as the state machine that it is."""
+"""The staircase of lambda against the official loop, replayed here as a state machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ OFFICIAL = {"step": 1e-4, "every": 5, "limit": 1.0, "hold_steps": 40_000}
 def official_loop(
     schedule, *, step, every, limit, hold_steps, dtype, strict=True, first=0, bound_counter=False
 ) -> list[float]:
-    """lambda in the gradient of every step, as yueb17/DLTH's reg_pruner.py takes it; the last three arguments get it wrong."""
-    counter, power = np.zeros(1, dtype), SCHEDULES[schedule]
-    used, reached, t = [], None, 0
+    """Returns lambda of every step, as in yueb17/DLTH's reg_pruner.py; each of the last three arguments breaks it."""
+    counter = np.zeros(1, dtype)
+    power = SCHEDULES[schedule]
+    used = []
+    reached = None
+    t = 0
     while True:
         if reached is None and t >= first and t % every == 0:
             counter = counter + np.asarray(step, dtype)
@@ -35,7 +38,7 @@ def official_loop(
 
 
 def multiplied(counter: np.ndarray, power: int) -> np.ndarray:
-    """The power as the official code computes it, x * x * x: NumPy's `**` differs in the last bit on some CPUs."""
+    """Computes the power as the official code does, x * x * x: NumPy's `**` differs in the last bit on some CPUs."""
     value = counter
     for _ in range(power - 1):
         value = value * counter
@@ -143,9 +146,11 @@ def test_one_growth_may_be_enough():
 
 
 def test_rounding_may_lengthen_the_staircase_by_more_than_a_hundredth():
-    counter, growths = np.float32(0), 0
+    counter = np.float32(0)
+    growths = 0
     while not counter > np.float32(1):
-        counter, growths = counter + np.float32(1.1e-6), growths + 1
+        counter += np.float32(1.1e-6)
+        growths += 1
     assert growths == 919_628 > 1.01 / 1.1e-6
     assert len(PenaltySchedule("x", step=1.1e-6, limit=1.0).values) == growths
 

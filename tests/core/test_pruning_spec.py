@@ -1,4 +1,4 @@
-"""PruningSpec: every combination is allowed, except for n:m, which has its own sparsity and allocation."""
+"""PruningSpec: every combination is allowed, except that n:m has its own sparsity and allocation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from dlth_tf.core import ALLOCATIONS, GRANULARITIES, PatternMap, PruningSpec, Round, uniform
 from dlth_tf.core.n_m import NByM
+from dlth_tf.core.pruning_spec import exchangeable
 from dlth_tf.errors import BadInput
 
 
@@ -46,7 +47,8 @@ def test_n_of_m_refuses_another_sparsity_and_says_its_own(sparsity, granularity,
 def test_n_of_m_refuses_an_allocation(allocation):
     with pytest.raises(
         BadInput,
-        match=f"allocation={allocation}: cannot be combined with granularity 2:4, which removes the same everywhere: use uniform",
+        match=f"allocation={allocation}: cannot be combined with granularity 2:4, "
+        "which removes the same everywhere: use uniform",
     ):
         PruningSpec.parse(0.5, allocation, "2:4")
 
@@ -96,7 +98,15 @@ def test_a_sparsity_out_of_range_is_refused_when_the_choice_is_made(sparsity):
 
 def test_a_round_is_a_number_of_several_and_an_earlier_mask():
     masks = {"fc/kernel": np.ones(3, bool)}
-    given = Round.parse(cycle=(2, 5), within=masks)
-    assert (given.number, given.of, given.within) == (2, 5, masks) and (Round().number, Round().of) == (1, 1)
+    second = Round.parse(cycle=(2, 5), within=masks)
+    assert (second.number, second.of, second.within) == (2, 5, masks) and (Round().number, Round().of) == (1, 1)
     with pytest.raises(TypeError):
         Round.parse(circle=(1, 2))
+
+
+def test_n_of_m_is_refused_where_groups_are_exchanged():
+    with pytest.raises(
+        BadInput, match="granularity=2:4: cannot be combined with RigL, whose masks change during training"
+    ):
+        exchangeable("2:4", "RigL")
+    assert exchangeable("block:4x1", "RigL").text == "block:4x1"

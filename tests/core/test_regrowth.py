@@ -1,4 +1,4 @@
-"""Drop and grow on eight numbers, by hand; and that whatever the numbers, as many stay as there were."""
+"""Drop and grow on eight numbers, by hand; the number of kept entries never changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.core.regrowth_oracle import drop_and_grow
 
 WEIGHTS = np.array([0.5, -0.1, 0.9, 0.2, 0.0, 0.0, 0.0, 0.0])
 MASK = np.array([True, True, True, True, False, False, False, False])
-GRADIENTS = np.array([9.0, 0.3, 9.0, 0.8, 0.1, 0.7, 0.9, 0.2])  # of |dL/dw|
+GRADIENTS = np.array([9.0, 0.3, 9.0, 0.8, 0.1, 0.7, 0.9, 0.2])  # |dL/dw|
 
 
 def indices(mask: np.ndarray) -> list[int]:
@@ -22,7 +22,7 @@ def indices(mask: np.ndarray) -> list[int]:
 
 
 def test_rigl_grows_where_the_dense_gradient_is_largest():
-    """Drops 1 and 3 (|w| .1 and .2); of 1, 3, 4 to 7 the gradients of 6 (.9) and 3 (.8) are largest: 3 returns."""
+    """Drops 1 and 3 (|w| .1 and .2); of 1, 3 and 4 to 7 the gradients of 6 (.9) and 3 (.8) are largest: 3 returns."""
     assert indices(drop_and_grow(WEIGHTS, MASK, GRADIENTS, 2)) == [0, 2, 3, 6]
 
 
@@ -58,17 +58,19 @@ def test_as_many_stay_as_there_were(data):
     new = drop_and_grow(weights, mask, scores, count)
     assert new.dtype == bool and new.shape == mask.shape and new.sum() == mask.sum()
     assert (mask & ~new).sum() <= count
-    dropped, stayed = mask & ~new, mask & new
+    dropped = mask & ~new
+    stayed = mask & new
     if dropped.any() and stayed.any() and (new & ~mask).sum() == count:  # nothing returned
         assert np.abs(weights[dropped]).max() <= np.abs(weights[stayed]).min()
 
 
 def test_whole_groups_are_exchanged_on_pooled_arrays():
-    grain, weights = parse_granularity("filter"), np.array([[0.9, 0.1, 0.0], [-0.8, 0.1, 0.0]])
+    granularity = parse_granularity("filter")
+    weights = np.array([[0.9, 0.1, 0.0], [-0.8, 0.1, 0.0]])
     gradients = np.array([[0.0, 0.1, 0.4], [0.0, 0.1, 0.2]])
-    mask, _ = grain.free(np.array([[True, True, False]] * 2))
-    new = drop_and_grow(grain.pool(np.abs(weights)), mask, grain.pool(gradients), 1)
-    assert grain.expand(new, (2, 3)).tolist() == [[True, False, True]] * 2
+    mask, _ = granularity.free(np.array([[True, True, False]] * 2))
+    new = drop_and_grow(granularity.pool(np.abs(weights)), mask, granularity.pool(gradients), 1)
+    assert granularity.expand(new, (2, 3)).tolist() == [[True, False, True]] * 2
 
 
 @pytest.mark.parametrize("count", [-1, 5])

@@ -1,4 +1,4 @@
-"""When masks have settled: all of the last five within a tenth of the newest."""
+"""Masks have settled once all of the last five are within a tenth of the newest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlth_tf.errors import BadInput
 
 
 def masks(*removed: int) -> dict[str, np.ndarray]:
-    """20 places in two tensors, of which these are removed."""
+    """Returns masks of 20 weights in two tensors, with these removed."""
     flat = ~np.isin(np.arange(20), removed)
     return {"a": flat[:8].reshape(2, 4), "b": flat[8:]}
 
@@ -27,7 +27,8 @@ def test_the_distance_is_the_share_of_places_that_differ_over_all_tensors():
 
 
 def test_the_ticket_is_drawn_when_all_four_are_near_the_newest():
-    near, newest = [masks(0, 1), masks(0, 2), masks(0, 1), masks(0, 1)], masks(0, 1)
+    near = [masks(0, 1), masks(0, 2), masks(0, 1), masks(0, 1)]
+    newest = masks(0, 1)
     assert has_settled([*near, newest])
     assert has_settled([masks(5, 6, 7), *near, newest]), "older ones do not matter"
     assert not has_settled([*near[1:], newest]), "five epochs must have passed"

@@ -1,4 +1,4 @@
-"""What a ticket is: checked, copied, read-only masks; and what it says about itself."""
+"""Ticket: checked, copied, read-only masks, their counts and their provenance."""
 
 from __future__ import annotations
 
@@ -103,13 +103,15 @@ def test_masks_cannot_be_written():
 
 
 def test_masks_are_copies_in_both_directions():
-    mask, provenance = np.array([True, False]), {"seed": 1}
+    mask = np.array([True, False])
+    provenance = {"seed": 1}
     masks = {"a": mask}
     ticket = Ticket(masks, provenance)
-    mask[:], provenance["seed"] = False, 2
+    mask[:] = False
+    provenance["seed"] = 2
     masks["b"] = mask
     assert ticket["a"].tolist() == [True, False] and list(ticket) == ["a"] and ticket.provenance == {"seed": 1}
-    assert mask.flags.writeable, "the caller's own array stays as it was"
+    assert mask.flags.writeable, "the caller's own array is left alone"
 
 
 def test_equality_is_about_the_weights_and_not_where_they_came_from():

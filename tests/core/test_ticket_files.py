@@ -1,4 +1,4 @@
-"""Tickets on disk: what was saved comes back, and anything else is refused in one sentence."""
+"""Tickets on disk: a saved ticket is restored, and anything else is refused in one sentence."""
 
 from __future__ import annotations
 

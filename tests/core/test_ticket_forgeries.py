@@ -1,4 +1,4 @@
-"""Files that were made to look like a ticket: refused, without running code or taking memory."""
+"""Files that were made to look like a ticket: refused without running code or using much memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlth_tf.core import Ticket
 from dlth_tf.core.ticket import MOST_SIDECAR_BYTES
 from tests.core.forgery import foreign, npy, npz, one_mask, put, refusal
 
-MEMORY = MOST_SIDECAR_BYTES + 2**21  # the buffer that the sidecar is read into, and a little
+MEMORY = MOST_SIDECAR_BYTES + 2**21  # the buffer that the sidecar is read into, and some slack
 
 
 def test_padding_bits_are_no_weights(path):
@@ -116,7 +116,7 @@ def test_a_zip_bomb_is_refused_without_unpacking_it(path):
 
 
 class Bomb:
-    """Unpickling it writes a file."""
+    """An object whose unpickling writes a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)

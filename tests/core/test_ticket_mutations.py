@@ -1,4 +1,4 @@
-"""Hundreds of damaged tickets: each ends in a ticket or in one sentence."""
+"""Hundreds of damaged tickets: loading each returns a ticket or raises one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.core.forgery import TICKET, entries, npz, put
 
 
 def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    """Bytes with one to three places flipped, overwritten, cut out, doubled or filled."""
+    """Returns the bytes with one to three places flipped, overwritten, cut out, doubled or filled."""
     damaged = bytearray(data)
     for _ in range(random.integers(1, 4)):
         start = int(random.integers(0, len(damaged) + 1))
@@ -35,10 +35,11 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def attacks(saved: tuple[bytes, dict]):
-    """Mutations of the archive, of the arrays within it, and of the sidecar; each archive with and without its checksum mended."""
+    """Yields mutations of the archive, with and without a matching checksum, of its arrays, and of the sidecar."""
     random = np.random.default_rng(20)
     data, sidecar = saved
-    text, parts = json.dumps(sidecar).encode(), entries(data)
+    text = json.dumps(sidecar).encode()
+    parts = entries(data)
     for turn in range(300):
         sign = turn % 2 == 0
         yield mutated(data, random), sidecar, sign
@@ -47,7 +48,7 @@ def attacks(saved: tuple[bytes, dict]):
 
 
 def escaped(load: Callable[[Path], object], path: Path, saved: tuple[bytes, dict]) -> set[str]:
-    """The exceptions other than a BadInput of one printable line with which `load` answers an attack."""
+    """Returns the exceptions that `load` raises under attack, except a BadInput of one printable line."""
     seen = set()
     for npz_data, sidecar, sign in attacks(saved):
         put(path, npz_data, sidecar, sign=sign)

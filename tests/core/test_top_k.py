@@ -1,4 +1,4 @@
-"""Which weights stay: exactly as many as asked for, whatever the scores are."""
+"""Exact top-k masks: the count is exact whatever the scores are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FEW_VALUES = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, np.inf, -np.inf])
 
 
 def by_hand(scores: np.ndarray, kept: int) -> list[bool]:
-    """Removes the lowest score again and again, the first of equal ones first."""
+    """Removes the lowest score again and again, of equal scores the first."""
     flat = [(score, index) for index, score in enumerate(scores.ravel().tolist())]
     stays = {index for _, index in sorted(flat)[len(flat) - kept :]}
     return [index in stays for index in range(len(flat))]
 
 
 def by_threshold(scores: np.ndarray, kept: int) -> np.ndarray:
-    """What seems the same and is not: ties at the threshold all stay."""
+    """Keeps everything at or above the threshold: not the same, since all ties at the threshold stay."""
     return scores >= np.sort(scores, axis=None)[scores.size - kept] if kept else np.zeros(scores.shape, bool)
 
 
@@ -86,7 +86,8 @@ def test_only_free_places_are_kept(data):
 
 
 def test_minus_infinity_for_what_is_not_free_would_not_do():
-    scores, free = np.array([-np.inf, -np.inf, 1.0]), np.array([True, False, True])
+    scores = np.array([-np.inf, -np.inf, 1.0])
+    free = np.array([True, False, True])
     assert top_k_mask(scores, 2, free).tolist() == [True, False, True]
     assert top_k_mask(np.where(free, scores, -np.inf), 2).tolist() == [False, True, True]
 

@@ -1,4 +1,4 @@
-"""What every test of masking and callbacks leaves as it found it."""
+"""Restores the global settings of Keras after every test of masking and callbacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import tf_keras
 @pytest.fixture(autouse=True)
 def keras_is_left_as_it_was():
     yield
-    tf_keras.mixed_precision.set_global_policy(None)  # and so whatever floatx says
+    tf_keras.mixed_precision.set_global_policy(None)  # the policy follows floatx again
     tf_keras.backend.set_floatx("float32")
     tf_keras.backend.clear_session()

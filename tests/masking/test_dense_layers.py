@@ -1,4 +1,4 @@
-"""Which layers a ticket leaves whole, and what the layer table says of them."""
+"""Layers that a ticket leaves whole, and their reasons in the layer table."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dlth_tf import BadInput, masking
 from dlth_tf.core import PruningSpec
 from dlth_tf.masking.dense_layers import TIED
 from tests.masking.networks import mlp
-from tests.masking.test_residual_ties import basic, network
+from tests.masking.residual_networks import basic, network
 
 FIRST, LAST = "the first layer", "the last layer"
 
 
 @functools.cache
 def residual() -> tf_keras.Model:
-    """Two basic blocks, built once: what is dense does not depend on what the tests write into it."""
+    """Builds two basic blocks, once: the dense layers do not depend on what the tests write into the model."""
     return network(basic)
 
 

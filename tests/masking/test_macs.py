@@ -1,4 +1,4 @@
-"""Multiply-adds, counted by hand and as published."""
+"""Multiply-adds, against counts by hand and published ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ layers = tf_keras.layers
 
 
 def macs(model: tf_keras.Model, image_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Multiply-adds of a forward pass, (dense, with the present masks): a third of those of training."""
+    """Returns the multiply-adds of a forward pass, (dense, with the present masks): a third of those of training."""
     positions = kernel_positions(model, image_shape)
     dense, needed = training_macs(model, positions, densities(model))
     return dense // PASSES, round(needed / PASSES)
@@ -74,7 +74,8 @@ def test_a_shared_layer_counts_for_each_use():
 class Own(tf_keras.Model):
     def __init__(self) -> None:
         super().__init__()
-        self.body, self.head = layers.Conv2D(4, 3, name="body"), layers.Dense(10, name="head")
+        self.body = layers.Conv2D(4, 3, name="body")
+        self.head = layers.Dense(10, name="head")
 
     def call(self, images):
         return self.head(tf.reduce_mean(self.body(images), [1, 2]))

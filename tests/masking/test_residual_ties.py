@@ -1,4 +1,4 @@
-"""Which layers residual connections tie together."""
+"""Layers that residual connections tie together, and the gammas of convolutions."""
 
 from __future__ import annotations
 
@@ -10,74 +10,26 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking, models
 from dlth_tf.masking.residual_ties import tied_layers
+from tests.masking.residual_networks import (
+    basic,
+    bottleneck,
+    concatenated,
+    concatenated_by_operation,
+    conv,
+    gated,
+    nested,
+    network,
+    preactivated,
+    projected,
+)
 
 L = tf_keras.layers
 
 
-def conv(x, filters: int, name: str, size: int = 3):
-    return L.BatchNormalization(name=f"{name}_bn")(L.Conv2D(filters, size, padding="same", name=name)(x))
-
-
-def network(block, channels: int = 4) -> tf_keras.Model:
-    """stem - block - block - out."""
-    inputs = L.Input((6, 6, 2))
-    x = L.ReLU()(conv(inputs, channels, "stem"))
-    for name in ("one", "two"):
-        x = block(x, channels, name)
-    return dlth.wrap(tf_keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling2D()(x))))
-
-
-def basic(x, channels, name, add=lambda y, x: L.Add()([y, x]), relu=lambda x: L.ReLU()(x)):
-    y = conv(relu(conv(x, channels, f"{name}_a")), channels, f"{name}_b")
-    return relu(add(y, x))
-
-
-def bottleneck(x, channels, name):
-    y = L.Activation("relu")(conv(x, 2, f"{name}_a", 1))
-    y = L.Dropout(0.1)(L.LeakyReLU()(conv(y, 2, f"{name}_b")))
-    return L.ReLU()(L.Add()([conv(y, channels, f"{name}_c", 1), x]))
-
-
-def preactivated(x, channels, name):
-    y = L.Conv2D(channels, 3, padding="same", name=f"{name}_a")(L.ReLU()(L.BatchNormalization()(x)))
-    return L.Conv2D(channels, 3, padding="same", name=f"{name}_b")(L.ReLU()(L.BatchNormalization()(y))) + x
-
-
-def projected(x, channels, name):
-    return L.Add()(
-        [conv(L.ReLU()(conv(x, channels, f"{name}_a")), channels, f"{name}_b"), conv(x, channels, f"{name}_s", 1)]
-    )
-
-
-def concatenated(x, channels, name):
-    return L.Concatenate()([conv(x, channels, f"{name}_a"), x])
-
-
-def concatenated_by_operation(x, channels, name):
-    return tf.concat([conv(x, channels, f"{name}_a"), x], -1)
-
-
-def nested(x, channels, name):
-    """Every block a model of its own, whose branch is another."""
-    inputs = L.Input(x.shape[1:])
-    branch = tf_keras.Sequential(
-        [L.Input(x.shape[1:]), L.Conv2D(channels, 3, padding="same", name=f"{name}_a"), L.ReLU()]
-    )
-    y = L.Conv2D(channels, 3, padding="same", name=f"{name}_b")(branch(inputs))
-    return L.ReLU()(L.Add()([tf_keras.Model(inputs, y, name=f"{name}_model")(x), x]))
-
-
-def gated(x, channels, name):
-    return L.Multiply()(
-        [
-            conv(x, channels, f"{name}_a"),
-            L.Dense(channels, "sigmoid", name=f"{name}_gate")(L.GlobalAveragePooling2D()(x)),
-        ]
-    )
-
-
-INNER, SECOND = {"one_a", "two_a"}, {"one_b", "two_b"}
-BLOCKS = {  # block -> layers free for filters, and for channels (of the convolutions; "stem" reads the image, "out" is last)
+INNER = {"one_a", "two_a"}
+SECOND = {"one_b", "two_b"}
+# Block -> (builder, layers free for filters, layers free for channels); "stem" reads the image, and "out" is last.
+BLOCKS = {
     "basic": (basic, INNER, {"stem", *SECOND}),
     "with x + y": (lambda x, c, n: basic(x, c, n, add=lambda y, x: y + x), INNER, {"stem", *SECOND}),
     "with tf.add and tf.nn.relu": (lambda x, c, n: basic(x, c, n, tf.add, tf.nn.relu), INNER, {"stem", *SECOND}),
@@ -114,7 +66,8 @@ def test_a_chain_has_nothing_tied_and_neither_has_a_graph_that_is_not_known():
     class Own(tf_keras.Model):
         def __init__(self) -> None:
             super().__init__()
-            self.one, self.two = L.Dense(4, name="one"), L.Dense(4, name="two")
+            self.one = L.Dense(4, name="one")
+            self.two = L.Dense(4, name="two")
 
         def call(self, x):
             return self.one(x) + self.two(x)
@@ -141,14 +94,14 @@ def scales(model: tf_keras.Model) -> dict[str, tf.Variable | None]:
 
 def test_the_scale_of_a_convolution_is_gamma_of_the_batch_norm_that_takes_it():
     model = network(basic)
-    found = scales(model)
+    gammas = scales(model)
     assert all(
-        found[f"{name}/kernel"] is model.get_layer(f"{name}_bn").gamma
+        gammas[f"{name}/kernel"] is model.get_layer(f"{name}_bn").gamma
         for name in ("stem", "one_a", "one_b", "two_a", "two_b")
     )
-    assert found["out/kernel"] is None
+    assert gammas["out/kernel"] is None
     assert all(scale is None for name, scale in scales(network(preactivated)).items() if name.endswith("_b/kernel")), (
-        "added, not normalised"
+        "added, not normalized"
     )
 
 

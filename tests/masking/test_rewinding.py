@@ -1,4 +1,4 @@
-"""Going back: weights, running statistics, and the optimizer."""
+"""Rewinding: weights, running statistics and the optimizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
-from tests.masking.networks import KINDS, compiled, mlp, train, weights, wrapped
+from tests.masking.kinds import KINDS
+from tests.masking.networks import compiled, mlp, train, weights, wrapped
 
 keras = tf_keras.optimizers
 
@@ -16,7 +17,8 @@ keras = tf_keras.optimizers
 def test_every_weight_and_statistic_goes_back_and_what_the_ticket_removes_is_zero():
     kind = KINDS["conv2d, batch norm, dropout"]
     model = dlth.wrap(kind.model())
-    before, rng = weights(model), np.random.default_rng(0)
+    before = weights(model)
+    rng = np.random.default_rng(0)
     masking.choose(model, dlth.random_ticket(model, 0.5, dense_layers="out"))
     for variable in masking.named_weights(model).values():
         variable.assign(rng.normal(size=variable.shape))

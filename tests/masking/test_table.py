@@ -1,4 +1,4 @@
-"""The table of every layer, and why it is dense."""
+"""The layer table: a row for every layer, with the reason why it is dense."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import tf_keras
 
 import dlth_tf as dlth
-from tests.masking.networks import functional
+from tests.masking.kinds import functional
 
 L = tf_keras.layers
 

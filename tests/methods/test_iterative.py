@@ -1,4 +1,4 @@
-"""What the iterative methods do from cycle to cycle: nesting, deletion, rewinding to a step."""
+"""Iterative methods from cycle to cycle: nesting, deletion, rewinding to a step."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import pytest
 
 from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
-from tests.methods.test_methods import PRUNED, initial, same, ticket
+from tests.methods.tiny_network import PRUNED, initial, same, ticket
 from tests.runs.tiny import tiny, train
 
 
 def zeros(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns masks of the pruned tensors, True = the weight is zero."""
     return {name: weights[name] == 0 for name in PRUNED}
 
 
 def test_rst_iter_without_deletion_removes_only_at_the_end(tiny_runs):
     watched = tiny_runs["rst_iter"].watched
     assert not any(zero.any() for zero in zeros(watched.before["transform_2"]).values())
-    found = zeros(watched.before["finetune"])
-    assert all(np.array_equal(found[name], ~ticket(tiny_runs["rst_iter"])[name]) for name in PRUNED)
+    removed = zeros(watched.before["finetune"])
+    assert all(np.array_equal(removed[name], ~ticket(tiny_runs["rst_iter"])[name]) for name in PRUNED)
 
 
 def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_removed(tmp_path):
@@ -49,16 +50,20 @@ def test_rst_iter_can_finetune_between_cycles(tmp_path):
         ("finetune", 16),
     ]
     assert all(zero.any() for zero in zeros(done.watched.after["finetune_1"]).values())
-    # Not deleted: they grow again, but for those that no gradient reaches (pixels that are always 0).
-    removed, left = zeros(done.watched.after["finetune_1"]), zeros(done.watched.after["transform_2"])
+    # They are not deleted, so they grow again, except those that no gradient reaches (pixels that are always 0).
+    removed = zeros(done.watched.after["finetune_1"])
+    left = zeros(done.watched.after["transform_2"])
     assert all(left[name].sum() < 0.5 * removed[name].sum() for name in PRUNED)
 
 
 def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds(tiny_runs):
-    done, start = tiny_runs["lth_iter"], initial()
-    second, last = done.watched.before["round_2"], done.watched.before["finetune"]
+    done = tiny_runs["lth_iter"]
+    start = initial()
+    second = done.watched.before["round_2"]
+    last = done.watched.before["finetune"]
     for name in PRUNED:
-        once, twice = second[name] == 0, last[name] == 0
+        once = second[name] == 0
+        twice = last[name] == 0
         assert int(once.sum()) == removed_count(once.size, cumulative_sparsity(0.9, 1, 2)) and (twice | ~once).all()
         trained = np.abs(done.watched.after["round_2"][name])
         assert trained[~twice].min() >= trained[twice].max()
@@ -110,7 +115,8 @@ def test_l1_does_not_rewind(tiny_runs):
 
 def test_l1_iter_prunes_in_cycles_from_the_trained_weights(tiny_runs):
     watched = tiny_runs["l1_iter"].watched
-    first, last = zeros(watched.before["finetune_1"]), zeros(watched.before["finetune"])
+    first = zeros(watched.before["finetune_1"])
+    last = zeros(watched.before["finetune"])
     for name in PRUNED:
         assert int(first[name].sum()) == removed_count(first[name].size, cumulative_sparsity(0.9, 1, 2))
         assert (last[name] | ~first[name]).all()

@@ -1,4 +1,4 @@
-"""What every method does to the network, read off watched runs: rewinding, shared data, the same ticket."""
+"""Effects of every method on the network, observed in watched runs: rewinding, shared data, the same ticket."""
 
 from __future__ import annotations
 
@@ -8,30 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from dlth_tf import models
-from dlth_tf.core import Ticket
-from dlth_tf.masking import named_weights
 from dlth_tf.methods import METHODS, Method
+from tests.methods.tiny_network import PRUNED, initial, same, ticket
 from tests.runs.tiny import Finished, environment, tiny, train
 
 SPARSE = ("scratch", "lth", "rst")
-PRUNED = ("fc1/kernel", "fc2/kernel")
-
-
-def initial() -> dict[str, np.ndarray]:
-    """The weights that every tiny run starts from."""
-    return {
-        name: weight.numpy()
-        for name, weight in named_weights(models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": 0.1})).items()
-    }
-
-
-def ticket(done: Finished) -> Ticket:
-    return Ticket.load(done.directory.ticket)
-
-
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -42,34 +23,74 @@ def test_a_method_knows_its_name_and_its_paper(name):
 
 
 def test_methods_are_listed_without_tensorflow():
-    code = "import sys; from dlth_tf.methods import METHODS; [METHODS.load(n) for n in METHODS.names()]; print('tensorflow' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
-        ).stdout
-        == "False\n"
-    )
+    code = """
+import sys
+from dlth_tf.methods import METHODS
+for name in METHODS.names():
+    METHODS.load(name)
+print("tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def starts_whole(first: dict[str, np.ndarray], done: Finished) -> None:
+    assert same(first, initial())
+
+
+def starts_with_its_ticket(first: dict[str, np.ndarray], done: Finished) -> None:
+    kept = ticket(done)
+    assert same(first, {name: np.where(kept.get(name, True), weight, 0) for name, weight in initial().items()})
+
+
+def starts_with_some_ticket(first: dict[str, np.ndarray], done: Finished) -> None:
+    kept = {name: first[name] != 0 for name in PRUNED}
+    assert same(first, {name: np.where(kept.get(name, True), weight, 0) for name, weight in initial().items()})
+
+
+def starts_narrower(first: dict[str, np.ndarray], done: Finished) -> None:
+    assert first["fc1/kernel"].shape[1] < initial()["fc1/kernel"].shape[1]
+
+
+# Method -> check of the weights before its first step.
+STARTS = {
+    "dense": starts_whole,
+    "early_bird": starts_whole,
+    "gmp": starts_whole,
+    "grasp": starts_with_its_ticket,
+    "l1": starts_whole,
+    "l1_iter": starts_whole,
+    "lth": starts_whole,
+    "lth_iter": starts_whole,
+    "rigl": starts_with_some_ticket,  # whose mask changes during training
+    "rst": starts_whole,
+    "rst_iter": starts_whole,
+    "scratch": starts_with_its_ticket,
+    "scratch_long": starts_with_its_ticket,
+    "set": starts_with_some_ticket,
+    "small_dense": starts_narrower,
+    "snip": starts_with_its_ticket,
+    "ste": starts_whole,
+    "synflow": starts_with_its_ticket,
+}
+OTHER = starts_with_some_ticket  # for methods that are not in the table: each weight is the initial one, or removed
 
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_starts_from_the_same_initial_weights(name, tiny_runs):
-    watched = tiny_runs[name].watched
-    first = watched.before[next(iter(watched.before))]
-    if METHODS.load(name).narrows:
-        assert first["fc1/kernel"].shape[1] < initial()["fc1/kernel"].shape[1]
-        return
-    if tiny_runs[name].history["sparsity"].iloc[0] and name != "gmp":  # the first phase begins with something removed
-        if name in ("set", "rigl"):  # whose ticket has changed since
-            first = {key: np.where(first[key] == 0, initial()[key], first[key]) for key in first}
-        first = {
-            key: np.where(ticket(tiny_runs[name])[key], first[key], initial()[key]) if key in PRUNED else first[key]
-            for key in first
-        }
-    assert same(first, initial())
+    done = tiny_runs[name]
+    first = next(iter(done.watched.before.values()))
+    STARTS.get(name, OTHER)(first, done)
+
+
+def test_the_table_of_starts_lists_registered_methods():
+    assert set(STARTS) <= set(METHODS.names())
 
 
 def test_lth_rewinds_bit_for_bit(tiny_runs):
-    done, start = tiny_runs["lth"], initial()
+    done = tiny_runs["lth"]
+    start = initial()
     rewound = done.watched.before["finetune"]
     for name, weight in rewound.items():
         mask = ticket(done).get(name, np.ones(weight.shape, bool))
@@ -81,7 +102,8 @@ def test_lth_rewinds_bit_for_bit(tiny_runs):
 def test_lth_keeps_the_largest_trained_magnitudes_of_every_layer(tiny_runs):
     done = tiny_runs["lth"]
     for name in PRUNED:
-        size, mask = np.abs(done.watched.after["train"][name]), ticket(done)[name]
+        size = np.abs(done.watched.after["train"][name])
+        mask = ticket(done)[name]
         assert size[mask].min() >= size[~mask].max()
         assert not size[ticket(tiny_runs["rst"])[name]].min() >= size[~ticket(tiny_runs["rst"])[name]].max()
 
@@ -92,11 +114,9 @@ def test_rst_and_scratch_draw_the_same_random_ticket(tiny_runs):
 
 def test_rst_squeezes_the_weights_that_go_and_keeps_the_others_as_transformed(tiny_runs):
     done = tiny_runs["rst"]
-    before, after, start = (
-        done.watched.before["transform"],
-        done.watched.after["transform"],
-        done.watched.before["finetune"],
-    )
+    before = done.watched.before["transform"]
+    after = done.watched.after["transform"]
+    start = done.watched.before["finetune"]
     for name in PRUNED:
         mask = ticket(done)[name]
         assert after[name][~mask].all()  # nothing is removed while it is transformed
@@ -130,16 +150,18 @@ def test_dense_and_lth_train_the_same_dense_network(tiny_runs):
 
 def test_accuracy_around_the_removal_is_noted(tiny_runs):
     for name in SPARSE:
-        found = tiny_runs[name].result["test"]
-        assert found["accuracy_before_removal"] is not None and found["accuracy_after_removal"] is not None
-    history, found = tiny_runs["rst"].history, tiny_runs["rst"].result["test"]
-    assert found["accuracy_before_removal"] == history[history["phase"] == "transform"]["test_accuracy"].iloc[-1]
+        test = tiny_runs[name].result["test"]
+        assert test["accuracy_before_removal"] is not None and test["accuracy_after_removal"] is not None
+    history = tiny_runs["rst"].history
+    test = tiny_runs["rst"].result["test"]
+    assert test["accuracy_before_removal"] == history[history["phase"] == "transform"]["test_accuracy"].iloc[-1]
     assert tiny_runs["dense"].result["test"]["accuracy_before_removal"] is None
 
 
 def test_magnitude_instead_of_random_removes_the_smallest_initial_weights(tmp_path, tiny_runs):
     done = train(tiny("scratch", tmp_path / "run", ticket_pick="magnitude", epochs="1it"))
     for name in PRUNED:
-        size, mask = np.abs(initial()[name]), ticket(done)[name]
+        size = np.abs(initial()[name])
+        mask = ticket(done)[name]
         assert size[mask].min() >= size[~mask].max()
     assert ticket(done) != ticket(tiny_runs["scratch"])

@@ -30,9 +30,10 @@ def variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
 def gradients_by_hand(
     model: tf_keras.Model, x: np.ndarray, labels: np.ndarray, activation: str, temperature: float = 1.0, **moved
 ):
-    """dL/dW of softmax cross-entropy with logits / T, of W1 and W2; `moved` shifts the kernels before."""
+    """Computes dL/dW1 and dL/dW2 of softmax cross-entropy with logits / T; `moved` shifts the kernels first."""
     weights = {name: variable.numpy() for name, variable in masking.named_weights(model).items()}
-    w1, w2 = weights["one/kernel"] + moved.get("one", 0), weights["two/kernel"] + moved.get("two", 0)
+    w1 = weights["one/kernel"] + moved.get("one", 0)
+    w2 = weights["two/kernel"] + moved.get("two", 0)
     before = x @ w1 + weights["one/bias"]
     hidden = np.maximum(before, 0) if activation == "relu" else before
     logits = (hidden @ w2 + weights["two/bias"]) / temperature

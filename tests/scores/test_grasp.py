@@ -1,4 +1,4 @@
-"""GraSP: w Hg, with the Hessian-gradient product from finite differences of gradients that are written out in NumPy."""
+"""GraSP: w Hg, with the Hessian-gradient product from finite differences of gradients in NumPy."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ def float64_batches() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def by_hand(model: tf_keras.Model, batches, activation: str, temperature: float) -> dict[str, np.ndarray]:
-    """The sum over batches of H g, along the sum of the gradients; central differences."""
+    """Computes the sum over batches of H g, along the sum of the gradients, by central differences."""
 
     def total(**moved) -> dict[str, np.ndarray]:
-        found = [gradients_by_hand(model, *batch, activation, temperature, **moved) for batch in batches]
-        return {name: sum(one[name] for one in found) for name in found[0]}
+        gradients = [gradients_by_hand(model, *batch, activation, temperature, **moved) for batch in batches]
+        return {name: sum(one[name] for one in gradients) for name in gradients[0]}
 
     direction = total()
     step = 1e-4 / max(np.abs(value).max() for value in direction.values())
-    ahead, back = (
-        total(**{name.split("/")[0]: sign * step * value for name, value in direction.items()}) for sign in (1, -1)
-    )
+
+    def shifted(sign: int) -> dict[str, np.ndarray]:
+        return total(**{name.split("/")[0]: sign * step * value for name, value in direction.items()})
+
+    ahead = shifted(1)
+    back = shifted(-1)
     weights = {name: variable.numpy() for name, variable in variables(model).items()}
     return {name: weights[name] * (ahead[name] - back[name]) / (2 * step) for name in direction}
 
@@ -39,23 +42,25 @@ def by_hand(model: tf_keras.Model, batches, activation: str, temperature: float)
 @pytest.mark.parametrize(("activation", "temperature"), [("linear", 1.0), ("relu", 1.0), ("linear", TEMPERATURE)])
 def test_the_score_is_weight_times_the_hessian_along_the_gradient(activation, temperature):
     tf_keras.backend.set_floatx("float64")
-    model, batches = two_layers(activation), float64_batches()
-    found = scores.grasp(model, variables(model), batches, temperature)
+    model = two_layers(activation)
+    batches = float64_batches()
+    result = scores.grasp(model, variables(model), batches, temperature)
     expected = by_hand(model, batches, activation, temperature)
     for name, value in expected.items():
         scale = np.abs(value).max()
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6 * scale)
-        assert np.abs(found[name] + value).max() > scale, "the twin: the published sign is the other one"
+        np.testing.assert_allclose(result[name], value, rtol=0, atol=1e-6 * scale)
+        assert np.abs(result[name] + value).max() > scale, "the twin: the published sign is the other one"
     single = by_hand(model, batches[:1], activation, temperature)
     assert not np.allclose(
-        single["one/kernel"], found["one/kernel"], rtol=0, atol=1e-2 * np.abs(found["one/kernel"]).max()
+        single["one/kernel"], result["one/kernel"], rtol=0, atol=1e-2 * np.abs(result["one/kernel"]).max()
     )
 
 
 def test_the_gradient_is_summed_over_all_batches_before_the_product():
     """H1 (g1 + g2) + H2 (g1 + g2), not H1 g1 + H2 g2."""
     tf_keras.backend.set_floatx("float64")
-    model, batches = two_layers("linear"), float64_batches()
+    model = two_layers("linear")
+    batches = float64_batches()
     both = scores.grasp(model, variables(model), batches, 1.0)["two/kernel"]
     alone = sum(scores.grasp(model, variables(model), [batch], 1.0)["two/kernel"] for batch in batches)
     assert np.abs(both - alone).max() > 0.01 * np.abs(both).max()
@@ -64,13 +69,14 @@ def test_the_gradient_is_summed_over_all_batches_before_the_product():
 def test_the_temperature_is_the_published_one():
     assert TEMPERATURE == 200
     model = two_layers("relu")
-    default, given = scores.grasp(model, variables(model), BATCHES), scores.grasp(model, variables(model), BATCHES, 200)
-    assert all(np.array_equal(default[name], given[name]) for name in default)
+    default = scores.grasp(model, variables(model), BATCHES)
+    published = scores.grasp(model, variables(model), BATCHES, 200)
+    assert all(np.array_equal(default[name], published[name]) for name in default)
     other = scores.grasp(model, variables(model), BATCHES, 1.0)
     assert np.abs(other["two/kernel"]).max() > 1000 * np.abs(default["two/kernel"]).max()
 
 
-def normalised() -> tf_keras.Model:
+def normalized() -> tf_keras.Model:
     tf_keras.utils.set_random_seed(2)
     x = inputs = L.Input((4,))
     x = L.ReLU()(L.BatchNormalization(name="bn")(L.Dense(5, name="one")(x)))
@@ -78,32 +84,34 @@ def normalised() -> tf_keras.Model:
 
 
 def test_batch_norm_is_in_training_mode_and_its_statistics_are_put_back():
-    model = normalised()
+    model = normalized()
     norm = model.get_layer("bn")
     before = [variable.numpy() for variable in model.weights]
-    found = scores.grasp(model, variables(model), BATCHES)
+    first = scores.grasp(model, variables(model), BATCHES)
     assert all(np.array_equal(variable, value) for variable, value in zip(model.weights, before, strict=True))
     norm.moving_mean.assign_add([5.0] * 5)
     norm.moving_variance.assign([9.0] * 5)
     again = scores.grasp(model, variables(model), BATCHES)
-    assert all(np.array_equal(found[name], again[name]) for name in found), "the batches' own statistics count"
+    assert all(np.array_equal(first[name], again[name]) for name in first), "the batches' own statistics count"
     model(BATCHES[0][0], training=True)
     assert not np.allclose(norm.moving_mean, before[3]), "the twin: a forward pass in training mode moves them"
 
 
 def test_batches_of_different_sizes_each_count_by_their_mean():
     tf_keras.backend.set_floatx("float64")
-    model, batches = two_layers("linear"), float64_batches()
+    model = two_layers("linear")
+    batches = float64_batches()
     batches[1] = batches[1][0][:2], batches[1][1][:2]
-    found, expected = scores.grasp(model, variables(model), batches, 1.0), by_hand(model, batches, "linear", 1.0)
+    result = scores.grasp(model, variables(model), batches, 1.0)
+    expected = by_hand(model, batches, "linear", 1.0)
     np.testing.assert_allclose(
-        found["two/kernel"], expected["two/kernel"], rtol=0, atol=1e-6 * np.abs(expected["two/kernel"]).max()
+        result["two/kernel"], expected["two/kernel"], rtol=0, atol=1e-6 * np.abs(expected["two/kernel"]).max()
     )
 
 
 def test_half_precision_gives_scores_in_the_weights_dtype():
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = normalised()
+    model = normalized()
     assert all(
         score.dtype == np.float32 and score.any() for score in scores.grasp(model, variables(model), BATCHES).values()
     )

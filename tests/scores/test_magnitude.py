@@ -1,4 +1,4 @@
-"""Magnitude scores: the absolute value, and nothing else."""
+"""Magnitude scores: the absolute values of the weights."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ def ticket(shapes: dict[str, tuple[int, ...]], seed: int, sparsity: float = 0.5)
 
 
 def drawn(size: int, kept: int) -> np.ndarray:
-    """One row of `size` booleans for every seed."""
+    """Returns one row of `size` booleans for every seed."""
     return np.array([top_k_mask(random({"fc/kernel": (size,)}, seed)["fc/kernel"], kept) for seed in SEEDS])
 
 
 def p_of_equal_positions(masks: np.ndarray) -> float:
-    """Chi-square p-value of "every position is kept equally often", when every row keeps equally many."""
+    """Returns the chi-square p-value of "every position is kept equally often", for rows that keep equally many."""
     rows, size = masks.shape
     share = masks[0].sum() / size
     variance = rows * share * (1 - share) * size / (size - 1)  # the last factor: positions in a row exclude each other
@@ -42,7 +42,7 @@ def p_of_equal_positions(masks: np.ndarray) -> float:
 
 
 def p_of_equal_choices(masks: np.ndarray) -> float:
-    """Chi-square p-value of "every set of that many positions is drawn equally often"."""
+    """Returns the chi-square p-value of "every set of that many positions is drawn equally often"."""
     size, kept = masks.shape[1], masks[0].sum()
     choices = dict.fromkeys(itertools.combinations(range(size), kept), 0)
     for mask in masks:
@@ -85,13 +85,17 @@ def test_the_ticket_of_a_seed_never_changes():
 
 
 def test_another_process_draws_the_same_ticket():
-    code = (
-        "import json; from dlth_tf.core import top_k_mask; from dlth_tf.files import arrays_sha256; from dlth_tf.scores import random\n"
-        f"shapes = {dict(reversed(SHAPES.items()))}\n"
-        "masks = {name: top_k_mask(score, score.size // 2) for name, score in random(shapes, 7).items()}\n"
-        "print(json.dumps([arrays_sha256(masks), hash('fc/kernel')]))"
-    )
-    digests, hashes = set(), set()
+    code = f"""
+import json
+from dlth_tf.core import top_k_mask
+from dlth_tf.files import arrays_sha256
+from dlth_tf.scores import random
+shapes = {dict(reversed(SHAPES.items()))}
+masks = {{name: top_k_mask(score, score.size // 2) for name, score in random(shapes, 7).items()}}
+print(json.dumps([arrays_sha256(masks), hash("fc/kernel")]))
+"""
+    digests = set()
+    hashes = set()
     for hash_seed in ("0", "1"):
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True, text=True)
@@ -99,7 +103,7 @@ def test_another_process_draws_the_same_ticket():
         digests.add(digest)
         hashes.add(hashed)
     assert digests == {arrays_sha256(ticket(SHAPES, 7))}
-    assert len(hashes) == 2, "Python's own hash differs, and so would a ticket made with it"
+    assert len(hashes) == 2, "Python's own hash differs, and so would a ticket that depends on it"
 
 
 def test_the_global_generator_is_neither_read_nor_moved():
@@ -114,7 +118,7 @@ def test_the_global_generator_is_neither_read_nor_moved():
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two masks, in standard deviations of what independent ones have."""
+    """Returns the correlation of two masks, in standard deviations of the correlation of independent masks."""
     return abs(float(np.corrcoef(one.ravel(), other.ravel())[0, 1])) * one.size**0.5
 
 
@@ -142,13 +146,13 @@ def test_every_choice_of_positions_is_equally_likely(size, kept):
 
 
 def by_magnitude(seed: int) -> np.ndarray:
-    """What the official one-shot command really picks: the largest of weights that are not all drawn alike."""
+    """Keeps, as the official one-shot command does, the largest of weights whose standard deviations differ."""
     weights = np.random.default_rng(seed).normal(0, np.linspace(1, 1.3, 12))
     return top_k_mask(magnitude({"a": weights})["a"], 3)
 
 
 def by_neighbours(seed: int) -> np.ndarray:
-    """Two of five neighbours: every position equally often, yet not every pair."""
+    """Keeps two neighbors of five: every position equally often, but not every pair."""
     return np.roll([True, True, False, False, False], np.random.default_rng(seed).integers(5))
 
 

@@ -1,4 +1,4 @@
-"""SynFlow: by hand, its conservation law in every kind of network, and its range."""
+"""SynFlow: scores by hand, the conservation law in every kind of network, and the range of numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlth_tf import masking, scores
 from dlth_tf.core import cumulative_sparsity
 from dlth_tf.scores.synflow import in_float64
 from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
-from tests.masking.networks import KINDS, L
+from tests.masking.kinds import KINDS, L
 from tests.scores.networks import two_layers, variables
 
 
@@ -26,23 +26,24 @@ def test_two_layers_by_hand(wrap):
     model.get_layer("one").bias.assign([-1, 2, 0, 0, 1])
     model = dlth.wrap(model) if wrap else model
     w1, w2 = (np.abs(variable.numpy().astype("float64")) for variable in variables(model).values())
-    found = flow(model)
-    np.testing.assert_allclose(found["one/kernel"], w1 * w2.sum(1), rtol=1e-12)
-    np.testing.assert_allclose(found["two/kernel"], w2 * (w1.sum(0) + np.array([1, 2, 0, 0, 1]))[:, None], rtol=1e-12)
-    assert all(score.dtype == np.float64 for score in found.values())
+    result = flow(model)
+    np.testing.assert_allclose(result["one/kernel"], w1 * w2.sum(1), rtol=1e-12)
+    np.testing.assert_allclose(result["two/kernel"], w2 * (w1.sum(0) + np.array([1, 2, 0, 0, 1]))[:, None], rtol=1e-12)
+    assert all(score.dtype == np.float64 for score in result.values())
 
 
 def test_removed_weights_score_zero_and_carry_nothing():
     model = two_layers("relu")
     w1, w2 = (np.abs(variable.numpy().astype("float64")) for variable in variables(model).values())
     masks = {"one/kernel": np.arange(20).reshape(4, 5) % 3 > 0}
-    found = flow(model, masks)
-    np.testing.assert_allclose(found["one/kernel"], w1 * masks["one/kernel"] * w2.sum(1), rtol=1e-12)
-    np.testing.assert_allclose(found["two/kernel"], w2 * (w1 * masks["one/kernel"]).sum(0)[:, None], rtol=1e-12)
+    result = flow(model, masks)
+    np.testing.assert_allclose(result["one/kernel"], w1 * masks["one/kernel"] * w2.sum(1), rtol=1e-12)
+    np.testing.assert_allclose(result["two/kernel"], w2 * (w1 * masks["one/kernel"]).sum(0)[:, None], rtol=1e-12)
 
 
 def test_neither_signs_nor_scores_of_other_calls_matter():
-    model, flipped = two_layers("relu"), two_layers("relu")
+    model = two_layers("relu")
+    flipped = two_layers("relu")
     kernel = flipped.get_layer("one").kernel
     kernel.assign(-kernel)
     assert np.array_equal(flow(model)["one/kernel"], flow(flipped)["one/kernel"])
@@ -54,7 +55,8 @@ def test_neither_signs_nor_scores_of_other_calls_matter():
     np.testing.assert_allclose(flow(flipped)["one/kernel"], 2 * first["one/kernel"], rtol=1e-12)
 
 
-CONSERVED = {  # kinds of network in which every path goes through each of these layers once, and nothing bends it
+# Kinds of network in which every path leads through each of these layers once, and which are linear on positive numbers.
+CONSERVED = {
     "sequential": ("a", "b"),
     "sequential built by a call": ("a", "b"),
     "conv1d": ("c", "out"),
@@ -72,22 +74,24 @@ def test_the_sum_of_scores_is_the_same_in_every_layer(name):
     model = dlth.wrap(KINDS[name].model())
     before = [variable.numpy() for variable in model.weights]
     entries = {key: entry.weight for key, entry in masking.prunable_weights(model).items()}
-    found = scores.SynapticFlow(model, entries, KINDS[name].inputs().shape[1:]).score({})
-    sums = [score.sum() for key, score in found.items() if key.startswith(CONSERVED[name])]
+    result = scores.SynapticFlow(model, entries, KINDS[name].inputs().shape[1:]).score({})
+    sums = [score.sum() for key, score in result.items() if key.startswith(CONSERVED[name])]
     assert len(sums) == len(CONSERVED[name]) and sums[0] > 0
-    copied = found[next(iter(found))].dtype == np.float64
+    copied = result[next(iter(result))].dtype == np.float64
     assert copied != name.startswith("subclassed")
     np.testing.assert_allclose(sums, sums[0], rtol=1e-12 if copied else 1e-5)
     assert all(np.array_equal(variable, value) for variable, value in zip(model.weights, before, strict=True))
 
 
 def test_a_layer_that_is_used_twice_has_twice_the_flow():
-    """shared, inner model, shared, inner model again: 3 uses of one and 2 of the other layer."""
+    """The path is shared, inner model, shared, inner model again: 3 uses of one layer and 2 of the other."""
     model = dlth.wrap(KINDS["nested, shared"].model())
     entries = {key: entry.weight for key, entry in masking.prunable_weights(model).items()}
-    found = {key: score.sum() for key, score in scores.SynapticFlow(model, entries, (6,)).score({}).items()}
+    result = {key: score.sum() for key, score in scores.SynapticFlow(model, entries, (6,)).score({}).items()}
     np.testing.assert_allclose(
-        [found["shared/kernel"], found["deep/kernel"]], [3 * found["out/kernel"], 2 * found["out/kernel"]], rtol=1e-12
+        [result["shared/kernel"], result["deep/kernel"]],
+        [3 * result["out/kernel"], 2 * result["out/kernel"]],
+        rtol=1e-12,
     )
 
 
@@ -117,7 +121,7 @@ def test_a_network_with_numbers_of_another_dtype_lends_itself():
 
 
 def deep(nested: bool) -> tf_keras.Model:
-    """30 layers of 64 units whose weights are about 3: the flow is about (64 * 3)^30 = 10^68."""
+    """Builds 30 layers of 64 units with weights near 3, whose flow is about (64 * 3)^30 = 10^68."""
     tf_keras.utils.set_random_seed(0)
     ends = [L.Input((4,)), L.Dense(64, name="in")]
     hidden = [
@@ -130,9 +134,9 @@ def deep(nested: bool) -> tf_keras.Model:
 @pytest.mark.parametrize("nested", [False, True])
 def test_deep_networks_do_not_leave_the_range_of_numbers(nested):
     model = deep(nested)
-    found = flow(model)
-    np.testing.assert_allclose([score.sum() for score in found.values()], found["out/kernel"].sum(), rtol=1e-10)
-    assert found["out/kernel"].sum() > np.finfo("float32").max
+    result = flow(model)
+    np.testing.assert_allclose([score.sum() for score in result.values()], result["out/kernel"].sum(), rtol=1e-10)
+    assert result["out/kernel"].sum() > np.finfo("float32").max
     for variable in model.weights:
         variable.assign(tf.abs(variable))
     assert not np.isfinite(model(np.ones((1, 4), "float32"))).all(), "the twin: float32 overflows"

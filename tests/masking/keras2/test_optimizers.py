@@ -1,4 +1,4 @@
-"""The published update against an independent computation, and the optimizer as a Keras optimizer."""
+"""The published update against an independent computation, the optimizer as a Keras optimizer, and optimizer slots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput
-from tests.masking.networks import LOSS, batches, compiled, mlp, same, train, weights
+from dlth_tf.masking.keras2.optimizers import slots_of
+from tests.masking.networks import LOSS, batches, compiled, mlp, same, train, weights, wrapped
 
 SGD = dlth.optimizers.SGD
 SETTINGS = {
@@ -20,7 +21,7 @@ SETTINGS = {
     "nesterov": {"momentum": 0.75, "nesterov": True},
     "nesterov, weight decay": {"momentum": 0.75, "nesterov": True, "weight_decay": 0.0078125},
 }
-RATES = [0.5] * 4 + [0.0625] * 4 + [0.25] * 4  # float32 holds them exactly; the velocity lives through the changes
+RATES = [0.5] * 4 + [0.0625] * 4 + [0.25] * 4  # exact in float32; the velocity persists through the changes
 SHAPES = [(4, 3), (5,)]
 
 
@@ -32,7 +33,7 @@ def gradients() -> list[list[np.ndarray]]:
 def by_hand(
     momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, *, inside: bool = False
 ) -> list[np.ndarray]:
-    """torch.optim.SGD's update written out in NumPy; `inside` has Keras' velocity instead, with the learning rate in it."""
+    """Computes torch.optim.SGD's update in NumPy; `inside` puts the learning rate into the velocity, as Keras does."""
     values = [np.linspace(-1, 1, int(np.prod(shape))).reshape(shape) for shape in SHAPES]
     velocities = [np.zeros(shape) for shape in SHAPES]
     for rate, step in zip(RATES, gradients(), strict=True):
@@ -93,14 +94,14 @@ def test_keras_own_sgd_is_another_optimizer():
 
 def test_a_callable_is_asked_at_every_step():
     rate = tf.Variable(0.5)
-    asked = SGD(lambda: rate.read_value(), momentum=0.9)
+    optimizer = SGD(lambda: rate.read_value(), momentum=0.9)
     variables = [tf.Variable(np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)) for shape in SHAPES]
 
     @tf.function
     def step(*pairs):
-        asked.apply_gradients(zip(pairs, variables, strict=True))
+        optimizer.apply_gradients(zip(pairs, variables, strict=True))
 
-    asked.build(variables)
+    optimizer.build(variables)
     for value, pairs in zip(RATES, gradients(), strict=True):
         rate.assign(value)
         step(*(tf.constant(gradient) for gradient in pairs))
@@ -181,3 +182,28 @@ def test_learning_rate_callbacks_reach_the_optimizer():
     halving = tf_keras.callbacks.LearningRateScheduler(lambda epoch: 0.5**epoch)
     history = model.fit(batches(2), epochs=3, verbose=0, callbacks=[halving])
     assert history.history["lr"] == [1.0, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slots"),
+    [
+        (lambda: dlth.optimizers.SGD(0.1), 0),
+        (lambda: dlth.optimizers.SGD(0.1, momentum=0.9), 1),
+        (lambda: tf_keras.optimizers.SGD(0.1, momentum=0.9), 1),
+        (lambda: tf_keras.optimizers.Adam(), 2),
+        (lambda: tf_keras.optimizers.AdamW(), 2),
+        (lambda: tf_keras.optimizers.Adam(amsgrad=True), 3),
+        (lambda: tf_keras.optimizers.RMSprop(), 1),
+        (lambda: tf_keras.optimizers.RMSprop(momentum=0.9, centered=True), 3),
+        (lambda: tf_keras.optimizers.Adagrad(), 1),
+        (lambda: tf_keras.optimizers.Nadam(), 2),
+    ],
+)
+def test_the_slots_of_a_weight_are_found_for_every_optimizer(optimizer, slots):
+    model = compiled(wrapped(), optimizer())
+    for place, variable in enumerate(model.trainable_variables):
+        own = slots_of(model.optimizer, variable)
+        assert len(own) == slots and all(slot.shape == variable.shape for slot in own)
+        others = [id(slot) for other in model.trainable_variables[:place] for slot in slots_of(model.optimizer, other)]
+        assert not {id(slot) for slot in own} & set(others), "slots of other weights"
+        assert not {id(slot) for slot in own} & {id(weight) for weight in model.weights}

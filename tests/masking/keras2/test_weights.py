@@ -1,4 +1,4 @@
-"""The names under which weights and tickets are known."""
+"""Names of weights, which are the keys of tickets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.masking.keras2.weights import leaf_layers
-from tests.masking.networks import KINDS, functional, mlp, nested, wrapped
+from tests.masking.kinds import KINDS, functional, nested
+from tests.masking.networks import mlp, wrapped
 
 L = tf_keras.layers
 
 
 def twins(inner: str = "fc") -> tf_keras.Model:
-    """Two nested models, each with a layer of the same name."""
+    """Builds two nested models, each with a layer of the same name."""
     blocks = [
         tf_keras.Sequential([L.Input((6,)), L.Dense(6, name=name)], name=f"block_{name}_{i}")
         for i, name in enumerate(("fc", inner))
