@@ -114,7 +114,7 @@ def test_commands_work_in_every_setting(command, legacy, tmp_path):
     assert list(tmp_path.glob("**/result.json"))
 
 
-@pytest.mark.parametrize("thing", [None, object(), "model"], ids=repr)
+@pytest.mark.parametrize("thing", [None, object(), "model"], ids=["None", "object", "text"])
 def test_a_thing_that_is_no_model_is_refused_in_one_sentence(thing):
     import dlth_tf as dlth
 
