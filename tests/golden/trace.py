@@ -42,7 +42,7 @@ class Trace:
 
     @property
     def method(self) -> str:
-        """The official method."""
+        """Name of the official method."""
         return "LTH" if self.args["LTH_Iter"] else self.args["method"]
 
     def why_not_offered(self) -> str | None:
