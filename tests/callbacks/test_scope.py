@@ -39,7 +39,8 @@ def compiled(strategy: tf.distribute.Strategy, model: tf_keras.Model) -> tf_kera
 def outcome(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """Returns weights and masks after RST and a finetune, and after iterative magnitude pruning."""
     data = dlth.load_dataset("digits").train
-    x, y = data.images[: 64 * STEPS].reshape(-1, 64).astype("float32") / 16, data.labels[: 64 * STEPS]
+    x = data.images[: 64 * STEPS].reshape(-1, 64).astype("float32") / 16
+    y = data.labels[: 64 * STEPS]
     options = {"batch_size": 64, "shuffle": False, "verbose": 0}
     with strategy.scope():
         dual = dlth.wrap(network())

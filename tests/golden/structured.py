@@ -1,8 +1,8 @@
 """Traces of filter and channel tickets in the recorded format, from an independent computation in plain NumPy.
 
-The recorded traces of this folder have single weights only. This follows the published algorithm (SEMANTICS of RST:
-growing penalty on whole filters or input channels, coupled weight decay, momentum, then the groups are cut out of the
-tensors) on a three-layer perceptron with a hand-written backward pass, and shares no line with the package.
+The recorded traces of this folder are of single weights only. This computation follows the published algorithm (growing
+penalty on whole filters or input channels, coupled weight decay, momentum, then the groups are cut out of the tensors)
+on a three-layer perceptron with a backward pass by hand, and shares no line with the package.
 """
 
 from __future__ import annotations
@@ -12,15 +12,34 @@ from pathlib import Path
 
 import numpy as np
 
-SIZES, BATCH, RATE, MOMENTUM, DECAY = (64, 12, 9, 10), 16, 0.05, 0.9, 5e-4
-STEP, EVERY, LIMIT, HOLD = 0.4, 2, 1.9, 6
+SIZES = (64, 12, 9, 10)
+BATCH = 16
+RATE = 0.05
+MOMENTUM = 0.9
+DECAY = 5e-4
+STEP = 0.4
+EVERY = 2
+LIMIT = 1.9
+HOLD = 6
 LAYERS = ("fc1", "fc2", "fc3")
 
 
 def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = False, momentum: float = MOMENTUM) -> Path:
-    """Trains, removes, and writes a float64 trace; `doubled` makes one that must not agree. No velocity without momentum."""
+    """Trains, removes, and writes a float64 trace.
+
+    Args:
+      path: The .npz file.
+      group: "filter" or "channel".
+      pick: "rand", "min" or "max".
+      doubled: Whether the penalty is doubled, so that a replay must not agree.
+      momentum: Momentum; without it, no velocities are recorded.
+
+    Returns:
+      `path`.
+    """
     draw = np.random.default_rng(5)
-    pixels, labels = draw.integers(0, 17, (128, 8, 8), dtype=np.uint8), draw.integers(0, 10, 128)
+    pixels = draw.integers(0, 17, (128, 8, 8), dtype=np.uint8)
+    labels = draw.integers(0, 10, 128)
     weights = {}
     for layer, inputs, outputs in zip(LAYERS, SIZES, SIZES[1:], strict=False):
         weights[f"{layer}.weight"] = draw.normal(0, 0.2, (outputs, inputs)).astype(np.float32).astype(float)
@@ -35,22 +54,24 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
     }
     z |= {f"pruned_idx/{n}": index for n, index in pruned.items()}
     velocity = {name: np.zeros_like(w) for name, w in weights.items()}
-    reached, strength, updates, end = None, 0.0, 0, 10**9
-    lam, losses, batches, step = [], [], [], 0
+    reached = None
+    strength = 0.0
+    end = 10**9
+    lam = []
+    losses = []
+    batches = []
+    step = 0
     while step <= end:
         if reached is None and step % EVERY == 0:
-            updates += 1
             strength += STEP
             if strength > LIMIT:
-                reached, end = step, step + HOLD
+                reached = step
+                end = step + HOLD
         index = draw.integers(0, 128, BATCH)
         loss, gradients = _gradients(weights, pixels[index].reshape(BATCH, -1) / 16, labels[index])
         rows = np.moveaxis(gradients["fc2.weight"], int(group == "channel"), 0)
-        rows[pruned["fc2"]] += (
-            (2 if doubled else 1)
-            * strength
-            * np.moveaxis(weights["fc2.weight"], int(group == "channel"), 0)[pruned["fc2"]]
-        )
+        values = np.moveaxis(weights["fc2.weight"], int(group == "channel"), 0)
+        rows[pruned["fc2"]] += (2 if doubled else 1) * strength * values[pruned["fc2"]]
         for name, gradient in gradients.items():
             if step == 0:
                 z[f"grad1_total/{name}"] = gradient.copy()
@@ -88,7 +109,9 @@ def _pick(weight: np.ndarray, group: str, pick: str, draw: np.random.Generator) 
 def _gradients(
     weights: dict[str, np.ndarray], x: np.ndarray, labels: np.ndarray
 ) -> tuple[float, dict[str, np.ndarray]]:
-    inputs, sums = [x], []
+    """Returns the loss and its gradients, by hand."""
+    inputs = [x]
+    sums = []
     for layer in LAYERS:
         sums.append(inputs[-1] @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])
         inputs.append(np.maximum(sums[-1], 0))
@@ -99,23 +122,24 @@ def _gradients(
     error = probability.copy()
     error[rows, labels] -= 1
     error /= len(labels)
-    found = {}
+    gradients = {}
     for place in (2, 1, 0):
-        found[f"{LAYERS[place]}.weight"], found[f"{LAYERS[place]}.bias"] = error.T @ inputs[place], error.sum(0)
+        gradients[f"{LAYERS[place]}.weight"] = error.T @ inputs[place]
+        gradients[f"{LAYERS[place]}.bias"] = error.sum(0)
         error = (error @ weights[f"{LAYERS[place]}.weight"]) * (sums[place - 1] > 0) if place else error
-    return loss, {name: found[name] for name in weights}
+    return loss, {name: gradients[name] for name in weights}
 
 
 def _cut(weights: dict[str, np.ndarray], group: str, gone: np.ndarray) -> dict[str, np.ndarray]:
-    """Filters of fc2 take the inputs of fc3 with them; channels of fc2 the filters and biases of fc1."""
-    found = dict(weights)
+    """Cuts groups out: with filters of fc2 also inputs of fc3, with its channels also filters and biases of fc1."""
+    cut = dict(weights)
     if group == "filter":
         for name, axis in (("fc2.weight", 0), ("fc2.bias", 0), ("fc3.weight", 1)):
-            found[name] = np.delete(found[name], gone, axis)
+            cut[name] = np.delete(cut[name], gone, axis)
     else:
         for name, axis in (("fc2.weight", 1), ("fc1.weight", 0), ("fc1.bias", 0)):
-            found[name] = np.delete(found[name], gone, axis)
-    return found
+            cut[name] = np.delete(cut[name], gone, axis)
+    return cut
 
 
 def _meta(group: str, pick: str, steps: int, momentum: float) -> dict:

@@ -1,6 +1,6 @@
-"""Every recorded trace of the official PyTorch code, replayed; and twins that must not agree with it.
+"""Replays of every recorded trace of the official PyTorch code, and negative twins that must not agree with it.
 
-DLTH_TRACES=DIR replays the traces of another folder.
+With DLTH_TRACES=DIR the traces of another folder are replayed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def floatx_is_restored():
 
 
 def test_the_folder_holds_traces():
-    assert TRACES, f"there is no trace in {FOLDER}"
+    assert TRACES, f"{FOLDER} contains no trace"
 
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
@@ -85,7 +85,7 @@ def test_decoupled_weight_decay_does_not_agree(dtype):
 
 
 class RateInsideVelocity(tf_keras.optimizers.SGD):
-    """Keras' velocity with the published, coupled weight decay: differs only once the learning rate changes."""
+    """Keras' velocity with the published, coupled weight decay, which differs only once the learning rate changes."""
 
     def __init__(self, rate, momentum, weight_decay):
         super().__init__(rate, momentum=momentum)

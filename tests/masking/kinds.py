@@ -80,7 +80,8 @@ def encoder_decoder() -> tf_keras.Model:
 
 def operations() -> tf_keras.Model:
     """Builds a network of two inputs and two named outputs, with plain TensorFlow operations between the layers."""
-    one, other = L.Input((6,), name="one"), L.Input((6,), name="other")
+    one = L.Input((6,), name="one")
+    other = L.Input((6,), name="other")
     hidden = tf.reshape(L.Dense(4, name="a")(one) + 2.0 * L.Dense(4, name="b")(other), (-1, 2, 2))
     flat = tf.concat([L.Flatten()(hidden), tf.nn.relu(L.Flatten()(hidden))], -1)
     return tf_keras.Model(

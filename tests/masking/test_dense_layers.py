@@ -14,7 +14,8 @@ from dlth_tf.masking.dense_layers import TIED
 from tests.masking.networks import mlp
 from tests.masking.residual_networks import basic, network
 
-FIRST, LAST = "the first layer", "the last layer"
+FIRST = "the first layer"
+LAST = "the last layer"
 
 
 @functools.cache

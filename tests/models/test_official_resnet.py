@@ -16,7 +16,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, models
-from tests.golden.replay import TorchBatchNormalization, to_keras, to_torch
+from tests.golden.torch_twins import TorchBatchNormalization, to_keras, to_torch
 
 RECORDING = Path(os.environ.get("DLTH_RESNET8") or Path(__file__).parent / "official_resnet8.f64.npz")
 LOSS = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -43,7 +43,8 @@ def p_of_equal_positions(masks: np.ndarray) -> float:
 
 def p_of_equal_choices(masks: np.ndarray) -> float:
     """Returns the chi-square p-value of "every set of that many positions is drawn equally often"."""
-    size, kept = masks.shape[1], masks[0].sum()
+    size = masks.shape[1]
+    kept = masks[0].sum()
     choices = dict.fromkeys(itertools.combinations(range(size), kept), 0)
     for mask in masks:
         choices[tuple(np.flatnonzero(mask))] += 1
@@ -151,12 +152,12 @@ def by_magnitude(seed: int) -> np.ndarray:
     return top_k_mask(magnitude({"a": weights})["a"], 3)
 
 
-def by_neighbours(seed: int) -> np.ndarray:
+def by_neighbors(seed: int) -> np.ndarray:
     """Keeps two neighbors of five: every position equally often, but not every pair."""
     return np.roll([True, True, False, False, False], np.random.default_rng(seed).integers(5))
 
 
 def test_a_ticket_that_is_not_uniform_would_be_seen():
     assert p_of_equal_positions(np.array([by_magnitude(seed) for seed in SEEDS])) < 1e-6
-    neighbours = np.array([by_neighbours(seed) for seed in SEEDS])
-    assert p_of_equal_positions(neighbours) > 0.001 and p_of_equal_choices(neighbours) < 1e-6
+    neighbors = np.array([by_neighbors(seed) for seed in SEEDS])
+    assert p_of_equal_positions(neighbors) > 0.001 and p_of_equal_choices(neighbors) < 1e-6

@@ -68,7 +68,8 @@ def test_batch_norm_is_in_inference_mode():
 
 def test_rows_of_an_embedding_and_weights_without_influence_are_scored():
     inputs = L.Input((2,))
-    embedding, idle = L.Embedding(5, 3, name="e"), L.Dense(3, name="idle")
+    embedding = L.Embedding(5, 3, name="e")
+    idle = L.Dense(3, name="idle")
     idle.build((None, 4))
     model = tf_keras.Model(inputs, L.Dense(3, name="two")(L.Flatten()(embedding(inputs))))
     tokens = np.array([[0, 1], [1, 2], [0, 2], [1, 1], [2, 2], [0, 0]])

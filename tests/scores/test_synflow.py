@@ -55,7 +55,7 @@ def test_neither_signs_nor_scores_of_other_calls_matter():
     np.testing.assert_allclose(flow(flipped)["one/kernel"], 2 * first["one/kernel"], rtol=1e-12)
 
 
-# Kinds of network in which every path leads through each of these layers once, and which are linear on positive numbers.
+# Kinds of network that are linear on positive numbers, with every path leading through each of these layers once.
 CONSERVED = {
     "sequential": ("a", "b"),
     "sequential built by a call": ("a", "b"),

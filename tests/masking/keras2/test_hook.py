@@ -72,7 +72,8 @@ def test_removed_weights_are_zero_after_every_step(name):
     model.fit(batches(setting.steps), verbose=0, callbacks=[KeepMask()])
     assert int(seen.steps) == setting.steps and int(model.optimizer.iterations) == setting.steps
     assert float(seen.largest) == 0.0
-    after, plain = weights(model), weights(dlth.strip(model))
+    after = weights(model)
+    plain = weights(dlth.strip(model))
     for tensor, entry in masking.prunable_weights(model).items():
         assert (after[tensor] != before[tensor])[entry.kept()].mean() > 0.5, "the kept weights were trained"
         assert np.count_nonzero(plain[tensor][~entry.kept()]) == 0

@@ -119,8 +119,8 @@ def test_sparse_gradients_decay_every_row():
 
 def test_plain_sgd_keeps_no_velocity():
     for momentum, count in ((0.0, 0), (0.9, 6)):
-        optimizer, model = SGD(0.1, momentum=momentum), mlp()
-        optimizer.build(model.trainable_variables)
+        optimizer = SGD(0.1, momentum=momentum)
+        optimizer.build(mlp().trainable_variables)
         assert len(optimizer.velocities) == count
 
 

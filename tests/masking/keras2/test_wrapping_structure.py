@@ -168,7 +168,8 @@ def test_regularizer_losses_are_those_of_the_plain_network():
         tf_keras.utils.set_random_seed(0)
         return functional((8,), *layers)
 
-    plain, model = build(), dlth.wrap(build())
+    plain = build()
+    model = dlth.wrap(build())
     for network in (plain, model):
         network(normal(6, 8)())
     losses = [float(loss) for loss in plain.losses]
