@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "dlth_tf"
 
-# From the ground up. A room may import its own files and those of lower floors; rooms of one floor do not import each other.
+# From the ground up. A room may import its own files and those of lower floors, but no neighbor on its floor.
 FLOORS = (
     ("errors", "files", "lazy", "legacy_keras", "randomness", "registry", "stopping", "version"),
     ("console", "core"),
@@ -167,7 +167,7 @@ def test_a_circle_would_be_seen(indent):
     assert any("dlth_tf.core.masks" in component for component in circles(graph(texts)))
 
 
-# Files that may use private names (`._something`) of Keras, TensorFlow, tf-mot, keras-cv, tfds or absl, and why.
+# Files that may use private names (`._something`) of other packages, and why.
 PRIVATE = {
     "dlth_tf/callbacks/base.py": "the marker by which Keras 3 recognizes hooks that do nothing",
     "dlth_tf/data/augment/rand_augment.py": "keras-cv's layers have no public way to replace their generators",
