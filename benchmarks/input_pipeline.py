@@ -59,7 +59,7 @@ PICTURE = (375, 500, 3)  # pixels of a stored JPEG, about ImageNet's average
 def cifar_like(count: int) -> Any:
     """A split of random 32 x 32 images where TensorFlow can read them."""
     from dlth_tf.data import Split
-    from dlth_tf.data.sets.tfds_reader import aligned
+    from dlth_tf.data.host_memory import aligned
 
     drawn, images = np.random.default_rng(0), aligned((count, 32, 32, 3))
     for start in range(0, count, 1000):

@@ -118,7 +118,7 @@ def test_a_directory_of_another_configuration_is_refused(here, capsys, tiny_runs
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("too_few", "must give 10 logits per image, but its output has shape (None, 9)"),
+        ("too_few", "must return 10 logits per image, but its output has shape (None, 9)"),
         ("nothing", "must return a tf_keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
         ("none", "no such name in their_nets; did you mean net or nothing?"),
     ],

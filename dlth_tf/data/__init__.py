@@ -1,6 +1,6 @@
-"""Data sets by name, and the input pipeline whose batches depend on nothing but seed, purpose and step.
+"""Data sets by name, and the input pipeline, whose batches depend on nothing but seed, purpose and step.
 
-Importing this package does not import TensorFlow: what a flag names can be checked first.
+Importing this package does not import TensorFlow, so that flags can be checked first.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ class BatchOrder:
     Attributes:
       batch_size: Examples per batch over all replicas, at least 1.
       seed: Seed of the run.
-      purpose: Name of the sequence, such as the name of a phase; the sequences of one seed are independent of each other.
+      purpose: Name of the sequence, such as the name of a phase; the sequences of one seed are independent of each
+        other.
       start: First step, at least 0; the sequence from `start=k` equals the one from 0 without its first k batches.
       steps: Number of batches, at least 0; endless if None.
 
@@ -45,8 +46,8 @@ class BatchFormat:
 
     Attributes:
       normalization: Normalization of the images, applied last, to pixels from 0 to `value_range`.
-      augment: Names in AUGMENTS joined by "+", applied to training batches only; `augmentation(augment).soft_labels` tells whether
-        their labels are mixed.
+      augment: Names in AUGMENTS joined by "+", applied to training batches only; `augmentation(augment).soft_labels`
+        tells whether their labels are mixed.
       dtype: Name of the dtype of the images.
       num_classes: Number of classes; required by augmentations that mix labels.
       value_range: Largest possible pixel value.

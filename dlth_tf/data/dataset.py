@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the package: three splits of uint8 images, in memory or on disk, and how to read them."""
+"""Data sets: three splits of uint8 images, in memory or on disk, with the defaults for reading them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from dlth_tf.errors import BadInput
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels, in memory. The pipeline may use the array itself and no copy: leave it as it is.
+    """Images and their labels in memory.
 
-    Args:
-      images: uint8 [N, H, W, C], as they come from the file: neither scaled nor augmented.
-      labels: int64 [N], class numbers from 0.
+    The pipeline may use the array of images without copying it, so it must not be modified.
+
+    Attributes:
+      images: Images as stored in the file, neither scaled nor augmented, uint8 [N, H, W, C].
+      labels: Class numbers from 0, int64 [N].
 
     Raises:
-      BadInput: another shape or dtype, or not one label per image.
+      BadInput: If an array has another shape or dtype, or there is not one label per image.
     """
 
     images: np.ndarray
@@ -44,27 +46,29 @@ class Split:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+        """Height, width and channels of every image."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set for image classification: small ones in memory (Split), large ones and those of many sizes on disk (DiskSplit).
+    """A data set for image classification.
 
-    Args:
-      name: what `--dataset` calls it.
-      train: what the weights are fitted to.
-      validation: what selection may look at.
-      test: what the headline number is measured on; selection never looks at it.
-      label_names: one per class, in the order of the class numbers.
-      normalization: the name of its own normalisation, used unless `--normalization` says otherwise.
-      value_range: the largest value that a pixel can have (255 for most, 16 for digits).
-      augment: the name of its own augmentation, used unless `--augment` says otherwise.
+    Small sets are in memory (Split); large sets, and sets with images of many sizes, stay on disk (DiskSplit).
+
+    Attributes:
+      name: Name of the data set, as given to `--dataset`.
+      train: Examples that the weights are fitted to.
+      validation: Examples that selection may look at.
+      test: Examples that the headline number is measured on; selection never looks at them.
+      label_names: Names of the classes, in the order of the class numbers.
+      normalization: Name of the default normalization, which `--normalization` overrides.
+      value_range: Largest possible pixel value (255 for most sets, 16 for digits).
+      augment: Name of the default augmentation, which `--augment` overrides.
 
     Raises:
-      BadInput: the parts do not fit together.
+      BadInput: If the splits, names and value range do not fit together.
     """
 
     name: str
@@ -94,25 +98,28 @@ class DataSet:
             shapes = f"{list(split.image_shape)} and {list(self.image_shape)}"
             raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
         if not 0 <= split.labels.min() <= split.labels.max() < self.num_classes:
-            found = f"from {split.labels.min()} to {split.labels.max()}"
+            observed = f"from {split.labels.min()} to {split.labels.max()}"
             raise BadInput(
-                "dataset", self.name, f"its {part} labels go {found}, and must go from 0 to {self.num_classes - 1}"
+                "dataset",
+                self.name,
+                f"its {part} labels range {observed}, and must range from 0 to {self.num_classes - 1}",
             )
         if isinstance(split, Split) and split.images.max() > self.value_range:
             raise BadInput(
                 "dataset",
                 self.name,
-                f"a {part} pixel is {split.images.max()}, and value_range says at most {self.value_range}",
+                f"its {part} images contain the value {split.images.max()}, and value_range allows at most "
+                f"{self.value_range}",
             )
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.label_names)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+        """Height, width and channels of every image."""
         return self.train.image_shape
 
 

@@ -1,4 +1,4 @@
-"""A split whose images stay on disk: any example can be read by its number, so a batch of any step is had at once."""
+"""Splits that stay on disk, with random access by index."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from dlth_tf.errors import BadInput
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MARGIN = 256 / 224  # the shorter side of a picture to the side of the centre crop, as everyone evaluates ImageNet
+MARGIN = 256 / 224  # the shorter side of a picture to the side of its center crop, as ImageNet is commonly evaluated
 
 
 class Source(Protocol):
-    """Encoded images by their number."""
+    """Encoded images that are read by index."""
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
-        """The bytes of the JPEG or PNG file, a scalar string."""
+        """Returns the content of a JPEG or PNG file, a scalar string."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Every image is a file.
+    """A source with one file per image.
 
-    Args:
-      paths: of the images; tf.io reads them, so they may be remote.
+    Attributes:
+      paths: Paths of the images; tf.io reads them, so they may be remote.
     """
 
     paths: Sequence[str]
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
-        """The bytes of the JPEG or PNG file, a scalar string."""
+        """Returns the content of a JPEG or PNG file, a scalar string."""
         import tensorflow as tf
 
         with tf.init_scope():
@@ -45,40 +45,40 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class ImageRecords:
-    """The images lie in record files.
+    """A source whose images are features of serialized examples in TFRecord files.
 
-    Args:
-      records: where each one is.
-      image: the name of the feature that holds it.
+    Attributes:
+      records: Index of the records.
+      image: Name of the feature that contains the encoded image.
     """
 
     records: Records
     image: str
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
-        """The bytes of the JPEG or PNG file, a scalar string."""
+        """Returns the content of a JPEG or PNG file, a scalar string."""
         import tensorflow as tf
 
         record = tf.numpy_function(self.records.read, [index], tf.string, stateful=False)
-        return tf.io.parse_single_example(
-            tf.ensure_shape(record, []), {self.image: tf.io.FixedLenFeature([], tf.string)}
-        )[self.image]
+        features = {self.image: tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_single_example(tf.ensure_shape(record, []), features)[self.image]
 
 
 @dataclass(frozen=True, eq=False)
 class DiskSplit:
-    """Some examples of a source, and how its images become arrays of one shape.
+    """Labeled examples of a source, decoded to images of one shape.
 
-    Args:
-      source: where the encoded images are.
-      indices: int64 [N], which of them.
-      labels: int64 [N], class numbers from 0.
-      image_shape: (height, width, channels) of what comes out.
-      one_size: whether the stored images have that shape already. Else a crop is cut out of each and resized: in evaluation the
-        middle, of the shorter side divided by 256 / 224; in training a random part where the augmentation has `resized_crop`.
+    Attributes:
+      source: Source of the encoded images.
+      indices: Indices of the examples in the source, int64 [N].
+      labels: Class numbers from 0, int64 [N].
+      image_shape: Height, width and channels of the decoded images.
+      one_size: Whether the stored images have that shape already. If not, a crop of each is resized: in evaluation the
+        center, with the shorter side divided by 256 / 224; in training a random crop if the augmentation has
+        `resized_crop`.
 
     Raises:
-      BadInput: no examples, or not one label for each.
+      BadInput: If there are no examples, or not one label per example.
     """
 
     source: Source
@@ -92,22 +92,25 @@ class DiskSplit:
             raise BadInput(
                 "dataset",
                 f"{len(self.indices)} images and {len(self.labels)} labels",
-                "must have one label per image, and some",
+                "must have at least one image, and one label per image",
             )
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def subset(self, chosen: np.ndarray) -> DiskSplit:
-        """The examples at the places `chosen`, int64."""
-        return replace(self, indices=self.indices[chosen], labels=self.labels[chosen])
+    def subset(self, places: np.ndarray) -> DiskSplit:
+        """Returns the split of the examples at `places`, int64 numbers from 0 to N - 1."""
+        return replace(self, indices=self.indices[places], labels=self.labels[places])
 
     def image(self, place: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """One image, uint8 [H, W, C].
+        """Reads and decodes one image.
 
         Args:
-          place: int64 scalar, from 0 to N - 1.
-          seed: int64 [2], of a random crop and mirroring; the middle is cut out when not given.
+          place: Number of the example in this split, an int64 scalar from 0 to N - 1.
+          seed: Seed of a random crop and of mirroring, int64 [2]; if None, the center is cropped.
+
+        Returns:
+          The image, uint8 [H, W, C].
         """
         import tensorflow as tf
 
@@ -117,7 +120,17 @@ class DiskSplit:
 
 
 def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | None, one_size: bool) -> tf.Tensor:
-    """A JPEG or PNG as uint8 `shape`; of a JPEG only the part that is cut out is decoded, which takes half the time."""
+    """Decodes a JPEG or PNG; of a JPEG only the cropped part is decoded, which takes half the time.
+
+    Args:
+      encoded: Content of the file, a scalar string.
+      shape: Height, width and channels of the result.
+      seed: Seed of a random crop and of mirroring, int64 [2]; if None, the center is cropped.
+      one_size: Whether the stored image already has this shape, and needs no crop if there is no seed.
+
+    Returns:
+      The image, uint8 of shape `shape`.
+    """
     import tensorflow as tf
 
     from dlth_tf.data.augment import crops
@@ -127,32 +140,37 @@ def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | N
         return tf.ensure_shape(tf.io.decode_image(encoded, channels, expand_animations=False), shape)
 
     def box(size: tf.Tensor) -> tf.Tensor:
-        return middle(size, shape) if seed is None else crops.random_box(size, seed)
+        return center_box(size, shape) if seed is None else crops.random_box(size, seed)
 
     def jpeg() -> tf.Tensor:
         return tf.io.decode_and_crop_jpeg(encoded, box(tf.io.extract_jpeg_shape(encoded)), channels)
 
     def other() -> tf.Tensor:
-        whole = tf.io.decode_image(encoded, channels, expand_animations=False)
-        top, left, high, wide = tf.unstack(box(tf.shape(whole)))
-        return whole[top : top + high, left : left + wide]
+        picture = tf.io.decode_image(encoded, channels, expand_animations=False)
+        top, left, height, width = tf.unstack(box(tf.shape(picture)))
+        return picture[top : top + height, left : left + width]
 
-    cut = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, channels])
-    image = crops.resized(cut, shape[:2])
+    crop = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, channels])
+    image = crops.resized(crop, shape[:2])
     return tf.ensure_shape(image if seed is None else crops.mirrored(image, seed), shape)
 
 
-def middle(size: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """int32 [4]: top, left, height and width of what a centre crop keeps.
+def center_box(size: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Returns the box of a center crop.
 
     Args:
-      size: int32 [2 or 3], height and width of the picture.
-      shape: of the crop, after the picture was resized until its sides are 256 / 224 of it or longer.
+      size: Height and width of the picture in pixels, int32 [2 or 3].
+      shape: Height, width and channels of the crop after the picture is resized, so that its sides are at least 256 /
+        224 of those of the crop.
+
+    Returns:
+      Top, left, height and width of the box in the picture, int32 [4].
     """
     import tensorflow as tf
 
-    height, width = size[0], size[1]
+    height = size[0]
+    width = size[1]
     factor = tf.minimum(tf.cast(height, tf.float32) / shape[0], tf.cast(width, tf.float32) / shape[1]) / MARGIN
-    high = tf.maximum(tf.cast(tf.round(factor * shape[0]), tf.int32), 1)
-    wide = tf.maximum(tf.cast(tf.round(factor * shape[1]), tf.int32), 1)
-    return tf.stack([(height - high) // 2, (width - wide) // 2, high, wide])
+    box_height = tf.maximum(tf.cast(tf.round(factor * shape[0]), tf.int32), 1)
+    box_width = tf.maximum(tf.cast(tf.round(factor * shape[1]), tf.int32), 1)
+    return tf.stack([(height - box_height) // 2, (width - box_width) // 2, box_height, box_width])

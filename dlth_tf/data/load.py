@@ -1,4 +1,4 @@
-"""From a data set's name to its images: the registry, a dotted path, or whatever tensorflow_datasets has prepared."""
+"""Loads data sets by name: registered sets, functions by dotted path, and prepared sets of tensorflow_datasets."""
 
 from __future__ import annotations
 
@@ -13,34 +13,44 @@ from dlth_tf.registry import import_path, is_path
 
 
 def load(name: str, data_dir: str | None = None) -> DataSet:
-    """Loads a data set: small ones into memory; of large ones, and of images of many sizes, only where each image is.
+    """Loads a data set: a small one into memory; of a large one, or of images of many sizes, only an index.
 
     Args:
-      name: one of DATASETS; a name of tensorflow_datasets, of which prepared files are read and nothing is downloaded;
-        "folder:PATH", a folder of images; or "package.module:function", a function that takes `data_dir` and returns a DataSet.
-        Where the images are of many sizes, "@SIDE" after the name says how many pixels the square has that is cut out of each, as in
-        "imagenet200@64"; 224 when not given.
-      data_dir: where prepared data sets lie; tensorflow_datasets' own default when not given.
+      name: One of DATASETS; a name of tensorflow_datasets, whose prepared files are read without any download;
+        "folder:PATH", a folder of images; or "package.module:function", a function that takes `data_dir` and returns a
+        DataSet. For images of many sizes, a suffix "@SIDE" sets the side in pixels of the square that is cropped from
+        each, as in "imagenet200@64"; the default is 224.
+      data_dir: Directory of the prepared data sets; if None, the default of tensorflow_datasets.
+
+    Returns:
+      The data set.
 
     Raises:
-      BadInput: there is no such data set, it is not prepared, or it does not consist of labelled images.
+      BadInput: If there is no such data set, it is not prepared, or it does not consist of labeled images.
     """
     check_name(name)
-    if not _KEPT.wanted:
+    if not _KEPT.enabled:
         return _load(name, data_dir)
     key = name, data_dir, os.getcwd()
     if key != _KEPT.key:
         _KEPT.key = _KEPT.dataset = None  # first, so that memory never holds two
-        _KEPT.key, _KEPT.dataset = key, _load(name, data_dir)
+        _KEPT.dataset = _load(name, data_dir)
+        _KEPT.key = key
     assert _KEPT.dataset is not None
     return _KEPT.dataset
 
 
 @dataclass
 class _Kept:
-    """The data set that was loaded last, where it is kept."""
+    """The data set that was loaded last, if this process keeps it.
 
-    wanted: bool = False
+    Attributes:
+      enabled: Whether the last data set is kept.
+      key: Name, data directory and working directory that it was loaded with.
+      dataset: The data set.
+    """
+
+    enabled: bool = False
     key: tuple[str, str | None, str] | None = None
     dataset: DataSet | None = None
 
@@ -49,8 +59,8 @@ _KEPT = _Kept()
 
 
 def keep_last() -> None:
-    """From now on this process keeps the data set that it loaded last: for the workers of a sweep, whose runs share it."""
-    _KEPT.wanted = True
+    """Makes this process keep the data set that it loaded last, for the workers of a sweep, whose runs share it."""
+    _KEPT.enabled = True
 
 
 def _load(name: str, data_dir: str | None) -> DataSet:
@@ -75,6 +85,7 @@ def _named(dataset: DataSet, name: str) -> DataSet:
 
 
 def _from_path(name: str, data_dir: str | None) -> DataSet:
+    """Calls the user's function that a dotted path names."""
     function = import_path(name, "dataset")
     try:
         inspect.signature(function).bind(data_dir)

@@ -1,4 +1,4 @@
-"""Names of data sets: the registry, and what can be checked before TensorFlow is imported."""
+"""Names of data sets: the registry, and the checks of a name that need no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import Registry, is_path
 
-SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
-SIZED = ("imagenet2012", "imagenet200")  # registered, with images of many sizes
+SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")  # read as any set of tensorflow_datasets
+SIZED = ("imagenet2012", "imagenet200")  # with images of many sizes, so that "@SIDE" may follow the name
 DATASETS = Registry(
     "dataset",
     {
@@ -19,21 +19,25 @@ DATASETS = Registry(
     },
 )
 FOLDER = "folder:"
-SIDES = (8, 1024)  # pixels that "@SIDE" may ask for
+SIDES = (8, 1024)  # smallest and largest number of pixels that "@SIDE" accepts
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def check_name(name: str) -> str:
-    """Checks what can be checked about a data set's name before TensorFlow is imported.
+    """Checks a data set's name as far as possible without importing TensorFlow.
 
-    Registered names and well-formed dotted paths pass. Any other name passes too: only tensorflow_datasets knows its own.
+    Registered names and well-formed dotted paths pass. Any other name passes too: only tensorflow_datasets knows its
+    own.
+
+    Args:
+      name: Name of a data set, as given to `--dataset`.
 
     Returns:
       `name`.
 
     Raises:
-      BadInput: the name is empty, or has a colon and is neither folder:PATH nor of the form package.module:function, or asks with
-        "@SIDE" for a size that is not allowed.
+      BadInput: If the name is empty, has a colon but is neither folder:PATH nor package.module:function, or has a
+        suffix "@SIDE" whose size is not allowed.
     """
     base, side = divide_name(name)
     if not base.strip():
@@ -56,7 +60,7 @@ def check_name(name: str) -> str:
 
 
 def divide_name(name: str) -> tuple[str, int | None]:
-    """What stands before and after "@SIDE" in a data set's name.
+    """Divides a data set's name into the part before "@SIDE" and the side in pixels, or None without that suffix.
 
     >>> divide_name("imagenet200@64"), divide_name("cifar10")
     (('imagenet200', 64), ('cifar10', None))

@@ -1,4 +1,4 @@
-"""Normalization: from uint8 pixels to the numbers that a network sees."""
+"""Normalization: from uint8 pixels to the numbers that a network is fed, and the registry of normalizations."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Normalization:
-    """(x * scale - mean) / std, channel by channel.
+    """The map x -> (x * scale - mean) / std, channel by channel.
 
-    Args:
-      scale: what a pixel is multiplied by first.
-      mean: one per channel, on the scaled pixels.
-      std: one per channel, on the scaled pixels, above 0.
+    Attributes:
+      scale: Factor applied to a pixel first.
+      mean: Mean of each channel, after scaling.
+      std: Standard deviation of each channel, after scaling, above 0.
 
     Raises:
-      BadInput: a number is not finite, `std` is not above 0, or `mean` and `std` differ in length.
+      BadInput: If a number is not finite, `std` is not above 0, or `mean` and `std` differ in length.
     """
 
     scale: float
@@ -40,7 +40,15 @@ class Normalization:
             raise BadInput("normalization", self, "must have finite numbers, and every std above 0")
 
     def __call__(self, images: tf.Tensor | np.ndarray, dtype: str = "float32") -> tf.Tensor:
-        """Normalises uint8 [..., C] to `dtype` [..., C]; half precisions are rounded once, from float32."""
+        """Normalizes images.
+
+        Args:
+          images: Pixels, uint8 [..., C].
+          dtype: Name of the dtype of the result; half precisions are rounded once, from float32.
+
+        Returns:
+          The normalized images, `dtype` [..., C].
+        """
         import tensorflow as tf
 
         exact = "float64" if dtype == "float64" else "float32"
@@ -48,37 +56,49 @@ class Normalization:
         return tf.cast((scaled - tf.constant(self.mean, exact)) / tf.constant(self.std, exact), dtype)
 
     def of_batch(self, images: tf.Tensor, dtype: str = "float32") -> tf.Tensor:
-        """The same numbers, bit for bit, of uint8 [B, H, W, C] with H, W, C known while the graph is built.
+        """Normalizes a batch to the same bits as a call, but faster.
 
-        A row of pixels is computed as one vector: TensorFlow takes three to five times as long over vectors as short as C.
+        A row of pixels is computed as one vector: TensorFlow takes three to five times as long for vectors as short as
+        C.
+
+        Args:
+          images: Batch of images, uint8 [B, H, W, C] with H, W, C known while the graph is built.
+          dtype: Name of the dtype of the result.
+
+        Returns:
+          The normalized images, `dtype` [B, H, W, C].
         """
         import tensorflow as tf
 
         height, width, channels = images.shape[1:]
         if channels != len(self.mean):
-            return self(images, dtype)  # fits by broadcasting, or says what does not fit
+            return self(images, dtype)  # broadcasts, or raises an error that names both shapes
         row = Normalization(self.scale, self.mean * width, self.std * width)
         return tf.reshape(row(tf.reshape(images, [-1, width * channels]), dtype), [-1, height, width, channels])
 
     def to_json(self) -> dict[str, Any]:
-        """A value for a JSON file, from which `from_json` makes the same normalisation."""
+        """Returns a value for a JSON file that `from_json` converts back."""
         return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Normalization:
-        """The normalisation that `to_json` described.
+        """Returns the normalization that `to_json` described.
+
+        Args:
+          value: Mapping with the keys "scale", "mean" and "std".
 
         Raises:
-          BadInput: `value` does not describe one.
+          BadInput: If `value` does not describe a normalization.
         """
         try:
             return cls(float(value["scale"]), tuple(map(float, value["mean"])), tuple(map(float, value["std"])))
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, BadInput):
                 raise
-            raise BadInput("normalization", value, "must hold scale, mean and std as numbers") from None
+            raise BadInput("normalization", value, "must contain scale, mean and std as numbers") from None
 
 
+# Each entry is a function (DataSet) -> Normalization. They measure images, so they import more than this module may.
 NORMALIZATIONS = Registry(
     "normalization",
     {name: f"dlth_tf.data.pixel_statistics:{name}" for name in ("unit", "standard", "imagenet", "none")},

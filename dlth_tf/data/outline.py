@@ -1,4 +1,4 @@
-"""The outline of a data set: what a plan needs to know, also where the data itself is not at hand."""
+"""The outline of a data set: the sizes that a plan needs, also if the data itself is not available."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ VALIDATED = {"imagenet2012": 10_000}
 
 @dataclass(frozen=True)
 class Outline:
-    """What the phases and the network of a run depend on.
+    """Sizes that determine the phases and the network of a run.
 
     Attributes:
-      image_shape: (height, width, channels).
-      num_classes: number of labels.
-      examples: training images.
-      known_from: "the data", or why it is not.
+      image_shape: Height, width and channels of an image.
+      num_classes: Number of classes.
+      examples: Number of training images.
+      known_from: "the data", or the reason why the published sizes are used instead.
     """
 
     image_shape: tuple[int, int, int]
@@ -40,10 +40,14 @@ class Outline:
 
 
 def outline(name: str, data_dir: str | None = None) -> Outline:
-    """The outline of a data set that is there, or the published one of a set that everyone knows.
+    """Returns the outline of a data set: measured if the data is available, published if the set is well known.
+
+    Args:
+      name: Name of the data set, as `load` takes it.
+      data_dir: Directory of the prepared data sets; if None, the default of tensorflow_datasets.
 
     Raises:
-      BadInput: the data is not there, and its sizes are not known without it (of `imagenet200` they depend on the classes).
+      BadInput: If the data is not available and its sizes are not known (those of `imagenet200` depend on the classes).
     """
     try:
         data = load(name, data_dir)
@@ -58,5 +62,5 @@ def outline(name: str, data_dir: str | None = None) -> Outline:
 
 
 def of_data(data: DataSet) -> Outline:
-    """The outline of a loaded data set."""
+    """Returns the outline of a loaded data set."""
     return Outline(data.image_shape, data.num_classes, len(data.train.labels))

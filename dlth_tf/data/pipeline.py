@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dlth_tf.data.augment.names import BatchFunction, augment_key, augmentation
 from dlth_tf.data.batches import BatchFormat, BatchOrder, check_batch_size
 from dlth_tf.data.dataset import Split
 from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.host_memory import shared_tensor
 from dlth_tf.data.tf_data_options import READY, cores, options
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import int62
@@ -19,26 +18,26 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-# Rounds of the block cipher of `index_shuffle`. TensorFlow's own wrapper takes 4, where for 54,000 images the distance between
-# neighbors is measurably not uniform (chi-square per degree of freedom 54 over 300 epochs); with 8 it is 1.0.
+# Rounds of the block cipher of `index_shuffle`. TensorFlow's own wrapper takes 4, where for 54,000 images the distance
+# between neighbors is measurably not uniform (chi-square per degree of freedom 54 over 300 epochs); with 8 it is 1.0.
 ROUNDS = 8
-ALIGNMENT = 64  # bytes: TensorFlow can use the memory of an array that is aligned so without a copy
 
 
 def train_batches(split: Split | DiskSplit, order: BatchOrder, form: BatchFormat) -> tf.data.Dataset:
     """Returns the training batches of a split.
 
-    An epoch is floor(N / batch_size) steps over the first examples of its own random permutation. Nothing is skipped to reach
-    `order.start`: every step computes the places of its own examples, in memory or on disk.
+    An epoch is floor(N / batch_size) steps over the first examples of its own random permutation. Nothing is skipped to
+    reach `order.start`: every step computes the places of its own examples, in memory or on disk.
 
     Args:
       split: Training images and labels, N examples.
       order: Batch size (at most N), seed and range of steps.
-      form: Augmentation, normalization and dtype. Every part of the augmentation draws its own random numbers at every step.
+      form: Augmentation, normalization and dtype. Every part of the augmentation draws its own random numbers at every
+        step.
 
     Returns:
-      A dataset of (images `form.dtype` [B, H, W, C], labels), where labels are int64 [B], or float32 [B, classes] if the
-      augmentation mixes them.
+      A dataset of (images `form.dtype` [B, H, W, C], labels), where labels are int64 [B], or float32 [B, classes] if
+      the augmentation mixes them.
 
     Raises:
       BadInput: If the batch is larger than the split, or the augmentation is unknown or needs `form.num_classes`.
@@ -69,23 +68,23 @@ def evaluation_batches(split: Split | DiskSplit, form: BatchFormat, batch_size: 
     import tensorflow as tf
 
     numbers = tf.data.Dataset.range(len(split))
+    all_labels = _labels_on_host(split)
     if isinstance(split, DiskSplit):
-        all_labels = _labels_on_host(split)
 
         def example(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return split.image(number), all_labels[number]
 
-        def finish(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def normalized(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images = tf.ensure_shape(images, [None, *split.image_shape])
             return form.normalization.of_batch(images, form.dtype), labels
 
-        batches = _parallel(_parallel(numbers, example).batch(batch_size), finish)
+        batches = _parallel(_parallel(numbers, example).batch(batch_size), normalized)
     else:
-        all_images, all_labels = _on_host(split)
+        all_images = shared_tensor(split.images)
 
-        def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            images = form.normalization.of_batch(tf.gather(all_images, chosen), form.dtype)
-            return images, tf.gather(all_labels, chosen)
+        def batch(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images = form.normalization.of_batch(tf.gather(all_images, places), form.dtype)
+            return images, tf.gather(all_labels, places)
 
         batches = _parallel(numbers.batch(batch_size), batch)
     return batches.prefetch(READY).with_options(options())
@@ -95,7 +94,8 @@ def _from_memory(split: Split, order: BatchOrder, form: BatchFormat) -> tf.data.
     """Returns training batches that are gathered from arrays, one batch at a time per core."""
     import tensorflow as tf
 
-    all_images, all_labels = _on_host(split)
+    all_images = shared_tensor(split.images)
+    all_labels = _labels_on_host(split)
     place_of = _shuffled_places(len(split), order)
     finish = _finisher(split, order, form)
 
@@ -131,7 +131,7 @@ def _from_disk(split: DiskSplit, order: BatchOrder, form: BatchFormat) -> tf.dat
 
 
 def _finisher(split: Split | DiskSplit, order: BatchOrder, form: BatchFormat) -> BatchFunction:
-    """Returns the function that augments and normalizes a batch; images on disk were cropped while they were decoded."""
+    """Returns the function that augments and normalizes a batch; images on disk are cropped while they are decoded."""
     import tensorflow as tf
 
     parts = augmentation(form.augment)
@@ -177,9 +177,9 @@ def _shuffled_places(count: int, order: BatchOrder) -> Callable[[tf.Tensor, tf.T
 def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
     """Returns the image of `position` under a pseudorandom permutation of range(count), one for every int64 [2] seed.
 
-    The operation reads only the low bits of each word of its key (8 bits for a thousand images): with the seed and the epoch
-    as words, the epochs would repeat after 256, and seeds that agree in those bits would share their order. So the words
-    are first mixed into three random ones.
+    The operation reads only the low bits of each word of its key (8 bits for a thousand images): with the seed and the
+    epoch as words, the epochs would repeat after 256, and seeds that agree in those bits would share their order. So
+    the words are first mixed into three random ones.
     """
     import tensorflow as tf
 
@@ -189,29 +189,9 @@ def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns images and labels as tensors in host memory.
-
-    A pipeline captures them by reference: no graph contains a copy, and no accelerator holds the data.
-    """
-    import tensorflow as tf
-
-    with tf.device("CPU"):
-        return _tensor(split.images), tf.constant(split.labels)
-
-
-def _labels_on_host(split: DiskSplit) -> tf.Tensor:
-    """Returns the labels as a tensor in host memory."""
+def _labels_on_host(split: Split | DiskSplit) -> tf.Tensor:
+    """Returns the labels as a tensor in host memory, int64 [N]."""
     import tensorflow as tf
 
     with tf.device("CPU"):
         return tf.constant(split.labels)
-
-
-def _tensor(images: np.ndarray) -> tf.Tensor:
-    """Returns the array as a tensor that shares its memory if that is aligned (see `tfds_reader.aligned`), or as a copy."""
-    import tensorflow as tf
-
-    if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % ALIGNMENT == 0:
-        return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-    return tf.constant(images)

@@ -1,4 +1,4 @@
-"""The normalizations of `--normalization`, each computed from a data set."""
+"""The functions behind the names of `--normalization`, each of which computes a Normalization from a data set."""
 
 from __future__ import annotations
 
@@ -13,30 +13,38 @@ from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
 
-CHUNK = 4096  # images counted at a time, so that the counting needs little memory beside the images
+CHUNK = 4096  # images counted at a time, so that counting needs little memory in addition to the images
 SAMPLE = 2048  # images that are decoded to measure a training split on disk
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels, scaled to 0..1, as everyone uses them
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels, scaled to 0..1, as commonly used
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalization(dataset: DataSet, name: str | None = None) -> Normalization:
-    """The normalisation of that name for `dataset`, or the data set's own when no name is given.
+    """Returns a normalization for a data set.
+
+    Args:
+      dataset: Data set whose images are normalized.
+      name: One of NORMALIZATIONS; if None, the data set's default.
 
     Raises:
-      BadInput: no such normalisation.
+      BadInput: If there is no such normalization, or it does not fit the images.
     """
     return NORMALIZATIONS.load(name or dataset.normalization)(dataset)
 
 
 def unit(dataset: DataSet) -> Normalization:
-    """x / value_range: pixels from 0 to 1."""
+    """Returns x / value_range, which scales pixels to the range from 0 to 1."""
     return _plain(1.0 / dataset.value_range, dataset)
 
 
 def standard(dataset: DataSet) -> Normalization:
-    """`unit`, then mean 0 and standard deviation 1 per channel over the training split; of one on disk, over 2,048 of its images."""
-    channels, scale = dataset.image_shape[-1], 1.0 / dataset.value_range
-    counts = np.zeros((channels, 256), np.int64)  # of every pixel value: sums over counts are exact, whatever the order
+    """Returns the normalization to mean 0 and standard deviation 1 per channel over the training split.
+
+    A training split on disk is measured on a fixed sample of 2,048 of its images.
+    """
+    channels = dataset.image_shape[-1]
+    scale = 1.0 / dataset.value_range
+    counts = np.zeros((channels, 256), np.int64)  # of every pixel value: sums over counts are exact in any order
     for chunk in _chunks(dataset.train):
         for channel in range(channels):
             counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
@@ -44,12 +52,12 @@ def standard(dataset: DataSet) -> Normalization:
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
-    std[std == 0] = 1.0  # a channel that is the same everywhere says nothing, at any scale
+    std[std == 0] = 1.0  # a constant channel carries no information at any scale
     return Normalization(scale, tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def _chunks(split: Split | DiskSplit) -> Iterator[np.ndarray]:
-    """uint8 [?, H, W, C], the images of a split in memory, or a sample of one on disk that is always the same."""
+    """Yields the images of a split in memory, or a fixed sample of a split on disk, as uint8 [?, H, W, C]."""
     if not isinstance(split, DiskSplit):
         yield from (split.images[start : start + CHUNK] for start in range(0, len(split), CHUNK))
         return
@@ -61,20 +69,19 @@ def _chunks(split: Split | DiskSplit) -> Iterator[np.ndarray]:
 
 
 def imagenet(dataset: DataSet) -> Normalization:
-    """`unit`, then the mean and deviation of ImageNet, whatever the data set.
+    """Returns the normalization by ImageNet's mean and standard deviation, after scaling to the range from 0 to 1.
 
     Raises:
-      BadInput: the images do not have three channels.
+      BadInput: If the images do not have three channels.
     """
-    if dataset.image_shape[-1] != 3:
-        raise BadInput(
-            "normalization", "imagenet", f"is for images with 3 channels, and these have {dataset.image_shape[-1]}"
-        )
+    channels = dataset.image_shape[-1]
+    if channels != 3:
+        raise BadInput("normalization", "imagenet", f"needs images with 3 channels, and these have {channels}")
     return Normalization(1.0 / dataset.value_range, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def none(dataset: DataSet) -> Normalization:
-    """The pixels as they are."""
+    """Returns the identity: pixels keep their values."""
     return _plain(1.0, dataset)
 
 

@@ -1,4 +1,4 @@
-"""How examples are divided into splits: by class, in fixed proportion, the same at any time and place."""
+"""Division of examples into splits: by class, in fixed proportion, and always the same."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ CHUNK = 1024  # images moved at a time
 def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Picks `count` examples at random so that every class keeps its share, up to rounding.
 
-    The rounding is that of largest remainders, so the shares add up to exactly `count`. The order is drawn from the bit
-    generator's raw output, the one stream that NumPy promises to keep across its versions.
+    The rounding is that of largest remainders, so the shares add up to exactly `count`. The order is drawn from the raw
+    output of the bit generator, the only stream that NumPy promises to keep across its versions.
 
     Args:
-      labels: int [N], the examples' classes.
-      count: how many to pick, 0 to N.
-      generator: of which only the bit generator is used.
+      labels: Classes of the examples, int [N].
+      count: Number of examples to pick, 0 to N.
+      generator: Source of randomness, of which only the bit generator is used.
 
     Returns:
-      (picked, others): int64 indices [count] and [N - count], each ascending.
+      (picked, others): Ascending int64 indices of shape [count] and [N - count].
 
     >>> picked, others = stratified(np.array([0, 0, 0, 0, 1, 1]), 3, np.random.Generator(np.random.Philox(1)))
     >>> len(picked), len(others)
@@ -40,16 +40,24 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
 def divided(
     train: Split | DiskSplit, count: int, generator: np.random.Generator
 ) -> tuple[Split | DiskSplit, Split | DiskSplit]:
-    """(training, validation): `count` examples of `train` validate, class by class, and the others train.
+    """Divides a training split by class into training and validation examples.
 
-    The images of a split in memory are not copied but moved up within their array, which must not be used afterwards: a large set is
-    never held twice.
+    The images of a split in memory are not copied but moved within their array, which must not be used afterwards: a
+    large set is never in memory twice.
+
+    Args:
+      train: Examples to divide; a split in memory is used up.
+      count: Number of validation examples.
+      generator: Source of randomness, of which only the bit generator is used.
+
+    Returns:
+      (training, validation).
     """
     picked, others = stratified(train.labels, count, generator)
     if isinstance(train, DiskSplit):
         return train.subset(others), train.subset(picked)
     validation = Split(train.images[picked], train.labels[picked])
     for start in range(0, len(others), CHUNK):
-        chosen = others[start : start + CHUNK]  # ascending, and never before the place that it moves to
-        train.images[start : start + len(chosen)] = train.images[chosen]
+        chunk = others[start : start + CHUNK]  # ascending, and never before the place that it moves to
+        train.images[start : start + len(chunk)] = train.images[chunk]
     return Split(train.images[: len(others)], train.labels[others]), validation

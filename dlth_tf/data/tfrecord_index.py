@@ -1,8 +1,9 @@
-"""Random access to the record files of a prepared tensorflow_datasets set: where each example begins, and its label.
+"""An index of TFRecord files that tensorflow_datasets has prepared: the place and the label of every example.
 
-A TFRecord file is a chain: 8 bytes with the length of a record, 4 with a checksum of these, the record, 4 with its checksum. An
-example inside is a protocol buffer whose fields say their own lengths. So the places and labels are found by stepping over the
-images, which are not read. What was found is kept in a file beside the data where that can be written.
+A TFRecord file is a chain: 8 bytes with the length of a record, 4 with a checksum of these, the record, 4 with its
+checksum. An example inside is a protocol buffer whose fields contain their own lengths. So the places and labels are
+found by stepping over the images, which are not read. The index is saved in a file next to the data if that directory
+is writable.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ import numpy as np
 
 from dlth_tf import files
 
-HEADER, FOOTER = 12, 4  # bytes around a record
+HEADER = 12  # bytes before a record
+FOOTER = 4  # bytes after a record
 _FIELDS = {"shard": np.int32, "offset": np.int64, "length": np.int64, "label": np.int64}
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Where the examples of a split are.
+    """Places and labels of the examples of a split.
 
-    Args:
-      paths: of the shards.
-      shard: int32 [N], which shard holds each example.
-      offset: int64 [N], the byte at which its record begins.
-      length: int64 [N], its bytes.
-      label: int64 [N], its class.
+    Attributes:
+      paths: Paths of the shards.
+      shard: Number of the shard that contains each example, int32 [N].
+      offset: First byte of its record in that shard, int64 [N].
+      length: Bytes of its record, int64 [N].
+      label: Class of each example, int64 [N].
     """
 
     paths: tuple[str, ...]
@@ -45,22 +47,22 @@ class Records:
         return len(self.label)
 
     def read(self, index: int) -> bytes:
-        """The serialised example."""
+        """Reads a serialized example."""
         with open(self.paths[self.shard[index]], "rb", buffering=0) as file:
             return os.pread(file.fileno(), int(self.length[index]), int(self.offset[index]))
 
 
-def open_records(paths: Sequence[str | os.PathLike[str]], label: str, kept: Path) -> Records:
-    """The records of some shards, in their order.
+def open_records(paths: Sequence[str | os.PathLike[str]], label: str, saved: Path) -> Records:
+    """Returns the index of some shards, in their order.
 
     Args:
       paths: TFRecord files on a local disk.
-      label: the name of the integer feature that is the class.
-      kept: where the places are kept; they are found again when the shards' names, sizes or times have changed.
+      label: Name of the integer feature that contains the class.
+      saved: File of the saved index; it is rebuilt when the names, sizes or times of the shards have changed.
 
     Raises:
-      ValueError: a file is cut off or holds no such examples.
-      OSError: a file cannot be read.
+      ValueError: If a file is truncated or contains other examples.
+      OSError: If a file cannot be read.
     """
     names = tuple(os.fspath(path) for path in paths)
     stats = [os.stat(name) for name in names]
@@ -68,42 +70,40 @@ def open_records(paths: Sequence[str | os.PathLike[str]], label: str, kept: Path
         f"{Path(name).name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
     )
     digest = np.frombuffer(bytes.fromhex(files.sha256(f"{label}\n{key}".encode())), np.uint8)
-    found = _kept(kept, digest)
-    if found is None:
-        found = _find(names, label)
-        _keep(kept, {**found, "digest": digest})
-    return Records(names, **found)
+    index = _read_index(saved, digest)
+    if index is None:
+        index = _build_index(names, label)
+        _save_index(saved, {**index, "digest": digest})
+    return Records(names, **index)
 
 
-def _find(names: Sequence[str], label: str) -> dict[str, np.ndarray]:
+def _build_index(names: Sequence[str], label: str) -> dict[str, np.ndarray]:
     shards = [np.array(list(_scan(name, label)), np.int64).reshape(-1, 3) for name in names]
     offset, length, labels = np.concatenate(shards).T
     shard = np.repeat(np.arange(len(names)), [len(rows) for rows in shards])
     return {"shard": shard.astype(np.int32), "offset": offset.copy(), "length": length.copy(), "label": labels.copy()}
 
 
-def _kept(path: Path, digest: np.ndarray) -> dict[str, np.ndarray] | None:
+def _read_index(path: Path, digest: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Returns the saved index, or None if there is no valid one of the same shards."""
     try:
-        found: dict[str, Any] = files.parse_npz(path.read_bytes())
+        arrays: dict[str, Any] = files.parse_npz(path.read_bytes())
     except (OSError, ValueError):
         return None
-    if (
-        not np.array_equal(found.pop("digest", None), digest)
-        or {name: value.dtype for name, value in found.items()} != _FIELDS
-    ):
+    if not np.array_equal(arrays.pop("digest", None), digest):
         return None
-    return found
+    return arrays if {name: value.dtype for name, value in arrays.items()} == _FIELDS else None
 
 
-def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save_index(path: Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         files.write_atomic(path, files.npz_bytes(arrays))
     except OSError:
-        return  # data that may only be read is scanned at every start
+        return  # read-only data is scanned at every start
 
 
 def _scan(path: str, label: str) -> Iterator[tuple[int, int, int]]:
-    """(offset, length, label) of every record of one file."""
+    """Yields (offset, length, label) of every record of a file."""
     size = os.path.getsize(path)
     if not size:
         return
@@ -113,14 +113,15 @@ def _scan(path: str, label: str) -> Iterator[tuple[int, int, int]]:
         place = 0
         while place < size:
             length = struct.unpack_from("<Q", data, place)[0] if place + HEADER <= size else size
-            start, place = place + HEADER, place + HEADER + length + FOOTER
+            start = place + HEADER
+            place = start + length + FOOTER
             if place > size:
-                raise ValueError(f"{Path(path).name} is cut off")
+                raise ValueError(f"{Path(path).name} is truncated")
             yield start, length, _label(data, start, start + length, label.encode())
 
 
 def _label(data: mmap.mmap, start: int, end: int, name: bytes) -> int:
-    """The integer feature `name` of the tf.train.Example at data[start:end].
+    """Returns the integer feature `name` of the tf.train.Example at data[start:end].
 
     Example{features: Features{feature: map<string key = 1, Feature value = 2>}}, Feature{int64_list = 3: {value = 1}}.
     """
@@ -140,25 +141,28 @@ def _integer(data: mmap.mmap, start: int, end: int) -> int:
             skipped = _varint(data, list_start + 1)[1] if packed else list_start + 1
             value = _varint(data, skipped)[0]
             return value - (1 << 64) if value >> 63 else value
-    raise ValueError("a label is no integer")
+    raise ValueError("a label is not an integer")
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, first byte, end) of each length-delimited field of a message."""
+    """Yields (number, first byte, end) of each length-delimited field of a message."""
     while start < end:
         tag, start = _varint(data, start)
         length, start = _varint(data, start)
         if tag & 7 != 2 or start + length > end:
-            raise ValueError("an example is not what tensorflow_datasets writes")
+            raise ValueError("an example is not in the format of tensorflow_datasets")
         yield tag >> 3, start, start + length
         start += length
 
 
 def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
+    """Returns the variable-length integer at data[place], and the place after it."""
     value = shift = 0
     while place < len(data) and shift < 64:
         byte = data[place]
-        value, shift, place = value | (byte & 0x7F) << shift, shift + 7, place + 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        place += 1
         if byte < 0x80:
             return value, place
-    raise ValueError("an example is not what tensorflow_datasets writes")
+    raise ValueError("an example is not in the format of tensorflow_datasets")

@@ -1,4 +1,4 @@
-"""Networks by name, or by the dotted path of a function of the user's own."""
+"""Networks by name, or by the dotted path of a custom function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.models import keras_cv_backbone
 from dlth_tf.registry import Registry, import_path, is_path
 
-FAMILIES = {  # file -> the networks in it
+FAMILIES = {  # file -> its networks
     "lenet": ("lenet_300_100", "lenet5"),
     "mlp": ("mlp_7_linear", "mlp_7_relu"),
     "cifar_resnet": ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
@@ -25,9 +25,16 @@ MODELS = Registry(
 
 
 def check_name(name: str) -> str:
-    """Returns `name` if it is registered, a keras-cv backbone, or has the form of a dotted path; raises BadInput otherwise.
+    """Checks the name of a network without importing TensorFlow or keras-cv.
 
-    Imports neither TensorFlow nor keras-cv.
+    Args:
+      name: Name of a network, as given to `--model`.
+
+    Returns:
+      `name`.
+
+    Raises:
+      BadInput: If the name is neither registered, nor a keras-cv backbone, nor of the form of a dotted path.
     """
     if keras_cv_backbone.is_name(name):
         return keras_cv_backbone.check_name(name)
@@ -35,7 +42,7 @@ def check_name(name: str) -> str:
 
 
 def _builder(name: str) -> Callable[..., Any]:
-    """The function (image_shape, classes, **arguments) -> model of this name."""
+    """Returns the function (image_shape, classes, **arguments) -> model of this name."""
     if keras_cv_backbone.is_name(name):
         return partial(keras_cv_backbone.build, keras_cv_backbone.check_name(name))
     return import_path(name, "model") if is_path(name) else MODELS.load(name)
@@ -44,25 +51,29 @@ def _builder(name: str) -> Callable[..., Any]:
 def build(
     name: str, image_shape: tuple[int, ...], classes: int, seed: int, arguments: Mapping[str, Any] | None = None
 ) -> Any:
-    """Builds a network with fresh weights that are a pure function of (seed, layer name, weight).
+    """Builds a network whose initial weights are a pure function of (seed, layer name, weight).
 
     Args:
-      name: a registered name, "keras_cv:NAME", or "package.module:function" of a function (image_shape, classes, **arguments) -> model.
-      image_shape: (height, width, channels).
-      classes: number of outputs; the model's output are logits.
-      seed: of the initial weights.
-      arguments: further arguments of the builder (--model_args).
+      name: A registered name, "keras_cv:NAME", or "package.module:function", a function
+        (image_shape, classes, **arguments) -> model.
+      image_shape: Height, width and channels.
+      classes: Number of classes; the model returns this many logits.
+      seed: Seed of the initial weights.
+      arguments: Further arguments of the builder (--model_args).
+
+    Returns:
+      The tf_keras model.
 
     Raises:
-      BadInput: unknown name or arguments, or the function does not give a built Keras model with these outputs. An
-        exception inside a function of the user's own is its cause.
+      BadInput: If the name or the arguments are unknown, or the function does not return a Keras model with these
+        inputs and outputs. An exception inside a custom function is its cause.
     """
     import tf_keras
 
-    from dlth_tf.models.initialise import fresh_weights
+    from dlth_tf.models.initialize import fresh_weights
     from dlth_tf.randomness import integer_seed
 
-    # Only for what initialisers and layers draw by themselves (dropout, a user's own code); see fresh_weights for the rest.
+    # For initializers and layers that draw without a seed (dropout, custom code); fresh_weights redraws the rest.
     tf_keras.utils.set_random_seed(integer_seed(seed, "model"))
     try:
         model = _builder(name)(image_shape, classes, **(arguments or {}))
@@ -81,20 +92,16 @@ def _check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: 
     import tf_keras
 
     if not isinstance(model, tf_keras.Model):
-        raise BadInput(
-            "model",
-            name,
-            f"must return a tf_keras.Model of Keras 2 (tf_keras), not {type(model).__module__}.{type(model).__name__}",
-        )
+        kind = f"{type(model).__module__}.{type(model).__name__}"
+        raise BadInput("model", name, f"must return a tf_keras.Model of Keras 2 (tf_keras), not {kind}")
     if not model.built:
         model.build((None, *image_shape))
-    inputs = [
-        tensor.shape for tensor in model.inputs or ()
-    ]  # a subclassed model has none, and takes what it was built for
+    # A subclassed model has none, and takes the shape that it was built for.
+    inputs = [tensor.shape for tensor in model.inputs or ()]
     if inputs and not (len(inputs) == 1 and inputs[0].is_compatible_with((None, *image_shape))):
         raise BadInput(
             "model", name, f"must take images of shape {list(image_shape)}, but takes {', '.join(map(str, inputs))}"
         )
     outputs = model.compute_output_shape((None, *image_shape))
     if tuple(outputs) != (None, classes):
-        raise BadInput("model", name, f"must give {classes} logits per image, but its output has shape {outputs}")
+        raise BadInput("model", name, f"must return {classes} logits per image, but its output has shape {outputs}")

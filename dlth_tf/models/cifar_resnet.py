@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras
 
-from dlth_tf.models.parts import classifier, conv, conv_norm_relu, image_input, normalise, scaled
+from dlth_tf.models.parts import ConvBlock, classifier, image_input, one_of
 
 layers = tf_keras.layers
 
@@ -15,50 +15,52 @@ layers = tf_keras.layers
 def cifar_resnet(
     depth: int, image_shape: tuple[int, ...], classes: int, width: float = 1.0, norm: str = "batch"
 ) -> tf_keras.Model:
-    """A ResNet with stages of 16, 32 and 64 channels and shortcuts without parameters (option A).
+    """Builds a ResNet with stages of 16, 32 and 64 channels and shortcuts without parameters (option A).
 
-    It agrees with the official PyTorch network of the paper (`tests/models/test_official_resnet.py`). Weights are Kaiming
-    normal, those of the last layer too; its bias starts at zero, which is our choice.
+    It agrees with the official PyTorch network of the paper (`tests/models/test_official_resnet.py`). Weights are
+    Kaiming normal, those of the last layer too; its bias starts at zero, which is our choice.
 
     Args:
-      depth: 6n + 2 for n blocks in each stage.
-      image_shape: (height, width, channels), at least 3x3.
-      classes: number of logits.
-      width: multiplies the channels.
+      depth: Number of layers, 6n + 2 for n blocks in each stage.
+      image_shape: Height, width and channels, at least 3x3.
+      classes: Number of logits.
+      width: Factor of the numbers of channels, above 0.
       norm: "batch" or "sync_batch".
 
     Raises:
-      BadInput: images too small, or a width or norm that is none.
+      BadInput: If the images are too small, or `width` or `norm` is invalid.
     """
     name = f"resnet{depth}"
     inputs = image_input(name, image_shape, least=3)
-    x = conv_norm_relu(inputs, scaled(16, width), 3, norm, "", 1)
+    stem = ConvBlock(width, one_of("norm", norm, ("batch", "sync_batch")))
+    x = stem.conv_norm_relu(inputs, stem.scaled(16), 3, 1)
     for stage, channels in enumerate((16, 32, 64), start=1):
-        for block in range(1, (depth - 2) // 6 + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            x = _block(x, scaled(channels, width), stride, norm, f"stage{stage}_block{block}_")
+        for number in range(1, (depth - 2) // 6 + 1):
+            block = ConvBlock(width, norm, f"stage{stage}_block{number}_")
+            stride = 2 if stage > 1 and number == 1 else 1
+            x = _residual(x, block.scaled(channels), stride, block)
     return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
-def _block(x: Any, channels: int, stride: int, norm: str, prefix: str) -> Any:
-    y = conv_norm_relu(x, channels, 3, norm, prefix, 1, stride)
-    y = normalise(conv(y, channels, 3, f"{prefix}conv2"), norm, f"{prefix}bn2")
+def _residual(x: Any, channels: int, stride: int, block: ConvBlock) -> Any:
+    y = block.conv_norm_relu(x, channels, 3, 1, stride)
+    y = block.normalize(block.conv(y, channels, 3, "conv2"), "bn2")
     if stride > 1:
-        x = _shortcut(x, channels, f"{prefix}shortcut")
-    return layers.ReLU(name=f"{prefix}relu2")(layers.Add(name=f"{prefix}add")([y, x]))
+        x = _shortcut(x, channels, f"{block.prefix}shortcut")
+    return block.relu(layers.Add(name=f"{block.prefix}add")([y, x]), "relu2")
 
 
 def _shortcut(x: Any, channels: int, name: str) -> Any:
-    """Option A: every second pixel, with zeros for the channels that are new, half of them on either side.
+    """Returns every second pixel, with zeros for the new channels, half of them on either side (option A).
 
     Both are stock layers, so a saved model needs none of our code. Pooling single pixels takes every second one. And
-    where the channels come last, "channels_first" makes ZeroPadding2D pad the last two axes, width and channels; one Pad
-    operation, against four transpositions and reshapes around ZeroPadding1D (measured on ResNet-20: a smaller graph, 8 %
-    less time; a layer of our own with a strided slice is not faster).
+    where the channels come last, "channels_first" makes ZeroPadding2D pad the last two axes, width and channels; one
+    Pad operation, against four transpositions and reshapes around ZeroPadding1D (measured on ResNet-20: a smaller
+    graph, 8 % less time; a custom layer with a strided slice is not faster).
     """
     x = layers.AveragePooling2D(1, 2, name=f"{name}_pool")(x)
     new = channels - x.shape[-1]
-    if new == 0:  # of a very thin network
+    if new == 0:  # in a very thin network
         return x
     return layers.ZeroPadding2D(((0, 0), (new // 2, new - new // 2)), data_format="channels_first", name=name)(x)
 

@@ -1,8 +1,8 @@
 """Backbones of keras-cv by name, "keras_cv:NAME", with average pooling and a dense layer on top.
 
-keras-cv's own named classes fetch their configuration from a server. Here the papers' configurations are handed to its
-general classes instead, so that nothing is downloaded. Offered are the backbones that are made of stock Keras layers alone;
-the others hold their convolutions inside layers of keras-cv's own, where tf-mot does not see them.
+The named classes of keras-cv fetch their configuration from a server. Here the papers' configurations are passed to its
+general classes instead, so that nothing is downloaded. Only backbones made of stock Keras layers are available; the
+others have their convolutions inside custom layers of keras-cv, where tf-mot does not see them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dlth_tf.legacy_keras import import_keras_cv
 
 PREFIX = "keras_cv:"
 
-# He et al., CVPR 2016, table 1 (and ECCV 2016 for V2): the blocks of each stage.
+# He et al., CVPR 2016, table 1 (and ECCV 2016 for V2): blocks in each stage.
 _RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# Huang et al., CVPR 2017, table 1: the layers of each dense block.
+# Huang et al., CVPR 2017, table 1: layers in each dense block.
 _DENSENETS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 # Tan and Le, ICML 2019, table 1 (Lite: the same without squeeze and excitation), and width and depth of each size.
 _EFFICIENTNET = {
@@ -27,17 +27,16 @@ _EFFICIENTNET = {
     "stackwise_output_filters": (16, 24, 40, 80, 112, 192, 320),
     "stackwise_expansion_ratios": (1, 6, 6, 6, 6, 6, 6),
     "stackwise_strides": (1, 2, 2, 2, 1, 2, 1),
-    "drop_connect_rate": 0.0,  # what a dropout layer draws depends on where a run was stopped and resumed
+    "drop_connect_rate": 0.0,  # the draws of a dropout layer depend on where a run was stopped and resumed
 }
 _SIZES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8), (1.6, 2.2), (1.8, 2.6), (2.0, 3.1))
 
 
 def _resnet(blocks: tuple[int, ...], block_type: str) -> dict[str, Any]:
-    filters, strides = (64, 128, 256, 512), (1, 2, 2, 2)
     return {
-        "stackwise_filters": filters,
+        "stackwise_filters": (64, 128, 256, 512),
         "stackwise_blocks": blocks,
-        "stackwise_strides": strides,
+        "stackwise_strides": (1, 2, 2, 2),
         "block_type": block_type,
     }
 
@@ -46,7 +45,7 @@ def _efficientnet(width: float, depth: float, **others: Any) -> dict[str, Any]:
     return {**_EFFICIENTNET, "width_coefficient": width, "depth_coefficient": depth, **others}
 
 
-# The name of a class in keras_cv.models -> the general class, and what it is called with.
+# Name of a class in keras_cv.models -> (name of the general class, its arguments).
 BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
     **{
         f"ResNet{depth}{version}Backbone": (
@@ -75,29 +74,33 @@ BACKBONES: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` has the form "keras_cv:NAME"."""
+    """Returns whether `name` has the form "keras_cv:NAME"."""
     return name.startswith(PREFIX)
 
 
 def check_name(name: str) -> str:
-    """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with all there are otherwise."""
+    """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with all names otherwise."""
     if name.removeprefix(PREFIX) not in BACKBONES:
-        raise BadInput("model", name, f"no such backbone; there are {', '.join(PREFIX + known for known in BACKBONES)}")
+        raise BadInput("model", name, f"no such backbone; known are {', '.join(PREFIX + known for known in BACKBONES)}")
     return name
 
 
 def build(name: str, image_shape: tuple[int, ...], classes: int, **arguments: Any) -> Any:
-    """A backbone with random weights, global average pooling "pool" and the logits "fc", as one flat model.
+    """Builds a backbone with random weights, global average pooling "pool" and the logits "fc", as one flat model.
 
     Args:
-      name: "keras_cv:NAME", one of `BACKBONES`.
-      image_shape: (height, width, channels), at least 17x17.
-      classes: number of logits.
-      **arguments: of keras-cv's general class (`stackwise_filters`, `width_coefficient`, ...), in place of the paper's.
+      name: Name "keras_cv:NAME" of one of `BACKBONES`.
+      image_shape: Height, width and channels, at least 17x17.
+      classes: Number of logits.
+      **arguments: Arguments of keras-cv's general class (`stackwise_filters`, `width_coefficient`, ...) that replace
+        the paper's.
+
+    Returns:
+      The tf_keras model.
 
     Raises:
-      BadInput: unknown name, or images too small.
-      TypeError: an argument that the class does not take.
+      BadInput: If the name is unknown, the images are too small, or keras-cv is already imported on Keras 3.
+      TypeError: If the class does not take an argument.
     """
     import tf_keras
 

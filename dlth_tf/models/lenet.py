@@ -10,31 +10,38 @@ layers = tf_keras.layers
 
 
 def lenet_300_100(image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf_keras.Model:
-    """LeNet-300-100: two hidden layers of 300 and 100 ReLU units, Glorot-normal weights as in Frankle and Carbin, ICLR 2019.
+    """Builds LeNet-300-100: two hidden layers of 300 and 100 ReLU units.
+
+    Its weights are Glorot normal, as in Frankle and Carbin, ICLR 2019.
 
     Args:
-      image_shape: of the inputs, any rank.
-      classes: number of logits.
-      width: multiplies both hidden sizes.
+      image_shape: Shape of an input, of any rank.
+      classes: Number of logits.
+      width: Factor of both hidden sizes, above 0.
+
+    Raises:
+      BadInput: If `width` is invalid.
     """
     x = inputs = tf_keras.Input(image_shape, name="image")
     x = layers.Flatten(name="flatten")(x)
     for name, units in (("fc1", 300), ("fc2", 100)):
         x = layers.Dense(scaled(units, width), activation="relu", kernel_initializer="glorot_normal", name=name)(x)
-    return tf_keras.Model(
-        inputs, layers.Dense(classes, kernel_initializer="glorot_normal", name="fc3")(x), name="lenet_300_100"
-    )
+    logits = layers.Dense(classes, kernel_initializer="glorot_normal", name="fc3")(x)
+    return tf_keras.Model(inputs, logits, name="lenet_300_100")
 
 
 def lenet5(image_shape: tuple[int, int, int], classes: int, width: float = 1.0) -> tf_keras.Model:
-    """LeNet-5 with ReLU and max pooling: 61,706 parameters for 28x28x1 images and 10 classes.
+    """Builds LeNet-5 with ReLU and max pooling: 61,706 parameters for 28x28x1 images and 10 classes.
 
     The second convolution has no padding, as published, wherever the image is large enough (14 pixels and more).
 
     Args:
-      image_shape: (height, width, channels), at least 4x4.
-      classes: number of logits.
-      width: multiplies the channels and hidden sizes.
+      image_shape: Height, width and channels, at least 4x4.
+      classes: Number of logits.
+      width: Factor of the numbers of channels and of the hidden sizes, above 0.
+
+    Raises:
+      BadInput: If the images are too small, or `width` is invalid.
     """
     init = {"kernel_initializer": "glorot_normal"}
     x = inputs = image_input("lenet5", image_shape, least=4)

@@ -12,30 +12,27 @@ layers = tf_keras.layers
 
 
 def mlp_7(activation: str, image_shape: tuple[int, ...], classes: int, width: float = 1.0) -> tf_keras.Model:
-    """Seven dense layers, six hidden ones of 100 units and the logits, with ReLU between them or with nothing.
+    """Builds seven dense layers: six hidden ones of 100 units and the logits, with ReLU between them or nothing.
 
-    Known of the official networks are the number of layers, the hidden size, and that one has ReLU and the other is linear.
-    Our choice: biases, which start at zero, and initial weights that keep the size of the signal from layer to layer
-    (Kaiming normal with ReLU, LeCun normal, which is normal with variance 1 / fan_in, without).
+    The number of layers and the hidden size of the official networks are known, and that one has ReLU and the other is
+    linear. Our choice: biases, which start at zero, and initial weights that preserve the size of the signal from layer
+    to layer (Kaiming normal with ReLU; LeCun normal, which is normal with variance 1 / fan_in, without).
 
     Args:
       activation: "relu" or "linear".
-      image_shape: of the inputs, any rank.
-      classes: number of logits.
-      width: multiplies the hidden size.
+      image_shape: Shape of an input, of any rank.
+      classes: Number of logits.
+      width: Factor of the hidden size, above 0.
 
     Raises:
-      BadInput: a width that is none.
+      BadInput: If `width` is invalid.
     """
-    initializer = KAIMING if activation == "relu" else "lecun_normal"
+    options = {"kernel_initializer": KAIMING if activation == "relu" else "lecun_normal"}
     x = inputs = tf_keras.Input(image_shape, name="image")
     x = layers.Flatten(name="flatten")(x)
     for number in range(1, 7):
-        x = layers.Dense(scaled(100, width), activation=activation, kernel_initializer=initializer, name=f"fc{number}")(
-            x
-        )
-    logits = layers.Dense(classes, kernel_initializer=initializer, name="fc7")(x)
-    return tf_keras.Model(inputs, logits, name=f"mlp_7_{activation}")
+        x = layers.Dense(scaled(100, width), activation=activation, name=f"fc{number}", **options)(x)
+    return tf_keras.Model(inputs, layers.Dense(classes, name="fc7", **options)(x), name=f"mlp_7_{activation}")
 
 
 mlp_7_linear = partial(mlp_7, "linear")

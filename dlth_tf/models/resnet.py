@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras
 
-from dlth_tf.models.parts import classifier, conv, conv_norm_relu, image_input, normalise, one_of, scaled
+from dlth_tf.models.parts import ConvBlock, classifier, image_input, one_of
 
 layers = tf_keras.layers
 
@@ -24,60 +24,57 @@ def resnet(
     norm: str = "batch",
     stem: str = "imagenet",
 ) -> tf_keras.Model:
-    """ResNet-18, 34 or 50. The stride of a bottleneck is in its 3x3 convolution, as in PyTorch's networks.
+    """Builds ResNet-18, 34 or 50; the stride of a bottleneck is in its 3x3 convolution, as in PyTorch's networks.
 
     Args:
       depth: 18, 34 (two 3x3 convolutions in a block) or 50 (bottlenecks).
-      image_shape: (height, width, channels); at least 17x17, with the CIFAR stem 5x5.
-      classes: number of logits.
-      width: multiplies the channels.
+      image_shape: Height, width and channels; at least 17x17, with the CIFAR stem 5x5.
+      classes: Number of logits.
+      width: Factor of the numbers of channels, above 0.
       norm: "batch" or "sync_batch".
       stem: "imagenet" for a 7x7 convolution of stride 2 and max pooling, "cifar" for one 3x3 convolution of stride 1.
 
     Raises:
-      BadInput: images too small, or a width, norm or stem that is none.
+      BadInput: If the images are too small, or `width`, `norm` or `stem` is invalid.
     """
     name = f"resnet{depth}"
     large = one_of("stem", stem, STEMS) == "imagenet"
     inputs = image_input(name, image_shape, least=17 if large else 5)
-    x = (
-        _imagenet_stem(inputs, scaled(64, width), norm)
-        if large
-        else conv_norm_relu(inputs, scaled(64, width), 3, norm, "", 1)
-    )
-    block_of = _bottleneck if depth >= 50 else _basic
+    x = _stem(inputs, large, ConvBlock(width, one_of("norm", norm, ("batch", "sync_batch"))))
+    residual = _bottleneck if depth >= 50 else _basic
     for stage, (channels, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            x = block_of(x, channels, width, stride, norm, f"stage{stage}_block{block}_")
+        for number in range(1, blocks + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            x = residual(x, channels, stride, ConvBlock(width, norm, f"stage{stage}_block{number}_"))
     return tf_keras.Model(inputs, classifier(x, classes), name=name)
 
 
-def _imagenet_stem(x: Any, channels: int, norm: str) -> Any:
-    x = conv_norm_relu(x, channels, 7, norm, "", 1, stride=2)
+def _stem(x: Any, large: bool, block: ConvBlock) -> Any:
+    if not large:
+        return block.conv_norm_relu(x, block.scaled(64), 3, 1)
+    x = block.conv_norm_relu(x, block.scaled(64), 7, 1, stride=2)
     x = layers.ZeroPadding2D(1, name="pool1_padding")(x)  # after a ReLU zeros are as good as PyTorch's minus infinity
     return layers.MaxPooling2D(3, 2, name="pool1")(x)
 
 
-def _basic(x: Any, channels: int, width: float, stride: int, norm: str, prefix: str) -> Any:
-    channels = scaled(channels, width)
-    y = conv_norm_relu(x, channels, 3, norm, prefix, 1, stride)
-    y = normalise(conv(y, channels, 3, f"{prefix}conv2"), norm, f"{prefix}bn2")
-    return _add(x, y, stride, norm, prefix, "relu2")
+def _basic(x: Any, channels: int, stride: int, block: ConvBlock) -> Any:
+    y = block.conv_norm_relu(x, block.scaled(channels), 3, 1, stride)
+    y = block.normalize(block.conv(y, block.scaled(channels), 3, "conv2"), "bn2")
+    return block.relu(_add(x, y, stride, block), "relu2")
 
 
-def _bottleneck(x: Any, channels: int, width: float, stride: int, norm: str, prefix: str) -> Any:
-    y = conv_norm_relu(x, scaled(channels, width), 1, norm, prefix, 1)
-    y = conv_norm_relu(y, scaled(channels, width), 3, norm, prefix, 2, stride)
-    y = normalise(conv(y, scaled(4 * channels, width), 1, f"{prefix}conv3"), norm, f"{prefix}bn3")
-    return _add(x, y, stride, norm, prefix, "relu3")
+def _bottleneck(x: Any, channels: int, stride: int, block: ConvBlock) -> Any:
+    y = block.conv_norm_relu(x, block.scaled(channels), 1, 1)
+    y = block.conv_norm_relu(y, block.scaled(channels), 3, 2, stride)
+    y = block.normalize(block.conv(y, block.scaled(4 * channels), 1, "conv3"), "bn3")
+    return block.relu(_add(x, y, stride, block), "relu3")
 
 
-def _add(x: Any, y: Any, stride: int, norm: str, prefix: str, relu: str) -> Any:
-    """ReLU(y + shortcut), a 1x1 convolution where the shape changes (option B)."""
+def _add(x: Any, y: Any, stride: int, block: ConvBlock) -> Any:
+    """Returns y plus the shortcut, which is a 1x1 convolution where the shape changes (option B)."""
     if stride > 1 or x.shape[-1] != y.shape[-1]:
-        x = normalise(conv(x, y.shape[-1], 1, f"{prefix}shortcut", stride), norm, f"{prefix}shortcut_bn")
-    return layers.ReLU(name=prefix + relu)(layers.Add(name=f"{prefix}add")([y, x]))
+        x = block.normalize(block.conv(x, y.shape[-1], 1, "shortcut", stride), "shortcut_bn")
+    return layers.Add(name=f"{block.prefix}add")([y, x])
 
 
 resnet18 = partial(resnet, 18)

@@ -1,4 +1,4 @@
-"""Data that the tests of this room share: digits prepared once, and a small data set made here."""
+"""Fixtures of the data tests: digits, prepared once, and small random data sets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def digits(digits_dir: str) -> DataSet:
 def real_data_dir() -> str:
     path = Path(os.environ.get("DLTH_DATA_DIR", ROOT.parent / "shared" / "data" / "tfds"))
     if not (path / "fashion_mnist").is_dir():
-        pytest.skip(f"no prepared fashion_mnist in {path}: set DLTH_DATA_DIR to where it is")
+        pytest.skip(f"no prepared fashion_mnist in {path}: set DLTH_DATA_DIR to its directory")
     return str(path)
 
 
 def numbered(count: int) -> Split:
-    """A split whose every image and label is its own index, so that a batch tells which examples are in it."""
+    """Returns a split whose every image and label is its own index: a batch shows which examples it contains."""
     indices = np.arange(count)
     return Split(indices.astype(np.uint8).reshape(-1, 1, 1, 1), indices.astype(np.int64))
 
@@ -48,7 +48,7 @@ def random_split(count: int, shape: tuple[int, int, int] = (4, 5, 3), classes: i
 
 def random_dataset(**changes: object) -> DataSet:
     parts = {
-        "name": "made",
+        "name": "random",
         "train": random_split(30),
         "validation": random_split(6, seed=1),
         "test": random_split(9, seed=2),

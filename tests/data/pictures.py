@@ -1,4 +1,4 @@
-"""Pictures and prepared data sets that tests write."""
+"""Pictures and prepared data sets written by tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 
-def jpeg(colour: int, height: int = 64, width: int = 64, channels: int = 3) -> bytes:
-    """A JPEG of one grey value, stored with 1 or 3 channels."""
-    return tf.io.encode_jpeg(np.full((height, width, channels), colour, np.uint8)).numpy()
+def jpeg(gray: int, height: int = 64, width: int = 64, channels: int = 3) -> bytes:
+    """Returns a JPEG of one gray value, stored with 1 or 3 channels."""
+    return tf.io.encode_jpeg(np.full((height, width, channels), gray, np.uint8)).numpy()
 
 
 def prepare(name: str, path: Path, counts: Mapping[str, int], example: Callable[[str, int], dict[str, Any]]) -> str:
-    """Lets tensorflow_datasets' own builder of a set prepare made-up examples: real files in the real layout.
+    """Prepares synthetic examples with a set's own builder: real files in the real layout.
 
-    Its `mock_data` is no help here: without files of the set's own it knows no splits, and there is nothing to read at a place.
+    The `mock_data` of tensorflow_datasets does not help here: without files of the set it knows no splits, and there is
+    nothing to read at an offset.
+
+    Args:
+      name: Name of the set in tensorflow_datasets.
+      path: Directory of the prepared files.
+      counts: Number of examples of each split.
+      example: Function (split, number) -> example.
+
+    Returns:
+      The directory, as `data_dir` of `load`.
     """
     builder = tfds.builder(name, data_dir=path)
 

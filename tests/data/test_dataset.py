@@ -1,3 +1,5 @@
+"""Data sets and splits: their sizes, and the arrays they reject."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -9,7 +11,8 @@ from dlth_tf.data import Split
 from dlth_tf.errors import BadInput
 from tests.data.conftest import random_dataset, random_split
 
-IMAGES, LABELS = np.zeros((3, 4, 5, 1), np.uint8), np.zeros(3, np.int64)
+IMAGES = np.zeros((3, 4, 5, 1), np.uint8)
+LABELS = np.zeros(3, np.int64)
 
 
 def test_a_data_set_tells_its_classes_and_its_image_shape() -> None:
@@ -39,9 +42,12 @@ def test_a_split_refuses_other_shapes_and_dtypes(images: object, labels: object,
     ("changes", "message"),
     [
         ({"test": random_split(5, shape=(4, 4, 3))}, "its test images and its training images differ in shape"),
-        ({"validation": random_split(5, classes=4)}, "its validation labels go from 0 to 3, and must go from 0 to 2"),
-        ({"value_range": 16}, "value_range says at most 16"),
-        ({"label_names": ()}, "must go from 0 to -1"),
+        (
+            {"validation": random_split(5, classes=4)},
+            "its validation labels range from 0 to 3, and must range from 0 to 2",
+        ),
+        ({"value_range": 16}, "value_range allows at most 16"),
+        ({"label_names": ()}, "must range from 0 to -1"),
         ({"train": (IMAGES, LABELS)}, "its train part must be a Split"),
         ({"normalization": "units"}, "did you mean unit"),
         ({"augment": "flip"}, "no such augment"),

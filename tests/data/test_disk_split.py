@@ -1,3 +1,5 @@
+"""Splits on disk: reading by index, cropping while decoding, and their batches."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -7,12 +9,15 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf.data import BatchFormat, BatchOrder, DiskSplit, evaluation_batches, train_batches
-from dlth_tf.data.disk_split import ImageFiles, decoded
+from dlth_tf.data.disk_split import ImageFiles, ImageRecords, decoded
 from dlth_tf.data.tfrecord_index import Records
 from dlth_tf.errors import BadInput
 from tests.data.conftest import RAW3
+from tests.data.test_tfrecord_index import example, opened, shard
 
-COUNT, BATCH, SHAPE = 40, 8, (16, 16, 3)
+COUNT = 40
+BATCH = 8
+SHAPE = (16, 16, 3)
 
 
 def jpeg(picture: np.ndarray | tf.Tensor) -> tf.Tensor:
@@ -22,9 +27,11 @@ def jpeg(picture: np.ndarray | tf.Tensor) -> tf.Tensor:
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> DiskSplit:
     """Smooth pictures of many sizes, JPEG and PNG; the labels are their numbers."""
-    folder, paths = tmp_path_factory.mktemp("pictures"), []
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
     for number in range(COUNT):
-        height, width = 20 + number, 60 - number
+        height = 20 + number
+        width = 60 - number
         rows, columns = np.meshgrid(np.linspace(0, 200, height), np.linspace(0, 200, width), indexing="ij")
         picture = np.stack([rows, columns, np.full_like(rows, 5 * number)], -1).astype(np.uint8)
         paths.append(str(folder / f"{number}.picture"))
@@ -40,12 +47,11 @@ def batches(
 
 
 def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(on_disk: DiskSplit) -> None:
-    found = batches(on_disk, 0, COUNT // BATCH)
-    for images, labels in found:
-        np.testing.assert_allclose(
-            images[..., 2], np.broadcast_to(5 * labels[:, None, None], images.shape[:-1]), atol=4
-        )  # JPEG rounds
-    assert sorted(np.concatenate([labels for _, labels in found])) == list(range(COUNT))
+    epoch = batches(on_disk, 0, COUNT // BATCH)
+    for images, labels in epoch:
+        expected = np.broadcast_to(5 * labels[:, None, None], images.shape[:-1])
+        np.testing.assert_allclose(images[..., 2], expected, atol=4)  # JPEG rounds
+    assert sorted(np.concatenate([labels for _, labels in epoch])) == list(range(COUNT))
 
 
 @pytest.mark.parametrize("augment", ["none", "resized_crop", "crop_flip+cutout", "resized_crop+mixup"])
@@ -66,10 +72,8 @@ def test_epochs_differ_in_order_and_in_crops(on_disk: DiskSplit) -> None:
 def test_a_late_start_reads_nothing_that_it_does_not_need(
     on_disk: DiskSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.data.test_tfrecord_index import example, opened, shard
-
     picture = tf.io.encode_png(np.zeros(SHAPE, np.uint8)).numpy()
-    records = opened([shard(tmp_path / "a", [example(0, 0)] * COUNT)], tmp_path / "kept")
+    records = opened([shard(tmp_path / "a", [example(0, 0)] * COUNT)], tmp_path / "index")
     reads = []
 
     def read(self: Records, index: int) -> bytes:
@@ -78,25 +82,24 @@ def test_a_late_start_reads_nothing_that_it_does_not_need(
         return tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
 
     monkeypatch.setattr(Records, "read", read)
-    from dlth_tf.data.disk_split import ImageRecords
-
     in_records = DiskSplit(ImageRecords(records, "image"), np.arange(COUNT), records.label, SHAPE, one_size=True)
     assert len(batches(in_records, 10**9, 3, "none")) == 3
     assert len(reads) == 3 * BATCH
 
 
 def test_evaluation_cuts_out_the_middle_of_every_picture_in_order(on_disk: DiskSplit) -> None:
-    found = list(evaluation_batches(on_disk, BatchFormat(RAW3), 9).as_numpy_iterator())
-    assert [len(labels) for _, labels in found] == [9, 9, 9, 9, 4]
-    assert evaluation_batches(on_disk, BatchFormat(RAW3), 9).cardinality() == 5
-    np.testing.assert_array_equal(np.concatenate([labels for _, labels in found]), np.arange(COUNT))
-    images = np.concatenate([images for images, _ in found])
+    dataset = evaluation_batches(on_disk, BatchFormat(RAW3), 9)
+    evaluation = list(dataset.as_numpy_iterator())
+    assert [len(labels) for _, labels in evaluation] == [9, 9, 9, 9, 4]
+    assert dataset.cardinality() == 5
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in evaluation]), np.arange(COUNT))
+    images = np.concatenate([images for images, _ in evaluation])
     centre = images[:, 7:9, 7:9, :2].mean(axis=(1, 2))  # both ramps are at 100 in the middle; half a pixel is up to 5
     np.testing.assert_allclose(centre, 100, atol=9)
-    height, width = 20 + np.arange(COUNT), 60 - np.arange(COUNT)
-    seen = (
-        images[:, -1, 8, 0] - images[:, 0, 8, 0]
-    ) / 200  # the share of the height between the middles of the first and last row
+    height = 20 + np.arange(COUNT)
+    width = 60 - np.arange(COUNT)
+    # The share of the height between the middles of the first and last row.
+    seen = (images[:, -1, 8, 0] - images[:, 0, 8, 0]) / 200
     np.testing.assert_allclose(seen, np.minimum(height, width) * 224 / 256 * 15 / 16 / height, atol=0.06)
 
 
@@ -121,5 +124,5 @@ def test_batches_from_disk_have_a_static_shape_and_go_on_for_ever(on_disk: DiskS
 
 def test_a_split_without_examples_or_with_too_few_labels_is_refused() -> None:
     for indices, labels in ((np.arange(0), np.arange(0)), (np.arange(3), np.arange(2))):
-        with pytest.raises(BadInput, match="must have one label per image, and some"):
+        with pytest.raises(BadInput, match="must have at least one image, and one label per image"):
             DiskSplit(ImageFiles([]), indices, labels, SHAPE)

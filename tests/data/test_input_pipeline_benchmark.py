@@ -1,3 +1,5 @@
+"""The benchmark of the input pipeline runs in its quick form."""
+
 from __future__ import annotations
 
 import subprocess

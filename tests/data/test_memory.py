@@ -1,4 +1,4 @@
-"""The images of a data set are in memory once, however they are read."""
+"""The images of a data set are in memory once, in training as in evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from dlth_tf.data import BatchFormat, BatchOrder, Split, evaluation_batches, train_batches
-from dlth_tf.data.pipeline import _on_host
-from dlth_tf.data.sets.tfds_reader import aligned
+from dlth_tf.data.host_memory import aligned
 from tests.data.conftest import RAW3
 
 MEGABYTES = 200
@@ -20,7 +19,7 @@ CROPPED = BatchFormat(RAW3, augment="crop_flip")
 
 
 def megabytes() -> float:
-    """MB of this process that are in memory."""
+    """Returns the memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 2**20
 
 
@@ -32,7 +31,7 @@ def large() -> Split:
 
 
 def grown(batches: Iterable) -> float:
-    """MB by which the process grows while the batches are read; they are kept until it is measured."""
+    """Returns the MB by which the process grows while batches are read; they are kept until it is measured."""
     before = megabytes()
     iterator = iter(batches)
     read = [next(iterator) for _ in range(3)]
@@ -41,9 +40,7 @@ def grown(batches: Iterable) -> float:
     return after - before
 
 
-LINUX = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads the memory of a process the way Linux tells it"
-)
+LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process from /proc")
 
 
 @LINUX
@@ -58,20 +55,9 @@ def test_the_measure_sees_a_copy(large: Split) -> None:
     assert grown(large.images.copy() for _ in range(3)) > MEGABYTES / 2
 
 
-def test_tensorflow_is_told_not_to_fold_the_images_into_constants(large: Split) -> None:
+def test_tensorflow_does_not_fold_the_images_into_constants(large: Split) -> None:
     for batches in (
         train_batches(large, ORDER, CROPPED),
         evaluation_batches(large, CROPPED, 32),
     ):
         assert batches.options().experimental_optimization.apply_default_optimizations is False
-
-
-def test_the_pipeline_reads_the_images_of_a_data_set_where_they_lie() -> None:
-    images = aligned((30, 4, 4, 3))
-    images[:] = 7
-    split = Split(images, np.zeros(30, np.int64))
-    assert np.from_dlpack(_on_host(split)[0]).ctypes.data == images.ctypes.data
-    elsewhere = Split(images[1:], split.labels[1:])  # begins where TensorFlow cannot read
-    copied = np.from_dlpack(_on_host(elsewhere)[0])
-    assert copied.ctypes.data != elsewhere.images.ctypes.data
-    np.testing.assert_array_equal(copied, elsewhere.images)

@@ -1,3 +1,5 @@
+"""The input pipeline: order, restart at any step, dtypes, and rejected arguments."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -16,19 +18,20 @@ from dlth_tf.data import (
 from dlth_tf.errors import BadInput
 from tests.data.conftest import RAW, numbered
 
-COUNT, BATCH = 100, 16
+COUNT = 100
+BATCH = 16
 PER_EPOCH = COUNT // BATCH
 PLAIN = BatchFormat(RAW)
 
 
 def chosen(steps: int, *, start: int = 0, seed: int = 0, purpose: str = "finetune", count: int = COUNT) -> np.ndarray:
-    """Which examples are in each batch, int64 [steps, BATCH]; also checks that images and labels stay together."""
+    """Returns the examples of each batch, int64 [steps, BATCH]; also checks that images and labels stay together."""
     batches = train_batches(numbered(count), BatchOrder(BATCH, seed, purpose, start, steps), PLAIN)
-    found = []
+    examples = []
     for images, labels in batches.as_numpy_iterator():
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
-        found.append(labels)
-    return np.array(found)
+        examples.append(labels)
+    return np.array(examples)
 
 
 def test_an_epoch_takes_no_example_twice() -> None:
@@ -50,8 +53,8 @@ def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started() -> 
 def test_augmented_batches_depend_on_their_step_and_on_nothing_else(digits: DataSet) -> None:
     def batches(start: int, steps: int) -> list[np.ndarray]:
         form = BatchFormat(normalization(digits), augment="crop_flip")
-        found = train_batches(digits.train, BatchOrder(64, 3, "x", start, steps), form)
-        return [images for images, _ in found.as_numpy_iterator()]
+        dataset = train_batches(digits.train, BatchOrder(64, 3, "x", start, steps), form)
+        return [images for images, _ in dataset.as_numpy_iterator()]
 
     np.testing.assert_array_equal(batches(0, 20)[5:], batches(5, 15))
 
@@ -70,13 +73,12 @@ def test_epochs_seeds_and_purposes_differ_in_order() -> None:
 def test_every_example_is_as_likely_at_every_place() -> None:
     epochs = chosen(600 * PER_EPOCH).reshape(600, -1)
     counts = np.array([np.bincount(place, minlength=COUNT) for place in epochs.T])
-    chi_square = ((counts - 6) ** 2 / 6).sum() / (
-        counts.shape[0] * (COUNT - 1)
-    )  # per degree of freedom: 1 with a spread of .015
+    # Per degree of freedom: 1 with a spread of .015.
+    chi_square = ((counts - 6) ** 2 / 6).sum() / (counts.shape[0] * (COUNT - 1))
     assert abs(chi_square - 1) < 0.08
 
 
-def test_training_goes_on_for_as_long_as_it_is_asked() -> None:
+def test_training_continues_as_long_as_batches_are_taken() -> None:
     endless = train_batches(numbered(COUNT), BatchOrder(BATCH, 0, "finetune", start=4), PLAIN)
     assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
     taken = np.array([labels for _, labels in endless.take(30).as_numpy_iterator()])
@@ -84,7 +86,7 @@ def test_training_goes_on_for_as_long_as_it_is_asked() -> None:
     assert chosen(0).size == 0
 
 
-def test_batches_have_a_static_shape_and_the_dtypes_that_were_asked_for(digits: DataSet) -> None:
+def test_batches_have_a_static_shape_and_the_requested_dtypes(digits: DataSet) -> None:
     scheme = normalization(digits)
     train = train_batches(digits.train, BatchOrder(64, 0, "x", steps=1), BatchFormat(scheme, dtype="bfloat16"))
     assert train.element_spec == (tf.TensorSpec((64, 8, 8, 1), tf.bfloat16), tf.TensorSpec((64,), tf.int64))
@@ -135,7 +137,7 @@ def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> Non
         ({"steps": -1}, "steps=-1: must be 0 or more"),
     ],
 )
-def test_bad_input_is_told_in_one_sentence(changes: dict[str, object], sentence: str) -> None:
+def test_bad_input_is_named_in_one_sentence(changes: dict[str, object], sentence: str) -> None:
     form = {"augment": changes["augment"]} if "augment" in changes else {}
     order = {"batch_size": 10, "seed": 0, "purpose": "x", **{key: changes[key] for key in changes if key not in form}}
     with pytest.raises(BadInput) as caught:

@@ -1,4 +1,4 @@
-"""A batch is a function of seed, purpose and step: the same in another process that starts there, for every augmentation."""
+"""A batch is a function of seed, purpose and step: another process that starts there computes the same one."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def digest(augment: str, start: int, steps: int, seed: int = 1, purpose: str = "
 
 @pytest.fixture(scope="module")
 def elsewhere() -> dict[str, str]:
-    found = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, cwd=ROOT)
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("augment", SAMPLES)

@@ -1,3 +1,5 @@
+"""Division into splits: by class, in proportion, and always the same."""
+
 from __future__ import annotations
 
 import numpy as np

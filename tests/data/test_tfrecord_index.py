@@ -1,3 +1,5 @@
+"""The index of TFRecord files: places, labels, its saved file, and damage."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -38,61 +40,60 @@ def paths(tmp_path: Path, examples: list[bytes]) -> list[str]:
     return [shard(tmp_path / "a", examples[:3]), shard(tmp_path / "b", []), shard(tmp_path / "c", examples[3:])]
 
 
-def opened(paths: list[str], kept: Path, label: str = "label") -> Records:
-    return open_records(paths, label, kept)
+def opened(paths: list[str], saved: Path, label: str = "label") -> Records:
+    return open_records(paths, label, saved)
 
 
-def test_every_record_is_found_with_its_label(paths: list[str], examples: list[bytes], tmp_path: Path) -> None:
-    found = opened(paths, tmp_path / "kept")
-    assert [found.read(index) for index in range(len(found))] == examples
-    assert found.label.tolist() == LABELS and found.shard.tolist() == [0, 0, 0, 2, 2, 2, 2]
+def test_every_record_is_indexed_with_its_label(paths: list[str], examples: list[bytes], tmp_path: Path) -> None:
+    records = opened(paths, tmp_path / "index")
+    assert [records.read(index) for index in range(len(records))] == examples
+    assert records.label.tolist() == LABELS and records.shard.tolist() == [0, 0, 0, 2, 2, 2, 2]
 
 
-def test_places_that_were_kept_are_not_looked_for_again(
-    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = opened(paths, tmp_path / "kept")
-    monkeypatch.setattr(tfrecord_index, "_find", None)
-    again = opened(paths, tmp_path / "kept")
+def test_a_saved_index_is_not_built_again(paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = opened(paths, tmp_path / "index")
+    monkeypatch.setattr(tfrecord_index, "_build_index", None)
+    again = opened(paths, tmp_path / "index")
     for name in ("shard", "offset", "length", "label"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
 
 
 @pytest.mark.parametrize("spoil", ["changed data", "another label", "damaged", "forged"])
-def test_places_that_no_longer_hold_are_looked_for_again(
+def test_an_index_that_is_no_longer_valid_is_built_again(
     paths: list[str], examples: list[bytes], tmp_path: Path, spoil: str
 ) -> None:
-    kept, label = tmp_path / "kept", "label"
-    opened(paths, kept)
+    saved = tmp_path / "index"
+    label = "label"
+    opened(paths, saved)
     if spoil == "changed data":
         shard(Path(paths[0]), examples[:1])
     elif spoil == "another label":
         label = "image"
     elif spoil == "damaged":
-        kept.write_bytes(kept.read_bytes()[:-30])
+        saved.write_bytes(saved.read_bytes()[:-30])
     else:
-        kept.write_bytes(tfrecord_index.files.npz_bytes({"digest": np.zeros(32, np.uint8)}))
+        saved.write_bytes(tfrecord_index.files.npz_bytes({"digest": np.zeros(32, np.uint8)}))
     if label == "image":
-        with pytest.raises(ValueError, match="a label is no integer"):
-            opened(paths, kept, label)
+        with pytest.raises(ValueError, match="a label is not an integer"):
+            opened(paths, saved, label)
     else:
-        assert opened(paths, kept).label.tolist() == (LABELS[:1] + LABELS[3:] if spoil == "changed data" else LABELS)
+        assert opened(paths, saved).label.tolist() == (LABELS[:1] + LABELS[3:] if spoil == "changed data" else LABELS)
 
 
-def test_data_that_may_only_be_read_is_no_obstacle(paths: list[str], tmp_path: Path) -> None:
-    assert len(opened(paths, tmp_path / "no such directory" / "kept")) == len(LABELS)
+def test_read_only_data_is_no_obstacle(paths: list[str], tmp_path: Path) -> None:
+    assert len(opened(paths, tmp_path / "no such directory" / "index")) == len(LABELS)
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5, 300, 1000])
-def test_a_file_that_is_cut_off_is_refused(paths: list[str], tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_refused(paths: list[str], tmp_path: Path, cut: int) -> None:
     data = Path(paths[2]).read_bytes()
     Path(paths[2]).write_bytes(data[:-cut])
-    with pytest.raises(ValueError, match="c is cut off"):
-        opened(paths, tmp_path / "kept")
-    assert not (tmp_path / "kept").exists()
+    with pytest.raises(ValueError, match="c is truncated"):
+        opened(paths, tmp_path / "index")
+    assert not (tmp_path / "index").exists()
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 50, b"", b"\x0a\x05hello", b"\x0a\x00"])
-def test_records_that_hold_something_else_are_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"an example (is not what|has no feature)"):
-        opened([shard(tmp_path / "a", [content])], tmp_path / "kept")
+def test_records_of_another_format_are_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"an example (is not in the format|has no feature)"):
+        opened([shard(tmp_path / "a", [content])], tmp_path / "index")

@@ -1,4 +1,4 @@
-"""Two real processes, started once: they prepare digits at the same moment, then share the batches as two workers."""
+"""Two real processes, started once: they prepare digits at the same time, then share the batches as two workers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ def shares(dataset, policy=None):
     return [strategy.experimental_local_results(labels)[0].numpy().tolist() for _, labels in batches]
 
 numbers = numbered(40).labels
-disk = DiskSplit(ImageFiles([str(data_dir / f"{number}.png") for number in numbers]), numbers, numbers, (1, 1, 1), one_size=True)
-order, form = BatchOrder(8, 0, "x", steps=7), BatchFormat(RAW)
+paths = [str(data_dir / f"{number}.png") for number in numbers]
+disk = DiskSplit(ImageFiles(paths), numbers, numbers, (1, 1, 1), one_size=True)
+order = BatchOrder(8, 0, "x", steps=7)
+form = BatchFormat(RAW)
 on_disk = train_batches(disk, order, form)
 train = train_batches(numbered(40), order, form)
 print(json.dumps({
@@ -90,7 +92,7 @@ def workers(data_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
 
 
-def test_digits_prepared_twice_at_the_same_moment_are_whole(workers: list[dict[str, Any]], data_dir: Path) -> None:
+def test_digits_prepared_twice_at_the_same_time_are_whole(workers: list[dict[str, Any]], data_dir: Path) -> None:
     assert workers[0]["digits"] == workers[1]["digits"]
     assert [path.name for path in (data_dir / "digits").iterdir() if path.is_dir()] == ["1.0.0"]
 

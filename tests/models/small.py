@@ -1,4 +1,4 @@
-"""Every network in a small form, for tests that need no more: which images and arguments."""
+"""A small form of every network, for tests that need no more: its image shape and arguments."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ ONE_OF_EACH = (
 
 @functools.cache
 def unchanged(name: str) -> tf_keras.Model:
-    """The small form with seed 0, built once: for tests that change nothing in it."""
+    """Returns the small form with seed 0, built once, for tests that do not modify it."""
     return small(name)
 
 
 def small(name: str, seed: int = 0, classes: int = 7, **arguments: Any) -> tf_keras.Model:
-    shape, own = SMALL[name]
-    return models.build(name, shape, classes, seed, {**own, **arguments})
+    """Builds the small form; `arguments` override its own."""
+    shape, defaults = SMALL[name]
+    return models.build(name, shape, classes, seed, {**defaults, **arguments})

@@ -1,4 +1,4 @@
-"""A model of the user's own by its dotted path: what it must be, and whose fault it is if it is not."""
+"""A custom model by its dotted path: requirements, and messages that name the culprit."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ MODULE = """
         x = layers.Dense(units, name="hidden")(layers.Flatten()(inputs))
         return tf_keras.Model(inputs, layers.Dense(classes, name="out")(x))
 
-    class Own(tf_keras.Model):
+    class Custom(tf_keras.Model):
         def __init__(self, classes):
             super().__init__()
-            self.flat, self.head = layers.Flatten(), layers.Dense(classes, name="head")
+            self.flat = layers.Flatten()
+            self.head = layers.Dense(classes, name="head")
 
         def call(self, images):
             return self.head(self.flat(images))
 
     def subclassed(image_shape, classes):
-        return Own(classes)
+        return Custom(classes)
 
     def unbuilt(image_shape, classes):
         return tf_keras.Sequential([layers.Flatten(), layers.Dense(classes, name="out")])
@@ -70,7 +71,7 @@ MODULE = """
     def raises(image_shape, classes):
         return {}["my own mistake"]
 
-    class Broken(Own):
+    class Broken(Custom):
         def call(self, images):
             raise NotImplementedError("to be written")
 
@@ -87,7 +88,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture
 def module(tmp_path, monkeypatch) -> str:
-    """A module of this name that can be imported; a new one for every test."""
+    """Writes an importable module and returns its name, a new one for every test."""
     name = f"their_models_{next(NUMBERS)}"
     (tmp_path / f"{name}.py").write_text(textwrap.dedent(MODULE))
     monkeypatch.syspath_prepend(tmp_path)
@@ -100,7 +101,8 @@ def build(path: str, **arguments) -> tf_keras.Model:
 
 @pytest.mark.parametrize("name", ["good", "subclassed", "unbuilt", "any_images"])
 def test_functional_subclassed_and_unbuilt_models_work(module, name):
-    model, again = build(f"{module}:{name}"), build(f"{module}:{name}")
+    model = build(f"{module}:{name}")
+    again = build(f"{module}:{name}")
     assert model(np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 10)
     for weight, other in zip(named_weights(model).values(), named_weights(again).values(), strict=True):
         assert np.array_equal(weight.numpy(), other.numpy())
@@ -116,19 +118,18 @@ def test_arguments_reach_the_function(module):
         ("god", r"no such name in their_models_\d+; did you mean good"),
         ("nothing", "must return a tf_keras.Model of Keras 2 (tf_keras), not builtins.NoneType"),
         ("keras_3", "must return a tf_keras.Model of Keras 2 (tf_keras), not keras."),
-        ("too_few", "must give 10 logits per image, but its output has shape (None, 9)"),
-        ("two_outputs", "must give 10 logits per image, but its output has shape ["),
-        ("feature_map", "must give 10 logits per image, but its output has shape (None, 6, 6, 10)"),
+        ("too_few", "must return 10 logits per image, but its output has shape (None, 9)"),
+        ("two_outputs", "must return 10 logits per image, but its output has shape ["),
+        ("feature_map", "must return 10 logits per image, but its output has shape (None, 6, 6, 10)"),
         ("other_images", "must take images of shape [8, 8, 1], but takes (None, 28, 28, 3)"),
         ("two_inputs", "must take images of shape [8, 8, 1], but takes (None, 8, 8, 1), (None, 3)"),
     ],
 )
-def test_what_is_no_such_model_is_refused_in_one_sentence_that_blames_no_code(module, name, message):
+def test_another_result_is_refused_in_one_sentence_without_a_traceback(module, name, message):
     with pytest.raises(BadInput) as refused:
         build(f"{module}:{name}")
-    assert (
-        refused.value.thing == "model" and refused.value.value == f"{module}:{name}" and refused.value.__cause__ is None
-    )
+    assert refused.value.thing == "model" and refused.value.value == f"{module}:{name}"
+    assert refused.value.__cause__ is None
     if name == "god":
         assert refused.match(message)
     else:

@@ -1,4 +1,4 @@
-"""keras-cv's backbones by name: the configurations, checked against other people's counts, and how they behave as networks."""
+"""keras-cv's backbones by name: configurations, checked against published counts, and behavior as networks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import tf_keras
 import dlth_tf
 from dlth_tf import masking, models
 from dlth_tf.errors import BadInput
+from dlth_tf.legacy_keras import import_keras_cv
 from dlth_tf.models.keras_cv_backbone import BACKBONES, PREFIX
 
-# Small forms of one backbone of each kind.
+# Arguments of small forms of one backbone of each kind.
 THIN = {"stackwise_filters": [64, 4, 8, 8], "stackwise_blocks": [2, 2, 2, 2]}
 SMALL = {
     "ResNet18Backbone": THIN,
@@ -20,13 +21,11 @@ SMALL = {
     "EfficientNetV1B0Backbone": {"width_coefficient": 0.1, "depth_coefficient": 0.1},
     "EfficientNetLiteB0Backbone": {"depth_coefficient": 0.1},
 }
-
-
 QUICK = ("ResNet18Backbone",)
 
 
 def some_slow(names) -> list:
-    """The names as parameters, all but QUICK marked as slow."""
+    """Returns the names as parameters, all but QUICK marked as slow."""
     return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
 
 
@@ -63,17 +62,14 @@ def test_building_writes_nothing_to_standard_output(capfd):
 
 
 def test_the_names_are_keras_cvs_own():
-    import keras_cv
-
+    keras_cv = import_keras_cv()
     for name, (general, _) in BACKBONES.items():
         assert issubclass(getattr(keras_cv.models, name), getattr(keras_cv.models, general))
 
 
 def counted_elsewhere(name: str) -> int:
-    """Weights below the head: what keras-cv states of its own network, or those of Keras' network of the same paper."""
-    import keras_cv
-
-    general = getattr(keras_cv.models, BACKBONES[name][0])
+    """Returns the number of weights below the head: as keras-cv states it, or of Keras' network of the same paper."""
+    general = getattr(import_keras_cv().models, BACKBONES[name][0])
     if general.__name__.startswith("ResNet"):
         preset = name.removesuffix("Backbone").replace("V2", "_v2").lower()
         return general.presets[preset]["metadata"]["params"]
@@ -103,11 +99,11 @@ def test_the_backbones_have_the_published_sizes(name):
 
 
 @pytest.mark.parametrize("name", ["ResNet19Backbone", "ResNetBackbone", "YOLOV8XSBackbone", "resnet18", ""])
-def test_an_unknown_backbone_is_refused_with_all_there_are(name):
+def test_an_unknown_backbone_is_refused_with_all_names(name):
     for refuse in (models.check_name, lambda name: models.build(name, (32, 32, 3), 10, 0)):
         with pytest.raises(
             BadInput,
-            match=r"no such backbone; there are keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
+            match=r"no such backbone; known are keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
         ):
             refuse(PREFIX + name)
 

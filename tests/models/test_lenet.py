@@ -16,7 +16,7 @@ SIZES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (16, 24, 2)]
 
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 @pytest.mark.parametrize("name", LENETS)
-def test_every_model_gives_logits_for_images_of_any_size(name, shape):
+def test_every_model_returns_logits_for_images_of_any_size(name, shape):
     model = models.build(name, shape, 7, 0)
     images = np.random.default_rng(0).random((3, *shape), np.float32)
     logits = model(images).numpy()
@@ -67,7 +67,7 @@ def test_lenet5_refuses_images_that_its_poolings_cannot_halve_twice(shape):
     assert models.build("lenet5", (4, 4, 1), 10, 0).output_shape == (None, 10)
 
 
-def test_published_initialisation_is_glorot_normal():
+def test_published_initialization_is_glorot_normal():
     for name in LENETS:
         kernels = [
             layer for layer in models.build(name, (8, 8, 1), 10, 0).layers if hasattr(layer, "kernel_initializer")

@@ -1,4 +1,4 @@
-"""What holds for every registered network, in a small form."""
+"""Properties of every registered network, in a small form."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ import tf_keras
 import dlth_tf
 from dlth_tf import masking, models
 from dlth_tf.errors import BadInput
-from dlth_tf.models import MODELS, parts
+from dlth_tf.models import MODELS
+from dlth_tf.models.parts import ConvBlock
 from tests.models.small import ONE_OF_EACH, SMALL, small, unchanged
 
 layers = tf_keras.layers
-
-
 SHALLOW = tuple(name for name in ONE_OF_EACH if name not in ("resnet18", "mobilenet_v2"))
 
 
 def slow_but(quick: Sequence[str], names: Sequence[str]) -> list:
-    """The names as parameters, marked as slow but for some."""
+    """Returns the names as parameters, marked as slow except those in `quick`."""
     return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
 
 
@@ -34,7 +33,7 @@ def images(name: str, count: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", slow_but(ONE_OF_EACH, MODELS.names()))
-def test_gives_logits_for_images(name):
+def test_returns_logits_for_images(name):
     logits = unchanged(name)(images(name)).numpy()
     assert logits.shape == (3, 7) and np.isfinite(logits).all() and not np.allclose(logits[0], logits[1])
     assert (logits < 0).any()  # no softmax, no ReLU at the end
@@ -43,14 +42,13 @@ def test_gives_logits_for_images(name):
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(name):
     first = unchanged(name)
-    layers.Dense(3).build((None, 3))  # what else was drawn makes no difference
+    layers.Dense(3).build((None, 3))  # other draws make no difference
     again, other = small(name), small(name, seed=1)
     assert [weight.name for weight in first.weights] == [weight.name for weight in again.weights]
     for one, two, three in zip(first.weights, again.weights, other.weights, strict=True):
         assert np.array_equal(one, two)
-        assert len(one.shape) < 2 or not np.array_equal(one, three), (
-            one.name
-        )  # biases and batch norm start at constants
+        # Biases and batch norm start at constants.
+        assert len(one.shape) < 2 or not np.array_equal(one, three), one.name
 
 
 @pytest.mark.parametrize("name", ["mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v2"])
@@ -69,8 +67,8 @@ def test_one_training_step_of_the_sparse_network(name):
     assert ticket.sparsity == pytest.approx(0.5, abs=0.01)
     after = {key: weight.numpy() for key, weight in masking.named_weights(model).items()}
     assert all((after[key][~ticket[key]] == 0).all() for key in ticket)
-    unchanged = [key for key in after if np.array_equal(after[key], before[key])]
-    assert unchanged == [], "no gradient reaches them"
+    constant = [key for key in after if np.array_equal(after[key], before[key])]
+    assert constant == [], "no gradient reaches them"
 
 
 @pytest.mark.slow
@@ -102,14 +100,14 @@ def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v1"])
-def test_batch_norm_can_be_synchronised(name):
+def test_batch_norm_can_be_synchronized(name):
     norms = [layer for layer in small(name, norm="sync_batch").layers if isinstance(layer, layers.BatchNormalization)]
     assert norms and all(layer.synchronized for layer in norms)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["sync_batch", "batch"])
-def test_only_synchronised_batch_norm_gives_the_same_on_two_replicas(norm, tmp_path):
+def test_only_synchronized_batch_norm_is_the_same_on_two_replicas(norm, tmp_path):
     command = [sys.executable, "-m", "tests.models.two_replicas", norm, str(tmp_path / "apart.npz")]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True)
     with np.load(tmp_path / "apart.npz") as apart:
@@ -172,14 +170,13 @@ def test_images_too_small_for_a_network_are_refused_and_the_smallest_work(name, 
             models.build(name, shape, 10, 0, arguments)
     model = models.build(name, (least, least + 1, 2), 10, 0, {**arguments, "width": 0.1})
     assert np.isfinite(model(np.ones((2, least, least + 1, 2), np.float32))).all()
-    # No layer sees a single pixel that it has to halve: the last features would be no more with twice the pixels.
+    # No layer has to halve a single pixel: otherwise twice the pixels would lead to the same last features.
     assert all(min(layer.input_shape[1:3]) > 1 for layer in model.layers if getattr(layer, "strides", (1, 1)) == (2, 2))
 
 
 def test_mlps_take_any_shape():
-    assert [models.build("mlp_7_relu", shape, 3, 0).count_params() for shape in ((5,), (5, 1), (1, 5, 1, 1))] == [
-        51_403
-    ] * 3
+    for shape in ((5,), (5, 1), (1, 5, 1, 1)):
+        assert models.build("mlp_7_relu", shape, 3, 0).count_params() == 51_403
 
 
 def test_names_are_checked_without_importing_tensorflow():
@@ -194,7 +191,7 @@ def test_names_are_checked_without_importing_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert first.startswith("model=resnet57: no such model; did you mean resnet56")
-    assert second.startswith("model=keras_cv:ResNet19Backbone: no such backbone; there are keras_cv:ResNet18Backbone, ")
+    assert second.startswith("model=keras_cv:ResNet19Backbone: no such backbone; known are keras_cv:ResNet18Backbone, ")
 
 
 def test_models_are_listed_and_suggested():
@@ -203,6 +200,6 @@ def test_models_are_listed_and_suggested():
         models.check_name("lenet55")
 
 
-def test_a_wrong_norm_is_never_taken_for_the_right_one():
+def test_a_misspelled_norm_is_refused_by_the_layer():
     with pytest.raises(BadInput, match="norm must be batch or sync_batch"):
-        parts.normalise(tf.zeros((1, 2, 2, 1)), "Batch", "bn")
+        ConvBlock(1.0, "Batch").normalize(tf.zeros((1, 2, 2, 1)), "bn")

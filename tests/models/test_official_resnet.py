@@ -1,7 +1,7 @@
-"""resnet8 with the weights of the official PyTorch network, against what was recorded of that one in float64.
+"""resnet8 with the weights of the official PyTorch network, compared with its recording in float64.
 
-`official_resnet8.f64.npz` is the recording with every sixth output channel of the two largest gradients and final kernels
-("key[::6]"), nothing else left out. DLTH_RESNET8=FILE compares with the whole one, or with another.
+`official_resnet8.f64.npz` is the recording with every sixth output channel of the two largest gradients and final
+kernels ("key[::6]"); nothing else is left out. DLTH_RESNET8=FILE compares with the whole recording, or with another.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def floatx_is_restored():
 
 
 def torch_norm(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    """The stock layer, but in float64 too with PyTorch's unbiased running variance."""
+    """Returns a copy of the stock layer; a batch norm gets PyTorch's unbiased running variance, in float64 too."""
     kind = TorchBatchNormalization if isinstance(layer, tf_keras.layers.BatchNormalization) else type(layer)
     return kind.from_config(layer.get_config())
 
 
 def official(recorded: dict[str, np.ndarray], change=torch_norm, dtype: str = "float64") -> tf_keras.Model:
-    """Our resnet8 with the recorded initial weights; `change` gives the layer to use for each of its own."""
+    """Returns our resnet8 with the recorded initial weights; `change` maps each layer to its replacement."""
     tf_keras.backend.set_floatx(dtype)
     model = tf_keras.models.clone_model(models.build("resnet8", (32, 32, 3), 10, 0), clone_function=change)
     for name, variable in masking.named_weights(model).items():
@@ -58,7 +58,7 @@ def official(recorded: dict[str, np.ndarray], change=torch_norm, dtype: str = "f
 
 
 def torch_name(name: str) -> str:
-    """The official name: layer2.0.conv1.weight for stage2_block1_conv1/kernel."""
+    """Returns the official name: layer2.0.conv1.weight for stage2_block1_conv1/kernel."""
     layer, _, part = name.rpartition("/")
     if layer.startswith("stage"):
         stage, block, layer = layer.split("_")
@@ -69,7 +69,7 @@ def torch_name(name: str) -> str:
 def agrees(
     recorded: dict[str, np.ndarray], prefix: str, values: dict[str, np.ndarray], tolerance: float = 1e-9
 ) -> None:
-    """Compares values, by our names, with the recorded ones of the same kind."""
+    """Asserts that values, by our names, equal the recorded ones of the same kind."""
     keys = {key.removesuffix("[::6]"): key for key in recorded if key.startswith(prefix + "/")}
     values = {f"{prefix}/{torch_name(name)}": to_torch(value) for name, value in values.items()}
     assert values.keys() == keys.keys()
@@ -86,9 +86,8 @@ def fit(model: tf_keras.Model, recorded: dict[str, np.ndarray], callbacks=(), **
     """Trains on the recorded batch; returns the losses."""
     model.compile(dlth.optimizers.SGD(0.1, momentum=0.9, weight_decay=5e-4), LOSS)
     x = recorded["x"].transpose(0, 2, 3, 1).astype(tf_keras.backend.floatx())
-    return model.fit(x, recorded["y"], batch_size=len(x), verbose=0, callbacks=list(callbacks), **options).history[
-        "loss"
-    ]
+    history = model.fit(x, recorded["y"], batch_size=len(x), verbose=0, callbacks=list(callbacks), **options)
+    return history.history["loss"]
 
 
 def images(recorded: dict[str, np.ndarray]) -> tf.Tensor:
@@ -145,14 +144,14 @@ def test_one_step_of_the_transformation_adds_the_penalty_to_the_recorded_gradien
 
 
 def same_padding(layer):
-    """TensorFlow's own padding of a strided convolution, (0, 1), where PyTorch pads (1, 1)."""
+    """Pads a strided convolution as TensorFlow does, (0, 1), where PyTorch pads (1, 1)."""
     if isinstance(layer, tf_keras.layers.ZeroPadding2D) and layer.name.endswith("_padding"):
         return tf_keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name=layer.name)
     return torch_norm(layer)
 
 
 def zeros_behind(layer):
-    """New channels of the shortcut after the old ones, not on either side."""
+    """Appends the new channels of the shortcut after the old ones, not on either side."""
     if isinstance(layer, tf_keras.layers.ZeroPadding2D) and layer.name.endswith("_shortcut"):
         return tf_keras.layers.ZeroPadding2D(
             ((0, 0), (0, sum(layer.padding[1]))), data_format="channels_first", name=layer.name
@@ -161,7 +160,7 @@ def zeros_behind(layer):
 
 
 def keras_epsilon(layer):
-    """Keras' default epsilon of batch norm."""
+    """Sets the epsilon of batch norm to Keras' default."""
     copy = torch_norm(layer)
     if isinstance(layer, tf_keras.layers.BatchNormalization):
         copy.epsilon = 1e-3

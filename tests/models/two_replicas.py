@@ -1,4 +1,4 @@
-"""Two training steps of resnet8 on one replica and on two logical CPUs, with a norm. As a command: into a file.
+"""Two training steps of resnet8 with a norm, on one replica and on two logical CPUs; writes the differences to a file.
 
 python -m tests.models.two_replicas NORM OUT.npz
 """
@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import sys
 
-import dlth_tf as dlth  # isort: skip  (before tensorflow)
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf import masking
 from tests.models.small import small
 
 
 def trained(strategy: tf.distribute.Strategy, norm: str) -> dict[str, np.ndarray]:
     images = np.random.default_rng(0).standard_normal((16, 8, 8, 3)).astype(np.float32)
-    images[:8] *= 5  # so that the statistics of the two halves differ
+    images[:8] *= 5  # the statistics of the two halves differ
     with strategy.scope():
         model = dlth.wrap(small("resnet8", norm=norm))
         model.compile(

@@ -1,1 +1,1 @@
-"""Augmentations: functions of whole batches, by name."""
+"""Augmentations by name, as stateless functions of whole batches."""

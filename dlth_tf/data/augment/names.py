@@ -1,6 +1,6 @@
-"""Random changes to training images: their names, how they join, and what they do to the labels.
+"""Names of augmentations: how they are combined, and the function that a combination builds.
 
-Importing this module does not import TensorFlow: what a flag names can be checked first.
+Importing this module does not import TensorFlow, so that flags can be checked first.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from dlth_tf.data.batches import BatchFormat, BatchOrder
 
-# In the order in which they are applied. An image part is a function (images uint8 or float32 [B, H, W, C] with values from 0 to
-# value_range, seed int64 [2], value_range) -> images; a mixing part is (images, labels float32 [B, classes], seed) -> (images, labels).
-_WHERE = {
+# In the order of application. An image part is a function (images uint8 or float32 [B, H, W, C] with values from 0 to
+# value_range, seed int64 [2], value_range) -> images; a mixing part is a function (images, labels float32 [B, classes],
+# seed) -> (images, labels).
+_MODULES = {
     "none": "dlth_tf.data.augment.crops",
     "crop_flip": "dlth_tf.data.augment.crops",
     "resized_crop": "dlth_tf.data.augment.crops",
@@ -29,7 +30,7 @@ _WHERE = {
     "cutmix": "dlth_tf.data.augment.mixing",
     "mixup": "dlth_tf.data.augment.mixing",
 }
-AUGMENTS = Registry("augment", {name: f"{module}:{name}" for name, module in _WHERE.items()})
+AUGMENTS = Registry("augment", {name: f"{module}:{name}" for name, module in _MODULES.items()})
 RIVALS = (("crop_flip", "resized_crop"), ("cutmix", "mixup"))  # each pair does the same thing in two ways
 MIXING = ("cutmix", "mixup")
 
@@ -38,31 +39,31 @@ BatchFunction = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tuple[tf.Tens
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Parts that are applied one after the other; `augmentation` makes one from its text.
+    """Parts that are applied one after the other; `augmentation` creates one from its text.
 
-    Every part draws from (seed, purpose, its own name, step) alone, so a run that is resumed sees the images that it would have
-    seen, and a part does the same whatever stands beside it.
+    Every part draws from (seed, purpose, its own name, step) alone, so a resumed run sees the images that it would have
+    seen without the interruption, and a part does the same whichever other parts are present.
 
-    Args:
-      parts: names in AUGMENTS, each once, in the order of application; empty for none.
+    Attributes:
+      parts: Names in AUGMENTS, each at most once, in the order of application; empty for no augmentation.
     """
 
     parts: tuple[str, ...]
 
     @property
     def soft_labels(self) -> bool:
-        """Whether the labels of a batch come as float32 [B, classes], each row adding up to 1, instead of int64 [B]."""
+        """Whether the labels of a batch are float32 [B, classes], each row with sum 1, instead of int64 [B]."""
         return any(part in MIXING for part in self.parts)
 
     def __str__(self) -> str:
         return "+".join(self.parts) or "none"
 
     def without(self, name: str) -> Augmentation:
-        """The same without one part."""
+        """Returns the augmentation without one of its parts."""
         return Augmentation(tuple(part for part in self.parts if part != name))
 
     def build(self, order: BatchOrder, form: BatchFormat) -> BatchFunction:
-        """Returns the function (images, labels int64 [B], step int64) -> (images, labels) for a graph.
+        """Builds the function (images, labels int64 [B], step int64) -> (images, labels) for a graph.
 
         Args:
           order: Seed and purpose of the batches; the other fields are not used.
@@ -74,33 +75,37 @@ class Augmentation:
             (AUGMENTS.load(part), part in MIXING, augment_key(order.seed, order.purpose, part)) for part in self.parts
         ]
 
-        def change(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def augment(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if self.soft_labels:
                 labels = tf.one_hot(labels, form.num_classes)
             for function, mixes, key in functions:
-                words = tf.stack([key, step])
+                seed = tf.stack([key, step])
                 if mixes:
-                    images, labels = function(images, labels, words)
+                    images, labels = function(images, labels, seed)
                 else:
-                    images = function(images, words, form.value_range)
+                    images = function(images, seed, form.value_range)
             return images, labels
 
-        return change
+        return augment
 
 
 def augment_key(seed: int, purpose: str, part: str) -> int:
-    """Returns the first word of the seeds of one part of an augmentation; the second word is the step or the example."""
+    """Returns the first word of the seeds of one part of an augmentation; the second is the step or the example."""
     return int62(seed, f"augment/{purpose}", part)
 
 
 def augmentation(text: str) -> Augmentation:
-    """The augmentation that names joined by "+" describe, such as "crop_flip+cutmix".
+    """Returns the augmentation that names joined by "+" describe, such as "crop_flip+cutmix".
 
-    The parts are applied in the order of AUGMENTS, whatever their order in the text: crops first, then what changes an image, then
-    what mixes two.
+    The parts are applied in the order of AUGMENTS, whatever their order in the text: first crops, then parts that
+    change one image, then parts that mix two.
+
+    Args:
+      text: Names in AUGMENTS joined by "+"; spaces around a name are ignored.
 
     Raises:
-      BadInput: an unknown or repeated name, "none" beside others, or two names that do the same thing in two ways.
+      BadInput: If a name is unknown or repeated, "none" is joined with others, or two names do the same thing in two
+        ways.
     """
     names = [name.strip() for name in str(text).split("+")]
     for name in names:
@@ -116,13 +121,16 @@ def augmentation(text: str) -> Augmentation:
 
 
 def check_augment(text: str) -> str:
-    """Checks an augmentation's text without importing TensorFlow.
+    """Checks the text of an augmentation without importing TensorFlow.
+
+    Args:
+      text: Names in AUGMENTS joined by "+".
 
     Returns:
-      The text in its one canonical form, with the parts in the order in which they are applied.
+      The canonical form of the text, with the parts in the order of application.
 
     Raises:
-      BadInput: as `augmentation` does.
+      BadInput: If `augmentation` rejects the text.
 
     >>> check_augment("cutmix + crop_flip")
     'crop_flip+cutmix'

@@ -1,4 +1,4 @@
-"""The digits data set: 1,797 real handwritten digits that come with this package, as a tensorflow_datasets builder."""
+"""The digits data set: 1,797 handwritten digits included in this package, as a tensorflow_datasets builder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from dlth_tf.data.splits import stratified
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
 
-COUNT, VALUE_RANGE = 1797, 16
-VALIDATION, TEST = 200, 500
-SPLIT_SEED = 0  # of the data set, not of a run: everyone's digits are divided alike
+COUNT = 1797
+VALUE_RANGE = 16
+VALIDATION = 200
+TEST = 500
+SPLIT_SEED = 0  # of the data set, not of a run: the division is always the same
 
 DESCRIPTION = """\
-1,797 images of handwritten digits, 8 x 8 pixels with values from 0 to 16: the test part of Optical Recognition of Handwritten
-Digits by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, 1998), as scikit-learn distributes it, divided here by
-class into 1,097 for training, 200 for validation and 500 for the test. Licensed under CC BY 4.0.
+1,797 images of handwritten digits, 8 x 8 pixels with values from 0 to 16: the test part of Optical Recognition of
+Handwritten Digits by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, 1998), as scikit-learn distributes it,
+divided here by class into 1,097 for training, 200 for validation and 500 for the test. Licensed under CC BY 4.0.
 """
 CITATION = """\
 @misc{alpaydin1998optical,
@@ -43,14 +45,14 @@ CITATION = """\
 
 @functools.cache
 def source() -> tuple[np.ndarray, np.ndarray]:
-    """The images, uint8 [1797, 8, 8, 1], and labels, uint8 [1797], in the order of the original file."""
+    """Returns the images, uint8 [1797, 8, 8, 1], and labels, uint8 [1797], in the order of the original file."""
     expected = {"images": ((COUNT, 8, 8, 1), np.dtype(np.uint8)), "labels": ((COUNT,), np.dtype(np.uint8))}
     arrays = files.parse_npz(resources.files("dlth_tf.data.sets").joinpath("digits.npz").read_bytes(), expected)
     return arrays["images"], arrays["labels"]
 
 
 def division() -> dict[str, np.ndarray]:
-    """Split -> the indices of its examples in `source()`, ascending."""
+    """Returns split -> ascending indices of its examples in `source()`."""
     labels = source()[1]
     test, rest = stratified(labels, TEST, generator(SPLIT_SEED, "digits", "test"))
     validation, train = stratified(labels[rest], VALIDATION, generator(SPLIT_SEED, "digits", "validation"))
@@ -58,11 +60,11 @@ def division() -> dict[str, np.ndarray]:
 
 
 class Digits(LocalBuilder):
-    """Builder of `digits`, from the package's own file."""
+    """Builder of `digits` from the file in this package."""
 
     name = "digits"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (the name and the form are tensorflow_datasets' own)
+    RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (name and form are those of tensorflow_datasets)
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -93,21 +95,21 @@ class Digits(LocalBuilder):
 
 
 def load(data_dir: str | None = None) -> DataSet:
-    """The digits, prepared in `data_dir` if they are not there yet.
+    """Loads the digits, which are prepared in `data_dir` if they are not yet.
 
     Args:
-      data_dir: where to keep the prepared files: a directory that exists. When not given, they are kept where
-        tensorflow_datasets keeps its own, and nowhere if that place cannot be written.
+      data_dir: Existing directory of the prepared files; if None, the default of tensorflow_datasets, and if that
+        cannot be written, a temporary directory that is deleted afterwards.
 
     Raises:
-      BadInput: `data_dir` was given and cannot be used.
+      BadInput: If `data_dir` is not None and cannot be used.
     """
     if data_dir is not None:
         return _load(_checked(data_dir))
     with contextlib.suppress(BadInput):
         return _load(None)
-    with tempfile.TemporaryDirectory() as nowhere:
-        return _load(nowhere)
+    with tempfile.TemporaryDirectory() as temporary:
+        return _load(temporary)
 
 
 def _checked(data_dir: str) -> str:

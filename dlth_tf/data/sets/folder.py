@@ -1,4 +1,8 @@
-"""Folders of images: `--dataset=folder:PATH`, laid out as tensorflow_datasets' ImageFolder wants it."""
+"""Folders of images: `--dataset=folder:PATH`, in the layout of tensorflow_datasets' ImageFolder.
+
+Files and folders whose names begin with a dot are ignored: notebooks, version control and file managers leave them
+behind.
+"""
 
 from __future__ import annotations
 
@@ -6,53 +10,74 @@ import os
 from pathlib import Path
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit, ImageFiles
 from dlth_tf.data.sets.from_tfds import IMAGE_SIDE, carve
-from dlth_tf.data.sets.tfds_reader import quiet
 from dlth_tf.errors import BadInput
 
-LAYOUT = "must hold train/CLASS/*.jpg (or .jpeg, .png) and test/CLASS/*.jpg, and may hold validation/CLASS/*.jpg or val/CLASS/*.jpg"
+LAYOUT = (
+    "must contain train/CLASS/*.jpg (or .jpeg, .png) and test/CLASS/*.jpg, and may contain validation/CLASS/*.jpg or "
+    "val/CLASS/*.jpg"
+)
 VALIDATION = ("validation", "val")
+SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def load(path: str, side: int | None = None) -> DataSet:
-    """Reads which images there are; they stay on disk and are decoded, cut and resized as they are needed.
+    """Lists the images of a folder; they stay on disk and are decoded, cropped and resized when they are needed.
 
-    Without a test folder the validation folder is the test set; without a validation folder besides, a tenth of the training
-    images validates, class by class.
+    Without a test folder, the validation folder is the test set. Without another validation folder, a tenth of the
+    training images validates, class by class. The classes are the names of the folders inside all splits, sorted.
 
     Args:
-      path: the folder.
-      side: of the square that is cut out of each image, in pixels; 224 when not given.
+      path: Path of the folder.
+      side: Side in pixels of the square that is cropped from each image; 224 if None.
 
     Raises:
-      BadInput: there is no such folder, or it is not laid out so.
+      BadInput: If the folder does not exist, cannot be read, or has another layout.
     """
-    root, name = Path(path).expanduser(), f"folder:{path}" + (f"@{side}" if side else "")
+    root = Path(path).expanduser()
+    name = f"folder:{path}" + (f"@{side}" if side else "")
     try:
-        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        folders = _folders(root)
+        validating = next((folder for folder in VALIDATION if folder in folders), None)
+        test = "test" if "test" in folders else validating
+        if "train" not in folders or test is None:
+            raise BadInput("dataset", name, f"{LAYOUT}; it contains {', '.join(folders) or 'no folders'}")
+        classes = sorted({label for folder in folders for label in _folders(root / folder)})
+        images = {folder: _images(root / folder) for folder in {"train", test, validating} if folder}
     except OSError as error:
         raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror})") from None
-    validating = next((folder for folder in VALIDATION if folder in folders), None)
-    test = "test" if "test" in folders else validating
-    if "train" not in folders or test is None:
-        raise BadInput("dataset", name, f"{LAYOUT}; it holds {', '.join(folders) or 'no folders'}")
-    with quiet():
-        builder = tfds.ImageFolder(os.fspath(root))
-    names = tuple(builder.info.features["label"].names)
-    numbers = {name: number for number, name in enumerate(names)}
+    numbers = {label: number for number, label in enumerate(classes)}
     shape = (side or IMAGE_SIDE, side or IMAGE_SIDE, 3)
 
-    def part(folder: str) -> DiskSplit:
-        found = sorted(builder._split_examples.get(folder, []))  # as_dataset gives no way to read one of them
-        if not found:
+    def split(folder: str) -> DiskSplit:
+        paths = images[folder]
+        if not paths:
             raise BadInput("dataset", name, f"{LAYOUT}; there is no image in {folder}")
-        labels = np.array([numbers[example.label] for example in found], np.int64)
-        return DiskSplit(ImageFiles([example.image_path for example in found]), np.arange(len(found)), labels, shape)
+        labels = np.array([numbers[os.path.basename(os.path.dirname(image))] for image in paths], np.int64)
+        return DiskSplit(ImageFiles(paths), np.arange(len(paths)), labels, shape)
 
-    train: Split | DiskSplit = part("train")
-    train, validation = carve(train, "folder") if test != "test" or validating is None else (train, part(validating))
-    return DataSet(name, train, validation, part(test), names, augment="resized_crop")
+    train: Split | DiskSplit = split("train")
+    train, validation = carve(train, "folder") if test != "test" or validating is None else (train, split(validating))
+    return DataSet(name, train, validation, split(test), tuple(classes), augment="resized_crop")
+
+
+def _folders(path: Path) -> list[str]:
+    """Returns the sorted names of the folders in `path`, without hidden ones."""
+    return sorted(name for name in _visible(path) if (path / name).is_dir())
+
+
+def _images(split: Path) -> list[str]:
+    """Returns the sorted paths split/CLASS/IMAGE, without hidden ones."""
+    return sorted(
+        os.path.join(split, label, image)
+        for label in _folders(split)
+        for image in _visible(split / label)
+        if image.lower().endswith(SUFFIXES)
+    )
+
+
+def _visible(path: Path) -> list[str]:
+    return [name for name in os.listdir(path) if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Any image data set of tensorflow_datasets whose prepared files are at hand."""
+"""Image data sets of tensorflow_datasets whose prepared files are available."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
 from dlth_tf.registry import unknown
 
-VALIDATION_SHARE = 10  # one training example in so many validates, where a data set has no validation split of its own
+VALIDATION_SHARE = 10  # one training example in so many validates, if a data set has no validation split
 MOST_VALIDATION = 10_000  # of a data set on disk, where looking at an image costs decoding it
 SPLIT_SEED = 0  # of the data set, not of a run: every run divides it alike
-IN_MEMORY = (
-    2 * 2**30
-)  # bytes of uint8 images over training and test, up to which a set is held in memory; Tiny ImageNet has 1.35e9
+# Bytes of uint8 images over training and test up to which a set is read into memory; Tiny ImageNet has 1.35e9.
+IN_MEMORY = 2 * 2**30
 AUGMENTED = ("cifar10", "cifar100", "tiny_imagenet")  # whose published results crop and flip
-IMAGE_SIDE = 224  # of what is cut out of images of many sizes, unless the name says "@SIDE"
+IMAGE_SIDE = 224  # pixels of the square cropped from images of many sizes, unless the name has a suffix "@SIDE"
 
 
 def load(name: str, data_dir: str | None = None, side: int | None = None) -> DataSet:
     """Reads a prepared data set; nothing is downloaded.
 
-    Sets whose images are all of one size are read into memory up to 2 GiB; larger ones, and those of many sizes, stay on disk.
+    Sets whose images are all of one size are read into memory up to 2 GiB; larger ones, and those of many sizes, stay
+    on disk.
 
-    A set without a test split is tested on its validation split. A set without another split to validate on gives a tenth of its
-    training examples, class by class (of a set on disk at most 10,000).
+    A set without a test split is tested on its validation split. If a set has no other split to validate on, a tenth of
+    its training examples validates, class by class (of a set on disk at most 10,000).
 
     Args:
-      name: as tensorflow_datasets calls it, with "/config" where it has one.
-      data_dir: the directory in which it was prepared; tensorflow_datasets' own default when not given.
-      side: of the square that is cut out of images of many sizes, in pixels; 224 when not given.
+      name: Name of the set in tensorflow_datasets, with "/config" if it has configurations.
+      data_dir: Directory in which it was prepared; if None, the default of tensorflow_datasets.
+      side: Side in pixels of the square that is cropped from images of many sizes; 224 if None.
 
     Raises:
-      BadInput: no such data set or directory, or it is not prepared, or not made of labelled uint8 images.
+      BadInput: If there is no such data set or directory, or the set is not prepared or not made of labeled uint8
+        images.
     """
     builder = open_builder(name, data_dir)
     splits = builder.info.splits
@@ -59,15 +60,15 @@ def load(name: str, data_dir: str | None = None, side: int | None = None) -> Dat
 
 
 def open_builder(name: str, data_dir: str | None, remedy: str | None = None) -> tfds.core.DatasetBuilder:
-    """The builder of a prepared data set.
+    """Returns the builder of a prepared data set.
 
     Args:
-      name: as tensorflow_datasets calls it.
-      data_dir: where it was prepared.
-      remedy: how to prepare it, as the end of a sentence; tfds' own command when not given.
+      name: Name of the set in tensorflow_datasets.
+      data_dir: Directory in which it was prepared; if None, the default of tensorflow_datasets.
+      remedy: Instructions for preparing it, as the end of a sentence; if None, the command of tensorflow_datasets.
 
     Raises:
-      BadInput: no such data set or directory, or it is not prepared.
+      BadInput: If there is no such data set or directory, or the set is not prepared.
     """
     if data_dir is not None:
         _check_directory(data_dir)
@@ -75,16 +76,16 @@ def open_builder(name: str, data_dir: str | None, remedy: str | None = None) -> 
 
 
 def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: int | None) -> DataSet:
-    """The data set of a prepared builder.
+    """Reads the data set of a prepared builder.
 
     Args:
-      name: what `--dataset` calls it.
-      builder: prepared.
-      test: the split to test on.
-      side: as in `load`.
+      name: Name of the set, as given to `--dataset`.
+      builder: Builder of the prepared set.
+      test: Name of the split to test on.
+      side: Side in pixels of the square that is cropped from images of many sizes; 224 if None.
 
     Raises:
-      BadInput: not made of labelled uint8 images, or `side` is given and they have a size.
+      BadInput: If the set is not made of labeled uint8 images, or `side` is set although all images have one size.
     """
     image, label = _supervised(name, builder)
     shape = builder.info.features[image].shape
@@ -94,13 +95,13 @@ def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: 
             "dataset", f"{name}@{side}", f"its images all have {shape[0]} x {shape[1]} pixels; leave @{side} out"
         )
     shape = shape if one_size else (side or IMAGE_SIDE, side or IMAGE_SIDE, shape[-1] or 3)
-    on_disk = (
-        not one_size
-        or sum(builder.info.splits[split].num_examples for split in ("train", test)) * math.prod(shape) > IN_MEMORY
-    )
+    count = sum(builder.info.splits[split].num_examples for split in ("train", test))
+    stays_on_disk = not one_size or count * math.prod(shape) > IN_MEMORY
 
     def part(split: str) -> Split | DiskSplit:
-        return tfds_reader.stream(builder, split, shape, one_size) if on_disk else tfds_reader.read(builder, split)
+        if stays_on_disk:
+            return tfds_reader.on_disk(builder, split, shape, one_size)
+        return tfds_reader.read(builder, split)
 
     train = part("train")
     if test == "test" and "validation" in builder.info.splits:
@@ -113,12 +114,23 @@ def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: 
         validation=validation,
         test=part(test),
         label_names=tuple(builder.info.features[label].names),
-        augment=_own_augment(builder.name, one_size),
+        augment=_default_augment(builder.name, one_size),
     )
 
 
 def carve(train: Split | DiskSplit, name: str) -> tuple[Split | DiskSplit, Split | DiskSplit]:
-    """(training, validation) of the training split of the set `name`; an array in memory is used up (see `splits.divided`)."""
+    """Divides a training split into training and validation examples, class by class.
+
+    Args:
+      train: Training split; a split in memory is used up (`splits.divided`).
+      name: Name of the data set, which the division depends on.
+
+    Returns:
+      (training, validation).
+
+    Raises:
+      BadInput: If the split is too small.
+    """
     count = len(train) // VALIDATION_SHARE
     count = min(count, MOST_VALIDATION) if isinstance(train, DiskSplit) else count
     if not count:
@@ -130,7 +142,7 @@ def carve(train: Split | DiskSplit, name: str) -> tuple[Split | DiskSplit, Split
     return divided(train, count, generator(SPLIT_SEED, "validation split", name))
 
 
-def _own_augment(name: str, one_size: bool) -> str:
+def _default_augment(name: str, one_size: bool) -> str:
     if not one_size:
         return "resized_crop"
     return "crop_flip" if name in AUGMENTED else "none"
@@ -153,15 +165,14 @@ def _builder(name: str, data_dir: str | None, remedy: str | None) -> tfds.core.D
     except (tfds.core.DatasetNotFoundError, ValueError, ImportError) as error:
         raise BadInput("dataset", name, _unusable(name, error)) from None
     if not builder.is_prepared() or not builder.info.splits:
-        remedy = (
-            remedy
-            or f"prepare it once with `tfds build {name} --data_dir={builder.data_dir_root}`, or name another data_dir"
-        )
+        command = f"`tfds build {name} --data_dir={builder.data_dir_root}`"
+        remedy = remedy or f"prepare it once with {command}, or name another data_dir"
         raise BadInput("dataset", name, f"is not prepared: there is no {builder.data_dir}; {remedy}")
     return builder
 
 
 def _unusable(name: str, error: Exception) -> str:
+    """Returns the rest of a sentence: why tensorflow_datasets has no builder of this name."""
     base, _, variant = name.partition("/")
     builders = tfds.list_builders(with_community_datasets=False)
     if base not in builders:
@@ -169,30 +180,30 @@ def _unusable(name: str, error: Exception) -> str:
         return _nearest("dataset", name.lower(), dict.fromkeys((*DATASETS.names(), *builders)), others)
     variants = list(tfds.builder_cls(base).builder_configs) if variant and isinstance(error, ValueError) else []
     if variants:
-        return _nearest(
-            f"variant of {base}", variant, variants, f"known are {', '.join(variants[:3])} and {len(variants[3:])} more"
-        )
-    return (
-        f"tensorflow_datasets cannot use that name; try plain {base}"
-        if variant
-        else f"tensorflow_datasets cannot make it ({error})"
-    )
+        others = f"known are {', '.join(variants[:3])} and {len(variants[3:])} more"
+        return _nearest(f"variant of {base}", variant, variants, others)
+    if variant:
+        return f"tensorflow_datasets cannot use that name; try plain {base}"
+    return f"tensorflow_datasets cannot make it ({error})"
 
 
 def _nearest(kind: str, name: str, names: Iterable[str], otherwise: str) -> str:
-    """`registry.unknown`, but without its list of all names: tensorflow_datasets has hundreds."""
+    """Returns `registry.unknown`, but without its list of all names: tensorflow_datasets has hundreds."""
     sentence = unknown(kind, name, names)
     return sentence if "did you mean" in sentence else f"no such {kind}; {otherwise}"
 
 
 def _supervised(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
-    keys, features = builder.info.supervised_keys, builder.info.features
+    """Returns the names of the features that contain the image and its class."""
+    keys = builder.info.supervised_keys
+    features = builder.info.features
     if keys is not None and len(keys) == 2 and all(isinstance(key, str) for key in keys):
-        image, label = features[keys[0]], features[keys[1]]
+        image = features[keys[0]]
+        label = features[keys[1]]
         if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
             if image.np_dtype != np.uint8:
                 raise BadInput(
                     "dataset", name, f"its images must be uint8, and are {np.dtype(image.np_dtype)}{list(image.shape)}"
                 )
             return keys
-    raise BadInput("dataset", name, f"must be made of images with class labels, and holds {', '.join(features)}")
+    raise BadInput("dataset", name, f"must be made of images with class labels, and contains {', '.join(features)}")

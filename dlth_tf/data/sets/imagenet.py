@@ -1,7 +1,7 @@
 """ImageNet 2012, and 200 of its classes.
 
-The 50,000 images of the official validation split are the test set, as in all published results; the official test images have
-no public labels. What validates is 10,000 of the training images.
+The 50,000 images of the official validation split are the test set, as in all published results; the official test
+images have no public labels. The validation set is 10,000 of the training images.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LIST = "imagenet200.txt"
 
 
 def imagenet2012(data_dir: str | None = None, side: int | None = None) -> DataSet:
-    """All 1,000 classes.
+    """Loads all 1,000 classes.
 
     Args:
-      data_dir: where tensorflow_datasets prepared it.
-      side: of the images that come out, in pixels; 224 when not given.
+      data_dir: Directory in which tensorflow_datasets prepared it; if None, the default of tensorflow_datasets.
+      side: Side in pixels of the square that is cropped from each image; 224 if None.
 
     Raises:
-      BadInput: it is not prepared there, or damaged.
+      BadInput: If the set is not prepared there, or damaged.
     """
     name = "imagenet2012"
     root = Path(data_dir or tfds.core.constants.DATA_DIR)
@@ -51,44 +51,45 @@ def imagenet2012(data_dir: str | None = None, side: int | None = None) -> DataSe
 
 
 def imagenet200(data_dir: str | None = None, side: int | None = None) -> DataSet:
-    """The 200 classes that imagenet200.txt names, read from a prepared imagenet2012.
+    """Loads the 200 classes that imagenet200.txt lists, from a prepared imagenet2012.
 
-    The list of the DLTH paper is not published. Ours was drawn once, with seed 0, and is what every run uses; numbers on it can
-    be compared with each other and not with the paper's.
+    The list of the DLTH paper is not published. This one was drawn once, with seed 0, and is used by every run; numbers
+    on it can be compared with each other and not with the paper's.
 
     Args:
-      data_dir: where tensorflow_datasets prepared imagenet2012.
-      side: of the images that come out, in pixels; 224 when not given.
+      data_dir: Directory in which tensorflow_datasets prepared imagenet2012; if None, the default of
+        tensorflow_datasets.
+      side: Side in pixels of the square that is cropped from each image; 224 if None.
 
     Raises:
-      BadInput: imagenet2012 is not prepared there, or damaged.
+      BadInput: If imagenet2012 is not prepared there, or damaged.
     """
     whole = imagenet2012(data_dir, side)
     numbers = {name: number for number, name in enumerate(whole.label_names)}
     names = tuple(sorted(class_names(), key=numbers.__getitem__))
     kept = np.array([numbers[name] for name in names])
-    learnt, validating, test = cast(
-        "tuple[DiskSplit, DiskSplit, DiskSplit]", (whole.train, whole.validation, whole.test)
-    )
+    learned = cast(DiskSplit, whole.train)
+    validating = cast(DiskSplit, whole.validation)
     both = dataclasses.replace(
-        learnt,
-        indices=np.concatenate([learnt.indices, validating.indices]),
-        labels=np.concatenate([learnt.labels, validating.labels]),
+        learned,
+        indices=np.concatenate([learned.indices, validating.indices]),
+        labels=np.concatenate([learned.labels, validating.labels]),
     )
     train, validation = carve(_of_classes(both, kept), "imagenet200")
+    test = _of_classes(cast(DiskSplit, whole.test), kept)
     return dataclasses.replace(
-        whole, name="imagenet200", train=train, validation=validation, test=_of_classes(test, kept), label_names=names
+        whole, name="imagenet200", train=train, validation=validation, test=test, label_names=names
     )
 
 
 def class_names() -> tuple[str, ...]:
-    """The WordNet ids of imagenet200's classes, as its file lists them."""
+    """Returns the WordNet ids of imagenet200's classes, in the order of their file."""
     lines = resources.files("dlth_tf.data.sets").joinpath(LIST).read_text().splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def _of_classes(split: DiskSplit, kept: np.ndarray) -> DiskSplit:
-    """The examples whose label is in `kept`, ascending int64 [K], renumbered from 0 to K - 1."""
+    """Returns the examples whose label is in `kept`, ascending int64 [K], with labels renumbered from 0 to K - 1."""
     order = np.argsort(split.indices, kind="stable")
-    chosen = split.subset(order[np.isin(split.labels[order], kept)])
-    return dataclasses.replace(chosen, labels=np.searchsorted(kept, chosen.labels))
+    examples = split.subset(order[np.isin(split.labels[order], kept)])
+    return dataclasses.replace(examples, labels=np.searchsorted(kept, examples.labels))

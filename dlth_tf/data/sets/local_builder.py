@@ -1,4 +1,4 @@
-"""tensorflow_datasets builders that prepare from a file at hand: one process does, the others wait, and nothing is left half done."""
+"""Builders of tensorflow_datasets that prepare a set from a local file, safely among several processes."""
 
 from __future__ import annotations
 
@@ -14,33 +14,44 @@ from dlth_tf.data.sets.tfds_reader import quiet
 from dlth_tf.errors import BadInput
 
 
-class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # of a class that is Any
-    """A builder that needs no network. Several processes may prepare the set at the same moment: one does, the others wait for it."""
+class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # the base is Any
+    """A builder that needs no network.
+
+    Of several processes that prepare the set at the same time, one prepares it and the others wait for that one. A
+    process that is killed leaves nothing half prepared.
+    """
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **options: Any
     ) -> None:
-        """Prepares the data set, unless it is there."""
+        """Prepares the data set, unless it is already prepared.
+
+        Args:
+          download_config: Options of tensorflow_datasets; if None, nothing is read from its servers.
+          **options: Other arguments of `tfds.core.DatasetBuilder.download_and_prepare`.
+        """
         home = Path(self.data_dir).parent
         home.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(home / ".lock"):
-            for left_over in home.glob(
+            for leftover in home.glob(
                 "incomplete.*"
-            ):  # by a process that was killed: none is at work while the lock is ours
-                shutil.rmtree(left_over)
+            ):  # of a killed process: none writes there while this one has the lock
+                shutil.rmtree(leftover)
             super().download_and_prepare(
                 download_config=download_config or tfds.download.DownloadConfig(try_download_gcs=False), **options
             )
-            self.info.read_from_directory(
-                self.data_dir
-            )  # another process may have prepared it since this object was made
+            # Another process may have prepared it after this object was created.
+            self.info.read_from_directory(self.data_dir)
 
 
 def prepare(builder: LocalBuilder) -> None:
-    """Prepares the set of `builder` if it is not.
+    """Prepares the set of a builder, unless it is already prepared.
+
+    Args:
+      builder: Builder of the set.
 
     Raises:
-      BadInput: its directory cannot be written, or what it is made from is damaged.
+      BadInput: If its directory cannot be written, or its source is damaged.
     """
     with quiet():
         if not builder.is_prepared():

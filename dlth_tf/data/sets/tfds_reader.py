@@ -1,4 +1,4 @@
-"""Reads the prepared files of a tensorflow_datasets builder, into memory or by their places on disk."""
+"""Reads the prepared files of a tensorflow_datasets builder, into memory or as an index of their places on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from absl import logging
 
 from dlth_tf.data.dataset import Split
 from dlth_tf.data.disk_split import DiskSplit, ImageRecords
-from dlth_tf.data.pipeline import ALIGNMENT
+from dlth_tf.data.host_memory import aligned
 from dlth_tf.data.tfrecord_index import Records, open_records
 from dlth_tf.errors import BadInput
 
@@ -23,7 +23,7 @@ READ_BATCH = 512  # images decoded at a time
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps tensorflow_datasets from printing: it speaks of downloads where there are none, and errors say what went wrong."""
+    """Silences tensorflow_datasets, which prints about downloads that do not happen; errors tell what went wrong."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -34,14 +34,14 @@ def quiet() -> Iterator[None]:
 
 
 def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
-    """All examples of one split in memory, in the order of the files.
+    """Reads all examples of a split into memory, in the order of the files.
 
     Args:
-      builder: prepared, with supervised images of one size and class labels.
-      split: one of its splits.
+      builder: Builder of a prepared set, with supervised images of one size and class labels.
+      split: Name of the split.
 
     Raises:
-      BadInput: the files are damaged, or fewer or more examples are in them than their own description says.
+      BadInput: If the files are damaged, or contain another number of examples than their own description states.
     """
     count = builder.info.splits[split].num_examples
     image, _ = builder.info.supervised_keys
@@ -50,61 +50,53 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     done = 0
     try:
         examples = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
-        for some_images, some_labels in examples.batch(READ_BATCH).as_numpy_iterator():
-            after = done + len(some_labels)
-            images[done:after], labels[done:after], done = some_images, some_labels, after
+        for batch_images, batch_labels in examples.batch(READ_BATCH).as_numpy_iterator():
+            after = done + len(batch_labels)
+            images[done:after] = batch_images
+            labels[done:after] = batch_labels
+            done = after
     except (tf.errors.OpError, OSError, AssertionError, ValueError, NotImplementedError) as error:
         raise _damaged(builder, split, str(error).split("\n")[0]) from error
     if done != count:
-        raise _damaged(builder, split, f"it holds {done} of {count} examples")
+        raise _damaged(builder, split, f"it contains {done} of {count} examples")
     return Split(images, labels)
 
 
-def stream(builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int, int], one_size: bool) -> DiskSplit:
-    """All examples of one split, left on disk.
+def on_disk(builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int, int], one_size: bool) -> DiskSplit:
+    """Indexes all examples of a split, which stay on disk, in the order of the files.
 
     Args:
-      builder: prepared in TFRecord files, with supervised images and class labels.
-      split: one of its splits.
-      shape: of the images that come out.
-      one_size: whether all images have that shape in the files.
+      builder: Builder of a set prepared in TFRecord files, with supervised images and class labels.
+      split: Name of the split.
+      shape: Height, width and channels of the decoded images.
+      one_size: Whether all images have that shape in the files.
 
     Raises:
-      BadInput: the files are damaged or of another format, or hold fewer or more examples than their own description says.
+      BadInput: If the files are damaged or in another format, or contain another number of examples than their own
+        description states.
     """
-    info = builder.info.splits[split]
     image, label = builder.info.supervised_keys
+    records = _records(builder, split, label)
+    return DiskSplit(ImageRecords(records, image), np.arange(len(records)), records.label, shape, one_size)
+
+
+def _records(builder: tfds.core.DatasetBuilder, split: str, label: str) -> Records:
+    info = builder.info.splits[split]
     paths = [str(path) for path in info.filepaths]
     if not all(".tfrecord-" in path for path in paths):
-        sentence = "is prepared in another format; a set of this size is read from TFRecord files: `tfds convert_format` makes them"
-        raise BadInput("dataset", builder.name, sentence)
+        raise BadInput(
+            "dataset",
+            builder.name,
+            "is prepared in another format; a set of this size is read from TFRecord files: `tfds convert_format` "
+            "creates them",
+        )
     try:
         records = open_records(paths, label, Path(builder.data_dir) / f".dlth_tf-{split}.npz")
     except (ValueError, OSError) as error:
         raise _damaged(builder, split, str(error)) from error
-    return _whole(builder, split, records, image, shape, one_size)
-
-
-def _whole(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    records: Records,
-    image: str,
-    shape: tuple[int, int, int],
-    one_size: bool,
-) -> DiskSplit:
-    count = builder.info.splits[split].num_examples
-    if len(records) != count:
-        raise _damaged(builder, split, f"it holds {len(records)} of {count} examples")
-    return DiskSplit(ImageRecords(records, image), np.arange(count), records.label, shape, one_size)
-
-
-def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An empty uint8 array that TensorFlow can use without a copy."""
-    size = int(np.prod(shape, dtype=np.int64))
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    first = -room.ctypes.data % ALIGNMENT
-    return room[first : first + size].reshape(shape)
+    if len(records) != info.num_examples:
+        raise _damaged(builder, split, f"it contains {len(records)} of {info.num_examples} examples")
+    return records
 
 
 def _damaged(builder: tfds.core.DatasetBuilder, split: str, why: str) -> BadInput:

@@ -1,6 +1,7 @@
 """Tiny ImageNet: 200 classes, 64 x 64 pixels, as a tensorflow_datasets builder that reads the official zip file.
 
-The 10,000 images of its validation folder are the test set, as in all published results: its test images have no public labels.
+The 10,000 images of its validation folder are the test set, as in all published results: its test images have no public
+labels.
 """
 
 from __future__ import annotations
@@ -20,21 +21,24 @@ from dlth_tf.data.sets.local_builder import LocalBuilder, prepare
 from dlth_tf.data.sets.tfds_reader import quiet
 from dlth_tf.errors import BadInput
 
-ZIP, FOLDER = "tiny-imagenet-200.zip", "tiny-imagenet-200"
+FOLDER = "tiny-imagenet-200"
+ZIP = f"{FOLDER}.zip"
 ADDRESS = f"http://cs231n.stanford.edu/{ZIP}"
 SHAPE = (64, 64, 3)
+DESCRIPTION = "Tiny ImageNet: 200 classes of ImageNet with 500 training and 50 test images each, 64 x 64 pixels."
 
 
 class TinyImagenet(LocalBuilder):
     """Builder of `tiny_imagenet`.
 
     Args:
-      archive: the official zip file; not needed where the set is prepared.
+      archive: Path of the official zip file; not needed if the set is prepared.
+      **options: Arguments of `tfds.core.DatasetBuilder`.
     """
 
     name = "tiny_imagenet"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (the name and the form are tensorflow_datasets' own)
+    RELEASE_NOTES = {"1.0.0": "The first release."}  # noqa: RUF012 (name and form are those of tensorflow_datasets)
 
     def __init__(self, *, archive: str | None = None, **options: Any) -> None:
         self._archive: Any = archive
@@ -47,7 +51,7 @@ class TinyImagenet(LocalBuilder):
         }
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Tiny ImageNet: 200 classes of ImageNet with 500 training and 50 test images each, 64 x 64 pixels.",
+            description=DESCRIPTION,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             homepage="http://cs231n.stanford.edu/reports/2015/pdfs/yle_project.pdf",
@@ -62,7 +66,7 @@ class TinyImagenet(LocalBuilder):
             names = archive.read(f"{FOLDER}/wnids.txt").decode().split()
             images = {"train": training_images(archive, names), "test": annotated_images(archive)}
         self.info.features["label"].names = names
-        return {split: self._generate_examples(found) for split, found in images.items()}
+        return {split: self._generate_examples(labels) for split, labels in images.items()}
 
     def _generate_examples(self, images: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
         with zipfile.ZipFile(self._archive) as archive:
@@ -71,30 +75,31 @@ class TinyImagenet(LocalBuilder):
 
 
 def training_images(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
-    """Path in the archive -> class, for all training images."""
-    classes, found = set(names), {}
+    """Returns path in the archive -> class, for all training images of the classes `names`."""
+    classes = set(names)
+    images = {}
     for path in sorted(archive.namelist()):
         parts = path.split("/")
         if len(parts) == 5 and parts[1] == "train" and parts[3] == "images" and parts[2] in classes and parts[4]:
-            found[path] = parts[2]
-    return found
+            images[path] = parts[2]
+    return images
 
 
 def annotated_images(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Path in the archive -> class, for all validation images, as val_annotations.txt tells them."""
+    """Returns path in the archive -> class, for all validation images, as val_annotations.txt lists them."""
     lines = archive.read(f"{FOLDER}/val/val_annotations.txt").decode().splitlines()
     rows = [line.split("\t") for line in lines if line.strip()]
     return {f"{FOLDER}/val/images/{row[0]}": row[1] for row in rows}
 
 
 def load(data_dir: str | None = None) -> DataSet:
-    """Tiny ImageNet, prepared in `data_dir` from the official zip file there if it is not prepared yet.
+    """Loads Tiny ImageNet; it is prepared in `data_dir` from the official zip file there if it is not prepared yet.
 
     Args:
-      data_dir: where the zip file, or the prepared set, lies; tensorflow_datasets' own default when not given.
+      data_dir: Directory of the zip file or of the prepared set; if None, the default of tensorflow_datasets.
 
     Raises:
-      BadInput: neither is there, the directory cannot be written, or the zip file is damaged.
+      BadInput: If neither is present, the directory cannot be written, or the zip file is damaged.
     """
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     archive = root / ZIP
@@ -105,7 +110,7 @@ def load(data_dir: str | None = None) -> DataSet:
             raise BadInput(
                 "data_dir",
                 root,
-                f"holds no {ZIP} and no prepared tiny_imagenet; get the file from {ADDRESS} and put it there",
+                f"contains neither {ZIP} nor a prepared tiny_imagenet; get the file from {ADDRESS} and put it there",
             )
         try:
             prepare(builder)

@@ -1,3 +1,5 @@
+"""Cutout, CutMix and MixUp: pixels, labels and distributions."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,11 +7,13 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf.data import AUGMENTS
-from dlth_tf.data.augment.crops import resized_crop
-from dlth_tf.data.augment.mixing import cutmix, cutout, mixup
+from dlth_tf.data.augment.mixing import cutmix, cutout, mixup, partners
 
-COUNT, HEIGHT, WIDTH, CLASSES = 64, 12, 10, 7
-# Image i has the value i + 1 everywhere: every pixel tells which image it came from.
+COUNT = 64
+HEIGHT = 12
+WIDTH = 10
+CLASSES = 7
+# Image i has the value i + 1 everywhere: every pixel shows which image it came from.
 IMAGES = np.broadcast_to(np.arange(1, COUNT + 1, dtype=np.uint8)[:, None, None, None], (COUNT, HEIGHT, WIDTH, 3))
 LABELS = np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % CLASSES]
 
@@ -56,7 +60,7 @@ def test_cutmix_pastes_one_rectangle_of_one_other_image_at_its_own_place() -> No
 
 
 def test_cutmix_keeps_as_much_as_the_published_distribution_keeps() -> None:
-    """Without the border's cutting off, the pasted share would be uniform, with mean 1/2; the border takes of a side s the share s / 4."""
+    """Unclipped, the pasted share would be uniform, with mean 1/2; the border clips the share s / 4 of a side s."""
     kept = np.concatenate([mixed(cutmix, step)[1][np.arange(COUNT), np.arange(COUNT) % CLASSES] for step in range(30)])
     side = np.sqrt(np.linspace(0, 1, 10_001))
     assert abs((1 - kept).mean() * CLASSES / (CLASSES - 1) - np.mean((side * (1 - side / 4)) ** 2)) < 0.03
@@ -81,13 +85,12 @@ def test_mixup_mixes_images_and_labels_by_the_same_number() -> None:
 
 
 def test_mixup_draws_from_beta_one_fifth() -> None:
-    own = np.eye(COUNT, dtype=np.float32)  # every image has a class of its own: its label tells lambda
+    own = np.eye(COUNT, dtype=np.float32)  # every image has its own class, so that its label is lambda
     kept = np.concatenate(
         [np.diag(mixup(tf.constant(IMAGES), tf.constant(own), seed(1, step))[1].numpy()) for step in range(30)]
     )
-    assert (
-        abs(kept.mean() - 0.5) < 0.04
-    )  # and the variance of Beta(a, a) is 1 / (4 (2 a + 1)), plus 1/64 that are their own partners
+    assert abs(kept.mean() - 0.5) < 0.04
+    # The variance of Beta(a, a) is 1 / (4 (2 a + 1)); 1/64 of the images are their own partners.
     assert abs(kept.var() - 1 / (4 * 1.4)) < 0.02
 
 
@@ -97,10 +100,8 @@ def test_labels_add_up_to_1() -> None:
 
 
 def test_partners_are_a_permutation_so_no_image_is_lost() -> None:
-    from dlth_tf.data.augment.mixing import partners
-
-    found = [tuple(partners(COUNT, seed(0, step)).numpy()) for step in range(4)]
-    assert all(sorted(order) == list(range(COUNT)) for order in found) and len(set(found)) == 4
+    orders = [tuple(partners(COUNT, seed(0, step)).numpy()) for step in range(4)]
+    assert all(sorted(order) == list(range(COUNT)) for order in orders) and len(set(orders)) == 4
 
 
 def test_cutout_blackens_a_square_of_half_the_side_or_what_the_border_leaves_of_it() -> None:
@@ -114,17 +115,6 @@ def test_cutout_blackens_a_square_of_half_the_side_or_what_the_border_leaves_of_
         assert black.sum() == len(rows) * len(columns) and 3 <= len(rows) <= 6 and 2 <= len(columns) <= 5
         places.add((rows[0], columns[0]))
     assert len(places) > 20
-
-
-def test_resized_crop_shows_a_part_of_the_image_at_the_old_size() -> None:
-    ramp = np.broadcast_to(np.linspace(0, 250, 50).astype(np.uint8)[None, None, :, None], (40, 50, 50, 3))
-    changed = resized_crop(tf.constant(ramp), seed(3, 4)).numpy()
-    assert changed.shape == ramp.shape and changed.dtype == np.uint8
-    steps = np.diff(changed[:, 25, :, 0].astype(int), axis=1)
-    rising = (steps >= 0).all(1)
-    assert ((steps <= 0).all(1) | rising).all() and 8 < rising.sum() < 32  # mirrored or not, by a fair coin
-    spans = np.ptp(changed[:, 25, :, 0].astype(int), axis=1)
-    assert spans.min() < 120 and spans.max() > 180  # small parts and large ones
 
 
 @pytest.mark.parametrize("part", ["crop_flip", "resized_crop", "cutout"])

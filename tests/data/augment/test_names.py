@@ -1,65 +1,60 @@
+"""Names of augmentations, checked and joined before TensorFlow is imported."""
+
 from __future__ import annotations
 
-import numpy as np
-import pytest
-import tensorflow as tf
+import subprocess
+import sys
 
-from dlth_tf.data import AUGMENTS
-from dlth_tf.data.augment.crops import PAD
+import pytest
+
+from dlth_tf.data import AUGMENTS, augmentation, check_augment
 from dlth_tf.errors import BadInput
 
-IMAGES = np.random.default_rng(0).integers(1, 256, (200, 8, 6, 3), dtype=np.uint8)
-crop_flip = AUGMENTS.load("crop_flip")
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("none", "none"),
+        ("crop_flip", "crop_flip"),
+        ("crop_flip+cutmix", "crop_flip+cutmix"),
+        ("cutmix+crop_flip", "crop_flip+cutmix"),
+        (" mixup + cutout+randaugment +resized_crop", "resized_crop+randaugment+cutout+mixup"),
+    ],
+)
+def test_names_join_and_have_one_order(text: str, canonical: str) -> None:
+    assert check_augment(text) == canonical == check_augment(canonical)
 
 
-def seed(*words: int) -> tf.Tensor:
-    return tf.constant(words, tf.int64)
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("crop_flop", "augment=crop_flop: no such augment; did you mean crop_flip"),
+        ("crop_flip+cutmixx", "augment=cutmixx: no such augment; did you mean cutmix"),
+        ("", "augment=: no such augment; available: none, crop_flip"),
+        ("crop_flip+", "augment=: no such augment"),
+        ("cutout+cutout", "augment=cutout+cutout: names cutout twice"),
+        ("none+cutout", "augment=none+cutout: none cannot be joined with others"),
+        ("cutmix+mixup", "augment=cutmix+mixup: cutmix and mixup exclude each other"),
+        ("resized_crop+crop_flip", "crop_flip and resized_crop exclude each other"),
+    ],
+)
+def test_unknown_repeated_and_conflicting_names_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_augment(text)
+    assert sentence in str(caught.value)
 
 
-def possible(image: np.ndarray) -> dict[bytes, tuple[int, int, bool]]:
-    """Everything that the published recipe can make of one image: result -> (rows cut above, columns cut left, mirrored)."""
-    padded = np.pad(image, [(PAD, PAD), (PAD, PAD), (0, 0)])
-    height, width = image.shape[:2]
-    outcomes = {}
-    for top in range(2 * PAD + 1):
-        for left in range(2 * PAD + 1):
-            cut = padded[top : top + height, left : left + width]
-            outcomes[cut.tobytes()] = (top, left, False)
-            outcomes[cut[:, ::-1].tobytes()] = (top, left, True)
-    return outcomes
+@pytest.mark.parametrize("name", AUGMENTS.names())
+def test_only_parts_that_mix_images_have_soft_labels(name: str) -> None:
+    assert augmentation(name).soft_labels == (name in ("cutmix", "mixup"))
+    if name not in ("none", "crop_flip", "resized_crop"):
+        assert augmentation(f"crop_flip+{name}").soft_labels == (name in ("cutmix", "mixup"))
 
 
-def choices(words: tuple[int, int], images: np.ndarray = IMAGES) -> list[tuple[int, int, bool]]:
-    changed = crop_flip(tf.constant(images), seed(*words)).numpy()
-    assert changed.dtype == np.uint8 and changed.shape == images.shape
-    return [possible(before)[after.tobytes()] for before, after in zip(images, changed, strict=True)]
-
-
-def test_every_image_is_one_of_the_crops_and_flips_that_numpy_makes() -> None:
-    assert len(choices((1, 2))) == len(IMAGES)
-
-
-def test_images_of_one_batch_are_cut_at_different_places() -> None:
-    found = choices((1, 2), np.repeat(IMAGES[:1], 200, axis=0))
-    assert len(set(found)) > 80  # of 162 that are possible; 200 fair draws give about 115 different ones
-
-
-def test_all_places_and_both_sides_are_equally_likely() -> None:
-    found = np.array([choice for step in range(10) for choice in choices((3, step))])
-    for column, kinds in ((0, 9), (1, 9), (2, 2)):
-        counts = np.bincount(found[:, column], minlength=kinds)
-        expected = len(found) / kinds
-        assert len(counts) == kinds and (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
-
-
-def test_the_seed_decides_everything() -> None:
-    assert choices((1, 2)) == choices((1, 2))
-    assert choices((1, 2)) != choices((1, 3))
-    assert choices((1, 2)) != choices((2, 2))
-
-
-def test_none_changes_nothing() -> None:
-    np.testing.assert_array_equal(AUGMENTS.load("none")(tf.constant(IMAGES), seed(0, 0)).numpy(), IMAGES)
+def test_augmentations_are_checked_without_tensorflow() -> None:
+    code = "import sys, dlth_tf.data as d; d.check_augment('crop_flip+randaugment')\n"
+    code += "print([name for name in ('tensorflow', 'keras_cv') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

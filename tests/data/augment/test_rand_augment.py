@@ -1,3 +1,5 @@
+"""RandAugment: keras-cv's layer without a random state."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ SEED = tf.constant([1, 2], tf.int64)
 
 
 def drawing_operations(function: Callable[..., tf.Tensor]) -> set[str]:
-    """The random operations in the graph of `function` that keep a state."""
+    """Returns the random operations in the graph of `function` that keep a state."""
     concrete = tf.function(function).get_concrete_function(tf.TensorSpec(IMAGES.shape, tf.uint8))
     graph = concrete.graph.as_graph_def()
     nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
@@ -49,12 +51,12 @@ def test_the_seed_decides_everything(change: Callable[..., tf.Tensor]) -> None:
     assert (first != other).any() and (first != IMAGES).any()
 
 
-def test_grey_images_stay_grey_images_in_their_own_range() -> None:
-    grey = IMAGES[..., :1] // 16
-    changed = tf.function(lambda images: randaugment(images, SEED, 16))(tf.constant(grey)).numpy()
-    assert changed.shape == grey.shape and changed.max() <= 16.001 and (changed != grey).any()
+def test_gray_images_stay_gray_images_in_their_own_range() -> None:
+    gray = IMAGES[..., :1] // 16
+    changed = tf.function(lambda images: randaugment(images, SEED, 16))(tf.constant(gray)).numpy()
+    assert changed.shape == gray.shape and changed.max() <= 16.001 and (changed != gray).any()
 
 
 def test_other_numbers_of_channels_are_refused() -> None:
-    with pytest.raises(BadInput, match="works on images with 1 or 3 channels, and these have 2"):
+    with pytest.raises(BadInput, match="needs images with 1 or 3 channels, and these have 2"):
         randaugment(tf.constant(IMAGES[..., :2]), SEED)

@@ -1,3 +1,5 @@
+"""The digits data set: its splits, its preparation and its license."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -33,13 +35,13 @@ def test_the_splits_have_the_sizes_of_the_published_division(digits: DataSet) ->
 def test_the_splits_together_are_the_original_images(digits: DataSet) -> None:
     images, labels = module.source()
     original = np.concatenate([images.reshape(1797, -1), labels[:, None]], axis=1)
-    found = np.concatenate([rows(digits, split) for split in SPLITS])
-    np.testing.assert_array_equal(found[np.lexsort(found.T)], original[np.lexsort(original.T)])
+    together = np.concatenate([rows(digits, split) for split in SPLITS])
+    np.testing.assert_array_equal(together[np.lexsort(together.T)], original[np.lexsort(original.T)])
 
 
 def test_no_image_is_in_two_splits(digits: DataSet) -> None:
-    found = [{row.tobytes() for row in rows(digits, split)} for split in SPLITS]
-    assert sum(map(len, found)) == len(set.union(*found)) == 1797
+    images = [{row.tobytes() for row in rows(digits, split)} for split in SPLITS]
+    assert sum(map(len, images)) == len(set.union(*images)) == 1797
 
 
 def test_every_split_is_stratified(digits: DataSet) -> None:
@@ -62,12 +64,12 @@ def test_tensorflow_datasets_reads_the_builder_by_its_name(digits_dir: str) -> N
     assert "CC BY 4.0" in info.description and "10.24432/C50P49" in info.citation
 
 
-def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path) -> None:
-    left_over = tmp_path / "digits" / "incomplete.ABCDEF_1.0.0"
-    left_over.mkdir(parents=True)
-    (left_over / "digits-train.tfrecord").write_bytes(b"half")
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    leftover = tmp_path / "digits" / "incomplete.ABCDEF_1.0.0"
+    leftover.mkdir(parents=True)
+    (leftover / "digits-train.tfrecord").write_bytes(b"half")
     load("digits", str(tmp_path))
-    assert not left_over.exists()
+    assert not leftover.exists()
 
 
 def test_a_preparation_that_fails_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +93,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         load("digits", str(tmp_path))
 
 
-def test_a_directory_that_does_not_exist_is_refused_and_not_made(tmp_path: Path) -> None:
+def test_a_directory_that_does_not_exist_is_refused_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"^data_dir=.*/new: must be a directory that exists and can be read"):
         load("digits", str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
@@ -106,6 +108,6 @@ def test_a_default_directory_that_cannot_be_written_is_no_obstacle(
     assert (tmp_path / "file").is_file()
 
 
-def test_the_licence_of_the_images_is_beside_them() -> None:
+def test_the_license_of_the_images_is_next_to_them() -> None:
     text = (Path(module.__file__).parent / "digits_LICENSE.md").read_text()
     assert "Creative Commons Attribution 4.0" in text and "Alpaydin" in text and "10.24432/C50P49" in text

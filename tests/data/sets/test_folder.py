@@ -1,9 +1,14 @@
+"""Folders of images: layout, classes, order, and rejected folders."""
+
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from dlth_tf.data import BatchFormat, evaluation_batches, load, normalization
 from dlth_tf.errors import BadInput
@@ -11,13 +16,13 @@ from tests.data.pictures import jpeg
 
 
 def folder(path: Path, **counts: int) -> str:
-    """Pictures of two classes of several sizes; the grey value of "cat" is 0, of "dog" 200."""
+    """Writes pictures of two classes in several sizes; the gray value of "cat" is 0, of "dog" 200."""
     for split, count in counts.items():
         for number in range(count):
-            name, colour = (("cat", 0), ("dog", 200))[number % 2]
+            name, gray = (("cat", 0), ("dog", 200))[number % 2]
             (path / split / name).mkdir(parents=True, exist_ok=True)
             (path / split / name / f"{number:03}.jpg").write_bytes(
-                jpeg(colour, 20 + number, 30, 1 + 2 * (number % 3 > 0))
+                jpeg(gray, 20 + number, 30, 1 + 2 * (number % 3 > 0))
             )
     return str(path)
 
@@ -61,12 +66,61 @@ def test_the_division_depends_neither_on_where_the_folder_is_nor_on_the_size_ask
     np.testing.assert_array_equal(first.validation.indices, second.validation.indices)
 
 
+def test_images_and_classes_are_those_of_tensorflow_datasets_image_folder(tmp_path: Path) -> None:
+    path = folder(tmp_path, train=40, val=4, test=6, extra=2)
+    (tmp_path / "extra" / "zebra").mkdir()  # classes of any folder count
+    (tmp_path / "train" / "cat" / "000.jpg").rename(tmp_path / "train" / "cat" / "UPPER.JPEG")
+    (tmp_path / "train" / "cat" / "notes.txt").touch()
+    dataset = load(f"folder:{path}")
+    builder = tfds.ImageFolder(path)
+    assert list(dataset.label_names) == builder.info.features["label"].names == ["cat", "dog", "zebra"]
+    for name, split in (("train", dataset.train), ("val", dataset.validation), ("test", dataset.test)):
+        examples = tfds.as_numpy(builder.as_dataset(name, decoders={"image": tfds.decode.SkipDecoding()}))
+        expected = {(example["image/filename"].decode(), int(example["label"])) for example in examples}
+        paths = [split.source.paths[index] for index in split.indices]
+        assert set(zip(paths, split.labels.tolist(), strict=True)) == expected
+
+
+def test_hidden_files_and_folders_are_neither_images_nor_classes(tmp_path: Path) -> None:
+    plain = load(f"folder:{folder(tmp_path, train=40, test=6)}")
+    for hidden in (".cache/train/cow", "train/.ipynb_checkpoints", "train/cat/.thumbnails"):
+        (tmp_path / hidden).mkdir(parents=True)
+        (tmp_path / hidden / "image.jpg").write_bytes(jpeg(9))
+    for hidden in ("train/cat/._000.jpg", "train/.hidden.jpg"):
+        (tmp_path / hidden).write_bytes(jpeg(9))
+    dataset = load(f"folder:{tmp_path}")
+    assert dataset.label_names == plain.label_names == ("cat", "dog")
+    for split in ("train", "validation", "test"):
+        assert list(getattr(dataset, split).source.paths) == list(getattr(plain, split).source.paths)
+        np.testing.assert_array_equal(getattr(dataset, split).indices, getattr(plain, split).indices)
+
+
+def test_a_class_that_cannot_be_read_is_refused_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder(tmp_path, train=40, test=6)
+    listdir = os.listdir
+
+    def denied(path: Path) -> list[str]:
+        if path == tmp_path / "train" / "cat":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(BadInput, match=r"and cannot be read \(Permission denied\)"):
+        load(f"folder:{path}")
+
+
 @pytest.mark.parametrize(
     ("counts", "end"),
-    [({}, "it holds no folders"), ({"train": 20}, "it holds train"), ({"test": 2, "val": 2}, "it holds test, val")],
+    [
+        ({}, "it contains no folders"),
+        ({"train": 20}, "it contains train"),
+        ({"test": 2, "val": 2}, "it contains test, val"),
+    ],
 )
 def test_a_folder_of_another_layout_is_refused(tmp_path: Path, counts: dict[str, int], end: str) -> None:
-    with pytest.raises(BadInput, match=rf"must hold train/CLASS/\*\.jpg .*; {end}$"):
+    with pytest.raises(BadInput, match=rf"must contain train/CLASS/\*\.jpg .*; {end}$"):
         load(f"folder:{folder(tmp_path, **counts)}")
 
 

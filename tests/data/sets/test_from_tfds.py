@@ -1,3 +1,5 @@
+"""Prepared sets of tensorflow_datasets: splits, sizes, damage, and unusable names."""
+
 from __future__ import annotations
 
 import shutil
@@ -11,7 +13,7 @@ from dlth_tf.data import BatchFormat, DataSet, DiskSplit, Split, evaluation_batc
 from dlth_tf.data.sets import from_tfds
 from dlth_tf.errors import BadInput
 
-# Variant -> (its splits and their sizes, the shape of its images).
+# Variant -> (sizes of its splits, shape of its images).
 VARIANTS = {
     "train_and_test": ({"train": 40, "test": 12}, (6, 6, 3)),
     "with_validation": ({"train": 40, "validation": 8, "test": 12}, (6, 6, 3)),
@@ -87,7 +89,7 @@ def test_images_come_as_they_were_stored(tiny_dir: str) -> None:
 
 
 def pixels(dataset: DataSet, split: str, batch_size: int = 500) -> np.ndarray:
-    """The first pixel of every image as the evaluation sees it, and its label: float32 [N, 2]."""
+    """Returns the first pixel of every image in evaluation, and its label: float32 [N, 2]."""
     batches = evaluation_batches(getattr(dataset, split), BatchFormat(normalization(dataset, "none")), batch_size)
     return np.concatenate(
         [np.stack([images[:, 0, 0, 0], labels], axis=1) for images, labels in batches.as_numpy_iterator()]
@@ -95,7 +97,7 @@ def pixels(dataset: DataSet, split: str, batch_size: int = 500) -> np.ndarray:
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_set_too_large_for_the_memory_is_read_from_the_disk_and_is_the_same(
+def test_a_set_too_large_for_the_memory_is_read_from_disk_and_is_the_same(
     tiny_dir: str, split: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = load("tiny_shapes/train_and_test", tiny_dir)
@@ -120,9 +122,8 @@ def test_images_of_many_sizes_come_as_squares_of_the_size_in_the_name(tiny_dir: 
 
 def test_no_array_is_held_twice_when_a_validation_split_is_carved(tiny_dir: str) -> None:
     train = load("tiny_shapes/train_and_test", tiny_dir).train.images
-    assert (
-        train.base is not None and train.ctypes.data % 64 == 0
-    )  # the front of the array that was read, as TensorFlow can use it
+    # The front of the array that was read, as TensorFlow can use it.
+    assert train.base is not None and train.ctypes.data % 64 == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "other format"])
@@ -154,7 +155,7 @@ def test_damaged_files_of_a_set_on_disk_are_named(tiny_dir: str, tmp_path: Path,
         ("tiny_shapes/few", "must have 10 training images or more, one of which validates, and has 4"),
         ("tiny_shapes/deep", r"its images must be uint8, and are uint16\[6, 6, 3\]"),
         ("tiny_shapes/train_and_test@64", "its images all have 6 x 6 pixels; leave @64 out"),
-        ("tiny_shapes/without_labels", "must be made of images with class labels"),
+        ("tiny_shapes/without_labels", "must be made of images with class labels, and contains image, label"),
         ("tiny_shapes/without_label", "no such variant of tiny_shapes; did you mean without_labels"),
         (
             "tiny_shapes/zzz",
@@ -166,12 +167,13 @@ def test_damaged_files_of_a_set_on_disk_are_named(tiny_dir: str, tmp_path: Path,
         ("zzzzqqqq", "no such dataset; known are digits, the image sets that"),
         (
             "mnist",
-            "is not prepared: there is no .*mnist.*; prepare it once with `tfds build mnist --data_dir=.*`, or name another data_dir",
+            "is not prepared: there is no .*mnist.*; prepare it once with `tfds build mnist --data_dir=.*`, "
+            "or name another data_dir",
         ),
         ("mnist/zzz", "tensorflow_datasets cannot use that name; try plain mnist"),
     ],
 )
-def test_what_cannot_be_loaded_is_told_in_one_sentence(tiny_dir: str, name: str, message: str) -> None:
+def test_a_set_that_cannot_be_loaded_is_refused_in_one_sentence(tiny_dir: str, name: str, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         load(name, tiny_dir)
     assert caught.value.thing == "dataset" and "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""ImageNet's own builder prepares small images here, in its own files."""
+"""ImageNet and 200 of its classes: its own builder prepares small images in its own files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COUNTS = {"train": 3000, "validation": 1000}
 
 @pytest.fixture(scope="module")
 def imagenet_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Every class has 3 training images and 1 to test on; an image's grey value is its class number modulo 256."""
-    pictures = [jpeg(colour, 20, 30) for colour in range(256)]
+    """Every class has 3 training images and 1 to test on; the gray value of an image is its class number modulo 256."""
+    pictures = [jpeg(gray, 20, 30) for gray in range(256)]
 
     def example(split: str, number: int) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Plumbing of the sets that everyone uses: tensorflow_datasets' own builders prepare made-up images."""
+"""Small sets of tensorflow_datasets: their builders prepare synthetic images, `sets/from_tfds.py` loads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import tensorflow_datasets as tfds
 
 from dlth_tf.data import DATASETS, BatchFormat, BatchOrder, Split, load, normalization, train_batches
 from dlth_tf.data.names import SIZED, SMALL
+from dlth_tf.data.sets import from_tfds
 from dlth_tf.errors import BadInput
+from tests.data.conftest import random_dataset
 from tests.data.pictures import prepare
 
 EXPECTED = {
@@ -29,16 +31,14 @@ def test_every_small_set_loads_and_trains(name: str, tmp_path: Path) -> None:
     drawn = np.random.default_rng(0)
 
     def example(split: str, number: int) -> dict[str, Any]:
-        made = {"image": drawn.integers(0, 256, EXPECTED[name][0], dtype=np.uint8), "label": number % EXPECTED[name][1]}
-        return {**{other: "x" if other == "id" else 0 for other in features if other not in made}, **made}
+        image = drawn.integers(0, 256, EXPECTED[name][0], dtype=np.uint8)
+        others = {feature: "x" if feature == "id" else 0 for feature in features}
+        return {**others, "image": image, "label": number % EXPECTED[name][1]}
 
     dataset = load(name, prepare(name, tmp_path, {"train": 60, "test": 60}, example))
     assert (dataset.image_shape, dataset.num_classes, dataset.augment) == EXPECTED[name]
-    assert isinstance(dataset.train, Split) and [len(dataset.train), len(dataset.validation), len(dataset.test)] == [
-        54,
-        6,
-        60,
-    ]
+    assert isinstance(dataset.train, Split)
+    assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [54, 6, 60]
     form = BatchFormat(normalization(dataset), dataset.augment)
     batches = train_batches(dataset.train, BatchOrder(16, 0, "x", steps=1), form)
     ((images, labels),) = batches.as_numpy_iterator()
@@ -46,12 +46,17 @@ def test_every_small_set_loads_and_trains(name: str, tmp_path: Path) -> None:
 
 
 def test_every_registered_set_has_a_test() -> None:
-    assert set(DATASETS.names()) == {
-        "digits",
-        "tiny_imagenet",
-        *SMALL,
-        *SIZED,
-    }  # test_digits, test_tiny_imagenet, this, test_imagenet
+    # In test_digits, test_tiny_imagenet, here, and in test_imagenet.
+    assert set(DATASETS.names()) == {"digits", "tiny_imagenet", *SMALL, *SIZED}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_set_has_no_file_of_its_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DATASETS.load(name) is from_tfds.load
+    calls = []
+    monkeypatch.setattr(from_tfds, "load", lambda *arguments: calls.append(arguments) or random_dataset(name=name))
+    assert load(name, str(tmp_path)).name == name
+    assert calls == [(name, str(tmp_path), None)]
 
 
 @pytest.mark.parametrize("name", DATASETS.names())

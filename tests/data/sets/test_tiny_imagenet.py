@@ -1,3 +1,5 @@
+"""Tiny ImageNet is prepared from a zip file in the official layout."""
+
 from __future__ import annotations
 
 import zipfile
@@ -10,12 +12,17 @@ from dlth_tf.data import Split, load
 from dlth_tf.errors import BadInput
 from tests.data.pictures import jpeg
 
-FOLDER, NAMES = "tiny-imagenet-200", ("n02000000", "n01000000", "n03000000")
-PER_CLASS, TEST = 10, 6
+FOLDER = "tiny-imagenet-200"
+NAMES = ("n02000000", "n01000000", "n03000000")
+PER_CLASS = 10
+TEST = 6
 
 
 def official(path: Path, *, without: str = "") -> Path:
-    """A zip file of the official layout; an image's grey value is 60 times its class; every third has one channel, as some there."""
+    """Writes a zip file in the official layout.
+
+    The gray value of an image is 60 times its class. Every third image has one channel, as some official ones do.
+    """
     entries: dict[str, bytes | str] = {"wnids.txt": "\n".join(NAMES) + "\n", "words.txt": "n01000000\ta thing\n"}
     for label, name in enumerate(NAMES):
         entries[f"train/{name}/{name}_boxes.txt"] = "box"
@@ -55,11 +62,11 @@ def test_once_prepared_it_needs_no_zip_file(tmp_path: Path) -> None:
     assert again.label_names == NAMES
 
 
-def test_without_the_zip_file_one_sentence_says_where_it_belongs(tmp_path: Path) -> None:
+def test_without_the_zip_file_one_sentence_says_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         load("tiny_imagenet", str(tmp_path))
     assert str(caught.value) == (
-        f"data_dir={tmp_path}: holds no tiny-imagenet-200.zip and no prepared tiny_imagenet; get the file from "
+        f"data_dir={tmp_path}: contains neither tiny-imagenet-200.zip nor a prepared tiny_imagenet; get the file from "
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip and put it there"
     )
     assert list(tmp_path.iterdir()) == []

@@ -8,13 +8,13 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking import named_weights
-from dlth_tf.models.initialise import fresh_weights
+from dlth_tf.models.initialize import fresh_weights
 
 layers = tf_keras.layers
 
 
 def network(names: str, before: int = 0) -> tf_keras.Model:
-    """Two dense layers in parallel, made in the order of `names`, after some others were made."""
+    """Returns two dense layers in parallel, created in the order of `names`, after `before` others."""
     for _ in range(before):
         layers.Dense(3).build((None, 3))
     inputs = tf_keras.Input((5,))
@@ -38,19 +38,19 @@ def test_order_and_history_make_no_difference_and_the_seed_does():
     assert not same(first, drawn(network("ab"), 1))
 
 
-def test_each_layer_has_a_draw_of_its_own():
+def test_each_layer_has_its_own_draw():
     weights = drawn(network("ab"), 0)
     assert not np.array_equal(weights["a/kernel"], weights["b/kernel"])
 
 
-def test_drawing_again_gives_the_same_whatever_was_trained_since():
+def test_drawing_again_restores_the_same_weights_after_training():
     model = network("ab")
     first = drawn(model, 0)
     model.set_weights([weight + 1 for weight in model.get_weights()])
     assert same(first, drawn(model, 0))
 
 
-def test_the_layers_own_initialisers_are_kept():
+def test_the_layers_own_initializers_are_kept():
     inputs = tf_keras.Input((50,))
     x = layers.Dense(
         40, kernel_initializer="he_normal", bias_initializer=tf_keras.initializers.Constant(0.25), name="he"
@@ -59,11 +59,9 @@ def test_the_layers_own_initialisers_are_kept():
     x = layers.Dense(40, kernel_initializer=tf_keras.initializers.RandomUniform(2, 3, seed=7), name="uniform")(x)
     weights = drawn(tf_keras.Model(inputs, x), 0)
     assert weights["he/kernel"].std() == pytest.approx(np.sqrt(2 / 50), rel=0.1)
-    assert (
-        (weights["he/bias"] == 0.25).all()
-        and (weights["norm/gamma"] == 1).all()
-        and (weights["norm/moving_variance"] == 1).all()
-    )
+    assert (weights["he/bias"] == 0.25).all()
+    assert (weights["norm/gamma"] == 1).all()
+    assert (weights["norm/moving_variance"] == 1).all()
     assert weights["uniform/kernel"].min() >= 2 and weights["uniform/kernel"].max() <= 3
 
 
@@ -83,7 +81,7 @@ def test_models_inside_models_are_drawn_too():
     assert not any(np.array_equal(first[name], other[name]) for name in ("inside/kernel", "outside/kernel"))
 
 
-def test_kernels_whose_initialiser_has_a_shorter_name_are_drawn_too():
+def test_kernels_whose_initializer_has_a_shorter_name_are_drawn_too():
     def model() -> tf_keras.Model:
         x = inputs = tf_keras.Input((5, 5, 3))
         x = layers.DepthwiseConv2D(3, name="depthwise")(x)
@@ -98,7 +96,7 @@ def test_kernels_whose_initialiser_has_a_shorter_name_are_drawn_too():
     assert not any(np.array_equal(first[name], other[name]) for name in kernels)
 
 
-def test_weights_without_an_initialiser_of_their_own_stay():
+def test_weights_without_an_initializer_attribute_keep_their_values():
     class Scale(layers.Layer):
         def build(self, shape):
             self.scale = self.add_weight("scale", shape[-1:], initializer=tf_keras.initializers.Constant(3))
@@ -108,3 +106,18 @@ def test_weights_without_an_initialiser_of_their_own_stay():
 
     model = tf_keras.Sequential([tf_keras.Input((5,)), Scale(name="mine"), layers.Dense(2, name="out")])
     assert (drawn(model, 0)["mine/scale"] == 3).all()
+
+
+def test_layers_inside_layers_are_drawn_too():
+    def model() -> tf_keras.Model:
+        cell = layers.StackedRNNCells([layers.LSTMCell(3, name="first"), layers.GRUCell(2, name="second")])
+        x = inputs = tf_keras.Input((4, 5))
+        x = layers.TimeDistributed(layers.Dense(5, name="inner"), name="outer")(x)
+        return tf_keras.Model(inputs, layers.RNN(cell, name="rnn")(x))
+
+    tf_keras.utils.set_random_seed(1)
+    first = drawn(model(), 0)
+    tf_keras.utils.set_random_seed(2)
+    assert same(first, drawn(model(), 0))
+    other = drawn(model(), 1)
+    assert not any(np.array_equal(first[name], other[name]) for name in first if "kernel" in name)
