@@ -30,7 +30,7 @@ import pandas as pd
 from absl import app, flags
 
 from dlth_tf import scores
-from dlth_tf.core import choose_masks, choose_random
+from dlth_tf.core import PruningSpec, choose_masks, choose_random
 from dlth_tf.core.ticket import Ticket
 
 FLAGS = flags.FLAGS
@@ -65,9 +65,9 @@ def choose(pick: str, allocation: str, weights: dict[str, np.ndarray]) -> Ticket
     if pick == "random":
         shapes = {name: weight.shape for name, weight in weights.items()}
         return Ticket.from_masks(
-            choose_random(shapes, functools.partial(scores.random, seed=SEED), SPARSITY, allocation)
+            choose_random(shapes, functools.partial(scores.random, seed=SEED), PruningSpec.parse(SPARSITY, allocation))
         )
-    return Ticket.from_masks(choose_masks(scores.magnitude(weights), SPARSITY, allocation))
+    return Ticket.from_masks(choose_masks(scores.magnitude(weights), PruningSpec.parse(SPARSITY, allocation)))
 
 
 def measure(pick: str, allocation: str, width: float) -> tuple[float, float, float]:

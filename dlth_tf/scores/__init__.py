@@ -1,4 +1,4 @@
-"""One file per criterion: a score for every weight; the highest scores are kept. TensorFlow is imported when it is needed."""
+"""Pruning criteria, one per file: a score for every weight, of which the highest are kept. No TensorFlow at import."""
 
 from dlth_tf.scores.grasp import grasp
 from dlth_tf.scores.magnitude import magnitude

@@ -1,4 +1,8 @@
-"""GraSP: keep the gradient flow (Wang et al., Picking Winning Tickets Before Training, ICLR 2020, arXiv:2002.07376, equation 8)."""
+"""GraSP: keeps the gradient flow.
+
+Wang et al., Picking Winning Tickets Before Training by Preserving Gradient Flow, ICLR 2020, arXiv:2002.07376, equation
+8.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
-TEMPERATURE = 200.0  # the official code's: logits are divided by it
+TEMPERATURE = 200.0  # of the official code
 
 
 def grasp(
@@ -23,21 +27,21 @@ def grasp(
     batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
     temperature: float = TEMPERATURE,
 ) -> dict[str, np.ndarray]:
-    """w * Hg, the negative of the published score S = -w * Hg, of which the largest are removed.
+    """Computes w * Hg, the negative of the published score S = -w * Hg, of which the largest are removed.
 
-    g is the sum over the batches of the gradient of their mean loss with logits / T, and Hg the gradient of
-    <stop(g), g>, batch by batch; batch norm is in training mode, as in the official code, and its running statistics are
-    put back. The official code re-draws the last layer on a copy before scoring; here the weights are scored as they will
-    be trained.
+    g is the sum over the batches of the gradient of their mean loss with logits / T, and Hg the gradient of <stop(g),
+    g>, batch by batch. Batch norm is in training mode, as in the official code, and its running statistics are
+    restored. The official code re-initializes the last layer on a copy before scoring; here the weights are scored as
+    they will be trained.
 
     Args:
-      model: gives logits.
-      weights: the tensors to score, by name.
-      batches: of images [B, ...] and labels int64 [B]: together a sample with equally many images of every class.
-      temperature: T.
+      model: Model that returns logits.
+      weights: Variables to score, by tensor name.
+      batches: Images [B, ...] and labels int64 [B]; together a sample with equally many images of every class.
+      temperature: T, by which logits are divided.
 
     Returns:
-      name -> array of the tensor's shape and dtype; higher is kept.
+      Tensor name -> array of the tensor's shape and dtype; the highest are kept.
     """
     import tensorflow as tf
 
@@ -47,14 +51,20 @@ def grasp(
         with tf.GradientTape() as tape:
             logits = tf.cast(model(images, training=True), variables[0].dtype) / temperature
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables, unconnected_gradients="zero")]
+        return [
+            tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables, unconnected_gradients="zero")
+        ]
 
     @tf.function
     def product(images: tf.Tensor, labels: tf.Tensor, direction: list[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            found = gradients(images, labels)
-            flow = tf.add_n([tf.reduce_sum(along * gradient) for along, gradient in zip(direction, found, strict=True)])
-        return [tf.convert_to_tensor(found) for found in tape.gradient(flow, variables, unconnected_gradients="zero")]
+            current = gradients(images, labels)
+            flow = tf.add_n(
+                [tf.reduce_sum(along * gradient) for along, gradient in zip(direction, current, strict=True)]
+            )
+        return [
+            tf.convert_to_tensor(gradient) for gradient in tape.gradient(flow, variables, unconnected_gradients="zero")
+        ]
 
     before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     first = tf.function(gradients)
@@ -67,5 +77,5 @@ def grasp(
     }
 
 
-def _sum(found: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
-    return functools.reduce(lambda one, other: [a + b for a, b in zip(one, other, strict=True)], found)
+def _sum(lists: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
+    return functools.reduce(lambda one, other: [a + b for a, b in zip(one, other, strict=True)], lists)

@@ -1,4 +1,4 @@
-"""Magnitude scores: |w| (Han et al., NeurIPS 2015), the criterion of lottery tickets (Frankle and Carbin, ICLR 2019)."""
+"""Magnitude: |w| (Han et al., NeurIPS 2015), the criterion of lottery tickets (Frankle and Carbin, ICLR 2019)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 
 
 def magnitude(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """|w| for every weight.
+    """Computes |w| of every weight.
+
+    Args:
+      weights: Tensor name -> value.
 
     Returns:
-      name -> array of the tensor's shape and dtype.
+      Tensor name -> array of the tensor's shape and dtype.
     """
     return {name: np.abs(value) for name, value in weights.items()}

@@ -11,18 +11,22 @@ from dlth_tf.randomness import generator
 
 
 def random(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
-    """A uniform random score in [0, 1) for every weight, so that keeping the highest k is a uniform choice of k.
+    """Draws a uniform score in [0, 1) for every weight, so that keeping the highest k is a uniform choice of k.
 
-    Each tensor has a Philox stream of its own, keyed by (seed, its name): the order of the layers, the device, the
-    number of replicas and the process make no difference.
+    Each tensor has its own Philox stream, keyed by (seed, its name): the result does not depend on the order of the
+    layers, the device, the number of replicas or the process.
+
+    Args:
+      shapes: Tensor name -> shape.
+      seed: Any integer.
 
     Returns:
-      name -> float64 array of the tensor's shape.
+      Tensor name -> float64 array of the tensor's shape.
     """
     return {name: _uniform(generator(seed, "ticket", name), shape) for name, shape in shapes.items()}
 
 
 def _uniform(stream: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Doubles in [0, 1) from the bit generator's raw output, the one stream that NumPy promises to keep across its versions."""
+    """Doubles in [0, 1) from the bit generator's raw output, which NumPy guarantees across its versions."""
     raw = stream.bit_generator.random_raw(math.prod(shape))
     return ((raw >> np.uint64(11)) * 2.0**-53).reshape(shape)

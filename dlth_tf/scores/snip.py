@@ -1,4 +1,4 @@
-"""SNIP: connection sensitivity at initialisation (Lee et al., SNIP, ICLR 2019, arXiv:1810.02340, equation 6)."""
+"""SNIP: connection sensitivity at initialization (Lee et al., SNIP, ICLR 2019, arXiv:1810.02340, equation 6)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 def snip(
     model: tf_keras.Model, weights: Mapping[str, tf.Variable], images: tf.Tensor, labels: tf.Tensor
 ) -> dict[str, np.ndarray]:
-    """|dL/dm| at m = 1, which is |w * dL/dw|, on one batch, batch norm in inference mode.
+    """Computes |dL/dm| at m = 1, which is |w * dL/dw|, on one batch, with batch norm in inference mode.
 
     The published scores are divided by their sum, which changes no order and is left out.
 
     Args:
-      model: gives logits.
-      weights: the tensors to score, by name.
-      images: [B, ...], as the model takes them.
-      labels: int64 [B].
+      model: Model that returns logits.
+      weights: Variables to score, by tensor name.
+      images: Batch [B, ...] as the model takes it.
+      labels: Class numbers, int64 [B].
 
     Returns:
-      name -> array of the tensor's shape and dtype; higher is kept.
+      Tensor name -> array of the tensor's shape and dtype; the highest are kept.
     """
     import tensorflow as tf
 
@@ -37,7 +37,9 @@ def snip(
         with tf.GradientTape() as tape:
             logits = tf.cast(model(images, training=False), variables[0].dtype)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return [tf.convert_to_tensor(found) for found in tape.gradient(loss, variables, unconnected_gradients="zero")]
+        return [
+            tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables, unconnected_gradients="zero")
+        ]
 
     return {
         name: np.abs(weight.numpy() * gradient.numpy())
@@ -46,7 +48,7 @@ def snip(
 
 
 def first_replica(weights: Iterable[tf.Variable]) -> list[tf.Variable]:
-    """The variables themselves, or under a strategy of several replicas those of the first one, of which gradients can be taken."""
+    """Returns the variables, or under a strategy of several replicas those of the first, which have gradients."""
     import tensorflow as tf
 
     return [tf.distribute.get_strategy().experimental_local_results(weight)[0] for weight in weights]

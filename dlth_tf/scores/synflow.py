@@ -1,4 +1,7 @@
-"""SynFlow: synaptic flow without data (Tanaka et al., Pruning Neural Networks Without Any Data, NeurIPS 2020, arXiv:2006.05467)."""
+"""SynFlow: synaptic flow without data.
+
+Tanaka et al., Pruning Neural Networks Without Any Data, NeurIPS 2020, arXiv:2006.05467.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,20 @@ if TYPE_CHECKING:
 
 
 class SynapticFlow:
-    """Scores |w * dR/dw| of the network with every parameter and buffer replaced by its absolute value.
+    """Computes |w * dR/dw| of the network with every parameter and buffer replaced by its absolute value.
 
-    R is the sum of the outputs for one image of ones, batch norm in inference mode. The network is copied in float64,
-    since R is a product over layers and leaves float32's range in deep networks. A subclassed model, or one with such a
-    model or numbers of another dtype inside, cannot be copied so: it lends itself to each scoring and gets its weights back.
+    R is the sum of the outputs for one image of ones, with batch norm in inference mode. The network is copied in
+    float64, since R is a product over layers and leaves the range of float32 in deep networks. A subclassed model, or
+    one that contains such a model or constants of another dtype, cannot be copied this way: each scoring uses the model
+    itself and restores its weights.
 
     Args:
-      model: gives logits; wrapped or not.
-      weights: the tensors to score, by name: variables of `model`.
-      image_shape: of the inputs, without the batch.
+      model: Model that returns logits, wrapped or not.
+      weights: Variables of the model to score, by tensor name.
+      image_shape: Shape of an input, without the batch axis.
 
     Raises:
-      FloatingPointError: from `score`, when the flow is not finite or vanished.
+      FloatingPointError: From `score`, if the flow is not finite or has vanished.
     """
 
     def __init__(self, model: tf_keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
@@ -46,12 +50,14 @@ class SynapticFlow:
             scored = first_replica(self.variables[index] for index in self.places.values())
             with tf.GradientTape() as tape:
                 flow = tf.reduce_sum(self.network(ones, training=False))
-            return [tf.convert_to_tensor(found) for found in tape.gradient(flow, scored, unconnected_gradients="zero")]
+            return [
+                tf.convert_to_tensor(gradient) for gradient in tape.gradient(flow, scored, unconnected_gradients="zero")
+            ]
 
         self._gradients = gradients
 
     def score(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The scores with `masks` applied (True = kept; tensors that they do not name are whole); removed weights score 0."""
+        """Returns the scores with masks applied (True = kept; other tensors are whole); removed weights score 0."""
         before = [variable.numpy() for variable in self.variables]
         for variable, value in zip(self.variables, self.full, strict=True):
             variable.assign(value)
@@ -69,25 +75,25 @@ class SynapticFlow:
 
 
 def can_be_copied(model: tf_keras.Model) -> bool:
-    """Whether the graph of a model, and of every model inside it, is known and holds no numbers of its own dtype ("2.0 * x")."""
+    """Returns whether the graph of a model and of nested models is known, without constants ("2.0 * x")."""
     import tensorflow as tf
     import tf_keras
 
     def fits(layer: tf_keras.layers.Layer) -> bool:
         if isinstance(layer, tf_keras.Model):
             return can_be_copied(layer)
-        operations = layer._inbound_nodes if type(layer).__name__ == "TFOpLambda" else []
-        held = tf.nest.flatten([(node.call_args, node.call_kwargs) for node in operations])
-        return not any(isinstance(value, tf.Tensor) and value.dtype.is_floating for value in held)
+        calls = layer._inbound_nodes if type(layer).__name__ == "TFOpLambda" else []
+        constants = tf.nest.flatten([(node.call_args, node.call_kwargs) for node in calls])
+        return not any(isinstance(value, tf.Tensor) and value.dtype.is_floating for value in constants)
 
     return (isinstance(model, tf_keras.Sequential) or model._is_graph_network) and all(map(fits, model.layers))
 
 
 def in_float64(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[int, tf.Variable]]:
-    """A copy of a Sequential or Functional model, wrapped or not, that computes in float64, with weights of its own.
+    """Copies a Sequential or Functional model, wrapped or not, with its own weights in float64.
 
     Returns:
-      The copy, and for the id of every variable of `model` its twin in the copy.
+      The copy, and the id of every variable of `model` -> its counterpart in the copy.
     """
     import tf_keras
 

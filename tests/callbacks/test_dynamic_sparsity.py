@@ -1,4 +1,4 @@
-"""DynamicSparsity: drop and grow worked by hand, against core.drop_and_grow, its steps and counts, and what it refuses."""
+"""DynamicSparsity: drop and grow worked by hand, against the oracle, its steps and counts, and what it refuses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import DynamicSparsity, KeepMask, RandomMask
-from dlth_tf.core import Ticket, drop_and_grow, drop_fraction, parse_granularity
+from dlth_tf.core import Ticket, drop_fraction, parse_granularity
 from dlth_tf.randomness import stateless_seed
 from tests.callbacks import linear
 from tests.callbacks.linear import NAME, Momentum
 from tests.callbacks.refusals import Breaks, refused
+from tests.core.regrowth_oracle import drop_and_grow
 from tests.masking.networks import compiled, largest_removed, mlp, train, unknown_length, watch, wrapped
 
 keras = tf_keras.optimizers
@@ -30,7 +31,8 @@ GRADIENT = np.array([[0.5, 0.25, -0.5, -0.25], [1, -1, 0.5, 2]])  # at steps 0, 
 AT_EXCHANGE = np.array([[9, 0.25, -9, -4], [1, -2, 8, 0.5]])  # at step 2
 GRADIENTS = np.stack([GRADIENT, GRADIENT, AT_EXCHANGE, GRADIENT])
 BEFORE = [[0.84375, -0.328125, 2.15625, 0.578125], [0, 0, 0, 0]]  # w - .125 g - .125 * 1.5 g
-# k = int(.7 / 2 * (1 + cos(pi 2 / 6)) * 4) = 2: 1 and 3 are dropped; of 1, 3 and 4 to 7 the gradients of 6 and 3 are largest.
+# k = int(.7 / 2 * (1 + cos(pi 2 / 6)) * 4) = 2: 1 and 3 are dropped; of 1, 3 and 4 to 7 the gradients of 6 and 3 are
+# largest.
 EXCHANGED = [[0.84375, 0, 2.15625, 0.578125], [0, 0, 0, 0]]
 GROWN = [[True, False, True, True], [False, False, True, False]]
 
@@ -102,7 +104,7 @@ SCHEDULE = {"fraction": 0.9, "every": 3, "stop": 11}
 def replay(
     model: tf_keras.Model, gradients: np.ndarray, grow: str, granularity: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Masks and kernels after every step, by core.drop_and_grow on pooled arrays."""
+    """Masks and kernels after every step, by the oracle on pooled arrays."""
     start, grain, found = linear.state(model), parse_granularity(granularity), []
     sgd, (groups, _) = Momentum(start.kernel), grain.free(start.mask)
     for step, gradient in enumerate(gradients):
@@ -211,7 +213,7 @@ def test_without_a_stop_it_ends_after_three_quarters_of_the_fit():
         callback = DynamicSparsity(every=2, stop=stop)
         callback.set_model(linear.half())
         callback.set_params({"epochs": 2, "steps": 6})
-        found.append(callback.changes()[0].dropped.tolist())
+        found.append(callback.updates()[0].dropped.tolist())
     assert (
         found[0] == found[1] == [int(0.15 * (1 + np.cos(np.pi * step / 9)) * 48) for step in (2, 4, 6, 8)]
         and len(found[2]) == 5

@@ -59,7 +59,7 @@ def test_the_penalty_is_the_staircase(transformed):
     transform, finetune, penalty = transformed
     steps = [step for step, _ in transform["penalty"]]
     assert [value for _, value in transform["penalty"]] == [
-        float(penalty.staircase.at(max(0, step - 1))) for step in steps
+        float(penalty.penalty.at(max(0, step - 1))) for step in steps
     ]
     assert len({value for _, value in transform["penalty"]}) > 3
     assert {value for _, value in finetune["penalty"]} == {0.0}

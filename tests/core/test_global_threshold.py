@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import choose_masks, global_threshold, top_k_mask
+from dlth_tf.core import global_threshold, top_k_mask
 from dlth_tf.core.groups import Groups
+from tests.core.choices import choose_masks
 from tests.core.networks import NETWORKS, drawn
 
 

@@ -121,7 +121,7 @@ def test_an_earlier_mask_that_cuts_through_a_group_is_refused():
     within[0, 0, 0, 0] = False
     for text in ("filter", "channel", "block:2x1"):
         with pytest.raises(
-            BadInput, match=f"within=a/kernel: keeps parts of groups, and granularity {text} needs them whole"
+            BadInput, match=f"within=a/kernel: keeps parts of groups, and granularity {text} needs whole groups"
         ):
             parse_granularity(text).free(within, "a/kernel")
 
@@ -129,12 +129,12 @@ def test_an_earlier_mask_that_cuts_through_a_group_is_refused():
 @pytest.mark.parametrize(
     ("text", "shape", "layout", "reason"),
     [
-        ("block:4x1", (3, 3, 3, 8), "kernel", "number of inputs, 3, is no multiple of 4"),
-        ("block:1x4", (64, 10), "kernel", "number of outputs, 10, is no multiple of 4"),
-        ("2:4", (3, 3, 6, 8), "kernel", "number of inputs, 6, is no multiple of 4"),
-        ("2:4", (3, 3, 8, 4), "depthwise", "number of inputs, 1, is no multiple of 4"),
-        ("2:4", (3, 3, 8, 6), "transposed", "number of inputs, 6, is no multiple of 4"),
-        ("block:2x1", (10,), "kernel", "number of inputs, 1, is no multiple of 2"),
+        ("block:4x1", (3, 3, 3, 8), "kernel", "number of inputs, 3, is not a multiple of 4"),
+        ("block:1x4", (64, 10), "kernel", "number of outputs, 10, is not a multiple of 4"),
+        ("2:4", (3, 3, 6, 8), "kernel", "number of inputs, 6, is not a multiple of 4"),
+        ("2:4", (3, 3, 8, 4), "depthwise", "number of inputs, 1, is not a multiple of 4"),
+        ("2:4", (3, 3, 8, 6), "transposed", "number of inputs, 6, is not a multiple of 4"),
+        ("block:2x1", (10,), "kernel", "number of inputs, 1, is not a multiple of 2"),
     ],
 )
 def test_a_tensor_that_does_not_divide_is_refused_by_name(text, shape, layout, reason):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import cumulative_sparsity, gradual, kept_by_level, levels_to, removed_count
+from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
 
 RST_ITER = {  # E.2, n = 5
@@ -41,31 +41,6 @@ def test_the_cycles_of_rst_iter_are_those_of_the_table(sparsity):
 
 def test_the_rounds_of_synflow_are_those_of_the_table():
     assert {k: round(1 - float(cumulative_sparsity(0.9, k, 100)), 4) for k in SYNFLOW} == SYNFLOW
-
-
-def test_the_levels_of_magnitude_pruning_are_those_of_the_table():
-    kept = kept_by_level(10**9, 18)
-    assert [round(1 - count / 10**9, 4) for count in kept[1:]] == list(IMP)
-    assert [round(float(1 - Fraction(4, 5) ** level), 4) for level in range(1, 19)] == list(IMP)
-
-
-def test_each_level_removes_the_share_rounded_up_of_what_is_left():
-    assert kept_by_level(11, 5) == (11, 8, 6, 4, 3, 2)
-    assert kept_by_level(3, 4) == (3, 2, 1, 1, 1), "one weight stays"
-    assert kept_by_level(10, 2, share="0.5") == (10, 5, 2)
-    assert kept_by_level(30, 1, share=0.1)[1] == 27 and 30 - math.ceil(Fraction(0.1) * 30) == 26, "a tenth is a tenth"
-
-
-@pytest.mark.parametrize(
-    ("sparsity", "levels"), [(0, 0), (0.2, 1), (0.21, 2), (0.36, 2), (0.9, 11), (0.95, 14), (0.98, 18), ("0.488", 3)]
-)
-def test_the_levels_that_reach_a_sparsity(sparsity, levels):
-    assert levels_to(sparsity) == levels
-
-
-def test_levels_of_nothing_are_refused():
-    with pytest.raises(BadInput, match="share=0: must be above 0"):
-        levels_to(0.5, 0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -122,8 +97,3 @@ def test_every_cycle_removes_more_than_the_one_before_and_the_last_all(sparsity,
 def test_cycles_that_there_are_not_are_refused(cycle, cycles, sentence):
     with pytest.raises(BadInput, match=sentence):
         cumulative_sparsity(0.5, cycle, cycles)
-
-
-def test_gradual_pruning_follows_the_cubic():
-    values = [gradual(step, begin=100, end=200, final=0.8, initial=0.5) for step in (0, 100, 125, 150, 175, 200, 1000)]
-    assert values == pytest.approx([0.5, 0.5, 0.8 - 0.3 * 0.75**3, 0.8 - 0.3 / 8, 0.8 - 0.3 / 64, 0.8, 0.8])

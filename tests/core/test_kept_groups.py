@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import PatternMap, choose_masks, kept_groups, parse_granularity
+from dlth_tf.core import PatternMap, parse_granularity
 from dlth_tf.errors import BadInput
+from tests.core.choices import choose_masks, kept_groups
 from tests.core.networks import NETWORKS, drawn
 
 SHAPES = {"conv/kernel": (3, 3, 8, 16), "fc/kernel": (16, 10)}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlth_tf.core import PatternMap, choose_masks
+from dlth_tf.core import PatternMap
 from dlth_tf.errors import BadInput
+from tests.core.choices import choose_masks
 from tests.core.networks import RESNET56, drawn
 
 TENSORS = ["conv1/kernel", "stage1_conv1/kernel", "mha/query/kernel", "lstm/kernel", "lstm/recurrent_kernel"]
@@ -96,9 +97,9 @@ def test_in_cycles_every_tensor_follows_its_own_sparsity():
 @pytest.mark.parametrize(
     ("given_map", "sentence"),
     [
-        ("{", "is no JSON object of patterns and sparsities such as"),
-        ('[["a", 0.5]]', "is no JSON object"),
-        ('{"a": 0.5} x', "is no JSON object"),
+        ("{", "is not a JSON object of patterns and sparsities such as"),
+        ('[["a", 0.5]]', "is not a JSON object"),
+        ('{"a": 0.5} x', "is not a JSON object"),
         ("{}", "needs at least one pattern"),
         ('{"": 0.5}', "needs at least one pattern"),
         ('{"a": 0.5, "a": 0.6}', "each only once"),
@@ -108,7 +109,7 @@ def test_in_cycles_every_tensor_follows_its_own_sparsity():
         ('{"a": NaN}', "must be a number"),
         ('{"a": true}', "must be a number"),
         ('{"a": {"b": 0.5}}', "must be a number"),
-        ("[" * 100_000, "is no JSON object"),
+        ("[" * 100_000, "is not a JSON object"),
         ({3: 0.5}, "needs at least one pattern"),
     ],
 )
@@ -118,7 +119,9 @@ def test_an_unusable_map_is_refused(given_map, sentence):
 
 
 def test_a_pattern_that_matches_nothing_is_a_slip_unless_it_removes_nothing():
-    with pytest.raises(BadInput, match=r"allocation=stage9\*: matches no pruned tensor; there are a/kernel, b/kernel"):
+    with pytest.raises(
+        BadInput, match=r"allocation=stage9\*: matches no pruned tensor; the tensors are a/kernel, b/kernel"
+    ):
         PatternMap.parse({"stage9*": 0.5, "*": 0.9})({"a/kernel": (4,), "b/kernel": (4,)})
     assert PatternMap.parse({"stage9*": 0, "*": 0.5})({"a/kernel": (4,)}) == {"a/kernel": 2}
     assert PatternMap.parse({"a": 0.5, "b": 0.5, "*": 0.9})({"a/kernel": (4,), "b/kernel": (4,)}) == {

@@ -1,12 +1,13 @@
-"""What goes together: everything, but for n:m, which has one sparsity and no allocation."""
+"""PruningSpec: every combination is allowed, except for n:m, which has its own sparsity and allocation."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
-from dlth_tf.core import ALLOCATIONS, GRANULARITIES, PatternMap, check_choice, uniform
+from dlth_tf.core import ALLOCATIONS, GRANULARITIES, PatternMap, PruningSpec, Round, uniform
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 
@@ -14,8 +15,8 @@ from dlth_tf.errors import BadInput
 @pytest.mark.parametrize("allocation", [*ALLOCATIONS, '{"*": 0.5}'])
 @pytest.mark.parametrize("granularity", [*GRANULARITIES, "block:4x1"])
 def test_allocation_and_granularity_are_free_of_each_other(allocation, granularity):
-    sparsity, _, grain = check_choice(0.9, allocation, granularity)
-    assert sparsity == Fraction(9, 10) and grain.text == granularity
+    spec = PruningSpec.parse(0.9, allocation, granularity)
+    assert spec.sparsity == Fraction(9, 10) and spec.granularity.text == granularity
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,8 @@ def test_allocation_and_granularity_are_free_of_each_other(allocation, granulari
 )
 def test_n_of_m_takes_its_own_sparsity(sparsity, granularity):
     n, m = map(int, granularity.split(":"))
-    assert check_choice(sparsity, "uniform", granularity) == (1 - Fraction(n, m), uniform, NByM(n, m))
+    spec = PruningSpec.parse(sparsity, "uniform", granularity)
+    assert (spec.sparsity, spec.allocation, spec.granularity) == (1 - Fraction(n, m), uniform, NByM(n, m))
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,10 @@ def test_n_of_m_takes_its_own_sparsity(sparsity, granularity):
 )
 def test_n_of_m_refuses_another_sparsity_and_says_its_own(sparsity, granularity, own):
     with pytest.raises(BadInput) as refused:
-        check_choice(sparsity, "uniform", granularity)
+        PruningSpec.parse(sparsity, "uniform", granularity)
     assert str(refused.value) == (
-        f"sparsity={sparsity}: does not go with granularity {granularity}, which removes {own} of every tensor by itself: say {own}"
+        f"sparsity={float(sparsity)}: cannot be combined with granularity {granularity}, "
+        f"which always removes {own} of every tensor: use {own}"
     )
 
 
@@ -43,16 +46,16 @@ def test_n_of_m_refuses_another_sparsity_and_says_its_own(sparsity, granularity,
 def test_n_of_m_refuses_an_allocation(allocation):
     with pytest.raises(
         BadInput,
-        match=f"allocation={allocation}: does not go with granularity 2:4, which is the same everywhere: say uniform",
+        match=f"allocation={allocation}: cannot be combined with granularity 2:4, which removes the same everywhere: use uniform",
     ):
-        check_choice(0.5, allocation, "2:4")
+        PruningSpec.parse(0.5, allocation, "2:4")
 
 
 def test_a_map_may_say_which_tensors_are_n_of_m():
-    _, found, _ = check_choice(0.5, {"fc*": 0.6667, "*": 0}, "1:3")
-    assert found == PatternMap((("fc*", Fraction(2, 3)), ("*", Fraction(0))))
-    with pytest.raises(BadInput, match=r"allocation=fc\*: 0.9: does not go with granularity 2:4: say 0 or 0.5"):
-        check_choice(0.5, {"fc*": 0.9}, "2:4")
+    spec = PruningSpec.parse(0.5, {"fc*": 0.6667, "*": 0}, "1:3")
+    assert spec.allocation == PatternMap((("fc*", Fraction(2, 3)), ("*", Fraction(0))))
+    with pytest.raises(BadInput, match=r"allocation=fc\*: 0.9: cannot be combined with granularity 2:4: use 0 or 0.5"):
+        PruningSpec.parse(0.5, {"fc*": 0.9}, "2:4")
 
 
 @pytest.mark.parametrize(
@@ -65,4 +68,35 @@ def test_a_map_may_say_which_tensors_are_n_of_m():
 )
 def test_each_is_checked_by_itself(choice, thing):
     with pytest.raises(BadInput, match=f"^{thing}="):
-        check_choice(*choice)
+        PruningSpec.parse(*choice)
+
+
+@pytest.mark.parametrize(
+    ("choice", "thing"),
+    [((0.5, "global", "weight"), "allocation=global"), ((0.5, "uniform", "2:4"), "granularity=2:4")],
+)
+def test_masks_that_change_during_training_need_fixed_counts_and_independent_groups(choice, thing):
+    with pytest.raises(BadInput, match=rf"^{thing}: cannot be combined with gmp, "):
+        PruningSpec.parse(*choice).check_fixed_counts("gmp")
+    fits = PruningSpec.parse(0.5, "erk", "block:4x1")
+    assert fits.check_fixed_counts("gmp") is fits
+
+
+def test_a_choice_keeps_the_text_it_was_parsed_from_and_can_be_made_again_from_it():
+    spec = PruningSpec.parse("0.90", {"fc*": 0.5}, "filter", ["last"])
+    assert spec.texts == {"sparsity": 0.9, "allocation": '{"fc*": 0.5}', "granularity": "filter"}
+    assert PruningSpec.parse(**spec.arguments) == spec
+
+
+@pytest.mark.parametrize("sparsity", [1.5, -0.1, "many", float("nan"), None])
+def test_a_sparsity_out_of_range_is_refused_when_the_choice_is_made(sparsity):
+    with pytest.raises(BadInput, match=r"^sparsity="):
+        PruningSpec.parse(sparsity)
+
+
+def test_a_round_is_a_number_of_several_and_an_earlier_mask():
+    masks = {"fc/kernel": np.ones(3, bool)}
+    given = Round.parse(cycle=(2, 5), within=masks)
+    assert (given.number, given.of, given.within) == (2, 5, masks) and (Round().number, Round().of) == (1, 1)
+    with pytest.raises(TypeError):
+        Round.parse(circle=(1, 2))

@@ -254,7 +254,7 @@ class Replay:
         for column, layer in enumerate(self.meta["layers"]):
             recorded = self.z["steps/lam"][steps, column]
             ours = (
-                penalty.staircase.at(self.z["steps/total_iter"][steps])
+                penalty.penalty.at(self.z["steps/total_iter"][steps])
                 if f"{layer}/kernel" in ticket
                 else np.zeros(len(recorded))
             )
@@ -281,8 +281,8 @@ class Replay:
     def compare_cut_out(self) -> None:
         """The official tensors have lost what was removed: theirs must be what is left of ours, whose removed groups are zero.
 
-        A layer that loses filters makes the inputs of the next layer fewer, and one that loses channels the filters of the one
-        before; how far a tensor was really cut is read off its recorded shape.
+        A layer that loses filters makes the inputs of the next layer fewer, and one that loses channels the filters of
+        the one before; how far a tensor was really cut is read off its recorded shape.
         """
         layers, axis = self.meta["layers"], int(self.args["wg"] == "channel")
         gone = {
@@ -328,6 +328,8 @@ class Replay:
 
     def _check_last(self, recorder: Recorder) -> None:
         self.compare("final_before", recorder.before_removal)
+        if not self.args["momentum"]:
+            return  # SGD without momentum has no velocities to record
         velocities = recorder.velocities[-1] or [
             to_keras(self.z[f"final_velocity/{name}"]) for name in self.meta["params"]
         ]  # a twin has none

@@ -1,8 +1,8 @@
 """Traces of filter and channel tickets in the recorded format, from an independent computation in plain NumPy.
 
-The recorded traces of this folder have single weights only. This follows the published algorithm (SEMANTICS of RST: growing
-penalty on whole filters or input channels, coupled weight decay, momentum, then the groups are cut out of the tensors) on a
-three-layer perceptron with a hand-written backward pass, and shares no line with the package.
+The recorded traces of this folder have single weights only. This follows the published algorithm (SEMANTICS of RST:
+growing penalty on whole filters or input channels, coupled weight decay, momentum, then the groups are cut out of the
+tensors) on a three-layer perceptron with a hand-written backward pass, and shares no line with the package.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ STEP, EVERY, LIMIT, HOLD = 0.4, 2, 1.9, 6
 LAYERS = ("fc1", "fc2", "fc3")
 
 
-def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = False) -> Path:
-    """Trains, removes, and writes a float64 trace; `doubled` makes one that must not agree."""
+def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = False, momentum: float = MOMENTUM) -> Path:
+    """Trains, removes, and writes a float64 trace; `doubled` makes one that must not agree. No velocity without momentum."""
     draw = np.random.default_rng(5)
     pixels, labels = draw.integers(0, 17, (128, 8, 8), dtype=np.uint8), draw.integers(0, 10, 128)
     weights = {}
@@ -54,7 +54,7 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
         for name, gradient in gradients.items():
             if step == 0:
                 z[f"grad1_total/{name}"] = gradient.copy()
-            velocity[name] = MOMENTUM * velocity[name] + gradient + DECAY * weights[name]
+            velocity[name] = momentum * velocity[name] + gradient + DECAY * weights[name]
             weights[name] = weights[name] - RATE * velocity[name]
         lam.append([0.0, strength, 0.0])
         losses.append(loss)
@@ -62,7 +62,8 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
         step += 1
         if step in (1, 2, 5):
             z |= {f"snap/{step:04d}/{name}": w.copy() for name, w in weights.items()}
-    z |= {f"final_before/{n}": w for n, w in weights.items()} | {f"final_velocity/{n}": v for n, v in velocity.items()}
+    z |= {f"final_before/{n}": w for n, w in weights.items()}
+    z |= {f"final_velocity/{n}": v for n, v in velocity.items()} if momentum else {}
     z |= {f"final_after/{name}": w for name, w in _cut(weights, group, pruned["fc2"]).items()}
     number = len(lam)
     z |= {
@@ -73,7 +74,7 @@ def write_trace(path: Path, group: str, pick: str = "rand", doubled: bool = Fals
     }
     z |= {"steps/phase": np.zeros(number, int), "steps/cycle": np.ones(number, int), "steps/lr": np.full(number, RATE)}
     z |= {"steps/total_iter": np.arange(number), "steps/hist_mag_ratio": np.full((number, 3), 1.5)}
-    np.savez(path, meta=json.dumps(_meta(group, pick, number)), **z)
+    np.savez(path, meta=json.dumps(_meta(group, pick, number, momentum)), **z)
     return path
 
 
@@ -117,12 +118,12 @@ def _cut(weights: dict[str, np.ndarray], group: str, gone: np.ndarray) -> dict[s
     return found
 
 
-def _meta(group: str, pick: str, steps: int) -> dict:
+def _meta(group: str, pick: str, steps: int, momentum: float) -> dict:
     arguments = {
         "wg": group,
         "pick_pruned": pick,
         "base_pr_model": None,
-        "momentum": MOMENTUM,
+        "momentum": momentum,
         "weight_decay": DECAY,
         "method": "RST",
     }

@@ -12,6 +12,9 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
+from dlth_tf.core import parse_granularity
+from dlth_tf.masking.graph_groups import GraphGroups
+from dlth_tf.masking.keras2 import ops
 
 L = tf_keras.layers
 LOSS = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -303,3 +306,8 @@ def fit_kind(
     inputs = tuple(inputs) if isinstance(inputs, list) else inputs
     data = tf.data.Dataset.from_tensors((inputs, targets)).repeat(steps)
     return model.fit(data, epochs=1, verbose=0, callbacks=callbacks)
+
+
+def graph_groups(entry: masking.PrunableWeight, granularity: str = "weight") -> GraphGroups:
+    """The groups of a weight in TensorFlow."""
+    return GraphGroups(entry, parse_granularity(granularity), ops)

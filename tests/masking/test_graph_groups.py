@@ -13,7 +13,10 @@ from hypothesis.extra import numpy as hnp
 import dlth_tf as dlth
 from dlth_tf import BadInput, Ticket, masking
 from dlth_tf.core import parse_granularity, top_k_mask
-from dlth_tf.masking.graph_groups import GraphGroups, highest
+from dlth_tf.core.pruning_spec import exchangeable
+from dlth_tf.masking.keras2 import ops
+from dlth_tf.masking.mask_arithmetic import top_k
+from tests.masking.networks import graph_groups
 
 L = tf_keras.layers
 
@@ -35,7 +38,7 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_pooling_and_spreading_are_those_of_core(name, granularity):
     one, grain = LAYERS[name](), parse_granularity(granularity)
-    groups, values = GraphGroups(one, granularity), np.random.default_rng(0).normal(size=one.shape)
+    groups, values = graph_groups(one, granularity), np.random.default_rng(0).normal(size=one.shape)
     pooled = grain.pool(values, one.layout)
     assert (groups.count, groups.weights) == (pooled.size, values.size // pooled.size)
     np.testing.assert_allclose(groups.pool(tf.constant(values)), pooled.ravel(), rtol=0, atol=1e-15)
@@ -52,11 +55,11 @@ def test_the_highest_are_those_of_core_whatever_is_equal(data):
     few = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 1.0])
     scores = data.draw(hnp.arrays("float32", st.integers(1, 12), elements=few))
     kept = data.draw(st.integers(0, scores.size))
-    assert highest(tf.constant(scores), kept).numpy().tolist() == top_k_mask(scores, kept).tolist()
+    assert top_k(ops, tf.constant(scores), kept).numpy().tolist() == top_k_mask(scores, kept).tolist()
 
 
 def test_of_equal_scores_the_later_stay():
-    assert highest(tf.constant([0.5, 0.5, 0.5]), 2).numpy().tolist() == [False, True, True]
+    assert top_k(ops, tf.constant([0.5, 0.5, 0.5]), 2).numpy().tolist() == [False, True, True]
 
 
 def test_how_many_groups_a_mask_keeps():
@@ -64,31 +67,41 @@ def test_how_many_groups_a_mask_keeps():
     mask[:, [1, 4]] = True
     one.mask.assign(mask)
     assert (
-        GraphGroups(one, "filter").kept(one),
-        GraphGroups(one, "weight").kept(one),
-        GraphGroups(one, "block:2x1").kept(one),
+        graph_groups(one, "filter").kept(one),
+        graph_groups(one, "weight").kept(one),
+        graph_groups(one, "block:2x1").kept(one),
     ) == (2, 16, 8)
     with pytest.raises(
         BadInput, match="granularity=channel: does not fit a/kernel, whose mask keeps parts of such groups"
     ):
-        GraphGroups(one, "channel").kept(one)
+        graph_groups(one, "channel").kept(one)
 
 
 @pytest.mark.parametrize(
     ("granularity", "sentence"),
     [
-        ("2:4", "granularity=2:4: does not go with masks that change while the network trains"),
-        ("block:3x1", "granularity=block:3x1: does not fit a/kernel, whose number of inputs, 8, is no multiple of 3"),
+        (
+            "block:3x1",
+            "granularity=block:3x1: does not fit a/kernel, whose number of inputs, 8, is not a multiple of 3",
+        ),
         ("rows", "granularity=rows: must be one of weight"),
     ],
 )
 def test_what_cannot_come_and_go_is_refused(granularity, sentence):
     with pytest.raises(BadInput, match=sentence):
-        GraphGroups(LAYERS["dense"](), granularity)
+        graph_groups(LAYERS["dense"](), granularity)
+
+
+def test_n_of_m_is_refused_where_groups_are_exchanged():
+    with pytest.raises(
+        BadInput, match="granularity=2:4: cannot be combined with RigL, whose masks change during training"
+    ):
+        exchangeable("2:4", "RigL")
+    assert exchangeable("block:4x1", "RigL").text == "block:4x1"
 
 
 def test_a_ticket_of_groups_is_a_mask_of_such_groups():
     one = LAYERS["conv"]()
     found = Ticket.from_masks({"a/kernel": np.broadcast_to(np.arange(6) < 3, one.shape)})
     one.mask.assign(found["a/kernel"])
-    assert GraphGroups(one, "filter").kept(one) == 3
+    assert graph_groups(one, "filter").kept(one) == 3

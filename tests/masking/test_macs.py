@@ -9,13 +9,16 @@ import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
-from dlth_tf.masking.macs import forward_macs, kernel_positions
+from dlth_tf.masking.macs import PASSES, densities, kernel_positions, training_macs
 
 layers = tf_keras.layers
 
 
 def macs(model: tf_keras.Model, image_shape: tuple[int, ...]) -> tuple[int, int]:
-    return forward_macs(model, kernel_positions(model, image_shape))
+    """Multiply-adds of a forward pass, (dense, with the present masks): a third of those of training."""
+    positions = kernel_positions(model, image_shape)
+    dense, needed = training_macs(model, positions, densities(model))
+    return dense // PASSES, round(needed / PASSES)
 
 
 def built(name: str, image_shape: tuple[int, ...], **arguments) -> tf_keras.Model:

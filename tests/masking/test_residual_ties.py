@@ -96,7 +96,7 @@ BLOCKS = {  # block -> layers free for filters, and for channels (of the convolu
 def test_what_an_addition_ties_is_found_and_nothing_else(name):
     block, filters, channels = BLOCKS[name]
     model = network(block)
-    every = {entry.layer.layer.name for entry in masking.prunable_weights(model).values()}
+    every = {entry.layer.name for entry in masking.prunable_weights(model).values()}
     assert every - tied_layers(model, "filter") - {"out"} == filters
     assert every - tied_layers(model, "channel") == channels
     assert tied_layers(model, "weight") == tied_layers(model, "block:2x2") == tied_layers(model, "2:4") == set()
@@ -136,7 +136,7 @@ def test_wrapping_in_two_steps_changes_nothing():
 
 
 def scales(model: tf_keras.Model) -> dict[str, tf.Variable | None]:
-    return {name: masking.batch_norm_gamma(entry) for name, entry in masking.prunable_weights(model).items()}
+    return masking.batch_norm_gammas(model, masking.prunable_weights(model))
 
 
 def test_the_scale_of_a_convolution_is_gamma_of_the_batch_norm_that_takes_it():

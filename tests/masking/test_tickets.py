@@ -114,7 +114,7 @@ def test_dense_layers_are_left_out_of_a_ticket(kind, dense_layers, pruned):
             {"sparsity": 0.5, "dense_layers": "conv1"},
             "dense_layers=conv1: matches no prunable layer; use none, first, last",
         ),
-        ({"sparsity": 0.5, "dense_layers": "none,fc1"}, "none cannot stand beside other names"),
+        ({"sparsity": 0.5, "dense_layers": "none,fc1"}, "none cannot be combined with other names"),
     ],
 )
 def test_a_ticket_that_cannot_be_drawn_is_refused(arguments, sentence):

@@ -12,7 +12,7 @@ import pytest
 import dlth_tf
 from dlth_tf import data as data_room
 from dlth_tf import masking, models, scores
-from dlth_tf.core import Ticket, removed_count
+from dlth_tf.core import PruningSpec, Ticket, removed_count
 from dlth_tf.methods.actions import draw_by_synflow
 from dlth_tf.runs.inputs import Inputs
 from tests.methods.test_methods import PRUNED, initial, same, ticket
@@ -41,6 +41,9 @@ def removed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: weights[name] == 0 for name in PRUNED}
 
 
+GLOBAL = PruningSpec.parse(0.9, "global")
+
+
 # chosen before training --------------------------------------------------------------------------------------------
 
 
@@ -54,7 +57,7 @@ def chosen_by(method: str, seed: int = 0) -> Ticket:
             return scores.snip(model, weights, *samples(seed).batch("snip", 128))
         return scores.grasp(model, weights, samples(seed).balanced("grasp", 10, 128))
 
-    return masking.score_ticket(model, 0.9, score, method, allocation="global")
+    return masking.draw_ticket(model, GLOBAL, score, method)
 
 
 @pytest.mark.parametrize("method", ["grasp", slow("snip")])
@@ -76,10 +79,8 @@ def test_synflow_keeps_the_same_share_in_each_of_its_hundred_rounds(monkeypatch)
         return score(self, masks)
 
     monkeypatch.setattr(scores.SynapticFlow, "score", noted)
-    options = {"allocation": "global", "granularity": "weight", "dense_layers": "auto"}
-    recipe = SimpleNamespace(sparsity=0.9, ticket_options=options)
     drawn = SimpleNamespace(
-        model=network(), recipe=recipe, samples=SimpleNamespace(data=SimpleNamespace(image_shape=(8, 8, 1)))
+        model=network(), recipe=SimpleNamespace(spec=GLOBAL), inputs=SimpleNamespace(image_shape=(8, 8, 1))
     )
     draw_by_synflow(drawn)
     assert [round(kept[number], 3) for number in (1, 10, 25, 50, 75)] == [0.977, 0.794, 0.562, 0.316, 0.177] and len(
@@ -90,9 +91,7 @@ def test_synflow_keeps_the_same_share_in_each_of_its_hundred_rounds(monkeypatch)
     scorer = scores.SynapticFlow(
         network_ := network(), {n: e.weight for n, e in masking.prunable_weights(network_).items()}, (8, 8, 1)
     )
-    once = masking.score_ticket(
-        network_, 0.9, lambda entries: {n: scorer.score({})[n] for n in entries}, "synflow", allocation="global"
-    )
+    once = masking.draw_ticket(network_, GLOBAL, lambda entries: {n: scorer.score({})[n] for n in entries}, "synflow")
     assert found != once, "the twin: one round would choose others"
 
 

@@ -8,6 +8,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, scores
+from dlth_tf.core import PruningSpec
 from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
 from tests.scores.networks import LABELS, gradients_by_hand, images, two_layers, variables
 
@@ -34,7 +35,7 @@ def test_the_score_is_weight_times_gradient_in_absolute_value(activation):
 def test_the_ticket_is_that_of_the_largest_scores_over_all_layers():
     model = dlth.wrap(two_layers("relu"))
     found = scores.snip(model, variables(model), images(), LABELS)
-    ticket = masking.score_ticket(model, 0.75, lambda _: found, "snip", allocation="global", dense_layers="none")
+    ticket = masking.draw_ticket(model, PruningSpec.parse(0.75, "global", dense_layers="none"), lambda _: found, "snip")
     threshold = np.sort(np.concatenate([score.ravel() for score in found.values()]))[-ticket.size + ticket.removed]
     assert all(np.array_equal(mask, found[name] >= threshold) for name, mask in ticket.items())
 

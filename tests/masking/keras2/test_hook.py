@@ -15,7 +15,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
-from dlth_tf.core import staircase
+from dlth_tf.core import PenaltySchedule
 from tests.masking.networks import (
     KINDS,
     LOSS,
@@ -297,7 +297,7 @@ def test_the_hook_does_not_change_what_is_kept():
 
 def test_the_penalty_follows_the_optimizers_steps_and_holds_its_last_value():
     model = compiled(wrapped(remove=False))
-    stairs = staircase(step=0.25, every=2, limit=0.5, hold_steps=3)
+    stairs = PenaltySchedule(step=0.25, every=2, limit=0.5, hold_steps=3)
     hook = masking.install(model, stairs)
     assert [float(hook.strength(tf.float32, step)) for step in range(10)] == [0.25, 0.25, 0.5, 0.5] + [0.75] * 6
     assert float(hook.strength(tf.float64)) == 0.25
@@ -307,7 +307,7 @@ def test_the_penalty_follows_the_optimizers_steps_and_holds_its_last_value():
 
 def test_the_hook_acts_on_pruned_tensors_alone():
     model = compiled(wrapped(remove=False))
-    hook = masking.install(model, staircase(step=0.25, every=2, limit=0.5, hold_steps=3))
+    hook = masking.install(model, PenaltySchedule(step=0.25, every=2, limit=0.5, hold_steps=3))
     acted = {key: (target.squeeze is not None, target.mask is not None) for key, target in hook.targets.items()}
     optimizer, entries = model.optimizer, masking.prunable_weights(model)
     found = {name: acted[optimizer._var_key(entry.weight)] for name, entry in entries.items()}

@@ -214,7 +214,7 @@ def test_a_fresh_process_loads_a_saved_model_without_custom_objects(tmp_path):
     model.save(tmp_path / "model.keras")
     model.save(tmp_path / "model")
     code = f"""
-import dlth_tf.masking as masking, tensorflow as tf
+import dlth_tf.masking as masking, dlth_tf.masking.keras2, tf_keras
 for name in ("model.h5", "model.keras", "model"):
     model = tf_keras.models.load_model({str(tmp_path)!r} + "/" + name)
     print(sum(int((~entry.kept()).sum()) for entry in masking.prunable_weights(model).values()), model.optimizer.momentum)

@@ -54,13 +54,13 @@ def test_a_shared_layer_is_named_once():
 def test_an_entry_holds_weight_mask_and_ticket_of_one_shape():
     entry = masking.prunable_weights(wrapped())["fc2/kernel"]
     assert entry.shape == (12, 10) == entry.kept().shape == entry.chosen().shape
-    assert entry.layer.layer.kernel is entry.weight
+    assert entry.layer.kernel is entry.weight
     assert entry.kept().dtype == bool and entry.kept().sum() == 60
 
 
 def test_layers_of_one_name_in_nested_models_are_refused():
     with pytest.raises(
-        BadInput, match="has 2 prunable layers named 'fc': tickets are keyed by layer name, give each its own"
+        BadInput, match="has 2 prunable layers named 'fc': tickets are keyed by layer name, so rename all but one"
     ):
         masking.prunable_weights(dlth.wrap(twins()))
     with pytest.raises(BadInput, match="has several layers named 'fc' with weights"):

@@ -1,4 +1,4 @@
-"""What stands around an optimizer's step: which slots belong to a weight, and how dense the forward and the backward pass are."""
+"""Mask updates: the slots of a weight, and the densities of the forward and the backward pass."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import Ticket, masking
-from dlth_tf.masking.changing import DropAndGrow, GradualMask, SignPenalty, TopK, slots_of
-from dlth_tf.masking.graph_groups import GraphGroups
-from tests.masking.networks import compiled, mlp, wrapped
+from dlth_tf.callbacks.dynamic_sparsity import DropAndGrow
+from dlth_tf.callbacks.early_bird import SignPenalty
+from dlth_tf.callbacks.gradual_magnitude import GradualMask
+from dlth_tf.callbacks.straight_through import TopK
+from dlth_tf.masking.keras2.optimizers import slots_of
+from tests.masking.networks import compiled, graph_groups, mlp, wrapped
 
 keras = tf_keras.optimizers
 
@@ -37,7 +40,7 @@ def test_the_slots_of_a_weight_are_found_for_every_optimizer(optimizer, slots):
         found = slots_of(model.optimizer, variable)
         assert len(found) == slots and all(slot.shape == variable.shape for slot in found)
         others = [id(slot) for other in model.trainable_variables[:place] for slot in slots_of(model.optimizer, other)]
-        assert not {id(slot) for slot in found} & set(others), "nobody else's"
+        assert not {id(slot) for slot in found} & set(others), "slots of other weights"
         assert not {id(slot) for slot in found} & {id(weight) for weight in model.weights}
 
 
@@ -47,7 +50,7 @@ def first(sparsity: float = 0.5) -> masking.PrunableWeight:
 
 def test_densities_of_gradual_pruning_follow_its_table():
     entry = first(0)
-    change = GradualMask(entry, GraphGroups(entry), begin=4, every=2, kept=np.array([96, 48, 24]))
+    change = GradualMask(entry, graph_groups(entry), begin=4, every=2, kept=np.array([96, 48, 24]))
     by_step = [1.0] * 6 + [0.5] * 2 + [0.25] * 4  # before step 4; from 4, 6 and 8 on
     assert [change.densities(step, step + 1)[0] for step in range(12)] == by_step
     assert change.densities(0, 12) == (pytest.approx(np.mean(by_step)),) * 2
@@ -55,7 +58,7 @@ def test_densities_of_gradual_pruning_follow_its_table():
 
 def test_growing_by_gradient_needs_all_of_it_when_the_mask_changes():
     entry = first()
-    changes = {seed: DropAndGrow(entry, GraphGroups(entry), 3, np.array([5, 5]), seed) for seed in (None, (1, 2))}
+    changes = {seed: DropAndGrow(entry, graph_groups(entry), 3, np.array([5, 5]), seed) for seed in (None, (1, 2))}
     assert [changes[None].densities(step, step + 1)[1] for step in range(10)] == [
         0.5,
         0.5,
@@ -73,14 +76,14 @@ def test_growing_by_gradient_needs_all_of_it_when_the_mask_changes():
 
 def test_straight_through_needs_every_gradient_and_a_penalty_makes_nothing_sparse():
     entry = first(0)
-    assert TopK(entry, GraphGroups(entry), 24).densities(0, 9) == (0.25, 1.0)
+    assert TopK(entry, graph_groups(entry), 24).densities(0, 9) == (0.25, 1.0)
     assert SignPenalty(entry.weight, 0.1).densities(0, 9) == (1.0, 1.0)
 
 
 def test_straight_through_makes_the_weight_sparse_at_once_and_remembers_it_whole():
     entry = first(0)
     whole = entry.weight.numpy()
-    change = TopK(entry, GraphGroups(entry, "filter"), 3)
+    change = TopK(entry, graph_groups(entry, "filter"), 3)
     kept = np.argsort(np.abs(whole).mean(0))[-3:]
     assert sorted(np.flatnonzero(entry.kept().all(0))) == sorted(kept) and entry.kept().sum() == 24
     np.testing.assert_array_equal(entry.weight, np.where(entry.kept(), whole, 0))
