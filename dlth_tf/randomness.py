@@ -38,7 +38,7 @@ def integer_seed(seed: int, purpose: str, name: str = "") -> int:
 
 
 def int62(seed: int, purpose: str, name: str = "") -> int:
-    """Both numbers of `stateless_seed` in one int64 with 62 random bits: one word of the seed of a stateless operation.
+    """Returns both numbers of `stateless_seed` in one: 62 random bits, one word of a stateless operation's seed.
 
     >>> high, low = stateless_seed(0, "data/finetune")
     >>> int62(0, "data/finetune") == (high << 31) + low

@@ -1,4 +1,4 @@
-"""Packages that need Keras 2 are loaded without a trace in the process: fresh processes compare themselves before and after."""
+"""Packages that need Keras 2 leave no trace in the process: fresh processes compare themselves before and after."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ import tf_keras  # replaces the lazy loader of tf.compat.v1.keras when it is imp
 from dlth_tf import legacy_keras
 
 def state():
+    loaded = dict(sys.modules)
     return {
         "environment": dict(os.environ),
         "tf.keras": {"v2": id(vars(tf)["keras"]), "v1": id(vars(tf.compat.v1)["keras"])},
-        "tensorflow.keras": {key: id(value) for key, value in sys.modules.items() if key.startswith("tensorflow.keras")},
-        "keras": {key: id(value) for key, value in sys.modules.items() if key.split(".")[0] == "keras"},
+        "tensorflow.keras": {key: id(value) for key, value in loaded.items() if key.startswith("tensorflow.keras")},
+        "keras": {key: id(value) for key, value in loaded.items() if key.split(".")[0] == "keras"},
     }
 """
 COMPARED = """

@@ -1,7 +1,4 @@
-"""Values that describe batches: which ones, in which order, and in which form.
-
-Importing this module does not import TensorFlow.
-"""
+"""Values that describe batches: their order and their form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The input pipeline: a batch is a pure function of (seed, purpose, step), whatever the resumptions and replicas."""
+"""The input pipeline: a batch is a pure function of (seed, purpose, step), independent of resumption and replicas."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def test_evaluation_cuts_out_the_middle_of_every_picture_in_order(on_disk: DiskS
     assert dataset.cardinality() == 5
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in evaluation]), np.arange(COUNT))
     images = np.concatenate([images for images, _ in evaluation])
-    centre = images[:, 7:9, 7:9, :2].mean(axis=(1, 2))  # both ramps are at 100 in the middle; half a pixel is up to 5
-    np.testing.assert_allclose(centre, 100, atol=9)
+    center = images[:, 7:9, 7:9, :2].mean(axis=(1, 2))  # both ramps are at 100 in the middle; half a pixel is up to 5
+    np.testing.assert_allclose(center, 100, atol=9)
     height = 20 + np.arange(COUNT)
     width = 60 - np.arange(COUNT)
     # The share of the height between the middles of the first and last row.

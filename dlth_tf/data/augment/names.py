@@ -52,7 +52,7 @@ class Augmentation:
 
     @property
     def soft_labels(self) -> bool:
-        """Whether the labels of a batch are float32 [B, classes], each row with sum 1, instead of int64 [B]."""
+        """True if the labels of a batch are float32 [B, classes], each row with sum 1, instead of int64 [B]."""
         return any(part in MIXING for part in self.parts)
 
     def __str__(self) -> str:
