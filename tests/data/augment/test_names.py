@@ -30,7 +30,7 @@ def test_names_join_and_have_one_order(text: str, canonical: str) -> None:
     [
         ("crop_flop", "augment=crop_flop: no such augment; did you mean crop_flip"),
         ("crop_flip+cutmixx", "augment=cutmixx: no such augment; did you mean cutmix"),
-        ("", "augment=: no such augment; known are none, crop_flip"),
+        ("", "augment=: no such augment; available: none, crop_flip"),
         ("crop_flip+", "augment=: no such augment"),
         ("cutout+cutout", "augment=cutout+cutout: names cutout twice"),
         ("none+cutout", "augment=none+cutout: none cannot be joined with others"),
