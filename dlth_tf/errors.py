@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class BadInput(ValueError):
     """Raised for an invalid value from the user; the message states the name, the value and what is allowed.
@@ -13,10 +15,22 @@ class BadInput(ValueError):
     """
 
     def __init__(self, thing: str, value: object, allowed: str) -> None:
-        super().__init__(f"{thing}={value}: {allowed}")
-        self.thing = thing
-        self.value = value
-        self.allowed = allowed
+        super().__init__(thing, value, allowed)
 
-    def __reduce__(self) -> tuple[type[BadInput], tuple[str, object, str]]:
-        return type(self), (self.thing, self.value, self.allowed)
+    def __str__(self) -> str:
+        return f"{self.thing}={self.value}: {self.allowed}"
+
+    @property
+    def thing(self) -> str:
+        """Name of the flag or argument."""
+        return self.args[0]
+
+    @property
+    def value(self) -> Any:
+        """The invalid value."""
+        return self.args[1]
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed."""
+        return self.args[2]

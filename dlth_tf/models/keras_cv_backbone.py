@@ -81,7 +81,9 @@ def is_name(name: str) -> bool:
 def check_name(name: str) -> str:
     """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with all names otherwise."""
     if name.removeprefix(PREFIX) not in BACKBONES:
-        raise BadInput("model", name, f"no such backbone; known are {', '.join(PREFIX + known for known in BACKBONES)}")
+        raise BadInput(
+            "model", name, f"no such backbone; available: {', '.join(PREFIX + known for known in BACKBONES)}"
+        )
     return name
 
 

@@ -103,7 +103,7 @@ def test_an_unknown_backbone_is_refused_with_all_names(name):
     for refuse in (models.check_name, lambda name: models.build(name, (32, 32, 3), 10, 0)):
         with pytest.raises(
             BadInput,
-            match=r"no such backbone; known are keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
+            match=r"no such backbone; available: keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
         ):
             refuse(PREFIX + name)
 

@@ -8,6 +8,7 @@ import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
+from dlth_tf.core import PruningSpec
 from dlth_tf.errors import BadInput
 
 LENETS = ("lenet_300_100", "lenet5")
@@ -34,7 +35,7 @@ def test_every_model_returns_logits_for_images_of_any_size(name, shape):
 )
 def test_first_and_last_layer_stay_dense_as_in_the_paper(name, prunable, dense):
     model = dlth_tf.wrap(models.build(name, (28, 28, 1), 10, 0))
-    assert list(masking.prunable_of_ticket(model)) == prunable
+    assert list(masking.prunable_of_ticket(model, PruningSpec.parse(0.5))) == prunable
     dlth_tf.apply_ticket(model, dlth_tf.random_ticket(model, 0.5))
     table = dlth_tf.layer_table(model).query("weight != ''")
     names = table["layer"] + "/" + table["weight"]

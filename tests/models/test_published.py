@@ -11,6 +11,7 @@ import tf_keras
 
 import dlth_tf
 from dlth_tf import masking
+from dlth_tf.core import PruningSpec
 from dlth_tf.masking.macs import PASSES, kernel_positions, training_macs
 from dlth_tf.models import MODELS
 
@@ -116,7 +117,7 @@ def test_every_kernel_can_be_pruned_and_by_default_the_first_and_last_are_not(pu
     expected = [name for name in masking.named_weights(wrapped) if name.endswith("/kernel")]
     assert list(masking.prunable_weights(wrapped)) == expected and len(expected) > 2
     convolutional = not published.name.startswith(("mlp", "lenet_300"))
-    assert list(masking.prunable_of_ticket(wrapped)) == expected[convolutional:-1]
+    assert list(masking.prunable_of_ticket(wrapped, PruningSpec.parse(0.5))) == expected[convolutional:-1]
 
 
 def test_every_network_is_here():

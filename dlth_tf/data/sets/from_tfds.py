@@ -176,11 +176,11 @@ def _unusable(name: str, error: Exception) -> str:
     base, _, variant = name.partition("/")
     builders = tfds.list_builders(with_community_datasets=False)
     if base not in builders:
-        others = "known are digits, the image sets that tfds.list_builders() names, and package.module:function"
+        others = "available: digits, the image sets that tfds.list_builders() names, and package.module:function"
         return _nearest("dataset", name.lower(), dict.fromkeys((*DATASETS.names(), *builders)), others)
     variants = list(tfds.builder_cls(base).builder_configs) if variant and isinstance(error, ValueError) else []
     if variants:
-        others = f"known are {', '.join(variants[:3])} and {len(variants[3:])} more"
+        others = f"available: {', '.join(variants[:3])} and {len(variants[3:])} more"
         return _nearest(f"variant of {base}", variant, variants, others)
     if variant:
         return f"tensorflow_datasets cannot use that name; try plain {base}"

@@ -159,12 +159,12 @@ def test_damaged_files_of_a_set_on_disk_are_named(tiny_dir: str, tmp_path: Path,
         ("tiny_shapes/without_label", "no such variant of tiny_shapes; did you mean without_labels"),
         (
             "tiny_shapes/zzz",
-            "no such variant of tiny_shapes; known are train_and_test, with_validation, without_test and 5 more",
+            "no such variant of tiny_shapes; available: train_and_test, with_validation, without_test and 5 more",
         ),
         ("tiny_shape", "no such dataset; did you mean tiny_shapes"),
         ("digit", "no such dataset; did you mean digits"),
         ("CIFAR-10", "no such dataset; did you mean cifar10"),
-        ("zzzzqqqq", "no such dataset; known are digits, the image sets that"),
+        ("zzzzqqqq", "no such dataset; available: digits, the image sets that"),
         (
             "mnist",
             "is not prepared: there is no .*mnist.*; prepare it once with `tfds build mnist --data_dir=.*`, "
