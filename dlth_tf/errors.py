@@ -32,5 +32,5 @@ class BadInput(ValueError):
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, as the rest of one sentence."""
         return self.args[2]
