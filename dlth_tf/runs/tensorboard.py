@@ -6,9 +6,12 @@ import os
 from typing import Any
 
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 
+from dlth_tf.legacy_keras import tensorflow_keras_is_keras2
 from dlth_tf.runs.config import RunConfig
+
+with tensorflow_keras_is_keras2():  # the plugin derives a callback from `tf.keras` while it is imported
+    from tensorboard.plugins.hparams import api as hparams
 
 # Next to the phases: TensorBoard takes every scalar in or below the folder of a trial as a metric of the trial.
 FOLDER = "outcome"
