@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlth_tf.core import Ticket, kept_groups
+from dlth_tf.core import PruningSpec, Ticket, kept_groups
 from dlth_tf.methods import METHODS
 from tests.runs.test_contract import PRUNED, SHAPES, removes
 from tests.runs.tiny import tiny, train
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_sparsity_is_exact_for_every_granularity_and_allocation(method, allocation, granularity, tmp_path):
     done = train(tiny(method, tmp_path / "run", epochs=1, granularity=granularity, allocation=allocation, sparsity=0.7))
     shapes = {name: SHAPES[name] for name in PRUNED} if removes(method) else {}
-    kept = kept_groups(shapes, 0.7, allocation, granularity) if shapes else {}
+    kept = kept_groups(shapes, PruningSpec.parse(0.7, allocation, granularity)) if shapes else {}
     ticket = Ticket.load(done.directory.ticket)
     assert set(ticket) == {
         name
