@@ -44,8 +44,8 @@ def seeds_for_equivalence(margin: float, spread: float, paired: bool) -> int | N
 
     Args:
       margin: Largest difference that counts as equivalent, above 0.
-      spread: Standard deviation of the difference between one run of each method, above 0.
-      paired: Whether the methods share their seeds.
+      spread: Standard deviation, above 0, of the difference between one run of one method and one of the other.
+      paired: Whether both methods have the same seeds.
 
     Returns:
       Seeds of each method, at least 2; None if more than `MOST_SEEDS`.

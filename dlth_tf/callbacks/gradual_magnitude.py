@@ -54,8 +54,9 @@ class GradualMagnitude(MaskUpdating):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
-        self.spec = spec.check_fixed_counts("GradualMagnitude")
+        self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers).check_fixed_counts(
+            "GradualMagnitude"
+        )
         self.sparsity = float(self.spec.sparsity)
         self.every = positive("every", every)
         self.begin = begin if begin is None else positive("begin", begin)

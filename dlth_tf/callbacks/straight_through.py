@@ -44,8 +44,9 @@ class StraightThrough(MaskUpdating):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
-        self.spec = spec.check_fixed_counts("StraightThrough")
+        self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers).check_fixed_counts(
+            "StraightThrough"
+        )
 
     def updates(self) -> list[MaskUpdate]:
         """Returns a `TopK` for every weight of the ticket."""
