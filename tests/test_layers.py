@@ -172,11 +172,13 @@ PRIVATE = {
     "dlth_tf/callbacks/base.py": "the marker by which Keras 3 recognizes hooks that do nothing",
     "dlth_tf/data/augment/rand_augment.py": "keras-cv's layers have no public way to replace their generators",
     "dlth_tf/masking/keras2/execution.py": "steps per execution and random generators have no public access",
+    "dlth_tf/masking/keras2/fit_session.py": "state that belongs to a model's checkpoints without being a layer of it",
     "dlth_tf/masking/keras2/graph.py": "Keras' graph of layers",
     "dlth_tf/masking/keras2/hook.py": "the optimizer's key of a variable",
     "dlth_tf/masking/keras2/layer.py": "the wrapper of tf-mot reads and sets private state of Keras' layers",
     "dlth_tf/masking/keras2/optimizers.py": "the base class of Keras' optimizers, and their lists of slots",
-    "dlth_tf/masking/keras2/wrapping.py": "tf-mot's table of prunable weights",
+    "dlth_tf/masking/keras2/parts.py": "the layers inside a layer, and tf-mot's table of prunable weights",
+    "dlth_tf/masking/keras2/wrapping.py": "loss functions and the trainable flag of a model that is built anew",
     "dlth_tf/scores/synflow.py": "Keras' graph, and scores are on a lower floor than masking",
 }
 

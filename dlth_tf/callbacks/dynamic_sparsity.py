@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from dlth_tf.masking.mask_arithmetic import drop_and_grow
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.randomness import stateless_seed
 
+log = logging.getLogger("dlth_tf")
 GROWTH = ("gradient", "random")
 STOP = 0.75  # of the training: Evci et al., ICML 2020, section 3
 
@@ -73,52 +75,79 @@ class DynamicSparsity(MaskUpdating):
         self.fraction = fraction
         self.every = positive("every", every)
         self.stop = stop if stop is None else positive("stop", stop)
+        self._planned: list[int] = []
+        self._wanted: dict[str, int] = {}
 
     def updates(self) -> list[MaskUpdate]:
         """Returns a `DropAndGrow` for every weight of which something is removed."""
-        stop = self.stop or int(STOP * self._known_length())
-        entries = [entry for entry in masking.prunable_weights(self.model).values() if not entry.kept().all()]
+        start, stop = self._span()
+        entries = [e for e in masking.prunable_weights(self.model).values() if not (e.kept().all() or e.frozen)]
         if not entries:
             allowed = "has no removed weights to exchange: put RandomMask(remove=True) before DynamicSparsity"
             raise BadInput("model", self.model.name, allowed)
-        if self.every >= stop:
-            logging.getLogger("dlth_tf").warning(
+        steps = range(self.every, stop - start, self.every)
+        if not steps:
+            log.warning(
                 "no mask update will happen: the first is due at step %d, after the last allowed step %d",
-                self.every,
+                start + self.every,
                 stop,
             )
-        fractions = [drop_fraction(step, stop, self.fraction) for step in range(self.every, stop, self.every)]
-        return [self._update(entry, fractions) for entry in entries]
+        self._planned = [start + step for step in steps]
+        self._wanted = {entry.name: int(entry.kept().sum()) for entry in entries}
+        fractions = [drop_fraction(step, stop - start, self.fraction) for step in steps]
+        return [self._update(entry, fractions, start) for entry in entries]
 
-    def _known_length(self) -> int:
-        total = self.total_steps()
-        if total is None:
+    def _span(self) -> tuple[int, int]:
+        """Optimizer steps from which exchanges are counted and before which they end."""
+        if self.stop is not None:
+            return 0, self.stop
+        end = self.end_of_fit()
+        if end is None:
             raise BadInput("stop", None, "must be given in steps, since the length of the data is unknown")
-        return total
+        return self._start, self._start + int(STOP * (end - self._start))
 
-    def _update(self, entry: PrunableWeight, fractions: list[float]) -> DropAndGrow:
+    def wanted(self) -> Mapping[str, int]:
+        """Returns how many weights of each tensor are active."""
+        return self._wanted
+
+    def on_fit_end(self) -> None:
+        """Also says how many exchanges were made, if not all."""
+        super().on_fit_end()
+        made = sum(step < self._steps for step in self._planned)
+        if made < len(self._planned):
+            log.warning(
+                "DynamicSparsity: training ended after %d optimizer steps, with %d of %d exchanges made; the last was "
+                "due at step %d: train on, or pass an earlier stop",
+                self._steps,
+                made,
+                len(self._planned),
+                self._planned[-1],
+            )
+
+    def _update(self, entry: PrunableWeight, fractions: list[float], start: int) -> DropAndGrow:
         groups = GraphGroups(entry, self.granularity, ops)
         active = groups.kept(entry)
         dropped = np.array([int(fraction * active) for fraction in fractions], np.int32)
         seed = stateless_seed(self.seed, "growth", entry.name) if self.grow == "random" else None
-        return DropAndGrow(entry, groups, self.every, dropped, seed)
+        return DropAndGrow(entry, groups, ExchangeTimes(self.every, len(dropped), start), dropped, seed)
 
 
 @dataclass(frozen=True)
 class ExchangeTimes:
-    """Optimizer steps that exchange weights: `every`, 2 * `every`, ... `events` * `every`."""
+    """Optimizer steps that exchange weights: `every`, 2 * `every`, ... `events` * `every` after `start`."""
 
     every: int
     events: int
+    start: int = 0
 
     def event(self, optimizer: Any) -> tf.Tensor:
         """Returns the number of the exchange at the optimizer's present step, from 0; valid only where one is due."""
-        return optimizer.iterations // self.every - 1
+        return (optimizer.iterations - self.start) // self.every - 1
 
     def due(self, optimizer: Any) -> tf.Tensor:
         """Returns whether the optimizer's present step exchanges weights."""
         event = self.event(optimizer)
-        return (optimizer.iterations % self.every == 0) & (event >= 0) & (event < self.events)
+        return ((optimizer.iterations - self.start) % self.every == 0) & (event >= 0) & (event < self.events)
 
 
 class DropAndGrow:
@@ -132,7 +161,7 @@ class DropAndGrow:
     Args:
       entry: The weight; its mask marks the groups that are active at the start.
       groups: Its groups.
-      every: Steps from one exchange to the next; the first is step `every`.
+      times: Steps that exchange groups.
       dropped: int [events]: number of groups that each exchange drops.
       seed: Two int32 numbers for random growth; None grows by gradient. XLA draws other numbers from it than
         TensorFlow.
@@ -142,7 +171,7 @@ class DropAndGrow:
         self,
         entry: PrunableWeight,
         groups: GraphGroups,
-        every: int,
+        times: ExchangeTimes,
         dropped: np.ndarray,
         seed: tuple[int, int] | None = None,
     ) -> None:
@@ -150,7 +179,7 @@ class DropAndGrow:
         self.entry = entry
         self.groups = groups
         self.dropped = np.asarray(dropped, np.int32)
-        self.times = ExchangeTimes(every, len(self.dropped))
+        self.times = times
         self.pause: PauseFn | None = self.times.due  # equal for all weights of a model: the hook evaluates it once
         self.seed = seed
         self.active = groups.kept(entry)
@@ -186,7 +215,7 @@ class DropAndGrow:
     def densities(self, first: int, last: int) -> tuple[float, float]:
         """Returns mean densities (see MaskUpdate); RigL needs the whole gradient at the steps that exchange weights."""
         density = self.active / self.groups.count
-        steps = np.arange(first, last)
+        steps = np.arange(first, last) - self.times.start
         every = self.times.every
         dense = (self.seed is None) & (steps > 0) & (steps % every == 0) & (steps // every <= len(self.dropped))
         return density, float(np.where(dense, 1.0, density).mean())

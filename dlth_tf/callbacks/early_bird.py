@@ -6,14 +6,16 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from dlth_tf import masking, scores
-from dlth_tf.callbacks.base import Callback
 from dlth_tf.callbacks.mask_updating import positive
+from dlth_tf.callbacks.part_of_fit import PartOfFit
+from dlth_tf.callbacks.shortfall import kept_counts, warn_if_short
 from dlth_tf.core import PruningSpec, Ticket, has_settled
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
@@ -23,7 +25,7 @@ from dlth_tf.masking.prunable import PrunableWeight
 SCALE_PENALTY = 1e-4  # of the published code: L1 on batch norm's gamma until the ticket is drawn
 
 
-class EarlyBird(Callback):
+class EarlyBird(PartOfFit):
     """Draws an early-bird ticket in one `fit` (You et al., Drawing Early-Bird Tickets, ICLR 2020, arXiv:1909.11957).
 
     At the start of every epoch the masks that would be drawn are compared with those of the epochs before. Once the
@@ -92,16 +94,64 @@ class EarlyBird(Callback):
             logging.getLogger("dlth_tf").info(
                 "early_bird: no batch norm follows %s, so weight magnitudes are its scores", ", ".join(without)
             )
+        masking.check_fits(self.model, self.spec)
+        super().on_train_begin(logs)
         self.ticket = None
         self.drawn_at = None
         self._compared: int | None = None
         self._masks.clear()
-        masking.check_fits(self.model, self.spec)
-        self._last = self.last_epoch or self.params["epochs"] // 2 + 1
-        if self._last > self.params["epochs"]:
-            allowed = f"must be at most {self.params['epochs']}, the number of epochs"
-            raise BadInput("last_epoch", self._last, allowed)
+        self._plan(0)
+        self._take_over()
         self._install()
+
+    def _plan(self, first_epoch: int) -> None:
+        """Finds the last epoch before which the ticket is drawn; `first_epoch` is that of this `fit`, from 0."""
+        epochs = self.params["epochs"]
+        self._last = self.last_epoch or first_epoch + (epochs - first_epoch) // 2 + 1
+        if self._last > epochs:
+            allowed = f"must be at most {epochs}, the number of epochs"
+            raise BadInput("last_epoch", self._last, allowed)
+
+    def state_values(self) -> Mapping[str, ArrayLike]:
+        """Returns the first epoch, the epochs of comparison and of the ticket, and the masks that are compared."""
+        shapes = {name: entry.shape for name, entry in masking.prunable_of_ticket(self.model, self.spec).items()}
+        masks = {f"masks/{name}": np.zeros((self.window, *shape), bool) for name, shape in shapes.items()}
+        return {**{name: np.int64(-1) for name in ("first_epoch", "compared", "drawn_at", "count")}, **masks}
+
+    def on_first_epoch(self, epoch: int) -> None:
+        """Plans anew if training starts at another epoch; takes over the masks of an interrupted `fit`."""
+        state = cast(masking.FitState, self.state)
+        if not self.restored:
+            state["first_epoch"] = epoch
+        self._plan(int(state["first_epoch"]))
+        if self.restored:
+            self._take_over()
+            self._install()
+
+    def _take_over(self) -> None:
+        state = cast(masking.FitState, self.state)
+        if not self.restored:
+            return
+        names = masking.prunable_of_ticket(self.model, self.spec)
+        kept = {name: state[f"masks/{name}"] for name in names}
+        self._masks.clear()
+        self._masks.extend({name: kept[name][place] for name in names} for place in range(max(0, int(state["count"]))))
+        self._compared = int(state["compared"]) if state["compared"] >= 0 else None
+        self._set_drawn(int(state["drawn_at"]) if state["drawn_at"] >= 0 else None)
+
+    def _set_drawn(self, epoch: int | None) -> None:
+        self.drawn_at = epoch
+        self.ticket = None if epoch is None else masking.chosen_ticket(self.model)
+
+    def _store(self) -> None:
+        """Writes the progress into the state of the `fit`."""
+        state = cast(masking.FitState, self.state)
+        state["compared"] = -1 if self._compared is None else self._compared
+        state["drawn_at"] = -1 if self.drawn_at is None else self.drawn_at
+        state["count"] = len(self._masks)
+        for name in self._masks[0] if self._masks else ():
+            past = np.stack([mask[name] for mask in self._masks])
+            state[f"masks/{name}"] = np.concatenate([past, np.zeros((self.window - len(past), *past.shape[1:]), bool)])
 
     def _install(self) -> None:
         """Installs the hook: with the gammas' penalty until the ticket is drawn, with the mask from then on."""
@@ -112,6 +162,7 @@ class EarlyBird(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares masks, and draws the ticket when they have settled."""
+        super().on_epoch_begin(epoch, logs)
         if self.ticket is not None or epoch == self._compared:  # compared already, where an interrupted epoch resumes
             return
         self._compared = epoch
@@ -123,6 +174,7 @@ class EarlyBird(Callback):
             masking.choose(self.model, ticket)
             self.remove(self.model)
             self._install()
+        self._store()
 
     def _draw(self) -> Ticket:
         pick = "early_bird" if any(gamma is not None for gamma in self._gammas.values()) else "magnitude_min"
@@ -154,15 +206,29 @@ class EarlyBird(Callback):
                 name: np.unpackbits(arrays[f"{place}/{name}"], count=math.prod(shape)) for name, shape in shapes.items()
             }
             self._masks.append({name: bits[name].astype(bool).reshape(shape) for name, shape in shapes.items()})
-        if meta["drawn_at"] is not None:
-            self.ticket = masking.chosen_ticket(self.model)
-            self.drawn_at = meta["drawn_at"]
+        self._set_drawn(meta["drawn_at"])
+        if self.ticket is not None:
             self._install()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes the hook and checks that every removed weight is zero."""
+        """Removes the hook."""
         masking.uninstall(self.model)
+        self._at_end = kept_counts(self.model)
+        super().on_train_end(logs)
+
+    def on_fit_end(self) -> None:
+        """Checks that every removed weight is zero, and that as many are removed as were asked for."""
         masking.check_removed(self.model)
+        if self.ticket is None:
+            logging.getLogger("dlth_tf").warning(
+                "EarlyBird: asked for a sparsity of %.4g, reached 0: training ended before the ticket was drawn, "
+                "at the latest before epoch %d: train on, or pass an earlier last_epoch",
+                float(self.spec.sparsity),
+                self._last,
+            )
+        else:
+            wanted = {name: int(mask.sum()) for name, mask in self.ticket.items()}
+            warn_if_short(self, wanted, self._at_end, "weights outside the ticket have come back during training")
 
 
 class SignPenalty:

@@ -26,6 +26,7 @@ class ExactSteps(StepCounting):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts counting at the optimizer's present step."""
+        super().on_train_begin(logs)
         self._note_execution()
         self._done = self.iterations()
         if self._done >= self.steps:
@@ -64,6 +65,7 @@ class ExactSteps(StepCounting):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Restores the model's own steps_per_execution."""
         self._set_execution(self._execution)
+        super().on_train_end(logs)
 
 
 def largest_divisor(number: int, most: int) -> int:

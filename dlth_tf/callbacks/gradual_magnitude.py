@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,16 +61,20 @@ class GradualMagnitude(MaskUpdating):
         self.every = positive("every", every)
         self.begin = begin if begin is None else positive("begin", begin)
         self.end = end if end is None else positive("end", end)
+        self._wanted: dict[str, int] = {}
+        self._last = 0
 
     def steps(self) -> tuple[int, int]:
         """Returns the first step that prunes and the step at which the schedule ends."""
         if self.begin is not None and self.end is not None:
             begin, end = self.begin, self.end
-        elif (total := self.total_steps()) is None:
+        elif (last := self.end_of_fit()) is None:
             allowed = "must be given in steps, and begin too, since the length of the data is unknown"
             raise BadInput("end", self.end, allowed)
         else:
-            begin, end = self.begin or max(1, total // 4), self.end or max(1, total // 2)
+            total = last - self._start
+            begin = self.begin or self._start + max(1, total // 4)
+            end = self.end or self._start + max(1, total // 2)
         if end < begin:
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end
@@ -79,12 +83,13 @@ class GradualMagnitude(MaskUpdating):
         """Returns a `GradualMask` for every weight of the ticket."""
         begin, end = self.steps()
         events = [*range(begin, end, self.every)]
-        self._check_length(end, begin + len(events) * self.every)
+        self._last = begin + len(events) * self.every
+        self._check_length(end)
         shares = [*(self.share(step, begin, end) for step in events), 1.0]
         entries = masking.prunable_of_ticket(self.model, self.spec)
         counts = [kept_groups(tensors_of(entries), self.spec, share) for share in shares]
-        return [
-            GradualMask(
+        masks = {
+            name: GradualMask(
                 entry,
                 GraphGroups(entry, self.spec.granularity, ops),
                 begin,
@@ -92,15 +97,25 @@ class GradualMagnitude(MaskUpdating):
                 np.array([kept[name] for kept in counts]),
             )
             for name, entry in entries.items()
-        ]
+        }
+        self._wanted = {name: int(mask.kept[-1]) * mask.groups.weights for name, mask in masks.items()}
+        return list(masks.values())
 
-    def _check_length(self, end: int, last: int) -> None:
-        total = self.total_steps()
-        if total is None:
-            return
-        total += self.iterations()  # if it resumes an interrupted fit
-        if last > total:
-            allowed = f"is too late: the last pruning is at step {last}, and this fit ends after {total}"
+    def wanted(self) -> Mapping[str, int]:
+        """Returns how many weights of each tensor the full sparsity leaves."""
+        return self._wanted
+
+    def missed(self) -> str:
+        """Returns how far training came, and a remedy."""
+        return (
+            f"training ended after {self._steps} optimizer steps, and the last pruning was due at step {self._last}: "
+            f"train on, or pass an earlier end (and let EarlyStopping start from a later epoch)"
+        )
+
+    def _check_length(self, end: int) -> None:
+        last = self.end_of_fit()
+        if last is not None and self._last > last:
+            allowed = f"is too late: the last pruning is at step {self._last}, and this fit ends after {last}"
             raise BadInput("end", end, allowed)
 
     def share(self, step: int, begin: int, end: int) -> float:

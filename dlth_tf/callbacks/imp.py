@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from dlth_tf import masking
 from dlth_tf.callbacks.mask_updating import positive
+from dlth_tf.callbacks.part_of_fit import PartOfFit
+from dlth_tf.callbacks.shortfall import kept_counts, sparsity_of, warn_if_short
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.core import PruningSpec, Round, Ticket
 from dlth_tf.errors import BadInput
 
 
-class IMP(StepCounting):
+class IMP(PartOfFit, StepCounting):
     """Finds a winning ticket in rounds (Frankle and Carbin, ICLR 2019; rewinding: Frankle et al., ICML 2020).
 
     `rounds` times: trains for `epochs_per_round` epochs, removes the smallest magnitudes up to the sparsity 1 - (1 -
@@ -59,6 +65,7 @@ class IMP(StepCounting):
         self.epochs_per_round = positive("epochs_per_round", epochs_per_round)
         self.tickets: list[Ticket] = []
         self._snapshot: SnapshotAt | None = None
+        self._optimizer: Any = None
 
     def epochs(self, finetune: int | None = None) -> int:
         """Returns the `epochs` that `fit` needs: all rounds, then `finetune` (default: the length of a round)."""
@@ -68,55 +75,110 @@ class IMP(StepCounting):
         """Checks that all rounds fit, and keeps the initial weights."""
         masking.check_fits(self.model, self.spec)
         masking.check_fits(self.model, self.spec, self._round(1))  # also inside an earlier ticket
-        epochs = self.params["epochs"]
+        self._check_length(0)
+        super().on_train_begin(logs)
+        if self.iterations() and not self.restored:
+            raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
+        self.tickets = []
+        self._optimizer = masking.FreshOptimizer(self.model, used=self.restored)
+        self._set_up()
+
+    def state_values(self) -> Mapping[str, ArrayLike]:
+        """Returns the first epoch, the number of finished rounds, and the weights that are rewound to."""
+        weights = {f"rewound/{name}": value for name, value in masking.weight_arrays(self.model).items()}
+        numbers = {"first_epoch": np.int64(0), "rounds": np.int64(0), "taken": np.int64(self.rewind_step == 0)}
+        return {**numbers, **weights}
+
+    def _check_length(self, first_epoch: int) -> None:
+        epochs = self.params["epochs"] - first_epoch
         per_epoch = self.params.get("steps")
         if epochs < self.epochs(finetune=1):
             rounds = f"{self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more"
-            raise BadInput("epochs", epochs, f"are too few: {rounds}")
+            left = f", and initial_epoch={first_epoch} leaves {epochs}" if first_epoch else ""
+            raise BadInput("epochs", self.params["epochs"], f"are too few: {rounds}{left}")
         if per_epoch is not None and self.rewind_step >= per_epoch * self.epochs_per_round:
             allowed = f"must be below {per_epoch * self.epochs_per_round}, the steps of a round"
             raise BadInput("rewind_step", self.rewind_step, allowed)
-        if self.iterations():
-            raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
-        self.tickets = []
-        self._take()
-        self._optimizer = masking.FreshOptimizer(self.model)
+
+    def _set_up(self) -> None:
         masking.install(self.model, always_mask=True)
-        self._snapshot = SnapshotAt(self.rewind_step, self._take) if self.rewind_step else None
+        self._snapshot = SnapshotAt(self.rewind_step, self._take) if not self._state["taken"] else None
         if self._snapshot:
             self._snapshot.set_model(self.model)
-            self._snapshot.on_train_begin(logs)
+            self._snapshot.on_train_begin()
+
+    def on_first_epoch(self, epoch: int) -> None:
+        """Starts the rounds at this epoch, or goes on with those of an interrupted `fit`."""
+        if not self.restored:
+            self._check_length(epoch)
+            self._state["first_epoch"] = epoch
+        else:
+            self._set_up()
+
+    @property
+    def _state(self) -> masking.FitState:
+        return cast(masking.FitState, self.state)
 
     def _round(self, number: int) -> Round:
         return Round(number, self.rounds, masking.chosen_ticket(self.model))
 
     def _take(self) -> None:
-        self._rewound_to = masking.weight_arrays(self.model)
+        for name, value in masking.weight_arrays(self.model).items():
+            self._state[f"rewound/{name}"] = value
+        self._state["taken"] = 1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Aims at the rewind step."""
+        """Ends a round that is over, and aims at the rewind step."""
         super().on_epoch_begin(epoch, logs)
-        if self._snapshot and not self.tickets:
+        finished = int(self._state["rounds"])
+        if finished < min(self.rounds, (epoch - int(self._state["first_epoch"])) // self.epochs_per_round):
+            self._end_round(finished + 1)
+        if self._snapshot and not self._state["rounds"]:
             self._snapshot.on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Keeps the weights of the rewind step."""
         super().on_train_batch_end(batch, logs)
-        if self._snapshot and not self.tickets:
+        if self._snapshot and not self._state["taken"]:
             self._snapshot.on_train_batch_end(batch, logs)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends a round: removes weights, rewinds, and resets the optimizer."""
-        super().on_epoch_end(epoch, logs)
-        done, more = divmod(epoch + 1, self.epochs_per_round)
-        if more or done > self.rounds:
-            return
-        self.tickets.append(masking.pick_ticket(self.model, self.spec, "magnitude_min", round=self._round(done)))
+    def _end_round(self, number: int) -> None:
+        """Removes weights, rewinds, and resets the optimizer.
+
+        This happens when the next epoch begins, so that a checkpoint between two epochs is always one from before it,
+        whatever the order of the callbacks.
+        """
+        if not self._state["taken"]:
+            made = f"step {self.rewind_step} of the optimizer is in the first round, which made {self.iterations()}"
+            raise RuntimeError(f"IMP cannot rewind: rewind_step={self.rewind_step} must mean a step of it, but {made}")
+        self.tickets.append(masking.pick_ticket(self.model, self.spec, "magnitude_min", round=self._round(number)))
         masking.choose(self.model, self.tickets[-1])
-        masking.rewind(self.model, self._rewound_to)
+        names = masking.weight_arrays(self.model)
+        masking.rewind(self.model, {name: self._state[f"rewound/{name}"] for name in names})
         self._optimizer.restore(self.rewind_step)
+        self._state["rounds"] = number
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes the hook and checks that every removed weight is zero."""
+        """Removes the hook."""
         masking.uninstall(self.model)
+        self._at_end = kept_counts(self.model)
+        super().on_train_end(logs)
+
+    def on_fit_end(self) -> None:
+        """Checks that every removed weight is zero, and that all rounds were made."""
         masking.check_removed(self.model)
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        share = float(self.spec.sparsity)
+        finished = int(self._state["rounds"])
+        if finished < self.rounds:
+            logging.getLogger("dlth_tf").warning(
+                "IMP: asked for a sparsity of %.4g, reached %.4g: training ended with %d of %d rounds made: train on, "
+                "or let EarlyStopping start after the rounds (start_from_epoch)",
+                share,
+                sparsity_of(self.model, entries, kept_counts(self.model)),
+                finished,
+                self.rounds,
+            )
+        else:
+            wanted = {name: self._at_end[name] for name in entries}
+            warn_if_short(self, wanted, self._at_end, "weights outside the ticket have come back during training")

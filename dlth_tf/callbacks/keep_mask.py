@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dlth_tf import masking
-from dlth_tf.callbacks.base import Callback
+from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.errors import BadInput
 
 
-class KeepMask(Callback):
+class KeepMask(PartOfFit):
     """Applies the masks inside every optimizer step, so that removed weights stay zero (finetuning).
 
     Gradients and optimizer state are not masked, as in the official code.
@@ -19,6 +19,9 @@ class KeepMask(Callback):
       RuntimeError: At the end of `fit`, if a removed weight is not zero.
     """
 
+    def state_values(self) -> None:
+        """Returns None: the masks in the model are all there is."""
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Installs the hook."""
         if all(entry.kept().all() for entry in masking.prunable_weights(self.model).values()):
@@ -26,9 +29,14 @@ class KeepMask(Callback):
                 "has no removed weights to keep: run RSTPenalty first, or apply_ticket(model, ticket, remove=True)"
             )
             raise BadInput("model", self.model.name, allowed)
+        super().on_train_begin(logs)
         masking.install(self.model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes the hook and checks that every removed weight is zero."""
+        """Removes the hook."""
         masking.uninstall(self.model)
+        super().on_train_end(logs)
+
+    def on_fit_end(self) -> None:
+        """Checks that every removed weight is zero."""
         masking.check_removed(self.model)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlth_tf import masking
-from dlth_tf.callbacks.base import Callback
+from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.core import PruningSpec, Ticket
 from dlth_tf.errors import BadInput
 
 
-class RandomMask(Callback):
+class RandomMask(PartOfFit):
     """Chooses a ticket of the wrapped model at the start of `fit`.
 
     With `remove=True` the weights are removed at once and kept at zero for this `fit`: training a random ticket
@@ -29,6 +29,7 @@ class RandomMask(Callback):
 
     Raises:
       BadInput: At construction for an invalid value; at the start of `fit` for one that does not fit the model.
+      RuntimeError: At the end of `fit` with `remove=True`, if a removed weight is not zero.
 
     Example:
       model.fit(data, callbacks=[RandomMask(sparsity=.98, seed=0), RSTPenalty(...)])
@@ -53,15 +54,34 @@ class RandomMask(Callback):
         self.remove = remove
         self.pick = pick
         self.ticket: Ticket | None = None
+        self._hook: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the ticket and writes it into the model."""
-        self.ticket = masking.pick_ticket(self.model, self.spec, self.pick, self.seed)
-        masking.apply_ticket(self.model, self.ticket, remove=self.remove)
+        super().on_train_begin(logs)
+        if self.restored:
+            self.ticket = masking.chosen_ticket(self.model)
+        else:
+            self.ticket = masking.pick_ticket(self.model, self.spec, self.pick, self.seed)
+            masking.apply_ticket(self.model, self.ticket, remove=self.remove)
         if self.remove:
-            masking.install(self.model)
+            self._hook = masking.install(self.model)
+
+    def on_first_epoch(self, epoch: int) -> None:
+        """Takes over the ticket of an interrupted `fit`."""
+        if not self.restored:
+            return
+        self.ticket = masking.chosen_ticket(self.model)
+        if self.remove and masking.installed(self.model) is self._hook:
+            self._hook = masking.install(self.model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the hook from the optimizer again."""
         if self.remove:
             masking.uninstall(self.model)
+        super().on_train_end(logs)
+
+    def on_fit_end(self) -> None:
+        """Checks that every removed weight is zero."""
+        if self.remove:
+            masking.check_removed(self.model)

@@ -6,13 +6,19 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 from dlth_tf import masking
 from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
+from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.prunable import PrunableWeight
+
+RESTORES = "EarlyStopping(restore_best_weights=True) does so"
 
 
-class RSTPenalty(ExactSteps):
+class RSTPenalty(ExactSteps, PartOfFit):
     """Transforms a chosen ticket: a growing L2 penalty on the weights that will be removed, then their removal.
 
     Adds lambda * w to the gradient of exactly those weights, before momentum; lambda grows as in
@@ -31,13 +37,14 @@ class RSTPenalty(ExactSteps):
       shorten_last_execution: With `steps_per_execution` above 1, whether to end with a shorter last execution instead
         of refusing a number of steps that it does not divide.
       resume: Whether this `fit` resumes an interrupted transformation, so that the steps the optimizer has made count;
-        the ticket is in the model already then, so leave RandomMask out.
+        the ticket is in the model already then, so leave RandomMask out. BackupAndRestore needs neither.
 
     Raises:
       BadInput: At construction for an invalid value; at the start of `fit`, before anything changes, if the model is
-        not wrapped or compiled, has no ticket, or the epochs are too few for the schedule; before the first step, if a
-        callback after this one in the list chose another ticket or removed the penalty.
-      RuntimeError: At the end of `fit`, if something else ended it early: nothing is removed then.
+        not wrapped or compiled, has no ticket or one of frozen layers, or the epochs are too few for the schedule;
+        before the first step, if a callback after this one in the list chose another ticket or removed the penalty.
+      RuntimeError: At the end of `fit`, if something else ended it early or restored earlier weights: nothing is
+        removed then. After the first step, if no optimizer of the model updates a weight that is to be squeezed.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class RSTPenalty(ExactSteps):
         self.remove_at_end = remove_at_end
         self.shorten_last_execution = shorten_last_execution
         self.resume = resume
+        self._squeezed: dict[str, float] = {}
 
     def epochs(self, steps_per_epoch: int) -> int:
         """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
@@ -66,32 +74,51 @@ class RSTPenalty(ExactSteps):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that the transformation can run to its end, then installs the penalty."""
-        entries = masking.prunable_weights(self.model).values()
-        pruned = [entry for entry in entries if not entry.chosen().all()]
+        pruned = self._to_remove()
+        self.penalty = dataclasses.replace(self.penalty, dtype=pruned[0].weight.dtype.base_dtype.name)
+        self.steps = self.penalty.steps
+        super().on_train_begin(logs)
+        done = self.iterations()
+        if done and not (self.resume or self.restored):
+            allowed = "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True"
+            raise BadInput("optimizer", f"{done} steps old", allowed)
+        self._check_length(done, 0)
+        self._set_up()
+
+    def _to_remove(self) -> list[PrunableWeight]:
+        """The weights of which the ticket removes something."""
+        pruned = [entry for entry in masking.prunable_weights(self.model).values() if not entry.chosen().all()]
         if not pruned:
             allowed = "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first"
             raise BadInput("model", self.model.name, allowed)
-        self.penalty = dataclasses.replace(self.penalty, dtype=pruned[0].weight.dtype.base_dtype.name)
-        self.steps = self.penalty.steps
-        done = self.iterations()
-        if done and not self.resume:
-            allowed = "RSTPenalty starts from a fresh optimizer: compile again, or pass resume=True"
-            raise BadInput("optimizer", f"{done} steps old", allowed)
-        super().on_train_begin(logs)
-        self._check_length(done)
+        frozen = [entry.name for entry in pruned if entry.frozen]
+        if frozen:
+            allowed = f"has a ticket for {', '.join(frozen)}, which no penalty can squeeze, since trainable is False"
+            raise BadInput("model", self.model.name, allowed)
+        return pruned
+
+    def _set_up(self) -> None:
         self._hook = masking.install(self.model, self.penalty, block_loss_grad=self.block_loss_grad)
         self._ticket = masking.chosen_ticket(self.model)
 
-    def _check_length(self, done: int) -> None:
+    def on_first_epoch(self, epoch: int) -> None:
+        """Checks the number of epochs that are left; takes over the ticket of an interrupted `fit`."""
+        self._check_length(self.iterations(), epoch)
+        if self.restored:
+            self._set_up()
+
+    def _check_length(self, done: int, first_epoch: int) -> None:
         per_epoch = self.params.get("steps")
-        epochs = self.params.get("epochs", 1)
+        epochs = self.params.get("epochs", 1) - first_epoch
         if per_epoch is None:
             return  # data of unknown length: on_train_end checks
         left = self.steps - done
         if epochs * per_epoch < left:
             needed = math.ceil(left / per_epoch)
             allowed = f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps"
-            raise BadInput("epochs", epochs, allowed)
+            if first_epoch:
+                allowed += f", and initial_epoch is {first_epoch}"
+            raise BadInput("epochs", self.params["epochs"] if first_epoch else epochs, allowed)
         last = left % per_epoch
         execution = masking.steps_per_execution(self.model)
         if last % execution and not self.shorten_last_execution:
@@ -113,13 +140,35 @@ class RSTPenalty(ExactSteps):
         super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["penalty"] = float(self.penalty.at(max(0, self.iterations() - 1)))
+        if self.iterations() >= self.steps:
+            self._squeezed = self._magnitudes()
+
+    def _magnitudes(self) -> dict[str, float]:
+        """The sum of |w| of every tensor, by which a change from outside is noticed."""
+        entries = masking.prunable_weights(self.model)
+        return {name: float(np.abs(entry.weight.numpy()).sum(dtype=np.float64)) for name, entry in entries.items()}
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the penalty, then the weights."""
-        super().on_train_end(logs)
         masking.uninstall(self.model)
-        if self.iterations() < self.steps:
-            made = f"the transformation ended after {self.iterations()} of {self.steps} steps"
-            raise RuntimeError(f"{made}: nothing was removed")
+        made = self.iterations()
+        fault = ""
+        if made < self.steps:
+            fault = f"the transformation ended after {made} of {self.steps} steps"
+        elif self.remove_at_end and str(self._magnitudes()) != str(self._squeezed):
+            fault = f"another callback changed the weights after the last step ({RESTORES})"
+        if fault:
+            self._set_execution(self._execution)
+            masking.end_fit(self.model)
+            raise RuntimeError(f"{fault}: nothing was removed")
         if self.remove_at_end:
             masking.remove(self.model)
+        super().on_train_end(logs)
+
+    def on_fit_end(self) -> None:
+        """Checks that what was removed has stayed removed."""
+        if not self.remove_at_end:
+            return
+        if any(np.any(entry.kept() & ~entry.chosen()) for entry in masking.prunable_weights(self.model).values()):
+            raise RuntimeError(f"another callback has put weights back that RSTPenalty removed ({RESTORES})")
+        masking.check_removed(self.model)

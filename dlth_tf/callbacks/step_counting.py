@@ -26,6 +26,7 @@ class StepCounting(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts counting the batches of the epoch."""
+        super().on_epoch_begin(epoch, logs)
         self._last_batch = -1
         self._steps_before_epoch = self.iterations()
 
@@ -35,13 +36,18 @@ class StepCounting(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Undoes the extra step that Keras counts, without an update, at the end of data of unknown length."""
-        extra = self.iterations() - self._steps_before_epoch - (self._last_batch + 1)
-        if self.params.get("steps") is None and extra > 0:
-            masking.inner_optimizer(self.model).iterations.assign_sub(extra)
+        made = self.iterations() - self._steps_before_epoch
+        batches = self._last_batch + 1
+        if self.params.get("steps") is not None or made <= batches:
+            return
+        # A training step of the user's own may make several optimizer steps for each batch, and so for the extra one.
+        whole = masking.steps_per_execution(self.model) == 1 and made % (batches + 1) == 0
+        masking.uncount_steps(self.model, made // (batches + 1) if whole else made - batches)
 
     def _note_execution(self) -> None:
         """Notes the model's own steps_per_execution; call it in `on_train_begin`."""
         self._execution = masking.steps_per_execution(self.model)
+        masking.begin_fit(self.model).callback(self._set_execution, self._execution)
 
     def _set_execution(self, steps: int) -> None:
         """Lets the next execution make at most `steps` steps; a model compiled for single steps is left alone."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from dlth_tf import masking
 from dlth_tf.callbacks.mask_updating import MaskUpdating
@@ -47,14 +48,30 @@ class StraightThrough(MaskUpdating):
         self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers).check_fixed_counts(
             "StraightThrough"
         )
+        self._wanted: dict[str, int] = {}
 
     def updates(self) -> list[MaskUpdate]:
         """Returns a `TopK` for every weight of the ticket."""
         entries = masking.prunable_of_ticket(self.model, self.spec)
         kept = kept_groups(tensors_of(entries), self.spec)
-        return [
-            TopK(entry, GraphGroups(entry, self.spec.granularity, ops), kept[name]) for name, entry in entries.items()
+        updates = [
+            TopK(entry, GraphGroups(entry, self.spec.granularity, ops), kept[name], self._whole(name))
+            for name, entry in entries.items()
         ]
+        self._wanted = {update.entry.name: update.kept * update.groups.weights for update in updates}
+        return [*updates]
+
+    def state_values(self) -> Mapping[str, ArrayLike]:
+        """Returns where this `fit` starts, and the whole weights that the sparse ones are taken from."""
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        return {**super().state_values(), **{f"whole/{name}": entry.weight.numpy() for name, entry in entries.items()}}
+
+    def _whole(self, name: str) -> tf.Variable:
+        return cast(masking.FitState, self.state).variable(f"whole/{name}")
+
+    def wanted(self) -> Mapping[str, int]:
+        """Returns how many weights of each tensor are left."""
+        return self._wanted
 
 
 class TopK:
@@ -66,16 +83,17 @@ class TopK:
       entry: The weight, still whole; it is sparse from here on.
       groups: Its groups.
       kept: Number of groups that are kept, k.
+      whole: Variable of the whole weight, of the same shape and dtype.
     """
 
     pause: PauseFn | None = None
 
-    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int) -> None:
+    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int, whole: tf.Variable) -> None:
         self.variable = entry.weight
         self.entry = entry
         self.groups = groups
         self.kept = kept
-        self.whole = tf.Variable(tf.convert_to_tensor(entry.weight), trainable=False)
+        self.whole = whole
         self._apply(entry.weight)
 
     def _apply(self, variable: tf.Variable) -> None:

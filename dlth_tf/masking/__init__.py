@@ -30,8 +30,12 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.tickets import pick_ticket as pick_ticket
     from dlth_tf.masking.tickets import random_ticket as random_ticket
     from dlth_tf.masking.tickets import remove_weights as remove  # noqa: F401
+    from dlth_tf.masking.world import FitState as FitState
     from dlth_tf.masking.world import World as World
+    from dlth_tf.masking.world import begin_fit as begin_fit
     from dlth_tf.masking.world import check_removed as check_removed
+    from dlth_tf.masking.world import end_fit as end_fit
+    from dlth_tf.masking.world import fit_state as fit_state
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
     from dlth_tf.masking.world import install as install
     from dlth_tf.masking.world import installed as installed
@@ -40,9 +44,11 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import prunable_weights as prunable_weights
     from dlth_tf.masking.world import scope as scope
     from dlth_tf.masking.world import set_steps_per_execution as set_steps_per_execution
+    from dlth_tf.masking.world import several_fits as several_fits
     from dlth_tf.masking.world import steps_made as steps_made
     from dlth_tf.masking.world import steps_per_execution as steps_per_execution
     from dlth_tf.masking.world import strip as strip
+    from dlth_tf.masking.world import uncount_steps as uncount_steps
     from dlth_tf.masking.world import uninstall as uninstall
     from dlth_tf.masking.world import weight_arrays as weight_arrays
     from dlth_tf.masking.world import wrap as wrap
@@ -69,7 +75,11 @@ _NAMES = {
     ),
     "world": (
         "World",
+        "begin_fit",
+        "FitState",
         "check_removed",
+        "end_fit",
+        "fit_state",
         "inner_optimizer",
         "install",
         "installed",
@@ -77,10 +87,12 @@ _NAMES = {
         "named_weights",
         "prunable_weights",
         "scope",
+        "several_fits",
         "set_steps_per_execution",
         "steps_made",
         "steps_per_execution",
         "strip",
+        "uncount_steps",
         "uninstall",
         "weight_arrays",
         "wrap",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlth_tf.core import PruningSpec
@@ -13,6 +13,7 @@ from dlth_tf.masking.residual_ties import tied_layers
 from dlth_tf.masking.world import prunable_weights
 
 TIED = "tied to other layers by a residual connection"
+FROZEN = "frozen (trainable=False): no training could make up for removed weights"
 
 
 def prunable_of_ticket(model: Any, spec: PruningSpec) -> dict[str, PrunableWeight]:
@@ -27,42 +28,56 @@ def prunable_of_ticket(model: Any, spec: PruningSpec) -> dict[str, PrunableWeigh
     """
     entries = prunable_weights(model)
     dense = why_whole(model, spec)
-    pruned = {name: entry for name, entry in entries.items() if entry.layer.name not in dense}
-    if not pruned:
-        names = ", ".join(dict.fromkeys(entry.layer.name for entry in entries.values()))
-        raise BadInput("dense_layers", spec.dense_layers, f"leaves nothing to prune; the prunable layers are {names}")
-    return pruned
+    pruned = {name: entry for name, entry in entries.items() if entry.layer_name not in dense}
+    if pruned:
+        return pruned
+    if all(reason == FROZEN for reason in dense.values()):
+        allowed = "has only frozen layers to prune: set trainable=True, or name the layers in allocation"
+        raise BadInput("model", model.name, allowed)
+    names = ", ".join(dict.fromkeys(entry.layer_name for entry in entries.values()))
+    raise BadInput("dense_layers", spec.dense_layers, f"leaves nothing to prune; the prunable layers are {names}")
 
 
 def why_whole(model: Any, spec: PruningSpec) -> dict[str, str]:
     """Returns the wrapped layers that stay whole: name -> reason.
 
     "auto" means the first and the last layer of a network with convolutions, as in the paper, and the last of others;
-    with filters or channels also the layers that residual connections tie together (`masking.residual_ties`).
+    with filters or channels also the layers that residual connections tie together (`masking.residual_ties`). Frozen
+    layers stay whole whatever `dense_layers` says, unless a pattern of the allocation names them.
 
     Args:
       model: A wrapped model.
-      spec: Decides by its dense layers and its granularity.
+      spec: Decides by its dense layers, its granularity and its allocation.
     """
-    layers = {id(entry.layer): entry.layer for entry in prunable_weights(model).values()}.values()
+    layers = {entry.layer_name: entry for entry in prunable_weights(model).values()}
     reasons: dict[str, str] = {}
     for word in _words(spec.dense_layers):
         if word != "auto":
-            reasons |= _matching(word, [layer.name for layer in layers])
+            reasons |= _matching(word, layers)
             continue
         reasons |= dict.fromkeys(sorted(tied_layers(model, spec.granularity.text)), TIED)
-        convolutional = any("Conv" in type(layer).__name__ for layer in layers)
+        convolutional = any("Conv" in type(entry.layer).__name__ for entry in layers.values())
         for end in ("first", "last") if convolutional else ("last",):
-            reasons |= _matching(end, [layer.name for layer in layers])
-    return reasons
+            reasons |= _matching(end, layers)
+    return reasons | {name: FROZEN for name, entry in layers.items() if entry.frozen and not _asked_for(entry, spec)}
 
 
-def _matching(word: str, names: list[str]) -> dict[str, str]:
+def _asked_for(entry: PrunableWeight, spec: PruningSpec) -> bool:
+    """Returns whether a pattern of the allocation names the layer; "*" names none."""
+    patterns = [pattern for pattern, _ in getattr(spec.allocation, "sparsities", ())]
+    return any(
+        pattern.strip("*?") and (entry.is_named(pattern) or fnmatch.fnmatchcase(entry.name, pattern))
+        for pattern in patterns
+    )
+
+
+def _matching(word: str, layers: Mapping[str, PrunableWeight]) -> dict[str, str]:
+    names = list(layers)
     if word in ("first", "last"):
         return {names[0 if word == "first" else -1]: f"the {word} layer"}
     if word == "none":
         return {}
-    matches = fnmatch.filter(names, word)
+    matches = [name for name, entry in layers.items() if entry.is_named(word)]
     if not matches:
         allowed = f"matches no prunable layer; use none, first, last, or a pattern for {', '.join(names)}"
         raise BadInput("dense_layers", word, allowed)

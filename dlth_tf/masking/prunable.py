@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +19,13 @@ class PrunableWeight:
 
     Attributes:
       name: "layer_name/weight", the key of tickets.
-      layer: The user's own layer.
+      layer: The layer that holds the weight: the user's own, or one inside it (a Dense in a transformer block).
       weight: Variable of the layer.
       mask: Variable, 1 = not removed (yet), 0 = removed.
       ticket: Variable, 1 = kept by the chosen ticket.
+      layer_name: Name of `layer` in the model; "block/feed/up" for a layer inside another.
+      outer: The layer of the model that `layer` is, or is inside of.
+      frozen: Whether no training changes the weight, because a layer around it has trainable=False.
     """
 
     name: str
@@ -28,6 +33,15 @@ class PrunableWeight:
     weight: Any
     mask: Any
     ticket: Any
+    layer_name: str = ""
+    outer: Any = None
+    frozen: bool = False
+
+    def is_named(self, pattern: str) -> bool:
+        """Returns whether a pattern means the layer: its name, its whole path, or a layer around it."""
+        parts = self.layer_name.split("/")
+        names = {parts[-1], *itertools.accumulate(parts, "{}/{}".format)}
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
     @property
     def shape(self) -> tuple[int, ...]:

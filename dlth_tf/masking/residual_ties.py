@@ -24,8 +24,8 @@ def tied_layers(model: Any, granularity: str) -> set[str]:
     if granularity not in ("filter", "channel"):
         return set()
     graph = world.of(model).channel_graph(model)
-    layers = {id(entry.layer): entry.layer for entry in world.prunable_weights(model).values()}
-    return {layer.name for layer in layers.values() if _tied(graph, layer, granularity)}
+    layers = {entry.layer_name: entry.layer for entry in world.prunable_weights(model).values()}
+    return {name for name, layer in layers.items() if _tied(graph, layer, granularity)}
 
 
 def _tied(graph: ChannelGraph, layer: Any, granularity: str) -> bool:

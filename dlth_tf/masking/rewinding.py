@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf.masking.tickets import remove_weights
-from dlth_tf.masking.world import inner_optimizer, named_weights, of, scope
+from dlth_tf.masking.world import named_weights, of, scope
 
 
 def rewind(model: Any, weights: Mapping[str, np.ndarray]) -> None:
@@ -24,20 +24,27 @@ def rewind(model: Any, weights: Mapping[str, np.ndarray]) -> None:
 
 
 class FreshOptimizer:
-    """State of a compiled model's optimizer before its first step, which `restore` brings back for each round.
+    """State of a compiled model's optimizers before their first step, which `restore` brings back for each round.
 
     Args:
-      model: Compiled, with an optimizer that has not made a step.
+      model: Compiled.
+      used: Whether the optimizers have made steps, so that their twins say what a fresh state is.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.optimizer = inner_optimizer(model)
-        with scope(model):
-            self.optimizer.build(model.trainable_variables)
-        self._state = [(variable, variable.numpy()) for variable in of(model).state_of(self.optimizer)]
+    def __init__(self, model: Any, used: bool = False) -> None:
+        self.optimizers = of(model).optimizers_of(model)
+        self._state: list[tuple[Any, np.ndarray]] = []
+        for optimizer in self.optimizers:
+            fresh = type(optimizer).from_config(optimizer.get_config()) if used else optimizer
+            with scope(model):
+                for each in (optimizer, fresh):
+                    each.build(model.trainable_variables)
+            variables = (of(model).state_of(each) for each in (optimizer, fresh))
+            self._state += [(mine, start.numpy()) for mine, start in zip(*variables, strict=True)]
 
     def restore(self, step: int = 0) -> None:
         """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change."""
         for variable, value in self._state:
             variable.assign(value)
-        self.optimizer.iterations.assign(step)
+        for optimizer in self.optimizers:
+            optimizer.iterations.assign(step)

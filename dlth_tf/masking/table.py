@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dlth_tf.masking.dense_layers import FROZEN
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.world import leaf_layers, of, prunable_weights
 
@@ -34,7 +36,9 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFr
     for layer in layers:
         if adapter.is_wrapped(layer):
             inner = adapter.inner_layer(layer)
-            rows += [_weight_row(entry, (whole or {}).get(inner.name)) for entry in entries if entry.layer is inner]
+            rows += [
+                _weight_row(entry, (whole or {}).get(entry.layer_name)) for entry in entries if entry.outer is inner
+            ]
         else:
             size = sum(int(np.prod(weight.shape)) for weight in layer.weights)
             prunable = "left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it"
@@ -50,7 +54,14 @@ def _weight_row(entry: PrunableWeight, whole: str | None) -> tuple[object, ...]:
     why = f"{1 - kept / size:.2%} by the ticket"
     if kept == size:
         status = "dense"
-        why = whole or "kept whole by the ticket, or no ticket yet"
-    name = entry.layer.name
-    shape = "x".join(map(str, entry.shape))
-    return name, type(entry.layer).__name__, entry.name.removeprefix(name + "/"), shape, size, kept, status, why
+        why = whole or (FROZEN if entry.frozen else "kept whole by the ticket, or no ticket yet")
+    layer = entry.layer_name
+    weight = _after_common_start(entry.name, layer)
+    return layer, type(entry.layer).__name__, weight, "x".join(map(str, entry.shape)), size, kept, status, why
+
+
+def _after_common_start(name: str, other: str) -> str:
+    """The rest of a path after the parts that it begins with in common with another."""
+    parts = name.split("/")
+    pairs = zip(parts, other.split("/"), strict=False)
+    return "/".join(parts[len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))) :])

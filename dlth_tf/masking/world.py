@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
@@ -19,6 +20,24 @@ from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.prunable import PrunableWeight
 
 SUPPORTED = "models of Keras 2 are supported: build it with tf_keras (import tf_keras as keras)"
+
+
+class FitState(Protocol):
+    """State of a callback that is part of the model's checkpoints while its `fit` lasts."""
+
+    @property
+    def restored(self) -> bool:
+        """Returns whether it comes from a checkpoint of an interrupted `fit`, or its first epoch has begun."""
+
+    def begin(self) -> None:
+        """Notes that the first epoch has begun."""
+
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+    def __setitem__(self, name: str, value: Any) -> None: ...
+
+    def variable(self, name: str) -> Any:
+        """Returns a variable of the state."""
 
 
 class World(Protocol):
@@ -56,6 +75,27 @@ class World(Protocol):
 
     def inner_optimizer(self, model: Any) -> Any:
         """Returns the optimizer that updates the weights."""
+
+    def optimizers_of(self, model: Any) -> list[Any]:
+        """Returns the model's optimizer and the others that it holds."""
+
+    def steps_made(self, model: Any) -> int:
+        """Returns the steps of the optimizer that updates the prunable weights."""
+
+    def uncount_steps(self, model: Any, steps: int) -> None:
+        """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
+
+    def begin_fit(self, model: Any) -> contextlib.ExitStack:
+        """Returns the stack of what is undone when the present `fit` ends."""
+
+    def end_fit(self, model: Any) -> None:
+        """Undoes what callbacks have changed for the present `fit`."""
+
+    def several_fits(self, model: Any) -> contextlib.AbstractContextManager[None]:
+        """Lets several calls of `fit` count as one."""
+
+    def fit_state(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:
+        """Adds state of a callback to the model's checkpoints."""
 
     def state_of(self, optimizer: Any) -> list[Any]:
         """Returns the variables of an optimizer except its step count and its learning rate."""
@@ -168,8 +208,43 @@ def inner_optimizer(model: Any) -> Any:
 
 
 def steps_made(model: Any) -> int:
-    """Returns the number of steps that the model's optimizer has made."""
-    return int(inner_optimizer(model).iterations.numpy())
+    """Returns the steps of the optimizer that updates the prunable weights; of several, those of the slowest."""
+    return of(model).steps_made(model)
+
+
+def uncount_steps(model: Any, steps: int) -> None:
+    """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
+    of(model).uncount_steps(model, steps)
+
+
+def begin_fit(model: Any) -> contextlib.ExitStack:
+    """Returns the stack of what is undone when the present `fit` ends, or, if it is interrupted, the next one begins.
+
+    A `fit` that ends with an exception does not call `on_train_end`; nothing that a callback has changed may act in a
+    later `fit` without the callback.
+    """
+    return of(model).begin_fit(model)
+
+
+def end_fit(model: Any) -> None:
+    """Undoes what callbacks have changed for the present `fit`."""
+    of(model).end_fit(model)
+
+
+def several_fits(model: Any) -> contextlib.AbstractContextManager[None]:
+    """Lets several calls of `fit` count as one, whose callbacks begin before the first and end after the last."""
+    return of(model).several_fits(model)
+
+
+def fit_state(model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:
+    """Adds state of a callback to the model's checkpoints until the present `fit` ends.
+
+    Args:
+      model: The model that is trained.
+      name: Name of the callback.
+      values: Name -> value of each variable at the beginning, of any shape.
+    """
+    return of(model).fit_state(model, name, values)
 
 
 def install(model: Any, penalty: PenaltySchedule | None = None, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf import stopping
+from dlth_tf import masking, stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
 from dlth_tf.masking.keras2.optimizers import SGD
@@ -135,6 +135,7 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
     )
     with contextlib.ExitStack() as ending:
         ending.callback(bar.close)
+        ending.enter_context(masking.several_fits(model))
         callbacks.begin()
         if resume_from is not None:
             restore_network(model, resume_from.arrays)  # again, since some callbacks change weights when they begin

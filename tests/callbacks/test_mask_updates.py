@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.dynamic_sparsity import DropAndGrow
+from dlth_tf.callbacks.dynamic_sparsity import DropAndGrow, ExchangeTimes
 from dlth_tf.callbacks.early_bird import SignPenalty
 from dlth_tf.callbacks.gradual_magnitude import GradualMask
 from dlth_tf.callbacks.straight_through import TopK
@@ -28,7 +28,10 @@ def test_densities_of_gradual_pruning_follow_its_table():
 
 def test_growing_by_gradient_needs_all_of_it_when_the_mask_changes():
     entry = first()
-    updates = {seed: DropAndGrow(entry, graph_groups(entry), 3, np.array([5, 5]), seed) for seed in (None, (1, 2))}
+    updates = {
+        seed: DropAndGrow(entry, graph_groups(entry), ExchangeTimes(3, 2), np.array([5, 5]), seed)
+        for seed in (None, (1, 2))
+    }
     by_step = [1 if step in (3, 6) else 0.5 for step in range(10)]
     assert [updates[None].densities(step, step + 1)[1] for step in range(10)] == by_step
     assert updates[None].densities(0, 10) == (0.5, pytest.approx(0.6)) and updates[1, 2].densities(0, 10) == (0.5, 0.5)
@@ -36,14 +39,14 @@ def test_growing_by_gradient_needs_all_of_it_when_the_mask_changes():
 
 def test_straight_through_needs_every_gradient_and_a_penalty_makes_nothing_sparse():
     entry = first(0)
-    assert TopK(entry, graph_groups(entry), 24).densities(0, 9) == (0.25, 1.0)
+    assert TopK(entry, graph_groups(entry), 24, tf.Variable(entry.weight)).densities(0, 9) == (0.25, 1.0)
     assert SignPenalty(entry.weight, 0.1).densities(0, 9) == (1.0, 1.0)
 
 
 def test_straight_through_makes_the_weight_sparse_at_once_and_remembers_it_whole():
     entry = first(0)
     whole = entry.weight.numpy()
-    update = TopK(entry, graph_groups(entry, "filter"), 3)
+    update = TopK(entry, graph_groups(entry, "filter"), 3, tf.Variable(entry.weight))
     kept = np.argsort(np.abs(whole).mean(0))[-3:]
     assert sorted(np.flatnonzero(entry.kept().all(0))) == sorted(kept) and entry.kept().sum() == 24
     np.testing.assert_array_equal(entry.weight, np.where(entry.kept(), whole, 0))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf.masking.keras2.parts import Path, is_prunable, weights_of_parts
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruningSchedule
+
+OWN = ("layer", "tickets", "parts", "pruning_vars", "prunable_weights", "pruning_step", "pruning_obj", "built")
 
 
 @tf_keras.utils.register_keras_serializable("dlth_tf")
@@ -35,17 +40,73 @@ class MaskedLayer(PruneLowMagnitude):
     Both are non-trainable variables of the weight's shape and dtype, 1 = kept, saved and restored with the model. The
     mask is all ones until weights are removed; the ticket marks those that are kept. The forward pass is the inner
     layer's own: masks are applied inside the optimizer's update step (`masking.keras2.hook`), so weights are sparse at
-    every moment and, under mixed precision, never rounded.
+    every moment and, under mixed precision, never rounded. The wrapper has the name of its layer and passes on every
+    public attribute that it does not have itself (`kernel`, `units`, `states`, a method of the user's own).
 
     Args:
-      layer: A layer that tf-mot can prune.
+      layer: A layer that tf-mot can prune, or one with such layers inside (a transformer block).
+      parts: Of a layer with prunable layers inside: the paths of those that are pruned ("feed/up"); None: all.
     """
 
-    def __init__(self, layer: tf_keras.layers.Layer, **kwargs: Any) -> None:
+    def __init__(self, layer: tf_keras.layers.Layer, parts: Sequence[str] | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else layer._dtype_policy)
+        self.parts = None if parts is None else tuple(parts)
+        if not is_prunable(layer):
+            layer.get_prunable_weights = functools.partial(weights_of_parts, layer, self._prunes)
         super().__init__(layer, pruning_schedule=FixedMask(), **kwargs)
         self._name = layer.name  # for model.get_layer, and for losses and targets by output name
         self.tickets: list[tf.Variable] = []
+
+    def _prunes(self, path: Path) -> bool:
+        return self.parts is None or "/".join(path) in self.parts
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a public attribute of the inner layer that the wrapper does not have."""
+        layer = vars(self).get("layer")
+        if layer is None or name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(layer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute that only the inner layer has there (`layer.activation = ...`)."""
+        layer = vars(self).get("layer")
+        own = name.startswith("_") or name in OWN or name in vars(self) or hasattr(type(self), name)
+        if layer is None or own or not hasattr(layer, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(layer, name, value)
+
+    @property
+    def stateful(self) -> bool:
+        """Returns whether the inner layer carries its state from one batch to the next."""
+        return self.layer.stateful
+
+    @stateful.setter
+    def stateful(self, value: bool) -> None:
+        self.layer.stateful = value
+
+    @property
+    def trainable(self) -> bool:
+        """Returns whether the inner layer is trained."""
+        return self.layer.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._flatten_layers():
+            layer._trainable = value
+
+    def count_params(self) -> int:
+        """Returns the number of the inner layer's own parameters, without masks and tickets."""
+        return self.layer.count_params()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer; its first argument may be given under the inner layer's name for it (`query=`)."""
+        if not args:
+            first = self.layer._call_spec.arg_names[0]
+            args = (kwargs.pop(first),) if first in kwargs else ()
+        if not self.built and not self.layer.built and not is_prunable(self.layer):
+            build_by_call(self.layer, *args, **kwargs)
+        return super().__call__(*args, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Creates the masks and the tickets, all ones."""
@@ -66,6 +127,11 @@ class MaskedLayer(PruneLowMagnitude):
             )
             for weight, mask, _ in self.pruning_vars
         ]
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the layer as a file says; one with prunable layers inside is built when it is called."""
+        if is_prunable(self.layer):
+            super().build_from_config(config)
 
     def add_weight(self, name: str, **kwargs: Any) -> tf.Variable:
         """Adds a variable under a unique name ("mask", "mask_1"), which HDF5 files need."""
@@ -88,7 +154,8 @@ class MaskedLayer(PruneLowMagnitude):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the wrapper: the inner layer's own configuration, name, trainable and dtype."""
         config = super().get_config()
-        return {key: config[key] for key in ("name", "trainable", "dtype", "layer") if key in config}
+        config = {key: config[key] for key in ("name", "trainable", "dtype", "layer") if key in config}
+        return config if self.parts is None else {**config, "parts": list(self.parts)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MaskedLayer:
@@ -103,3 +170,16 @@ def _first_call(layer: tf_keras.layers.MultiHeadAttention) -> None:
     shapes = (layer._query_shape, layer._value_shape, layer._key_shape)
     with tf.init_scope():
         layer(*(tf.zeros([size or 1 for size in shape]) for shape in shapes))
+
+
+def build_by_call(layer: tf_keras.layers.Layer, *args: Any, **kwargs: Any) -> None:
+    """Has a layer create its weights and those of the layers inside, by tracing one call on inputs like these."""
+
+    def spec(value: Any) -> Any:
+        if tf_keras.backend.is_keras_tensor(value):
+            return value.type_spec
+        return tf.TensorSpec(value.shape, value.dtype) if tf.is_tensor(value) else value
+
+    with tf.init_scope():
+        specs = tf.nest.map_structure(spec, (args, kwargs))
+        tf.function(lambda args, kwargs: layer(*args, **kwargs)).get_concrete_function(*specs)

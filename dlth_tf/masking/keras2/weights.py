@@ -11,6 +11,7 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, weight_names
 from dlth_tf.masking.prunable import PrunableWeight
 
 Layer: TypeAlias = tf_keras.layers.Layer
@@ -33,19 +34,39 @@ def is_batch_norm(layer: Layer) -> bool:
 
 def leaf_layers(model: tf_keras.Model) -> Iterator[Layer]:
     """Yields every layer of a model and of nested models, once each, in model order; input layers are left out."""
+    for _, layer in _located(model):
+        yield layer
+
+
+def _located(model: tf_keras.Model) -> Iterator[tuple[Path, Layer]]:
+    """Every layer with the names of the nested models around it."""
     seen: set[int] = set()
 
-    def walk(layers: list[Layer]) -> Iterator[Layer]:
+    def walk(layers: list[Layer], path: Path) -> Iterator[tuple[Path, Layer]]:
         for layer in layers:
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
             if isinstance(layer, tf_keras.Model):
-                yield from walk(layer.layers)
+                yield from walk(layer.layers, (*path, layer.name))
             elif not isinstance(layer, tf_keras.layers.InputLayer):
-                yield layer
+                yield path, layer
 
-    return walk(model.layers)
+    return walk(model.layers, ())
+
+
+def layer_names(model: tf_keras.Model) -> dict[int, str]:
+    """Returns a name for every layer with weights, by id of the layer inside the wrapper.
+
+    It is the layer's own; where several have the same, as in two towers that one function has built, those of the
+    nested models around it are put before it ("left/conv1").
+    """
+    located = [(path, inner_layer(layer)) for path, layer in _located(model)]
+    located = [(path, layer) for path, layer in located if layer.weights or not layer.built]
+    times = Counter(layer.name for _, layer in located)
+    return {
+        id(layer): "/".join((*path, layer.name)) if times[layer.name] > 1 else layer.name for path, layer in located
+    }
 
 
 def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
@@ -62,19 +83,34 @@ def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
         if not wrapper.built:
             reason = f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
             raise BadInput("model", model.name, reason)
-    for name, times in Counter(wrapper.layer.name for wrapper in wrappers).items():
+    names = layer_names(model)
+    for name, times in Counter(names[id(wrapper.layer)] for wrapper in wrappers).items():
         if times > 1:
             reason = (
                 f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, so rename all but one"
             )
             raise BadInput("model", model.name, reason)
-    entries = {}
-    for wrapper in wrappers:
-        names = _names([weight for weight, _, _ in wrapper.pruning_vars])
-        for name, (weight, mask, _), ticket in zip(names, wrapper.pruning_vars, wrapper.tickets, strict=True):
-            key = f"{wrapper.layer.name}/{name}"
-            entries[key] = PrunableWeight(key, wrapper.layer, weight, mask, ticket)
-    return entries
+    return {entry.name: entry for wrapper in wrappers for entry in _entries(wrapper, names[id(wrapper.layer)])}
+
+
+def _entries(wrapper: MaskedLayer, layer_name: str) -> Iterator[PrunableWeight]:
+    """The prunable weights of one wrapper."""
+    names = weight_names(wrapper.layer)
+    trained = {id(weight) for weight in wrapper.trainable_weights}
+    parts = [] if is_prunable(wrapper.layer) else prunable_parts(wrapper.layer)
+    owners = {id(weight): ("/".join(path), part) for path, part in parts for weight in part.weights}
+    for (weight, mask, _), ticket in zip(wrapper.pruning_vars, wrapper.tickets, strict=True):
+        part_name, part = owners.get(id(weight), ("", wrapper.layer))
+        yield PrunableWeight(
+            name=f"{layer_name}/{names[id(weight)]}",
+            layer=part,
+            weight=weight,
+            mask=mask,
+            ticket=ticket,
+            layer_name=f"{layer_name}/{part_name}" if part_name else layer_name,
+            outer=wrapper.layer,
+            frozen=id(weight) not in trained,
+        )
 
 
 def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
@@ -84,22 +120,13 @@ def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
       BadInput: If two layers with weights share a name.
     """
     weights: dict[str, tf.Variable] = {}
+    layer_name = layer_names(model)
     for layer in map(inner_layer, leaf_layers(model)):
-        for name, weight in zip(_names(layer.weights), layer.weights, strict=True):
-            if f"{layer.name}/{name}" in weights:
+        names = weight_names(layer)
+        for weight in layer.weights:
+            name = f"{layer_name[id(layer)]}/{names[id(weight)]}"
+            if name in weights:
                 reason = f"has several layers named {layer.name!r} with weights: rename all but one"
                 raise BadInput("model", model.name, reason)
-            weights[f"{layer.name}/{name}"] = weight
+            weights[name] = weight
     return weights
-
-
-def _names(weights: list[tf.Variable]) -> list[str]:
-    """The shortest ends of the variables' own names that differ ("kernel"; "query/kernel" in attention)."""
-    if not weights:
-        return []
-    parts = [weight.name.split(":")[0].split("/") for weight in weights]
-    for length in range(1, 1 + max(map(len, parts))):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{'/'.join(part[-1:])}_{index}" for index, part in enumerate(parts)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -11,12 +11,17 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.keras2.copying import uncalled
+from dlth_tf.masking.keras2.fit_session import HELD, SESSION
 from dlth_tf.masking.keras2.graph import is_subclassed
+from dlth_tf.masking.keras2.hook import HOOKS
 from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.keras2.parts import Path, is_prunable, matches_path, prunable_parts
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruneRegistry
 from dlth_tf.masking.keras2.weights import inner_layer, leaf_layers, prunable_weights
 
 Layer: TypeAlias = tf_keras.layers.Layer
+OF_A_FIT = (HOOKS, HELD, SESSION)  # attributes of a model that callbacks of this package train at present
 
 
 def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> tf_keras.Model:
@@ -24,26 +29,18 @@ def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | S
     if not isinstance(model, tf_keras.Model):
         allowed = "must be a tf_keras.Model"
         raise BadInput("model", type(model).__name__, allowed)
-    skipped = _patterns(skip)
-    chosen = _patterns(only)
     layers = list(leaf_layers(model))
     _check_wrappable(model, layers)
-    names = [inner_layer(layer).name for layer in layers]
-    for kind, patterns in (("skip", skipped), ("only", chosen)):
-        for pattern in patterns:
-            if not fnmatch.filter(names, pattern):
-                raise BadInput(kind, pattern, f"matches no layer; the model has {', '.join(names)}")
-
-    def wrapped(layer: Layer) -> Layer:
-        left_out = _matches(layer, skipped) or (chosen and not _matches(layer, chosen))
-        return layer if left_out or why_dense(layer) else _wrap_layer(layer)
-
-    if all(layer is wrapped_layer for layer, wrapped_layer in ((n, wrapped(n)) for n in layers)):
-        if not any(isinstance(layer, MaskedLayer) for layer in layers):
-            reason = "has no layer that tf-mot can prune (dlth_tf.layer_table gives the reason for each)"
-            raise BadInput("model", model.name, reason)
-        return model
-    return _rebuild(model, wrapped)
+    choice = _Choice.parse(skip, only).check(layers)
+    with model.distribute_strategy.scope():
+        # All wrappers are made before anything is exchanged, so a layer that fails leaves the model as it was.
+        wrappers = {id(layer): _wrap_layer(layer, choice) for layer in layers if choice.wraps(layer)}
+        if wrappers:
+            return _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
+    if not any(isinstance(layer, MaskedLayer) for layer in layers):
+        reason = "has no layer that tf-mot can prune (dlth_tf.layer_table gives the reason for each)"
+        raise BadInput("model", model.name, reason)
+    return model
 
 
 def _check_wrappable(model: tf_keras.Model, layers: list[Layer]) -> None:
@@ -68,23 +65,59 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
         if np.any(entry.weight.numpy()[~kept]):
             cause = "it was trained without callbacks.KeepMask() or RandomMask(remove=True)"
             raise BadInput("model", model.name, f"has removed weights in {name} that are not zero: {cause}")
-    return _rebuild(model, inner_layer)
+    with model.distribute_strategy.scope():
+        return _rebuild(model, inner_layer)
 
 
 def why_dense(layer: Layer) -> str | None:
-    """Returns why tf-mot cannot prune this layer, or None if it can."""
+    """Returns why tf-mot cannot prune this layer, or None if it, or a layer inside it, can be pruned."""
     if isinstance(layer, MaskedLayer):
         return "is wrapped already"
+    if is_prunable(layer) or prunable_parts(layer):
+        return None
     kind = type(layer).__name__
-    if not PruneRegistry.supports(layer):
-        if hasattr(layer, "get_prunable_weights"):
-            return None
-        return f"tf-mot does not know the layer type {kind}" if layer.weights or not layer.built else "has no weights"
-    # tf-mot lists every type that it accepts with the weights that it prunes; for recurrent layers it asks the cells.
-    prunes = PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ["recurrent"])
-    if not prunes:
+    if PruneRegistry.supports(layer):
         return f"tf-mot prunes no weight of a {kind}" if layer.weights else "has no weights"
-    return None
+    return f"tf-mot does not know the layer type {kind}" if layer.weights or not layer.built else "has no weights"
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Patterns of layers that are left out, and of those that alone are wrapped (none: all)."""
+
+    skip: tuple[str, ...]
+    only: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, skip: str | Sequence[str], only: str | Sequence[str]) -> _Choice:
+        return cls(_patterns(skip), _patterns(only))
+
+    def check(self, layers: list[Layer]) -> _Choice:
+        """Returns the choice if every pattern means a layer, or one inside a layer."""
+        paths = [path for layer in layers for path in _paths(layer)]
+        for kind, patterns in (("skip", self.skip), ("only", self.only)):
+            for pattern in patterns:
+                if not any(matches_path(path, pattern) for path in paths):
+                    names = ", ".join("/".join(path) for path in paths)
+                    raise BadInput(kind, pattern, f"matches no layer; the model has {names}")
+        return self
+
+    def wraps(self, layer: Layer) -> bool:
+        """Returns whether a layer gets a wrapper."""
+        whole, *parts = _paths(layer)
+        return why_dense(layer) is None and any(self.includes(path) for path in parts or [whole])
+
+    def includes(self, path: Path) -> bool:
+        """Returns whether the layer at a path is pruned."""
+        left_out = any(matches_path(path, pattern) for pattern in self.skip)
+        return not left_out and (not self.only or any(matches_path(path, pattern) for pattern in self.only))
+
+
+def _paths(layer: Layer) -> list[Path]:
+    """The paths of a layer and of its prunable parts, each beginning with the layer's own name."""
+    layer = inner_layer(layer)
+    parts = [] if is_prunable(layer) else prunable_parts(layer)
+    return [(layer.name,), *((layer.name, *path) for path, _ in parts)]
 
 
 def _patterns(patterns: str | Sequence[str]) -> tuple[str, ...]:
@@ -93,12 +126,10 @@ def _patterns(patterns: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def _matches(layer: Layer, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(inner_layer(layer).name, pattern) for pattern in patterns)
-
-
-def _wrap_layer(layer: Layer) -> MaskedLayer:
-    wrapper = MaskedLayer(layer)
+def _wrap_layer(layer: Layer, choice: _Choice) -> MaskedLayer:
+    parts = _paths(layer)[1:]
+    chosen = [path for path in parts if choice.includes(path)]
+    wrapper = MaskedLayer(layer, None if chosen == parts else ["/".join(path[1:]) for path in chosen])
     if layer.built:
         with tf.name_scope(wrapper.name):  # tf-mot's summaries expect the layer's name in those of its mask variables
             wrapper.build(None)
@@ -106,16 +137,30 @@ def _wrap_layer(layer: Layer) -> MaskedLayer:
 
 
 def _rebuild(model: tf_keras.Model, change: Callable[[Layer], Layer]) -> tf_keras.Model:
-    """Replaces every layer of a model and of nested models by `change(layer)`."""
+    """Replaces every layer of a model and of nested models by `change(layer)`.
+
+    A model with a graph is built anew, of layers that no other graph has; a subclassed one keeps its own.
+    """
     done: dict[int, Layer] = {}  # one replacement per layer, wherever it is shared
+    copied: dict[int, Layer] = {}
 
     def once(layer: Layer) -> Layer:
         if id(layer) not in done:
             done[id(layer)] = rebuild(layer) if isinstance(layer, tf_keras.Model) else change(layer)
         return done[id(layer)]
 
+    def in_graph(layer: Layer) -> Layer:
+        if id(layer) not in copied:
+            if isinstance(layer, tf_keras.Model) and is_subclassed(layer):
+                copied[id(layer)] = _exchange(uncalled(layer), once)
+            else:
+                new = once(layer)
+                fresh = isinstance(new, MaskedLayer | tf_keras.Model) and new is not layer
+                copied[id(layer)] = new if fresh else uncalled(new)
+        return copied[id(layer)]
+
     def rebuild(inner: tf_keras.Model) -> tf_keras.Model:
-        return _exchange_in_place(inner, once) if is_subclassed(inner) else _clone(inner, once)
+        return _exchange(inner, once) if is_subclassed(inner) else _clone(inner, in_graph)
 
     return rebuild(model)
 
@@ -126,12 +171,14 @@ def _clone(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Mo
     object.__setattr__(
         clone, "__class__", type(model)
     )  # clone_model drops a class that has its own constructor, and with it the train_step
-    for attribute in [name for name in vars(model) if name not in vars(clone)]:
+    clone._callable_losses = list(model._callable_losses)  # those of model.add_loss(function)
+    clone._trainable = model._trainable
+    for attribute in [name for name in vars(model) if name not in vars(clone) and name not in OF_A_FIT]:
         setattr(clone, attribute, _replace_layers(vars(model)[attribute], once))
     return clone
 
 
-def _exchange_in_place(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Model:
+def _exchange(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Model:
     """Replaces the layers in the attributes of a subclassed model."""
     held = {
         name: value for name, value in vars(model).items() if not name.startswith("_self_") and _holds_layers(value)

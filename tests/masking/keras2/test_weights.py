@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tf_keras
 
@@ -59,14 +60,30 @@ def test_an_entry_holds_weight_mask_and_ticket_of_one_shape():
     assert entry.kept().dtype == bool and entry.kept().sum() == 60
 
 
-def test_layers_of_one_name_in_nested_models_are_refused():
+def test_layers_of_one_name_in_nested_models_are_told_apart_by_the_models():
+    entries = masking.prunable_weights(dlth.wrap(twins()))
+    assert len(entries) == 2 and all(name.endswith("/fc/kernel") for name in entries)
+    assert entries.keys() <= masking.named_weights(twins()).keys()
+    assert len(masking.prunable_weights(dlth.wrap(twins("fc2")))) == 2, "the twin: other names are as they are"
+
+
+def test_layers_of_one_name_in_one_model_are_refused():
+    class Twins(tf_keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.pair = [tf_keras.layers.Dense(3, name="fc"), tf_keras.layers.Dense(3, name="fc")]
+
+        def call(self, inputs):
+            return self.pair[0](inputs) + self.pair[1](inputs)
+
+    model = Twins()
+    model(np.zeros((1, 2), "float32"))
     with pytest.raises(
         BadInput, match="has 2 prunable layers named 'fc': tickets are keyed by layer name, so rename all but one"
     ):
-        masking.prunable_weights(dlth.wrap(twins()))
+        masking.prunable_weights(dlth.wrap(model))
     with pytest.raises(BadInput, match="has several layers named 'fc' with weights"):
-        masking.named_weights(twins())
-    assert len(masking.prunable_weights(dlth.wrap(twins("fc2")))) == 2, "the twin: other names are fine"
+        masking.named_weights(model)
 
 
 def test_an_unwrapped_model_has_no_prunable_weights():

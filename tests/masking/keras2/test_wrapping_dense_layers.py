@@ -37,7 +37,8 @@ def test_layers_that_tf_mot_does_not_know_pass_through_dense():
         L.Dense(6, name="a"),
         L.EinsumDense("ab,bc->ac", 6),
         L.Reshape((2, 3)),
-        L.Bidirectional(L.LSTM(2)),
+        L.Conv1DTranspose(2, 2),
+        L.Flatten(),
         L.Dense(2, name="b"),
     ]
     model = functional((8,), *layers)

@@ -1,0 +1,62 @@
+"""FitEnd: what callbacks of this package do after all callbacks of a `fit` have ended."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol
+
+from dlth_tf import masking
+from dlth_tf.callbacks.base import Callback
+
+
+class Ending(Protocol):
+    """A callback with something to do after all others."""
+
+    model: Any
+
+    def on_fit_end(self) -> None:
+        """Called after `on_train_end` of every callback."""
+
+
+class FitEnd(Callback):
+    """Comes last in the list of a `fit`'s callbacks, and calls `on_fit_end` of those that joined it.
+
+    Callbacks after ours may change the weights in their `on_train_end`: EarlyStopping restores those of its best epoch
+    there. Only what holds after that is what the user gets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joined: list[Ending] = []
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Ends the callbacks that joined, and undoes what they changed for this `fit`."""
+        joined, self.joined = self.joined, []
+        for callback in joined:
+            callback.on_fit_end()
+        for callback in joined:
+            masking.end_fit(callback.model)
+
+
+def join_fit_end(callback: Ending) -> bool:
+    """Has `callback.on_fit_end` called at the end of the `fit` that calls the callback now.
+
+    Keras gives a callback no access to the others, so the list that calls it is looked for among the callers.
+
+    Returns:
+      Whether there is such a list. A callback that is called by hand has none.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        callbacks = getattr(caller, "callbacks", None)
+        if isinstance(callbacks, list) and any(each is callback for each in callbacks):
+            ends = [each for each in callbacks if isinstance(each, FitEnd)]
+            if not ends:
+                ends = [FitEnd()]
+                callbacks.append(ends[0])
+            if not any(each is callback for each in ends[0].joined):
+                ends[0].joined.append(callback)
+            return True
+        frame = frame.f_back
+    return False
