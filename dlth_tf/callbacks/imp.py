@@ -74,9 +74,10 @@ class IMP(PartOfFit, StepCounting):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that all rounds fit, and keeps the initial weights."""
         masking.check_fits(self.model, self.spec)
-        masking.check_fits(self.model, self.spec, self._round(1))  # also inside an earlier ticket
         self._check_length(0)
         super().on_train_begin(logs)
+        if not self.restored:
+            masking.check_fits(self.model, self.spec, self._round(1))  # also inside an earlier ticket
         if self.iterations() and not self.restored:
             raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
         self.tickets = []

@@ -25,6 +25,7 @@ class PrunableWeight:
       ticket: Variable, 1 = kept by the chosen ticket.
       layer_name: Name of `layer` in the model; "block/feed/up" for a layer inside another.
       outer: The layer of the model that `layer` is, or is inside of.
+      stable_name: `name` with automatic layer numbers that count within the model, equal in every process.
       frozen: Whether no training changes the weight, because a layer around it has trainable=False.
     """
 
@@ -36,6 +37,7 @@ class PrunableWeight:
     layer_name: str = ""
     outer: Any = None
     frozen: bool = False
+    stable_name: str = ""
 
     def is_named(self, pattern: str) -> bool:
         """Returns whether a pattern means the layer: its name, its whole path, or a layer around it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
@@ -14,6 +13,7 @@ from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.masks import FIRST
 from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.automatic_names import of_rebuilt
 from dlth_tf.masking.dense_layers import prunable_of_ticket
 from dlth_tf.masking.prunable import PrunableWeight, tensors_of
 from dlth_tf.masking.world import prunable_weights
@@ -105,7 +105,11 @@ def pick_ticket(model: Any, spec: PruningSpec, pick: str, seed: int = 0, round: 
     """
     if pick == "random":
         entries = prunable_of_ticket(model, spec)
-        draw = functools.partial(scores.random, seed=seed)
+
+        def draw(shapes: Mapping[str, tuple[int, ...]]) -> Scores:
+            stable = {entries[name].stable_name or name: shape for name, shape in shapes.items()}
+            return dict(zip(shapes, scores.random(stable, seed).values(), strict=True))
+
         masks = core.choose_random(tensors_of(entries), draw, spec, round)
         return Ticket.from_masks(masks, **spec.texts, pick=pick, seed=seed)
     sign = REMOVE["smallest" if pick == "magnitude_min" else "largest"]
@@ -165,9 +169,10 @@ def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
         remove_weights(model)
 
 
-def choose(model: Any, ticket: Ticket) -> None:
+def choose(model: Any, ticket: Mapping[str, np.ndarray]) -> None:
     """Writes only the choice: masks, and so the weights removed already, do not change (rounds of RST-Iter)."""
     entries = prunable_weights(model)
+    ticket = of_rebuilt(ticket, entries)
     for name, mask in ticket.items():
         if name not in entries:
             raise BadInput("ticket", name, f"the model has no such prunable weight; it has {', '.join(entries)}")

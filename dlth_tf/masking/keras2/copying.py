@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import MutableMapping
 from typing import Any, TypeAlias
 
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking.keras2.parts import declares_weights
 
 Layer: TypeAlias = tf_keras.layers.Layer
-CALLS = ("_inbound_nodes_value", "_outbound_nodes_value", "_inbound_nodes", "_outbound_nodes")
+CALLS = ("_inbound_nodes_value", "_outbound_nodes_value", "_losses")  # of the calls of a layer
 
 
 def uncalled(layer: Layer) -> Layer:
@@ -30,6 +32,8 @@ def uncalled(layer: Layer) -> Layer:
             state[name] = copy.copy(value)  # Keras' own records of variables, losses and dependencies
         elif name == "_obj_reference_counts_dict" and isinstance(value, MutableMapping):
             state[name] = _same(value)
+    if "_checkpoint" in state:
+        state["_checkpoint"] = tf.train.Checkpoint(root=weakref.ref(twin))  # a model's own reader of checkpoints
     if not declares_weights(layer):
         state.pop("get_prunable_weights", None)  # set by tf-mot; its function knows the first layer only
     return twin

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.masking.keras2.parts import Path, is_prunable, weights_of_parts
+from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, weights_of_parts
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruningSchedule
 
 OWN = ("layer", "tickets", "parts", "pruning_vars", "prunable_weights", "pruning_step", "pruning_obj", "built")
@@ -56,6 +56,12 @@ class MaskedLayer(PruneLowMagnitude):
         super().__init__(layer, pruning_schedule=FixedMask(), **kwargs)
         self._name = layer.name  # for model.get_layer, and for losses and targets by output name
         self.tickets: list[tf.Variable] = []
+
+    def _parts(self) -> list[tuple[Path, tf_keras.layers.Layer]]:
+        return [] if is_prunable(self.layer) else prunable_parts(self.layer)
+
+    def _parts_are_built(self) -> bool:
+        return all(part.weights for _, part in self._parts())
 
     def _prunes(self, path: Path) -> bool:
         return self.parts is None or "/".join(path) in self.parts
@@ -104,7 +110,7 @@ class MaskedLayer(PruneLowMagnitude):
         if not args:
             first = self.layer._call_spec.arg_names[0]
             args = (kwargs.pop(first),) if first in kwargs else ()
-        if not self.built and not self.layer.built and not is_prunable(self.layer):
+        if not self.built and not self._parts_are_built():
             build_by_call(self.layer, *args, **kwargs)
         return super().__call__(*args, **kwargs)
 
@@ -114,6 +120,8 @@ class MaskedLayer(PruneLowMagnitude):
             return
         if isinstance(self.layer, tf_keras.layers.MultiHeadAttention) and not self.layer.built:
             _first_call(self.layer)
+        if not self._parts_are_built():
+            build_by_call(self.layer, tf_keras.Input(batch_shape=input_shape, dtype=self.compute_dtype))
         super().build(input_shape)
         self.tickets = [
             self.add_weight(

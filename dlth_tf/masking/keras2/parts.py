@@ -94,8 +94,17 @@ def stable_names(layer: Layer) -> dict[int, str]:
     Keras numbers unnamed layers through the whole process (lstm_cell_7), so that the same network has other names when
     it is built again. Here the first unnamed LSTMCell inside a layer is always lstm_cell, and the second lstm_cell_1.
     """
-    inside = all_sublayers(layer)
-    numbered = {id(part): automatic for part in inside if (automatic := automatic_name(part))}
+    return renumbered(all_sublayers(layer), prefix=r"(?:\w+_)?")
+
+
+def renumbered(inside: list[Layer], prefix: str = "") -> dict[int, str]:
+    """Returns the names of layers, by id, with automatic numbers that count among these layers alone.
+
+    Args:
+      inside: The layers.
+      prefix: Regular expression of what may stand before an automatic name (Bidirectional puts "forward_" there).
+    """
+    numbered = {id(part): automatic for part in inside if (automatic := automatic_name(part, prefix))}
     counts: dict[str, list[int]] = defaultdict(list)
     for base, number in numbered.values():
         counts[base].append(number)
@@ -106,10 +115,10 @@ def stable_names(layer: Layer) -> dict[int, str]:
     return names
 
 
-def automatic_name(layer: Layer) -> tuple[str, int] | None:
+def automatic_name(layer: Layer, prefix: str = "") -> tuple[str, int] | None:
     """Returns base and number of a name that Keras made from the layer's type ("lstm_cell", 7), or None."""
     kind = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", type(layer).__name__)).lower()
-    match = re.fullmatch(rf"((?:\w+_)?{re.escape(kind)})(?:_(\d+))?", layer.name)
+    match = re.fullmatch(rf"({prefix}{re.escape(kind)})(?:_(\d+))?", layer.name)
     return (match[1], int(match[2] or 0)) if match else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -11,7 +12,7 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
-from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, weight_names
+from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, renumbered, weight_names
 from dlth_tf.masking.prunable import PrunableWeight
 
 Layer: TypeAlias = tf_keras.layers.Layer
@@ -84,21 +85,27 @@ def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
             reason = f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
             raise BadInput("model", model.name, reason)
     names = layer_names(model)
+    trained = {id(weight) for weight in model.trainable_weights}
+    stable = renumbered([wrapper.layer for wrapper in wrappers])
     for name, times in Counter(names[id(wrapper.layer)] for wrapper in wrappers).items():
         if times > 1:
             reason = (
                 f"has {times} prunable layers named {name!r}: tickets are keyed by layer name, so rename all but one"
             )
             raise BadInput("model", model.name, reason)
-    return {entry.name: entry for wrapper in wrappers for entry in _entries(wrapper, names[id(wrapper.layer)])}
+    found: dict[str, PrunableWeight] = {}
+    for wrapper in wrappers:
+        for entry in _entries(wrapper, names[id(wrapper.layer)], stable[id(wrapper.layer)]):
+            found[entry.name] = dataclasses.replace(entry, frozen=id(entry.weight) not in trained)
+    return found
 
 
-def _entries(wrapper: MaskedLayer, layer_name: str) -> Iterator[PrunableWeight]:
+def _entries(wrapper: MaskedLayer, layer_name: str, stable_name: str) -> Iterator[PrunableWeight]:
     """The prunable weights of one wrapper."""
     names = weight_names(wrapper.layer)
-    trained = {id(weight) for weight in wrapper.trainable_weights}
     parts = [] if is_prunable(wrapper.layer) else prunable_parts(wrapper.layer)
     owners = {id(weight): ("/".join(path), part) for path, part in parts for weight in part.weights}
+    around = layer_name.removesuffix(wrapper.layer.name)
     for (weight, mask, _), ticket in zip(wrapper.pruning_vars, wrapper.tickets, strict=True):
         part_name, part = owners.get(id(weight), ("", wrapper.layer))
         yield PrunableWeight(
@@ -109,7 +116,7 @@ def _entries(wrapper: MaskedLayer, layer_name: str) -> Iterator[PrunableWeight]:
             ticket=ticket,
             layer_name=f"{layer_name}/{part_name}" if part_name else layer_name,
             outer=wrapper.layer,
-            frozen=id(weight) not in trained,
+            stable_name=f"{around}{stable_name}/{names[id(weight)]}",
         )
 
 

@@ -17,11 +17,13 @@ from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.hook import HOOKS
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.parts import Path, is_prunable, matches_path, prunable_parts
+from dlth_tf.masking.keras2.plain_weights import LOAD, accept_plain_weights
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruneRegistry
 from dlth_tf.masking.keras2.weights import inner_layer, leaf_layers, prunable_weights
 
 Layer: TypeAlias = tf_keras.layers.Layer
-OF_A_FIT = (HOOKS, HELD, SESSION)  # attributes of a model that callbacks of this package train at present
+# Attributes that this package gives a wrapped model, and one that its callbacks train at present.
+OWN_ATTRIBUTES = (LOAD, HOOKS, HELD, SESSION)
 
 
 def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> tf_keras.Model:
@@ -36,7 +38,10 @@ def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | S
         # All wrappers are made before anything is exchanged, so a layer that fails leaves the model as it was.
         wrappers = {id(layer): _wrap_layer(layer, choice) for layer in layers if choice.wraps(layer)}
         if wrappers:
-            return _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
+            new = _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
+            for each in [new, *(layer for layer in new._flatten_layers() if isinstance(layer, tf_keras.Model))]:
+                accept_plain_weights(each, _plain_twin)
+            return new
     if not any(isinstance(layer, MaskedLayer) for layer in layers):
         reason = "has no layer that tf-mot can prune (dlth_tf.layer_table gives the reason for each)"
         raise BadInput("model", model.name, reason)
@@ -67,6 +72,11 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
             raise BadInput("model", model.name, f"has removed weights in {name} that are not zero: {cause}")
     with model.distribute_strategy.scope():
         return _rebuild(model, inner_layer)
+
+
+def _plain_twin(model: tf_keras.Model) -> tf_keras.Model:
+    """The same network without wrappers, whatever its masks say; a subclassed model is left as it is."""
+    return _rebuild(uncalled(model) if is_subclassed(model) else model, inner_layer)
 
 
 def why_dense(layer: Layer) -> str | None:
@@ -173,7 +183,7 @@ def _clone(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Mo
     )  # clone_model drops a class that has its own constructor, and with it the train_step
     clone._callable_losses = list(model._callable_losses)  # those of model.add_loss(function)
     clone._trainable = model._trainable
-    for attribute in [name for name in vars(model) if name not in vars(clone) and name not in OF_A_FIT]:
+    for attribute in [name for name in vars(model) if name not in vars(clone) and name not in OWN_ATTRIBUTES]:
         setattr(clone, attribute, _replace_layers(vars(model)[attribute], once))
     return clone
 
@@ -186,6 +196,7 @@ def _exchange(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras
     for attribute, value in held.items():
         delattr(model, attribute)  # tracked again in the same order, on which "first" and "last" depend
         setattr(model, attribute, _replace_layers(value, once))
+    vars(model).pop(LOAD, None)
     model.train_function = model.test_function = model.predict_function = None
     return model
 
