@@ -1,4 +1,4 @@
-"""The distance of a form's outputs from the Keras model's that is allowed: by precision, and by functions with jumps."""
+"""The allowed distance of outputs from the Keras model's: by precision, and by functions with jumps."""
 
 from __future__ import annotations
 
