@@ -29,7 +29,7 @@ def test_bad_values_are_refused_at_construction(options):
             {"begin": 1, "end": 5, "every": 3},
             "end=5: is too late: the last pruning is at step 7, and this fit ends after 6",
         ),
-        ({}, "end=3: is too late: the last pruning is at step 101, and this fit ends after 6"),
+        ({}, "every=100: is too large: the last pruning is at step 101, and this fit ends after 6"),
         (
             {"every": 1, "allocation": "global"},
             "allocation=global: cannot be combined with GradualMagnitude, which needs the number",
