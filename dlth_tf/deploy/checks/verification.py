@@ -21,6 +21,7 @@ from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
+from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
 TIMEOUT = 1800  # seconds that a fresh process may take
@@ -75,6 +76,7 @@ def measure(
       Name -> batch size -> milliseconds of each call.
     """
     forms = [{"name": name, "kind": form.kind, "path": os.fspath(form.path)} for name, form in written.items()]
+    seconds = real_number("seconds", seconds, ABOVE_0)
     task = {"what": "time", "threads": 1, "seconds": seconds, "batch": batch, "forms": forms}
     return in_a_fresh_process(task, {f"input/{name}": array[:64] for name, array in inputs.items()})
 
