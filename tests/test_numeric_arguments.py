@@ -174,6 +174,12 @@ def test_maps_of_sparsities_take_numbers_of_any_type(number):
     assert core.parse_allocation(config.allocation) == core.PatternMap.parse({"fc1": 0.3})
 
 
+@pytest.mark.parametrize("kind", REAL, ids=["float32", "float64", "array", "tensor"])
+def test_the_width_of_a_network_may_be_of_any_type(kind):
+    first, second = (models.build("lenet5", (8, 8, 1), 3, 0, {"width": width}) for width in (0.3, kind(0.3)))
+    assert contents(first) == contents(second)
+
+
 @pytest.mark.parametrize("kind", WHOLE, ids=str)
 def test_rounds_take_numbers_of_any_type(kind):
     assert dataclasses.astuple(core.Round.parse((kind(2), kind(3)))) == (2, 3, None)

@@ -126,9 +126,13 @@ def test_vgg_without_batch_norm_has_biases_instead():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        *[(name, {"width": width}, "width must be a number above 0") for name in ONE_OF_EACH for width in (0, -1.0)],
         *[
-            ("resnet8", {"width": width}, "width must be a number above 0")
+            (name, {"width": width}, "width must be a finite number above 0")
+            for name in ONE_OF_EACH
+            for width in (0, -1.0)
+        ],
+        *[
+            ("resnet8", {"width": width}, "width must be a finite number above 0")
             for width in ("wide", True, None, float("nan"), float("inf"))
         ],
         ("resnet8", {"norm": "none"}, "norm must be batch or sync_batch"),

@@ -95,7 +95,9 @@ def test_of_all_widths_the_nearest_is_found_though_layers_are_rounded():
 
 @pytest.mark.parametrize("width", ["wide", 0, -1, True, None])
 def test_a_width_that_is_no_number_above_zero_is_refused(width, tmp_path):
-    with pytest.raises(BadInput, match="small_dense reduces the width of the network, which must be a number above 0"):
+    with pytest.raises(
+        BadInput, match="small_dense reduces the width of the network, which must be a finite number above 0"
+    ):
         narrowed_arguments(
             tiny("small_dense", tmp_path), {"width": width}, lambda given: pytest.fail("nothing is built")
         )
