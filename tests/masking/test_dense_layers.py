@@ -110,7 +110,8 @@ def test_a_frozen_layer_stays_whole_whatever_dense_layers_says():
 def test_a_layer_inside_a_frozen_model_is_frozen():
     base = mlp()
     base.trainable = False
-    model = dlth.wrap(tf_keras.Sequential([base, tf_keras.layers.Dense(4, name="head"), tf_keras.layers.Dense(2)]))
+    layers = [tf_keras.layers.Dense(4, name="head"), tf_keras.layers.Dense(2, name="end")]
+    model = dlth.wrap(tf_keras.Sequential([tf_keras.layers.Input((8,)), base, *layers]))
     assert list(dlth.random_ticket(model, 0.5)) == ["head/kernel"]
     assert set(whole(model)) >= {"fc1", "fc2", "out"} and whole(model)["out"] == FROZEN
     model.get_layer("mlp").trainable = True
