@@ -191,7 +191,7 @@ def _loaded(folder: Path, images: np.ndarray) -> Run:
 
 def in_tflite(model: tf_keras.Model, folder: Path, images: np.ndarray) -> Run:
     """Writes LiteRT files to `folder` and returns a call of the float32 file on one image."""
-    write_tflite(model, folder, normalization=None, calibration=None)
+    write_tflite(model, folder, serving=Serving())
     (folder / "float16.tflite").unlink()
     interpreter = tf.lite.Interpreter(model_path=os.fspath(folder / "float32.tflite"), num_threads=1)
     interpreter.allocate_tensors()

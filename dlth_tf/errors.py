@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -34,3 +36,18 @@ class BadInput(ValueError):
     def allowed(self) -> str:
         """The allowed values, as the rest of one sentence."""
         return self.args[2]
+
+
+@contextlib.contextmanager
+def renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Raises a BadInput of the code inside about the argument that the user gave, where that has another name.
+
+    Args:
+      names: Name inside -> name that the user knows.
+    """
+    try:
+        yield
+    except BadInput as refused:
+        if refused.thing not in names:
+            raise
+        raise BadInput(names[refused.thing], refused.value, refused.allowed) from None

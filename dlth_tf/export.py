@@ -38,10 +38,19 @@ FLAGS = [
     (
         "formats",
         "comma-separated list of forms: plain (a SavedModel that stores the zeros), packed (the smallest SavedModel), "
-        "compact (a smaller network, if filters or channels were removed), tflite (files for LiteRT)",
+        "compact (a smaller network, if filters or channels were removed), tflite (files for LiteRT; "
+        "tflite_float32, tflite_float16, tflite_int8: one of them)",
         "plain",
         "list",
     ),
+    (
+        "task",
+        "how the network is served: classifier (logits, probabilities, class, label), raw (its outputs under their own "
+        "names), or auto, which decides by its output",
+        "auto",
+        "text",
+    ),
+    ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
     ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
     (
         "measure_latency",
@@ -73,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
-    report = export_run(run_dir, export_dir, settings)
+    report = export_run(run_dir, export_dir, settings, task=values.task, batch=values.batch)
     describe(report, export_dir)
     return DONE
 
@@ -83,12 +92,13 @@ def describe(report: Mapping[str, Any], export_dir: Path) -> None:
     from dlth_tf.deploy.report.tables import show
 
     show(report)
+    print(report["served"]["decision"])
     checks = report["verification"]
     images = f"{checks['images']:,} {checks['on']}"
     print(f"checked in a fresh process with TensorFlow {checks['tensorflow']} alone, on {images}:")
     for form, facts in report["forms"].items():
         allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
-        difference = f"logits differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
+        difference = f"outputs differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
         print(f"{export_dir / form}: {difference}{_accuracy(facts)}")
     if checks["accuracy"] is not None:
         print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import json_value
 
 HALF_WRITTEN = ".part"  # suffix of files that are being written, or whose process was killed while it wrote them
 MAX_HEADER_BYTES = 4096  # of one array in an .npz file; NumPy writes 128 for plain arrays
@@ -53,8 +54,11 @@ def remove_half_written(folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes `value` as indented JSON; raises ValueError for NaN and infinity, which JSON does not support."""
-    write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes `value` as indented JSON; raises ValueError for NaN and infinity, which JSON does not support.
+
+    NumPy's numbers are written as plain ones.
+    """
+    write_atomic(path, json.dumps(value, indent=2, allow_nan=False, default=json_value) + "\n")
 
 
 def read_json_object(path: Path, thing: str, root: Path | None = None) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import hashlib
 
 import numpy as np
 
+from dlth_tf.plain_numbers import whole_number
+
 
 def digest(seed: int, purpose: str, name: str = "") -> bytes:
     """Returns 16 bytes that depend on (seed, purpose, name) only (blake2b)."""
-    return hashlib.blake2b(f"{int(seed)}/{purpose}/{name}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(f"{whole_number('seed', seed)}/{purpose}/{name}".encode(), digest_size=16).digest()
 
 
 def generator(seed: int, purpose: str, name: str = "") -> np.random.Generator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from absl import flags
 from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, parse, run_command
 from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, real_number, whole_number
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.grid import SHARED, Backend, make_grid, run_grid, write_plan
 from dlth_tf.sweeps.local_backend import LocalBackend
@@ -124,14 +124,10 @@ def main(argv: Sequence[str]) -> int:
 def _check(values: flags.FlagValues) -> None:
     if values.backend not in ("local", "ray"):
         raise BadInput("backend", values.backend, "must be local or ray")
-    if values.parallel < 1:
-        raise BadInput("parallel", values.parallel, "must be at least 1")
-    if values.max_retries < 0:
-        raise BadInput("max_retries", values.max_retries, "must be at least 0")
-    if not 0 < values.cpus_per_run < math.inf:
-        raise BadInput("cpus_per_run", values.cpus_per_run, "must be above 0")
-    if not 0 <= values.gpus_per_run < math.inf:
-        raise BadInput("gpus_per_run", values.gpus_per_run, "must be at least 0")
+    whole_number("parallel", values.parallel, least=1)
+    whole_number("max_retries", values.max_retries, least=0)
+    real_number("cpus_per_run", values.cpus_per_run, ABOVE_0)
+    real_number("gpus_per_run", values.gpus_per_run, AT_LEAST_0)
     if values.calibrate and not values.dry_run:
         raise BadInput("calibrate", True, "requires --dry_run")
     _seconds(values.time_limit)

@@ -30,7 +30,7 @@ def test_a_run_is_exported_and_described(here, capsys, tiny_runs):
     said = capsys.readouterr()
     parameters = tiny_runs["rst"].result["parameters"]
     assert said.err == "" and f"{parameters['nonzero']:,} of {parameters['total']:,} parameters are nonzero" in said.out
-    assert "alone, on 500 test images of digits:\nout/plain: logits differ by at most " in said.out
+    assert "alone, on 500 test images of digits:\nout/plain: outputs differ by at most " in said.out
     assert "Median milliseconds per call" in said.out  # --measure_latency is on
     loaded = tf.saved_model.load(str(here / "out" / "plain"))
     assert loaded.signatures["serving_default"].structured_input_signature[1]["images"] == tf.TensorSpec(
@@ -77,7 +77,8 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
         ),
         (
             {"run_dir": "complete", "formats": "plain,plain"},
-            "--formats=plain: must be one or more of plain, packed, compact, tflite, each at most once",
+            "--formats=plain: must be one or more of plain, packed, compact, tflite, tflite_float32, tflite_float16, "
+            "tflite_int8, each at most once",
         ),
         ({"run_dir": "complete", "values": "int8"}, "--values=int8: must be float32 or float16"),
         ({"run_dir": "complete", "export_dir": "file/out"}, "--export_dir=file/out: cannot be written to"),

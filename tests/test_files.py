@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlth_tf.errors import BadInput
@@ -146,6 +147,11 @@ def test_what_json_cannot_say_is_not_written(tmp_path, value):
     with pytest.raises((ValueError, TypeError)):
         write_json(tmp_path / "file", value)
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_are_written_as_plain_ones(tmp_path):
+    write_json(tmp_path / "file", {"seed": np.int64(3), "sparsity": np.float32(0.9), "images": np.array(7)})
+    assert read_json_object(tmp_path / "file", "file") == {"seed": 3, "sparsity": 0.9, "images": 7}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ PACKAGE = "dlth_tf"
 
 # From the ground up. A room may import its own files and those of lower floors, but no neighbor on its floor.
 FLOORS = (
-    ("errors", "files", "lazy", "legacy_keras", "randomness", "registry", "stopping", "version"),
+    ("errors", "files", "lazy", "legacy_keras", "plain_numbers", "randomness", "registry", "stopping", "version"),
     ("console", "core"),
     ("scores",),
     ("masking", "data", "models", "analysis"),
@@ -30,8 +30,11 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 # Ground-floor files that use each other.
 WITHIN_GROUND = {
     ("files", "errors"),
+    ("files", "plain_numbers"),
     ("legacy_keras", "errors"),
+    ("plain_numbers", "errors"),
     ("randomness", "errors"),
+    ("randomness", "plain_numbers"),
     ("registry", "errors"),
     ("stopping", "errors"),
 }

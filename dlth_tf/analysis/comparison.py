@@ -9,6 +9,7 @@ from functools import cached_property
 from dlth_tf.analysis.power import seeds_for_difference, seeds_for_equivalence
 from dlth_tf.analysis.roles import WINNING_TICKET, role
 from dlth_tf.analysis.statistics import Difference, compare_means
+from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def compare(
       margin: Largest difference that counts as equivalent, in points, above 0.
       resolution: One test image in points; 0 if the size of the test set is unknown.
     """
+    margin = real_number("margin", margin, ABOVE_0)
     difference = compare_means(transformed, other, resolution)
     seeds = sorted(transformed.keys() & other.keys() if difference.paired else transformed.keys())
-    return Comparison(against, role(against), tuple(seeds), difference, margin)
+    return Comparison(against, role(against), tuple(map(int, seeds)), difference, margin)

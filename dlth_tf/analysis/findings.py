@@ -64,7 +64,7 @@ def read_findings(sweep_dir: str | os.PathLike[str], margin: float) -> Findings:
     Raises:
       BadInput: If the margin or a file in `sweep_dir` is invalid.
     """
-    check_margin(margin)
+    margin = check_margin(margin)
     root = Path(sweep_dir)
     results = read_results(root)
     missing = missing_runs(root)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, real_number
+
 POWER = 0.8
 MOST_SEEDS = 1000  # more would not be run in practice
 _CHI_QUANTILES = (np.arange(500) + 0.5) / 500
@@ -24,7 +26,12 @@ def seeds_for_difference(true: float, spread: float, paired: bool) -> int | None
 
     Returns:
       Seeds of each method, at least 2; None if more than `MOST_SEEDS`.
+
+    Raises:
+      BadInput: If a number is out of range.
     """
+    true = real_number("true", true)
+    spread = real_number("spread", spread, ABOVE_0)
 
     def power(n: int) -> float:
         freedom = _freedom(n, paired)
@@ -43,13 +50,18 @@ def seeds_for_equivalence(margin: float, spread: float, paired: bool) -> int | N
     Pharmacokinetics and Biopharmaceutics 18, 1990).
 
     Args:
-      margin: Largest difference that counts as equivalent, above 0.
+      margin: Largest difference that counts as equivalent, at least 0.
       spread: Standard deviation, above 0, of the difference between one run of one method and one of the other.
       paired: Whether both methods have the same seeds.
 
     Returns:
       Seeds of each method, at least 2; None if more than `MOST_SEEDS`.
+
+    Raises:
+      BadInput: If a number is out of range.
     """
+    margin = real_number("margin", margin, AT_LEAST_0)
+    spread = real_number("spread", spread, ABOVE_0)
 
     def power(n: int) -> float:
         freedom = _freedom(n, paired)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from dlth_tf.plain_numbers import AT_LEAST_0, Interval, real_number
+
 _NO_SPREAD = 1e-9  # a smaller spread is floating-point rounding
 
 
@@ -44,7 +46,11 @@ class Difference:
 
         Args:
           confidence: Confidence level, above 0 and below 1.
+
+        Raises:
+          BadInput: If `confidence` is out of range.
         """
+        confidence = real_number("confidence", confidence, Interval(above=0, below=1))
         if not self.has_interval:
             return math.nan, math.nan
         half = float(stats.t.ppf((1 + confidence) / 2, self.freedom)) * self.error
@@ -68,8 +74,9 @@ def compare_means(a: Mapping[int, float], b: Mapping[int, float], resolution: fl
       resolution: Step of the values, at least 0.
 
     Raises:
-      ValueError: If a method has no value, or a value is not finite.
+      ValueError: If a method has no value, a value is not finite, or `resolution` is invalid.
     """
+    resolution = real_number("resolution", resolution, AT_LEAST_0)
     if not a or not b or not all(math.isfinite(value) for value in (*a.values(), *b.values())):
         raise ValueError("both methods need at least one value, and all must be finite")
     shared = sorted(a.keys() & b.keys())

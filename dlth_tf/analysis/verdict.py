@@ -12,7 +12,7 @@ import pandas as pd
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.power import POWER
 from dlth_tf.analysis.roles import CONTROLS, TRANSFORMED, WINNING
-from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import FRACTION, Interval, real_number, whole_number, whole_or_none
 
 DEFAULT_MARGIN = 0.5
 POINTS = 100  # points of accuracy in an accuracy of 1
@@ -39,11 +39,9 @@ def check_margin(margin: float) -> float:
     """Returns the margin if it is valid.
 
     Raises:
-      BadInput: If the margin is not above 0 and at most 100 points.
+      BadInput: If the margin is not above 0 and at most 100 (points of test accuracy).
     """
-    if not 0 < margin <= POINTS:
-        raise BadInput("margin", margin, "must be above 0 and at most 100 (points of test accuracy)")
-    return margin
+    return real_number("margin", margin, Interval(above=0, most=POINTS))
 
 
 def judge(results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: int | None = None) -> tuple[Verdict, ...]:
@@ -55,10 +53,11 @@ def judge(results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: in
       test_images: Number of test images, which determines the smallest step of an accuracy; None if unknown.
 
     Raises:
-      BadInput: If the margin is invalid.
+      BadInput: If the margin or the number of test images is invalid.
     """
-    check_margin(margin)
-    step = POINTS / test_images if test_images else 0.0
+    margin = check_margin(margin)
+    images = whole_or_none("test_images", test_images, least=1)
+    step = POINTS / images if images else 0.0
     verdicts = []
     for (method, sparsity), runs in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
         same_sparsity = results[results["sparsity"] == sparsity]
@@ -84,9 +83,10 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
     ("equivalence", "difference", or null if the comparison is settled) and `more_seeds` (null if settled, or if more
     than 1000). Unknown values are null.
     """
+    test_images = whole_or_none("test_images", test_images, least=1)
     return {
         "metric": "test.accuracy_last",
-        "margin_points": margin,
+        "margin_points": check_margin(margin),
         "power": POWER,
         "corrected_for_multiplicity": False,
         "test_images": test_images,
@@ -106,6 +106,8 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
 
 def binomial_error(accuracy: float, images: int) -> float:
     """Returns the standard error, in points, of an accuracy (a fraction) measured on `images` images."""
+    accuracy = real_number("accuracy", accuracy, FRACTION)
+    images = whole_number("images", images, least=1)
     return POINTS * math.sqrt(accuracy * (1 - accuracy) / images)
 
 

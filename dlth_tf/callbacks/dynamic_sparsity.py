@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import MaskUpdating, positive
+from dlth_tf.callbacks.mask_updating import MaskUpdating
 from dlth_tf.core import drop_fraction
 from dlth_tf.core.pruning_spec import exchangeable
 from dlth_tf.errors import BadInput
@@ -21,6 +21,7 @@ from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
 from dlth_tf.masking.keras2.optimizers import slots_of
 from dlth_tf.masking.mask_arithmetic import drop_and_grow
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.plain_numbers import Interval, real_number, whole_number, whole_or_none
 from dlth_tf.randomness import stateless_seed
 
 log = logging.getLogger("dlth_tf")
@@ -67,14 +68,12 @@ class DynamicSparsity(MaskUpdating):
         super().__init__()
         if grow not in GROWTH:
             raise BadInput("grow", grow, f"must be one of {', '.join(GROWTH)}")
-        if not 0 < fraction <= 1:
-            raise BadInput("fraction", fraction, "must be above 0 and at most 1")
         self.granularity = exchangeable(granularity, "DynamicSparsity")
         self.grow = grow
-        self.seed = seed
-        self.fraction = fraction
-        self.every = positive("every", every)
-        self.stop = stop if stop is None else positive("stop", stop)
+        self.seed = whole_number("seed", seed)
+        self.fraction = real_number("fraction", fraction, Interval(above=0, most=1))
+        self.every = whole_number("every", every, least=1)
+        self.stop = whole_or_none("stop", stop, least=1)
         self._planned: list[int] = []
         self._wanted: dict[str, int] = {}
 

@@ -13,7 +13,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking, scores
-from dlth_tf.callbacks.mask_updating import positive
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.callbacks.shortfall import warn_if_short
 from dlth_tf.core import PruningSpec, Ticket, has_settled
@@ -21,6 +20,7 @@ from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.hook import PauseFn, UpdateFn
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.plain_numbers import AT_LEAST_0, FRACTION, real_number, whole_number, whole_or_none
 
 SCALE_PENALTY = 1e-4  # of the published code: L1 on batch norm's gamma until the ticket is drawn
 
@@ -68,21 +68,15 @@ class EarlyBird(PartOfFit):
         remove: Callable[[Any], None] = masking.remove,
     ) -> None:
         super().__init__()
-        if type(window) is not int or window < 2:
-            raise BadInput("window", window, "must be a whole number of masks, at least 2")
-        if not 0 <= threshold <= 1:
-            raise BadInput("threshold", threshold, "must be between 0 and 1")
-        if not 0 <= scale_penalty < float("inf"):
-            raise BadInput("scale_penalty", scale_penalty, "must be a finite number, at least 0")
         self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
-        self.window = window
-        self.threshold = threshold
-        self.scale_penalty = scale_penalty
-        self.last_epoch = last_epoch if last_epoch is None else positive("last_epoch", last_epoch)
+        self.window = whole_number("window", window, least=2)
+        self.threshold = real_number("threshold", threshold, FRACTION)
+        self.scale_penalty = real_number("scale_penalty", scale_penalty, AT_LEAST_0)
+        self.last_epoch = whole_or_none("last_epoch", last_epoch, least=1)
         self.remove = remove
         self.ticket: Ticket | None = None
         self.drawn_at: int | None = None  # number of the first epoch that trained the ticket
-        self._masks: deque[Mapping[str, np.ndarray]] = deque(maxlen=window)
+        self._masks: deque[Mapping[str, np.ndarray]] = deque(maxlen=self.window)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the batch norms whose gammas are the scores, and installs their penalty."""

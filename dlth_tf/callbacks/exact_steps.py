@@ -7,6 +7,7 @@ from typing import Any
 from dlth_tf import masking
 from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_number
 
 
 class ExactSteps(StepCounting):
@@ -21,7 +22,7 @@ class ExactSteps(StepCounting):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        self.steps = steps
+        self.steps = whole_number("steps", steps, least=0)
         self._done = 0
         self._one_a_batch = True
 

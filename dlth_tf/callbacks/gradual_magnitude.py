@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import MaskUpdating, positive
+from dlth_tf.callbacks.mask_updating import MaskUpdating
 from dlth_tf.core import PruningSpec, kept_groups
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.graph_groups import GraphGroups
@@ -18,6 +18,7 @@ from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
 from dlth_tf.masking.keras2.tfmot import PolynomialDecay
 from dlth_tf.masking.mask_arithmetic import largest
 from dlth_tf.masking.prunable import PrunableWeight, tensors_of
+from dlth_tf.plain_numbers import whole_number, whole_or_none
 
 
 class GradualMagnitude(MaskUpdating):
@@ -58,9 +59,9 @@ class GradualMagnitude(MaskUpdating):
             "GradualMagnitude"
         )
         self.sparsity = float(self.spec.sparsity)
-        self.every = positive("every", every)
-        self.begin = begin if begin is None else positive("begin", begin)
-        self.end = end if end is None else positive("end", end)
+        self.every = whole_number("every", every, least=1)
+        self.begin = whole_or_none("begin", begin, least=1)
+        self.end = whole_or_none("end", end, least=1)
         self._wanted: dict[str, int] = {}
         self._last = 0
 
@@ -69,12 +70,14 @@ class GradualMagnitude(MaskUpdating):
         if self.begin is not None and self.end is not None:
             begin, end = self.begin, self.end
         elif (last := self.end_of_fit()) is None:
-            allowed = "must be given in steps, and begin too, since the length of the data is unknown"
-            raise BadInput("end", self.end, allowed)
+            missing = "begin" if self.end is not None else "end"
+            raise BadInput(missing, None, "must be given in steps, since the length of the data is unknown")
         else:
             total = last - self._start
             begin = self.begin or self._start + max(1, total // 4)
             end = self.end or self._start + max(1, total // 2)
+        if end < begin and self.end is None:
+            raise BadInput("begin", begin, f"must be at most {end}, half of this fit, unless end is given too")
         if end < begin:
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end
@@ -117,8 +120,10 @@ class GradualMagnitude(MaskUpdating):
     def _check_length(self, end: int) -> None:
         last = self.end_of_fit()
         if last is not None and self._last > last:
-            allowed = f"is too late: the last pruning is at step {self._last}, and this fit ends after {last}"
-            raise BadInput("end", end, allowed)
+            when = f"the last pruning is at step {self._last}, and this fit ends after {last}"
+            if self.end is None:
+                raise BadInput("every", self.every, f"is too large: {when}")
+            raise BadInput("end", end, f"is too late: {when}")
 
     def share(self, step: int, begin: int, end: int) -> float:
         """Returns the fraction of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking
-from dlth_tf.callbacks.mask_updating import positive
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.callbacks.shortfall import kept_counts, sparsity_of, warn_if_short
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.core import PruningSpec, Round, Ticket
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_number
 
 
 class IMP(PartOfFit, StepCounting):
@@ -57,12 +57,10 @@ class IMP(PartOfFit, StepCounting):
         dense_layers: str | Sequence[str] = "auto",
     ) -> None:
         super().__init__()
-        if type(rewind_step) is not int or rewind_step < 0:
-            raise BadInput("rewind_step", rewind_step, "must be a whole number of steps, at least 0")
         self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
-        self.rewind_step = rewind_step
-        self.rounds = positive("rounds", rounds)
-        self.epochs_per_round = positive("epochs_per_round", epochs_per_round)
+        self.rewind_step = whole_number("rewind_step", rewind_step, least=0)
+        self.rounds = whole_number("rounds", rounds, least=1)
+        self.epochs_per_round = whole_number("epochs_per_round", epochs_per_round, least=1)
         self.tickets: list[Ticket] = []
         self._snapshot: SnapshotAt | None = None
         self._optimizer: Any = None
@@ -70,7 +68,8 @@ class IMP(PartOfFit, StepCounting):
 
     def epochs(self, finetune: int | None = None) -> int:
         """Returns the `epochs` that `fit` needs: all rounds, then `finetune` (default: the length of a round)."""
-        return self.rounds * self.epochs_per_round + (finetune or self.epochs_per_round)
+        after = self.epochs_per_round if finetune is None else whole_number("finetune", finetune, least=1)
+        return self.rounds * self.epochs_per_round + after
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that all rounds fit, and keeps the initial weights."""

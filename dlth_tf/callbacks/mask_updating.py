@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import MaskUpdate
 
 
-class MaskUpdating(PartOfFit, StepCounting):
+class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
     """Installs mask updates on the optimizer's step for one `fit`; each epoch ends with the ticket that the masks keep.
 
     Subclasses provide the updates. Steps that the user gives are optimizer steps, counted from a fresh optimizer; what
@@ -33,13 +34,13 @@ class MaskUpdating(PartOfFit, StepCounting):
         """Returns where this `fit` starts: an epoch and an optimizer step."""
         return {"first_epoch": np.int64(0), "start": np.int64(self.iterations())}
 
+    @abc.abstractmethod
     def updates(self) -> Sequence[MaskUpdate]:
         """Returns one update for every weight whose mask will change; called in the model's strategy scope."""
-        raise NotImplementedError  # every subclass defines it
 
+    @abc.abstractmethod
     def wanted(self) -> Mapping[str, int]:
         """Returns how many weights of each tensor may be left at the end."""
-        raise NotImplementedError  # every subclass defines it
 
     def missed(self) -> str:
         """Returns what was observed, and a remedy, where too many weights are left when training ends."""
@@ -100,14 +101,3 @@ class MaskUpdating(PartOfFit, StepCounting):
         masking.choose_what_is_kept(self.model)
         masking.check_removed(self.model)
         warn_if_short(self, self.wanted(), self.missed())
-
-
-def positive(name: str, value: Any) -> int:
-    """Returns `value` if it is a whole number above 0.
-
-    Raises:
-      BadInput: If it is not.
-    """
-    if type(value) is not int or value < 1:
-        raise BadInput(name, value, "must be a whole number above 0")
-    return value

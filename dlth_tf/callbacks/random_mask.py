@@ -9,6 +9,7 @@ from dlth_tf import masking
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.core import PruningSpec, Ticket
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_number
 
 
 class RandomMask(PartOfFit):
@@ -50,7 +51,7 @@ class RandomMask(PartOfFit):
         if pick not in masking.PICKS:
             raise BadInput("pick", pick, f"must be one of {', '.join(masking.PICKS)}")
         self.spec = PruningSpec.parse(sparsity, allocation, granularity, dense_layers)
-        self.seed = seed
+        self.seed = whole_number("seed", seed)
         self.remove = remove
         self.pick = pick
         self.ticket: Ticket | None = None

@@ -14,6 +14,7 @@ from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.plain_numbers import whole_number
 
 RESTORES = "EarlyStopping(restore_best_weights=True) does so"
 
@@ -70,7 +71,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
 
     def epochs(self, steps_per_epoch: int) -> int:
         """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
-        return math.ceil(self.steps / steps_per_epoch)
+        return math.ceil(self.steps / whole_number("steps_per_epoch", steps_per_epoch, least=1))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that the transformation can run to its end, then installs the penalty."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlth_tf.callbacks.step_counting import StepCounting
+from dlth_tf.plain_numbers import whole_number
 
 
 class SnapshotAt(StepCounting):
@@ -20,7 +21,7 @@ class SnapshotAt(StepCounting):
 
     def __init__(self, step: int, take: Callable[[], None]) -> None:
         super().__init__()
-        self.step = step
+        self.step = whole_number("step", step, least=0)
         self.take = take
         self._taken = False
 

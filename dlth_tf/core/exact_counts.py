@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import scalar, whole_number
 
 Sparsity = float | str | Fraction
 
@@ -20,7 +21,7 @@ def parse_sparsity(sparsity: Sparsity) -> Fraction:
     Raises:
       BadInput: If it is not a number, or not in [0, 1).
     """
-    text = str(sparsity)
+    text = str(scalar(sparsity))
     try:
         value = sparsity if isinstance(sparsity, Fraction) else Fraction(text if _NUMBER.fullmatch(text) else "")
     except (ValueError, ZeroDivisionError):
@@ -41,4 +42,5 @@ def removed_count(size: int, sparsity: Sparsity) -> int:
     >>> removed_count(512, .5), removed_count(10, .98), removed_count(30, .1), removed_count(7, 0)
     (256, 9, 3, 0)
     """
+    size = whole_number("size", size, least=0)
     return max(0, min(math.ceil(parse_sparsity(sparsity) * size), size - 1))

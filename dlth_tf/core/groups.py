@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dlth_tf.core.exact_counts import Sparsity, parse_sparsity, removed_count
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_numbers
 
 Shape = tuple[int, ...]
 
@@ -33,8 +34,9 @@ class Groups:
     @classmethod
     def single(cls, shape: Shape) -> Groups:
         """Divides a tensor of this shape into single weights."""
-        size = math.prod(shape)
-        return cls(tuple(shape), size, 1, size, tuple(shape))
+        sizes = whole_numbers("shape", shape)
+        count = math.prod(sizes)
+        return cls(sizes, count, 1, count, sizes)
 
     @property
     def room(self) -> int:

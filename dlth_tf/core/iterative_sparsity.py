@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from dlth_tf.core.exact_counts import Sparsity, parse_sparsity
-from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_number
 
 DIGITS = 40  # of an irrational ratio; far more than any count of weights can resolve
 
@@ -32,10 +32,8 @@ def cumulative_sparsity(sparsity: Sparsity, cycle: int, cycles: int) -> Fraction
     >>> cumulative_sparsity(.657, 1, 3), 1 - (1 - .657) ** (1 / 3)  # floats would remove 4 of 10
     (Fraction(3, 10), 0.30000000000000004)
     """
-    if cycles < 1:
-        raise BadInput("cycles", cycles, "must be at least 1")
-    if not 0 <= cycle <= cycles:
-        raise BadInput("cycle", cycle, f"must be between 0 and {cycles}")
+    cycles = whole_number("cycles", cycles, least=1)
+    cycle = whole_number("cycle", cycle, least=0, most=cycles)
     density = 1 - parse_sparsity(sparsity)
     power = density**cycle
     with localcontext(prec=DIGITS + 2 * len(str(density.denominator))):

@@ -19,6 +19,7 @@ import numpy as np
 
 from dlth_tf.core.groups import Shape
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_numbers
 
 LAYOUTS = ("kernel", "transposed", "depthwise", "projection")
 _PROJECTIONS = ("query/kernel", "key/kernel", "value/kernel")
@@ -33,7 +34,7 @@ class Tensor:
       layout: One of LAYOUTS.
 
     Raises:
-      BadInput: If the layout is unknown.
+      BadInput: If the layout is unknown, or the shape does not consist of whole numbers.
     """
 
     shape: Shape
@@ -42,6 +43,7 @@ class Tensor:
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise BadInput("layout", self.layout, f"must be one of {', '.join(LAYOUTS)}")
+        store(self, shape=whole_numbers("shape", self.shape))
 
 
 def as_tensors(tensors: Mapping[str, Shape | Tensor]) -> dict[str, Tensor]:

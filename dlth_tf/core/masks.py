@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 
 from dlth_tf.core.allocation import Allocation, PatternMap
-from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.core.granularity import Granularity
 from dlth_tf.core.groups import Groups, Shape, weight_budget
@@ -18,6 +18,7 @@ from dlth_tf.core.iterative_sparsity import cumulative_sparsity
 from dlth_tf.core.layout import Tensor, as_tensors
 from dlth_tf.core.pruning_spec import PruningSpec, Round
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import FRACTION, real_number
 
 Masks = dict[str, np.ndarray]
 Tensors = Mapping[str, Shape | Tensor]
@@ -76,7 +77,7 @@ def choose_random(
     return _masks(plan, _Lazy(plan.groups, lambda name: draw({name: plan.groups[name].scored})[name]), round.within)
 
 
-def kept_groups(tensors: Tensors, spec: PruningSpec, share: Sparsity | Fraction = 1) -> dict[str, int]:
+def kept_groups(tensors: Tensors, spec: PruningSpec, share: float | Fraction = 1) -> dict[str, int]:
     """Number of groups that each tensor keeps, where that is known without scores (not for the allocation "global").
 
     Args:
@@ -89,7 +90,8 @@ def kept_groups(tensors: Tensors, spec: PruningSpec, share: Sparsity | Fraction 
     ({'fc/kernel': 10}, {'fc/kernel': 55})
     """
     plan = _plan(tensors, spec, FIRST)
-    part = Fraction(share)
+    number = real_number("share", share, FRACTION)
+    part = Fraction(share if isinstance(share, Fraction | Decimal) else number)
     rule = plan.allocation.scaled(part) if isinstance(plan.allocation, PatternMap) else plan.allocation
     return rule(plan.groups, plan.sparsity * part, None)
 

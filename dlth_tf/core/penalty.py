@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import ABOVE_0, real_number, store, whole_number
 
 SCHEDULES = {"x": 1, "x^2": 2, "x^3": 3}
 MOST_STAIRS = 10_000_000
@@ -53,15 +54,14 @@ class PenaltySchedule:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise BadInput("penalty_schedule", self.schedule, f"must be one of {', '.join(SCHEDULES)}")
-        if not (np.isfinite(self.step) and self.step > 0):
-            raise BadInput("penalty_step", self.step, "must be a finite number above 0")
-        if not (np.isfinite(self.limit) and self.limit > 0):
-            raise BadInput("penalty_limit", self.limit, "must be a finite number above 0")
-        if self.every < 1:
-            raise BadInput("penalty_every", self.every, "must be at least 1 step")
-        if self.hold_steps < 0:
-            raise BadInput("hold_steps", self.hold_steps, "must be at least 0 steps")
+            raise BadInput("schedule", self.schedule, f"must be one of {', '.join(SCHEDULES)}")
+        store(
+            self,
+            step=real_number("step", self.step, ABOVE_0),
+            every=whole_number("every", self.every, least=1),
+            limit=real_number("limit", self.limit, ABOVE_0),
+            hold_steps=whole_number("hold_steps", self.hold_steps, least=0),
+        )
         _ = self.values
 
     @functools.cached_property
@@ -89,9 +89,7 @@ def _stairs(schedule: str, step: float, limit: float, dtype: str) -> np.ndarray:
     power = SCHEDULES[schedule]
     growths = limit ** (1 / power) / step
     if growths > MOST_STAIRS:
-        raise BadInput(
-            "penalty_step", step, f"is too small: reaching the limit {limit} would take {growths:.2g} growths"
-        )
+        raise BadInput("step", step, f"is too small: reaching the limit {limit} would take {growths:.2g} growths")
     with np.errstate(over="ignore"):
         # Rounding shortens a growth by a third at most (1.5 ulp to 1 ulp), unless it swallows the growth entirely.
         counter = np.add.accumulate(np.full(int(growths * 1.5) + 16, step, dtype))
@@ -100,9 +98,9 @@ def _stairs(schedule: str, step: float, limit: float, dtype: str) -> np.ndarray:
             values = values * counter
         above = np.flatnonzero(values > np.asarray(limit, dtype))
     if not len(above):
-        raise BadInput("penalty_step", step, f"is too small for {dtype} weights: lambda would never exceed {limit}")
+        raise BadInput("step", step, f"is too small for {dtype} weights: lambda would never exceed {limit}")
     if not np.isfinite(values[above[0]]):
-        raise BadInput("penalty_step", step, f"is too large for {dtype} weights: lambda would be infinite")
+        raise BadInput("step", step, f"is too large for {dtype} weights: lambda would be infinite")
     values = values[: above[0] + 1].copy()
     values.setflags(write=False)
     return values

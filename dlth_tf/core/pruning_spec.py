@@ -15,6 +15,7 @@ from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.core.granularity import Granularity, parse_granularity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_number
 
 CLOSE = Fraction(1, 10_000)  # .6667 is meant where 1:3 removes two thirds
 DenseLayers = str | Sequence[str]
@@ -40,6 +41,9 @@ class PruningSpec:
     granularity: Granularity
     dense_layers: DenseLayers = "auto"
     texts: Mapping[str, str | float] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        store(self, sparsity=parse_sparsity(self.sparsity))
 
     @classmethod
     def parse(
@@ -133,17 +137,33 @@ class Round:
       of: Number of rounds n. The sparsity reached in round c is 1 - (1 - p)^(c/n) (`core.cumulative_sparsity`).
       within: Tensor name -> boolean mask of an earlier round. Weights that it removed stay removed; tensors that it
         does not name are whole.
+
+    Raises:
+      BadInput: If `number` is not from 0 (before the first round) to `of`, or `of` is below 1.
     """
 
     number: int = 1
     of: int = 1
     within: Mapping[str, np.ndarray] | None = None
 
+    def __post_init__(self) -> None:
+        of = whole_number("of", self.of, least=1)
+        store(self, number=whole_number("number", self.number, least=0, most=of), of=of)
+
     @classmethod
     def parse(cls, cycle: tuple[int, int] = (1, 1), within: Mapping[str, np.ndarray] | None = None) -> Round:
-        """Builds a round from (c, n) and the masks of an earlier round."""
-        number, of = cycle
-        return cls(number, of, within)
+        """Builds a round from (c, n) and the masks of an earlier round.
+
+        Raises:
+          BadInput: If `cycle` is no such pair.
+        """
+        try:
+            number, of = cycle
+            return cls(number, of, within)
+        except (TypeError, ValueError):  # BadInput is a ValueError
+            raise BadInput(
+                "cycle", cycle, "must be (c, n), two whole numbers with n at least 1 and c from 0 to n"
+            ) from None
 
 
 def _checked_n_m(

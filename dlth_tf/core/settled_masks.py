@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import FRACTION, real_number, whole_number
 
 WINDOW = 5  # masks that are compared, the newest with each of the others (published code, mask_cr.py)
 
@@ -35,8 +36,10 @@ def has_settled(masks: Sequence[Mapping[str, np.ndarray]], threshold: float = 0.
 
     Args:
       masks: One set of masks per epoch, the newest last. The result is False until there are `window` of them.
-      threshold: Largest distance allowed, 0.1 as published.
-      window: Number of masks that are compared.
+      threshold: Largest distance allowed, 0 to 1; 0.1 as published.
+      window: Number of masks that are compared, at least 2.
     """
+    threshold = real_number("threshold", threshold, FRACTION)
+    window = whole_number("window", window, least=2)
     *before, newest = masks[-window:] or [{}]
     return len(before) == window - 1 and all(mask_distance(newest, mask) <= threshold for mask in before)

@@ -15,6 +15,7 @@ import numpy as np
 
 from dlth_tf import files
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import plain, store
 
 FORMAT = "dlth_tf ticket 1"
 MOST_SIDECAR_BYTES = 16 * 2**20
@@ -30,7 +31,8 @@ class Ticket(Mapping[str, np.ndarray]):
 
     Attributes:
       masks: Tensor name -> boolean array of the weight's shape.
-      provenance: Origin of the ticket (method, seed, sparsity, ...): plain values only.
+      provenance: Origin of the ticket (method, seed, sparsity, ...): plain values only; NumPy scalars
+        are stored as plain ones.
 
     Raises:
       BadInput: If a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is invalid.
@@ -40,15 +42,16 @@ class Ticket(Mapping[str, np.ndarray]):
     provenance: Mapping[str, Plain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "masks", types.MappingProxyType({n: _checked(n, m) for n, m in self.masks.items()}))
-        for key, value in self.provenance.items():
+        provenance = {key: plain(value) for key, value in self.provenance.items()}
+        for key, value in provenance.items():
             if (
                 not isinstance(key, str)
                 or not isinstance(value, Plain)
                 or (isinstance(value, float) and not math.isfinite(value))
             ):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
-        object.__setattr__(self, "provenance", types.MappingProxyType(dict(self.provenance)))
+        masks = {name: _checked(name, mask) for name, mask in self.masks.items()}
+        store(self, masks=types.MappingProxyType(masks), provenance=types.MappingProxyType(provenance))
 
     @classmethod
     def from_masks(cls, masks: Mapping[str, Any], **provenance: Plain) -> Ticket:

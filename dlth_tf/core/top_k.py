@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlth_tf.plain_numbers import whole_number
+
 
 def top_k_mask(scores: np.ndarray, kept: int, free: np.ndarray | None = None) -> np.ndarray:
     """Keeps exactly the `kept` highest scores.
@@ -20,7 +22,7 @@ def top_k_mask(scores: np.ndarray, kept: int, free: np.ndarray | None = None) ->
       Boolean mask of the shape of `scores`, True = kept.
 
     Raises:
-      ValueError: If `kept` is out of range.
+      BadInput: If `kept` is out of range.
 
     >>> top_k_mask(np.array([.3, .1, .3, .2]), 2).tolist()
     [True, False, True, False]
@@ -31,8 +33,7 @@ def top_k_mask(scores: np.ndarray, kept: int, free: np.ndarray | None = None) ->
         mask = np.zeros(scores.shape, bool)
         mask[free] = top_k_mask(scores[free], kept)
         return mask
-    if not 0 <= kept <= scores.size:
-        raise ValueError(f"kept={kept}: must be between 0 and {scores.size}")
+    kept = whole_number("kept", kept, least=0, most=scores.size)
     flat = scores.ravel()
     if kept == 0:
         return np.zeros(scores.shape, bool)

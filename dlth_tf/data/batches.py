@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlth_tf.data.normalize import Normalization
-from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_number, whole_or_none
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class BatchOrder:
       steps: Number of batches, at least 0; endless if None.
 
     Raises:
-      BadInput: If `batch_size`, `start` or `steps` is out of range.
+      BadInput: If a number is out of range.
     """
 
     batch_size: int
@@ -31,10 +31,13 @@ class BatchOrder:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        check_batch_size(self.batch_size)
-        for name, value in (("start", self.start), ("steps", self.steps or 0)):
-            if value < 0:
-                raise BadInput(name, value, "must be 0 or more")
+        store(
+            self,
+            batch_size=check_batch_size(self.batch_size),
+            seed=whole_number("seed", self.seed),
+            start=whole_number("start", self.start, least=0),
+            steps=whole_or_none("steps", self.steps, least=0),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class BatchFormat:
         tells whether their labels are mixed.
       dtype: Name of the dtype of the images.
       num_classes: Number of classes; required by augmentations that mix labels.
-      value_range: Largest possible pixel value.
+      value_range: Largest possible pixel value, at least 1.
+
+    Raises:
+      BadInput: If a number is out of range.
     """
 
     normalization: Normalization
@@ -56,8 +62,11 @@ class BatchFormat:
     num_classes: int | None = None
     value_range: int = 255
 
+    def __post_init__(self) -> None:
+        classes = whole_or_none("num_classes", self.num_classes, least=1)
+        store(self, num_classes=classes, value_range=whole_number("value_range", self.value_range, least=1))
 
-def check_batch_size(batch_size: int) -> None:
-    """Raises BadInput unless `batch_size` is at least 1."""
-    if batch_size < 1:
-        raise BadInput("batch_size", batch_size, "must be at least 1")
+
+def check_batch_size(batch_size: int) -> int:
+    """Returns the number of examples in a batch; raises BadInput unless it is a whole number, at least 1."""
+    return whole_number("batch_size", batch_size, least=1)

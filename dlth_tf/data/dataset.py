@@ -10,6 +10,7 @@ from dlth_tf.data.augment.names import check_augment
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class DataSet:
       test: Examples that the headline number is measured on; selection never looks at them.
       label_names: Names of the classes, in the order of the class numbers.
       normalization: Name of the default normalization, which `--normalization` overrides.
-      value_range: Largest possible pixel value (255 for most sets, 16 for digits).
+      value_range: Largest possible pixel value, at least 1 (255 for most sets, 16 for digits).
       augment: Name of the default augmentation, which `--augment` overrides.
 
     Raises:
@@ -81,6 +82,7 @@ class DataSet:
     augment: str = "none"
 
     def __post_init__(self) -> None:
+        store(self, value_range=whole_number("value_range", self.value_range, least=1))
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
             if not isinstance(split, Split | DiskSplit):

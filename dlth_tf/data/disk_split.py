@@ -10,6 +10,7 @@ import numpy as np
 
 from dlth_tf.data.tfrecord_index import Records
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_numbers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -94,6 +95,7 @@ class DiskSplit:
                 f"{len(self.indices)} images and {len(self.labels)} labels",
                 "must have at least one image, and one label per image",
             )
+        store(self, image_shape=whole_numbers("image_shape", self.image_shape))
 
     def __len__(self) -> int:
         return len(self.indices)

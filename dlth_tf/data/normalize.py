@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import ABOVE_0, real_number, store
 from dlth_tf.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ class Normalization:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        store(
+            self,
+            scale=real_number("scale", self.scale),
+            mean=tuple(real_number("mean", value) for value in self.mean),
+            std=tuple(real_number("std", value, ABOVE_0) for value in self.std),
+        )
         if len(self.mean) != len(self.std) or not self.mean:
             raise BadInput("normalization", self, "must have one mean and one std per channel")
-        if not all(math.isfinite(value) for value in (self.scale, *self.mean, *self.std)) or min(self.std) <= 0:
-            raise BadInput("normalization", self, "must have finite numbers, and every std above 0")
 
     def __call__(self, images: tf.Tensor | np.ndarray, dtype: str = "float32") -> tf.Tensor:
         """Normalizes images.
@@ -92,9 +96,9 @@ class Normalization:
         """
         try:
             return cls(float(value["scale"]), tuple(map(float, value["mean"])), tuple(map(float, value["std"])))
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, BadInput):
-                raise
+        except BadInput as refused:
+            raise BadInput("normalization", value, f"its {refused.thing} {refused.allowed}") from None
+        except (KeyError, TypeError, ValueError):
             raise BadInput("normalization", value, "must contain scale, mean and std as numbers") from None
 
 

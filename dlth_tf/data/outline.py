@@ -8,6 +8,7 @@ from dlth_tf.data.dataset import DataSet
 from dlth_tf.data.load import load
 from dlth_tf.data.names import divide_name
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import store, whole_number, whole_numbers
 
 # Published sizes: training images, image shape, classes. A tenth of the training images (of ImageNet 10,000) validates.
 PUBLISHED = {
@@ -37,6 +38,14 @@ class Outline:
     num_classes: int
     examples: int
     known_from: str = "the data"
+
+    def __post_init__(self) -> None:
+        store(
+            self,
+            image_shape=whole_numbers("image_shape", self.image_shape),
+            num_classes=whole_number("num_classes", self.num_classes, least=1),
+            examples=whole_number("examples", self.examples, least=1),
+        )
 
 
 def outline(name: str, data_dir: str | None = None) -> Outline:

@@ -64,7 +64,7 @@ def evaluation_batches(split: Split | DiskSplit, form: BatchFormat, batch_size: 
     Raises:
       BadInput: If `batch_size` is below 1.
     """
-    check_batch_size(batch_size)
+    batch_size = check_batch_size(batch_size)
     import tensorflow as tf
 
     numbers = tf.data.Dataset.range(len(split))

@@ -6,6 +6,7 @@ import numpy as np
 
 from dlth_tf.data.dataset import Split
 from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.plain_numbers import whole_number
 
 CHUNK = 1024  # images moved at a time
 
@@ -28,6 +29,7 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     >>> len(picked), len(others)
     (3, 3)
     """
+    count = whole_number("count", count, least=0, most=len(labels))
     classes, counts = np.unique(labels, return_counts=True)
     shares = counts * count / len(labels)
     take = np.floor(shares).astype(np.int64)

@@ -1,69 +1,146 @@
-"""Images, with or without labels, on which exported forms are compared with the Keras model."""
+"""Examples, with or without labels, on which exported forms are compared with the Keras model."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
+from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.keras2.parts import all_sublayers
 from dlth_tf.randomness import generator
 
 MAX_IMAGES = 10_000
 MAX_BYTES = 256 * 2**20
 RANDOM_IMAGES = 256
+SIZES = (32, 64, 128, 224, 16, 8, 4, 1)  # of images and sequences of any size, in the order of trying
+WORDS = ("a", "the quick brown fox", "", "0", "1", "unknown")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images on which forms are compared.
+    """Examples on which forms are compared.
 
     Args:
-      images: Images [N, ...] as a client sends them.
+      images: Inputs [N, ...] as a client sends them; for a network of several inputs, input name -> array.
       labels: Class indices, int64 [N]; None if they are unknown, and then no accuracy is reported.
-      origin: Short description of the images for the report, such as "test images of digits".
+      origin: Short description of the examples for the report, such as "test images of digits".
     """
 
-    images: np.ndarray
+    images: np.ndarray | Mapping[str, np.ndarray]
     labels: np.ndarray | None
     origin: str
 
+    def inputs(self, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+        """Returns the examples by the names of the signature's inputs; texts as arrays of bytes."""
+        named = self.images if isinstance(self.images, Mapping) else dict.fromkeys(list(specs)[:1], self.images)
+        return {name: _bytes(np.asarray(array)) for name, array in named.items()}
 
-def random_examples(spec: tf.TensorSpec) -> Examples:
-    """Draws 256 random images without labels.
 
-    Args:
-      spec: Shape and dtype of the signature's images; unknown sizes other than the batch become 1.
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return np.char.encode(array.astype(str)) if array.dtype.kind in "OU" else array
+
+
+def random_examples(model: tf_keras.Model, serving: Serving) -> Examples:
+    """Draws 256 random examples that the network can take, without labels.
+
+    Sizes that are free are those of the first of SIZES that works, whole numbers are below the smallest vocabulary of
+    the network's layers, and texts are words of its vocabularies and others.
+
+    Raises:
+      BadInput: If the network cannot be run on any that were tried.
     """
+    specs = serving.inputs(model)
+    error = ""
+    for size, most in _trials(model, specs):
+        images = {name: _random(spec, size, most, model) for name, spec in specs.items()}
+        try:
+            few = {name: tf.constant(array[: serving.batch or 2]) for name, array in images.items()}
+            serving.reference(model, few)
+        except (tf.errors.OpError, ValueError) as failure:
+            error = str(failure).strip().splitlines()[0][:200]
+            continue
+        return Examples(images if len(images) > 1 else next(iter(images.values())), None, "random images")
+    raise BadInput("examples", "none", f"are needed, since the network does not run on random inputs ({error})")
+
+
+def _trials(model: tf_keras.Model, specs: Mapping[str, tf.TensorSpec]) -> Iterator[tuple[int, int]]:
+    """Sizes of free axes, and a number above every whole number, in the order of trying."""
+    free = any(None in spec.shape[1:] for spec in specs.values())
+    largest = min(_vocabularies(model), default=256)
+    for most in (largest, *(limit for limit in (10, 2, 1) if limit < largest)):
+        for size in SIZES if free else SIZES[:1]:
+            yield size, most
+
+
+def _vocabularies(model: tf_keras.Model) -> list[int]:
+    """The numbers below which the whole numbers of layers with a vocabulary are."""
+    limits = []
+    for layer in all_sublayers(model):
+        if isinstance(layer, tf_keras.layers.Embedding):
+            limits.append(int(layer.input_dim))
+        elif isinstance(layer, tf_keras.layers.CategoryEncoding):
+            limits.append(int(layer.num_tokens))
+    return limits
+
+
+def _random(spec: tf.TensorSpec, size: int, most: int, model: tf_keras.Model) -> np.ndarray:
     random = generator(0, "export probe")
-    shape = (RANDOM_IMAGES, *(1 if size is None else size for size in spec.shape[1:]))
-    images = random.integers(0, 256, shape) if spec.dtype.is_integer else random.random(shape)
-    return Examples(images.astype(spec.dtype.as_numpy_dtype), None, "random images")
+    shape = (RANDOM_IMAGES, *(size if axis is None else axis for axis in spec.shape[1:]))
+    if spec.dtype == tf.string:
+        return _bytes(random.choice(np.array(_words(model), dtype=object), shape))
+    if spec.dtype == tf.bool:
+        return random.random(shape) < 0.5
+    whole = random.integers(0, 256 if spec.dtype == tf.uint8 else most, shape) if spec.dtype.is_integer else None
+    return (random.random(shape) if whole is None else whole).astype(spec.dtype.as_numpy_dtype)
 
 
-def check_examples(examples: Examples, spec: tf.TensorSpec) -> None:
+def _words(model: tf_keras.Model) -> list[str]:
+    words = list(WORDS)
+    for layer in all_sublayers(model):
+        if hasattr(layer, "get_vocabulary"):
+            words += [str(word) for word in layer.get_vocabulary()[:100]]
+    return words
+
+
+def check_examples(examples: Examples, specs: Mapping[str, tf.TensorSpec]) -> None:
     """Validates examples against the signature.
 
     Args:
       examples: Examples to validate.
-      spec: Shape and dtype of the signature's images.
+      specs: Shape and dtype of the signature's inputs, by name.
 
     Raises:
-      BadInput: If the images do not match the signature, or if there is not exactly one label per image.
+      BadInput: If the inputs do not match the signature, or if there is not exactly one label per example.
     """
-    images, labels = examples.images, examples.labels
-    if not len(images) or not spec.shape.is_compatible_with(images.shape) or images.dtype != spec.dtype.as_numpy_dtype:
-        raise BadInput(
-            "examples",
-            f"{images.dtype}{list(images.shape)}",
-            f"must be {spec.dtype.name} images of shape {list(spec.shape)}",
-        )
-    if labels is not None and labels.shape != images.shape[:1]:
+    inputs, labels = examples.inputs(specs), examples.labels
+    if inputs.keys() != specs.keys():
+        raise BadInput("examples", ", ".join(inputs), f"must be one array for each input: {', '.join(specs)}")
+    lengths = {len(array) for array in inputs.values()}
+    for name, spec in specs.items():
+        array = inputs[name]
+        free = tf.TensorShape([None, *spec.shape[1:]])
+        same = array.dtype.kind == "S" if spec.dtype == tf.string else array.dtype == spec.dtype.as_numpy_dtype
+        if not len(array) or not free.is_compatible_with(array.shape) or not same or len(lengths) > 1:
+            raise BadInput(
+                "examples" if len(specs) == 1 else f"examples[{name!r}]",
+                f"{array.dtype}{list(array.shape)}",
+                f"must be {spec.dtype.name} images of shape {list(spec.shape)}",
+            )
+        if spec.shape[0] is not None and len(array) < spec.shape[0]:
+            raise BadInput(
+                "examples", f"{len(array)} examples", f"must be {spec.shape[0]} or more, the fixed batch size"
+            )
+    count = next(iter(lengths))
+    if labels is not None and labels.shape != (count,):
         raise BadInput(
             "examples",
             f"labels of shape {list(labels.shape)}",
-            f"must have one label for each of the {len(images)} images",
+            f"must have one label for each of the {count} images",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 
 FORMATS = tuple(FORMS)
+log = logging.getLogger("dlth_tf")
 
 
 def export(
@@ -43,25 +45,30 @@ def export(
 ) -> dict[str, Any]:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
 
-    Every SavedModel's `serving_default` takes `images` and returns `logits`, `probabilities`, `class` and, if label
-    names are known, `label`. Before anything appears under `export_dir`, a fresh process with TensorFlow alone loads
-    every form and compares its outputs with the Keras model's. docs/deploy.md describes the forms.
+    Every SavedModel's `serving_default` takes `images`, or several inputs under their own names. For a classifier it
+    returns `logits`, `probabilities`, `class` and, if label names are known, `label`; a network that ends in softmax
+    has no `logits`. Every other network is served with its outputs under their own names. Before anything appears under
+    `export_dir`, a fresh process with TensorFlow alone loads every form and compares its outputs with the Keras
+    model's. docs/deploy.md describes the forms.
 
     Args:
-      model: Keras model that returns logits, as returned by `dlth_tf.strip`. Its weights are changed while the dense
+      model: Keras model, as returned by `dlth_tf.strip`. Its weights are changed while the dense
         counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
-      formats: Forms to write, of plain, packed, compact and tflite.
+      formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
+        tflite_float32, tflite_float16 and tflite_int8.
       values: Precision in which `packed` stores weights, "float32" or "float16".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
-      examples: Images on which outputs are compared; None uses 256 random images.
+      examples: Examples on which outputs are compared; None uses 256 random ones that the network can take.
       overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
-      **known: What else is known about the network: `ticket`, whose removed weights must be zero in every form;
-        `calibration`, raw training images for forms that need activation ranges; `origin`, its provenance as JSON.
+      **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
+        `batch`, the number of examples in every call, if it is to be fixed; `ticket`, whose removed weights must be
+        zero in every form; `calibration`, raw training images for forms that need activation ranges; `origin`, its
+        provenance as JSON.
 
     Returns:
       Content of export.json.
@@ -97,9 +104,9 @@ def export_source(
     _check(source, options)
     if not options.overwrite:
         refuse_existing(export_dir, options.formats)
-    spec = source.serving.images(source.model)
-    examples = source.examples or random_examples(spec)
-    check_examples(examples, spec)
+    examples = source.examples or random_examples(source.model, source.serving)
+    check_examples(examples, source.serving.inputs(source.model))
+    log.info("%s", source.decision[1])
     with staging_folder(Path(export_dir)) as staging:
         report = _write_and_verify(source, options, examples, staging)
         report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
@@ -129,41 +136,56 @@ def _check(source: Source, options: ExportOptions) -> None:
     check_forms(options.formats)
     if options.values not in VALUES:
         raise BadInput("values", options.values, f"must be {' or '.join(VALUES)}")
-    classes = model.compute_output_shape(source.serving.images(model).shape)[-1]
-    if names is not None and len(names) != classes:
+    classes = source.interface.classes
+    if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
 
 
 def _write_and_verify(source: Source, options: ExportOptions, examples: Examples, staging: Path) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
+    verified, accuracy = verify(written, source, examples)
+    left_out = [_leave_out(written, verified, name) for name in list(written) if "left_out" in verified[name]]
+    if not written:
+        raise RuntimeError(" ".join(left_out))
     with dense_reference(source.model):
         dense = write_forms(source, options, staging / "dense")
-    verified, accuracy = verify(written, source, examples)
-    image_shape = tuple(source.serving.images(source.model).shape[1:])
-    network = network_facts(source.model, source.ticket, image_shape)
-    forms = {
-        name: form_facts(form, dense[name], verified[name], network, image_shape) for name, form in written.items()
-    }
+    inputs = examples.inputs(source.serving.inputs(source.model))
+    shapes = {name: array.shape[1:] for name, array in inputs.items()}
+    network = network_facts(source.model, source.ticket, shapes)
+    forms = {name: form_facts(form, dense.get(name), verified[name], network, shapes) for name, form in written.items()}
     if options.measure_latency:
-        _add_latency(forms, written, dense, examples.images)
+        _add_latency(forms, written, dense, source, inputs)
     _add_notes(forms, network["parameters"]["total"])
+    next(iter(forms.values()))["notes"] += left_out
     compared = {
         "on": examples.origin,
-        "images": len(examples.images),
+        "images": len(next(iter(inputs.values()))),
         "accuracy": accuracy,
         "tensorflow": tf.__version__,
     }
-    return {"origin": dict(source.origin or {}), **network, "verification": compared, "forms": forms}
+    served = {"task": source.serving.task, "decision": source.decision[1]}
+    return {"origin": dict(source.origin or {}), "served": served, **network, "verification": compared, "forms": forms}
+
+
+def _leave_out(written: dict[str, Written], verified: Mapping[str, Any], name: str) -> str:
+    """Removes a form that failed its check, and returns a sentence about it."""
+    written.pop(name).path.unlink()
+    return f"{name} is left out: {verified[name]['left_out']}."
 
 
 def _add_latency(
-    forms: dict[str, dict[str, Any]], written: Mapping[str, Written], dense: Mapping[str, Written], images: np.ndarray
+    forms: dict[str, dict[str, Any]],
+    written: Mapping[str, Written],
+    dense: Mapping[str, Written],
+    source: Source,
+    inputs: Mapping[str, np.ndarray],
 ) -> None:
-    pairs = {key: form for name in written for key, form in ((name, written[name]), (f"dense {name}", dense[name]))}
-    times = measure(pairs, images)
-    for name, facts in forms.items():
-        facts["latency"] = {
+    both = [name for name in written if name in dense]
+    pairs = {key: form for name in both for key, form in ((name, written[name]), (f"dense {name}", dense[name]))}
+    times = measure(pairs, inputs, source.serving.batch)
+    for name in both:
+        forms[name]["latency"] = {
             batch: latency(sparse, times[f"dense {name}"][batch]) for batch, sparse in times[name].items()
         }
 

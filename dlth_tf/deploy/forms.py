@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import compact, kernel_shapes
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.source import ExportOptions, Source
-from dlth_tf.deploy.tflite.convert import TOLERANCES, write_tflite
+from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
+from dlth_tf.deploy.tflite.float32_twin import in_float32
 from dlth_tf.errors import BadInput
 
 # Folding changes the rounding, usually by 1e-6 of the largest logit. Where channels hardly vary, batch norm multiplies
@@ -45,6 +48,7 @@ class Written:
         allows any difference.
       places: For a packed model, the place of every stored weight: ticket name -> (vector, start). None for other
         forms.
+      optional: Whether the form is left out, with a note, if its check fails.
       same_weights: Whether the form contains the weights of the ticket's network in their original shapes.
       facts: Further entries for export.json.
     """
@@ -55,19 +59,21 @@ class Written:
     tolerance: float | None
     places: dict[str, tuple[int, int]] | None = None
     same_weights: bool = True
+    optional: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 def _plain(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     del options
     save_plain(source.model, path, source.serving)
-    return {"plain": Written(source.model, "saved_model", path, 1e-5)}
+    return {"plain": Written(source.model, "saved_model", path, allowed(source.model, 1e-5))}
 
 
 def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     facts = save_packed(source.model, path, source.serving, options.values)
     places = facts.pop("places")
-    tolerance = FOLDED if options.values == "float32" else HALF
+    rounded = options.values != "float32"
+    tolerance = allowed(source.model, HALF if rounded else FOLDED, rounded)
     facts = {"values": options.values, **facts}
     return {"packed": Written(source.model, "saved_model", path, tolerance, places, facts=facts)}
 
@@ -78,26 +84,47 @@ def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Wr
     save_constant(small, path, source.serving, "compact")
     note = "" if small.count_params() < source.model.count_params() else NOTHING_REMOVED
     facts = {"note": note, "kernels": kernel_shapes(source.model, small)}
-    return {"compact": Written(small, "saved_model", path, FOLDED, same_weights=False, facts=facts)}
+    return {
+        "compact": Written(small, "saved_model", path, allowed(source.model, FOLDED), same_weights=False, facts=facts)
+    }
 
 
 def _tflite(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
-    del options
-    small = _compact_if_possible(source.model)
-    sparse = write_tflite(small, path, normalization=source.normalization, calibration=source.calibration)
+    """Writes all LiteRT files that can be written; those that fail their check are left out."""
+    written = _litert(source, path, KINDS)
+    if "tflite/int8" not in written and source.calibration is None:
+        next(iter(written.values())).facts["note"] = NO_INT8
+    return {name: dataclasses.replace(form, optional=True) for name, form in written.items()}
+
+
+def _one_tflite(kind: str) -> Callable[[Source, ExportOptions, Path], dict[str, Written]]:
+    """Returns the function that writes one LiteRT file, which must pass its check."""
+
+    def write(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+        if kind == "int8" and source.calibration is None:
+            raise BadInput("formats", "tflite_int8", "needs training images to calibrate it with (calibration=)")
+        return {name.replace("/", "_"): form for name, form in _litert(source, path, (kind,)).items()}
+
+    return write
+
+
+def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Written]:
+    small = in_float32(_compact_if_possible(source.model))
+    serving = dataclasses.replace(source.serving, label_names=None)
+    result = write_tflite(small, path, serving=serving, calibration=source.calibration, kinds=kinds)
     written = {}
-    for kind in sorted(sparse):
+    for kind, sparse in result.sparse.items():
         tolerance = TOLERANCES[kind] if np.isfinite(TOLERANCES[kind]) else None
+        facts: dict[str, Any] = {"sparse": sparse}
         written[f"tflite/{kind}"] = Written(
             small,
             "tflite",
             path / f"{kind}.tflite",
-            tolerance,
+            tolerance and allowed(source.model, tolerance, kind != "float32"),
             same_weights=False,
-            facts={"sparse": sparse[kind]},
+            facts=facts,
         )
-    if "int8" not in sparse:
-        next(iter(written.values())).facts["note"] = NO_INT8
+    next(iter(written.values())).facts["note"] = " ".join(result.left_out.values())
     return written
 
 
@@ -114,6 +141,7 @@ FORMS: dict[str, Callable[[Source, ExportOptions, Path], dict[str, Written]]] = 
     "packed": _packed,
     "compact": _compact,
     "tflite": _tflite,
+    **{f"tflite_{kind}": _one_tflite(kind) for kind in KINDS},
 }
 
 

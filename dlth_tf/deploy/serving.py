@@ -1,20 +1,28 @@
-"""The signature that every form serves: raw images in; logits, probabilities, class and label out."""
+"""The signature that every form serves: inputs of the network, or raw images, in; its outputs out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.ops.lookup_ops import LookupInterface
 
 from dlth_tf.data.normalize import Normalization
+from dlth_tf.deploy.interface import IMAGES, Interface, interface_of
+from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
-from dlth_tf.masking.keras2.graph import input_shape
+from dlth_tf.masking.keras2.parts import all_sublayers
 
 SIGNATURE = "serving_default"
-BATCH = 256  # images per call when the reference logits are computed
+BATCH = 256  # examples per call when the reference outputs are computed
+CLASSIFIER = "classifier"
+PROBABILITIES = "probabilities"
+RAW = "raw"
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,60 +32,123 @@ class Serving:
     Args:
       normalization: Normalization applied to raw uint8 images; None serves the model's own inputs.
       label_names: One name per class, in the order of the logits, for the output `label`; None omits that output.
+      task: "classifier": float32 logits [batch, classes] in, and out come logits, probabilities and class;
+        "probabilities": the same for a network that ends in softmax, without logits; "raw": the network's outputs.
+      batch: Number of examples in every call; None leaves it free.
     """
 
     normalization: Normalization | None = None
     label_names: tuple[str, ...] | None = None
+    task: str = CLASSIFIER
+    batch: int | None = None
 
-    def images(self, model: tf_keras.Model) -> tf.TensorSpec:
-        """Returns the shape and dtype of the images that a client sends; the batch size is free."""
-        shape = input_shape(model)
-        dtype = _dtype(model) if self.normalization is None else tf.uint8
-        return tf.TensorSpec((None, *shape[1:]), dtype, name="images")
+    def inputs(self, model: tf_keras.Model) -> dict[str, tf.TensorSpec]:
+        """Returns shape and dtype of what a client sends, by name.
 
-    def logits(self, model: tf_keras.Model, images: tf.Tensor) -> tf.Tensor:
-        """Computes float32 logits [B, classes] from images as a client sends them."""
-        inputs = images if self.normalization is None else self.normalization(images, dtype=_dtype(model))
-        return tf.cast(model(inputs, training=False), tf.float32)
+        Raises:
+          BadInput: If there is a normalization, and the network does not take images alone.
+        """
+        specs = dict(interface_of(model).inputs)
+        if self.normalization is not None:
+            if len(specs) > 1:
+                raise BadInput("normalization", "given", f"needs one input, and this network takes {', '.join(specs)}")
+            specs = {name: tf.TensorSpec(spec.shape, tf.uint8, name) for name, spec in specs.items()}
+        if self.batch is None:
+            return specs
+        return {name: tf.TensorSpec((self.batch, *spec.shape[1:]), spec.dtype, name) for name, spec in specs.items()}
 
-    def outputs(self, model: tf_keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the outputs that are compared with the Keras model's; none named: all."""
+        return {CLASSIFIER: ("logits",), PROBABILITIES: ("probabilities",)}.get(self.task, ())
+
+    def reference(
+        self, model: tf_keras.Model, tensors: Mapping[str, tf.Tensor], interface: Interface | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Computes the outputs that are compared: half precision becomes float32."""
+        interface = interface or interface_of(model)
+        if self.normalization is not None:
+            dtype = interface.inputs[IMAGES].dtype
+            tensors = {name: self.normalization(images, dtype=dtype) for name, images in tensors.items()}
+        outputs = {name: _at_least_float32(value) for name, value in interface.call(model, tensors).items()}
+        if self.task == CLASSIFIER:
+            return {"logits": tf.cast(next(iter(outputs.values())), tf.float32)}
+        return {PROBABILITIES: next(iter(outputs.values()))} if self.task == PROBABILITIES else outputs
+
+    def outputs(
+        self, model: tf_keras.Model, tensors: Mapping[str, tf.Tensor], interface: Interface | None = None
+    ) -> dict[str, tf.Tensor]:
         """Computes all outputs of the signature, by name."""
-        logits = self.logits(model, images)
-        outputs = {"logits": logits, "probabilities": tf.nn.softmax(logits), "class": tf.argmax(logits, -1)}
+        outputs = self.reference(model, tensors, interface)
+        if self.task == RAW:
+            return outputs | _dense_logits(outputs, interface or interface_of(model))
+        if self.task == CLASSIFIER:
+            outputs |= {PROBABILITIES: tf.nn.softmax(outputs["logits"])}
+        outputs["class"] = tf.argmax(outputs[self.compared[0]], -1)
         if self.label_names is None:
             return outputs
         return {**outputs, "label": tf.gather(tf.constant(self.label_names), outputs["class"])}
 
 
+def _at_least_float32(value: tf.Tensor) -> tf.Tensor:
+    return tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value
+
+
+def _dense_logits(outputs: Mapping[str, tf.Tensor], interface: Interface) -> dict[str, tf.Tensor]:
+    """The only output a second time as `logits`, if it is one for each class at every position (segmentation)."""
+    name, *others = outputs
+    dense = not others and interface.ending == "linear" and (outputs[name].shape.rank or 0) > 2
+    return {"logits": outputs[name]} if dense else {}
+
+
 class Served(tf.Module):
-    """The object that is saved: the network's variables and one signature, without any Keras object.
+    """The object that is saved: the network's variables, its lookup tables and one signature, without Keras objects.
 
     Args:
-      model: Stripped Keras model that returns logits.
+      model: Stripped Keras model.
       serving: Preprocessing and outputs around the network.
     """
 
     def __init__(self, model: tf_keras.Model, serving: Serving) -> None:
         super().__init__()
         self.network_variables = list(named_weights(model).values())
-        spec = serving.images(model)
-        self.serve = tf.function(lambda images: serving.outputs(model, images), input_signature=[spec])
+        self.tables = list(lookup_tables(model))
+        self.specs = serving.inputs(model)
+        interface = interface_of(model)
+
+        def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            return serving.outputs(model, dict(zip(self.specs, tensors, strict=True)), interface)
+
+        self.serve = tf.function(serve, input_signature=list(self.specs.values()))
 
 
-def expected_logits(model: tf_keras.Model, serving: Serving, images: np.ndarray) -> np.ndarray:
-    """Computes the Keras model's own float32 logits [N, classes].
+def lookup_tables(model: tf_keras.Model) -> Iterator[Any]:
+    """Yields the lookup tables of a network's layers, which a SavedModel holds beside the variables."""
+    seen: set[int] = set()
+    for layer in all_sublayers(model):
+        for value in list(vars(layer).values()):
+            if isinstance(value, LookupInterface) and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
+def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) -> dict[str, np.ndarray]:
+    """Computes the Keras model's own outputs for all examples, by name: for a classifier float32 logits [N, classes].
 
     They are computed on the CPU, because GPUs round some products to fewer bits.
     """
+    specs = serving.inputs(model)
     with tf.device("/CPU:0"):
-        compute = tf.function(lambda batch: serving.logits(model, batch)).get_concrete_function(serving.images(model))
-        return np.concatenate([compute(tf.constant(batch)).numpy() for batch in batches(images)])
+        compute = tf.function(
+            lambda *tensors: serving.reference(model, dict(zip(specs, tensors, strict=True))),
+            input_signature=list(specs.values()),
+        )
+        parts = [compute(*(tf.constant(batch[name]) for name in specs)) for batch in batches(inputs, serving.batch)]
+    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
 
-def batches(images: np.ndarray) -> Sequence[np.ndarray]:
-    """Splits images into batches of at most BATCH."""
-    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-
-
-def _dtype(model: tf_keras.Model) -> tf.DType:
-    return tf.as_dtype(model.inputs[0].dtype if model.inputs else tf.float32)
+def batches(inputs: Arrays, size: int | None = None) -> Sequence[dict[str, np.ndarray]]:
+    """Splits examples into batches of at most BATCH, or of exactly `size` examples; a smaller rest is left out then."""
+    count = len(next(iter(inputs.values())))
+    starts = range(0, count - count % size, size) if size else range(0, count, BATCH)
+    return [{name: array[start : start + (size or BATCH)] for name, array in inputs.items()} for start in starts]

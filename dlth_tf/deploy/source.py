@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -12,12 +13,16 @@ import tf_keras
 from dlth_tf.core import Ticket
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.examples import Examples
+from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
+from dlth_tf.errors import BadInput
 
 
 class Known(TypedDict, total=False):
     """Keywords of `dlth_tf.export` beyond its parameters; see `Source`."""
 
+    task: str
+    batch: int | None
     ticket: Ticket | None
     calibration: np.ndarray | None
     origin: Mapping[str, Any] | None
@@ -28,7 +33,7 @@ class Source:
     """A network to export, with everything that is known about it.
 
     Args:
-      model: Stripped Keras model that returns logits.
+      model: Stripped Keras model.
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
@@ -36,6 +41,8 @@ class Source:
       examples: Images on which outputs are compared; None uses 256 random images.
       calibration: Raw training images [n, H, W, C] for forms that need activation ranges; None skips these forms.
       origin: Provenance of the network as JSON values, for export.json.
+      task: "classifier" of [batch, classes] logits or softmax, "raw", or "auto" (`interface.decide_task`).
+      batch: Number of examples in every call; None leaves it free, except for a network that was built for one.
     """
 
     model: tf_keras.Model
@@ -45,11 +52,31 @@ class Source:
     examples: Examples | None = None
     calibration: np.ndarray | None = None
     origin: Mapping[str, Any] | None = None
+    task: str = "auto"
+    batch: int | None = None
 
-    @property
+    @functools.cached_property
+    def interface(self) -> Interface:
+        """Inputs and outputs of the network."""
+        return interface_of(self.model)
+
+    @functools.cached_property
+    def decision(self) -> tuple[str, str]:
+        """The task that the network is served for, and the sentence about it."""
+        return decide_task(self.interface, self.task, self.label_names is not None)
+
+    @functools.cached_property
     def serving(self) -> Serving:
-        """Preprocessing and outputs around the network."""
-        return Serving(self.normalization, self.label_names)
+        """Preprocessing and outputs around the network.
+
+        Raises:
+          BadInput: If the task does not fit the network, or the batch size is not that of its inputs.
+        """
+        fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
+        if self.batch is not None and fixed and fixed != {self.batch}:
+            raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
+        batch = self.batch if self.batch is not None else min(fixed, default=None)
+        return Serving(self.normalization, self.label_names, self.decision[0], batch)
 
 
 @dataclass(frozen=True)
@@ -57,7 +84,7 @@ class ExportOptions:
     """The options of an export.
 
     Args:
-      formats: Forms to write, of plain, packed, compact and tflite.
+      formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16 and tflite_int8.
       values: Precision in which the packed form stores weights, "float32" or "float16".
       overwrite: Whether an existing export of the same form is replaced.
       measure_latency: Whether each form and its dense counterpart are timed.

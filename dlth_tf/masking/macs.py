@@ -24,12 +24,12 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
 
     Args:
       model: A tf_keras model, wrapped or not.
-      image_shape: (height, width, channels).
+      image_shape: Shape of one example, such as (height, width, channels).
     """
     call = tf.function(lambda images: model(images, training=False))
-    graph = call.get_concrete_function(
-        tf.TensorSpec((1, *image_shape), model.inputs[0].dtype if model.inputs else tf.float32)
-    ).graph
+    taken = model.inputs[0] if model.inputs else tf.nest.flatten(model.save_spec() or [tf.TensorSpec([None])])[0]
+    batch = taken.shape[0] or 1
+    graph = call.get_concrete_function(tf.TensorSpec((batch, *image_shape), taken.dtype)).graph
     handles = {id(inside): outside for outside, inside in graph.captures}
     copies = model.distribute_strategy.experimental_local_results  # one per replica; the graph captures one of them
     names = {id(copy.handle): name for name, weight in named_weights(model).items() for copy in copies(weight)}
@@ -43,7 +43,7 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
         name = names.get(id(handles.get(id(source))))
         if name is not None:
             shape = operation.outputs[0].shape
-            positions[name] += int(np.prod(shape[:-1]))
+            positions[name] += int(np.prod(shape[:-1])) // batch
     return dict(positions)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlth_tf.masking.tickets import remove_weights
 from dlth_tf.masking.world import named_weights, of, scope
+from dlth_tf.plain_numbers import whole_number
 
 
 def rewind(model: Any, weights: Mapping[str, np.ndarray]) -> None:
@@ -47,4 +48,4 @@ class FreshOptimizer:
         for variable, value in self._state:
             variable.assign(value)
         for optimizer in self.optimizers:
-            optimizer.iterations.assign(step)
+            optimizer.iterations.assign(whole_number("step", step, least=0))

@@ -17,6 +17,7 @@ from dlth_tf.masking.automatic_names import of_rebuilt
 from dlth_tf.masking.dense_layers import prunable_of_ticket
 from dlth_tf.masking.prunable import PrunableWeight, tensors_of
 from dlth_tf.masking.world import prunable_weights
+from dlth_tf.plain_numbers import whole_number
 
 REMOVE = {"smallest": 1, "largest": -1}
 PICKS = ("random", "magnitude_min", "magnitude_max")
@@ -104,6 +105,7 @@ def pick_ticket(model: Any, spec: PruningSpec, pick: str, seed: int = 0, round: 
       BadInput: If the choice does not fit the model.
     """
     if pick == "random":
+        seed = whole_number("seed", seed)
         entries = prunable_of_ticket(model, spec)
 
         def draw(shapes: Mapping[str, tuple[int, ...]]) -> Scores:

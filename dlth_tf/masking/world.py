@@ -18,6 +18,7 @@ from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.plain_numbers import whole_number
 
 SUPPORTED = "models of Keras 2 are supported: build it with tf_keras (import tf_keras as keras)"
 
@@ -214,7 +215,7 @@ def steps_made(model: Any) -> int:
 
 def uncount_steps(model: Any, steps: int) -> None:
     """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
-    of(model).uncount_steps(model, steps)
+    of(model).uncount_steps(model, whole_number("steps", steps, least=0))
 
 
 def begin_fit(model: Any) -> contextlib.ExitStack:
@@ -290,7 +291,7 @@ def steps_per_execution(model: Any) -> int:
 
 def set_steps_per_execution(model: Any, steps: int) -> None:
     """Changes the optimizer steps of the next call into the backend; has an effect only between two executions."""
-    of(model).set_steps_per_execution(model, steps)
+    of(model).set_steps_per_execution(model, whole_number("steps", steps, least=1))
 
 
 def check_removed(model: Any) -> None:

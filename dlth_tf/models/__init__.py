@@ -8,6 +8,7 @@ from typing import Any
 
 from dlth_tf.errors import BadInput
 from dlth_tf.models import keras_cv_backbone
+from dlth_tf.plain_numbers import shape_with_unknowns, whole_number
 from dlth_tf.registry import Registry, import_path, is_path
 
 FAMILIES = {  # file -> its networks
@@ -70,6 +71,9 @@ def build(
     """
     import tf_keras
 
+    image_shape = shape_with_unknowns("image_shape", image_shape)
+    classes = whole_number("classes", classes, least=1)
+    seed = whole_number("seed", seed)
     from dlth_tf.models.initialize import fresh_weights
     from dlth_tf.randomness import integer_seed
 

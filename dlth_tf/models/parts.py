@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import tf_keras
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import ABOVE_0, real_number, whole_numbers
 
 layers = tf_keras.layers
 
@@ -38,9 +37,10 @@ def scaled(size: int, width: float) -> int:
     Raises:
       BadInput: If `width` is not a number above 0.
     """
-    if not isinstance(width, Real) or isinstance(width, bool) or not 0 < width < math.inf:
-        raise BadInput("model_args", {"width": width}, "width must be a number above 0")
-    return max(1, round(size * width))
+    try:
+        return max(1, round(size * real_number("width", width, ABOVE_0)))
+    except BadInput as refused:
+        raise BadInput("model_args", {"width": width}, f"width {refused.allowed}") from None
 
 
 def one_of(argument: str, value: Any, allowed: Sequence[str]) -> str:
@@ -68,7 +68,7 @@ def image_input(name: str, image_shape: tuple[int, ...], least: int) -> Any:
             f"needs images of shape [height, width, channels] with height and width at least {least}, "
             f"not {list(image_shape)}",
         )
-    return tf_keras.Input(image_shape, name="image")
+    return tf_keras.Input(whole_numbers("image_shape", image_shape), name="image")
 
 
 @dataclass(frozen=True)

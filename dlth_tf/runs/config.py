@@ -10,6 +10,7 @@ from typing import Any
 from dlth_tf.core import PenaltySchedule, PruningSpec, parse_granularity
 from dlth_tf.core.allocation import uniform
 from dlth_tf.data import AUGMENTS
+from dlth_tf.errors import renamed
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
 from dlth_tf.runs import config_checks
@@ -313,7 +314,9 @@ class RunConfig:
         config_checks.check_method(self)
         config_checks.check_choices(self)
         config_checks.check_devices(self)
-        config_checks.check_numbers(self)
+        self._set(**config_checks.numbers(self))
+        if self.num_replicas is not None:
+            config_checks.check_batches(self, self.num_replicas)
         self._set(**config_checks.durations(self))
         CheckpointInterval.parse(self.checkpoint_every)
         self._set(augment=config_checks.augment(self))
@@ -345,14 +348,15 @@ class RunConfig:
           BadInput: If a value is out of range.
         """
         hold_steps = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
-        return PenaltySchedule(
-            self.penalty_schedule,
-            self.penalty_step,
-            self.penalty_every,
-            self.penalty_limit,
-            hold_steps,
-            self.weight_dtype,
-        )
+        with renamed({name: f"penalty_{name}" for name in ("schedule", "step", "every", "limit")}):
+            return PenaltySchedule(
+                self.penalty_schedule,
+                self.penalty_step,
+                self.penalty_every,
+                self.penalty_limit,
+                hold_steps,
+                self.weight_dtype,
+            )
 
     @property
     def weight_dtype(self) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from dlth_tf import data, models
-from dlth_tf.core import SCHEDULES, PruningSpec, parse_granularity
+from dlth_tf.core import SCHEDULES, PruningSpec, parse_allocation, parse_granularity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
+from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, BELOW_1, json_value, real_number, whole_number, whole_or_none
 from dlth_tf.runs.duration import Duration
 
 Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
@@ -35,6 +35,22 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "on_nan": ("stop", "rollback"),
     "verbosity": (0, 1, 2),
 }
+LEAST = {  # of the whole numbers
+    "batch_size": 1,
+    "transform_batch_size": 1,
+    "penalty_every": 1,
+    "steps_per_execution": 1,
+    "cycles": 1,
+    "seed": 0,
+}
+RANGES = {
+    "lr": ABOVE_0,
+    "transform_lr": ABOVE_0,
+    "momentum": BELOW_1,
+    "weight_decay": AT_LEAST_0,
+    "penalty_step": ABOVE_0,
+    "penalty_limit": ABOVE_0,
+}
 
 
 def check_names(config: Fields) -> None:
@@ -48,7 +64,10 @@ def check_names(config: Fields) -> None:
 def allocation(config: Fields) -> str:
     """Returns the allocation as text; None becomes the default of the method."""
     if config.allocation is not None:
-        return json.dumps(config.allocation) if isinstance(config.allocation, Mapping) else config.allocation
+        if not isinstance(config.allocation, Mapping):
+            return config.allocation
+        parse_allocation(config.allocation)
+        return json.dumps(config.allocation, default=json_value)
     return "uniform" if is_n_by_m(config.granularity) else METHODS.load(config.method).allocation
 
 
@@ -58,8 +77,8 @@ def sparsity(config: Fields) -> float:
         return 0.0
     if config.sparsity is None:
         raise BadInput("sparsity", "(missing)", f"is required by {config.method}: at least 0 and below 1")
-    PruningSpec.parse(config.sparsity, config.allocation, config.granularity)
-    return float(config.sparsity)
+    spec = PruningSpec.parse(config.sparsity, config.allocation, config.granularity)
+    return float(spec.texts["sparsity"])
 
 
 def check_method(config: Fields) -> None:
@@ -99,22 +118,13 @@ def check_devices(config: Fields) -> None:
         raise BadInput("precision", config.precision, "is not supported on a TPU: use float32 or mixed_bfloat16")
 
 
-def check_numbers(config: Fields) -> None:
-    """Checks the ranges of all numbers."""
-    for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):
-        _at_least(name, getattr(config, name), 1)
-    if config.num_replicas is not None:
-        _at_least("num_replicas", config.num_replicas, 1)
-        check_batches(config, config.num_replicas)
-    for name in ("lr", "transform_lr"):
-        rate = getattr(config, name)
-        if not (_is_number(rate) and rate > 0):
-            raise BadInput(name, rate, "must be a finite number above 0")
-    if not (_is_number(config.momentum) and 0 <= config.momentum < 1):
-        raise BadInput("momentum", config.momentum, "must be at least 0 and below 1")
-    if not (_is_number(config.weight_decay) and config.weight_decay >= 0):
-        raise BadInput("weight_decay", config.weight_decay, "must be a finite number, at least 0")
-    _at_least("seed", config.seed, 0)
+def numbers(config: Fields) -> dict[str, float | None]:
+    """Returns all numbers as plain ones; raises BadInput if one is out of its range."""
+    whole = {name: whole_number(name, getattr(config, name), least) for name, least in LEAST.items()}
+    real = {name: real_number(name, getattr(config, name), allowed) for name, allowed in RANGES.items()}
+    verbosity = whole_number("verbosity", config.verbosity, least=0, most=2)
+    replicas = whole_or_none("num_replicas", config.num_replicas, least=1)
+    return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas}
 
 
 def check_batches(config: Fields, replicas: int) -> None:
@@ -161,12 +171,9 @@ def rates(config: Fields) -> dict[str, str | None]:
 def _rate_values(config: Fields) -> list[float]:
     words = split_list(config.lr_values) or [config.lr, config.lr / 10, config.lr / 100]
     try:
-        values = [float(word) for word in words]
-    except ValueError:
-        values = [math.nan]
-    if not all(_is_number(value) and value > 0 for value in values):
-        raise BadInput("lr_values", config.lr_values, "must be numbers above 0, separated by commas")
-    return values
+        return [real_number("lr_values", float(word) if isinstance(word, str) else word, ABOVE_0) for word in words]
+    except ValueError:  # BadInput is a ValueError
+        raise BadInput("lr_values", config.lr_values, "must be numbers above 0, separated by commas") from None
 
 
 def model_args(config: Fields) -> str:
@@ -176,7 +183,7 @@ def model_args(config: Fields) -> str:
         arguments = dict(value) if isinstance(value, Mapping) else json.loads(value)
         if not isinstance(arguments, dict):
             raise ValueError
-        return json.dumps(arguments, sort_keys=True)
+        return json.dumps(arguments, sort_keys=True, default=json_value)
     except (ValueError, TypeError, RecursionError):
         raise BadInput("model_args", value, 'must be a JSON object such as {"width": 2}') from None
 
@@ -186,23 +193,14 @@ def is_n_by_m(granularity: str) -> bool:
     return isinstance(parse_granularity(granularity), NByM)
 
 
-def split_list(text: object) -> list[Any]:
-    """Splits a comma list into words; lists and tuples are copied, and None is an empty list.
+def split_list(text: Any) -> list[Any]:
+    """Splits a comma list into words; lists, tuples and arrays are copied, and None is an empty list.
 
     >>> split_list(".1, .01,"), split_list(None)
     (['.1', '.01'], [])
     """
     if text is None:
         return []
-    if isinstance(text, list | tuple):
+    if isinstance(text, list | tuple) or getattr(text, "ndim", 0) == 1:
         return list(text)
     return [word.strip() for word in str(text).split(",") if word.strip()]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _at_least(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise BadInput(name, value, f"must be a whole number, at least {least}")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import scalar, whole_number
 
 _FORM = re.compile(r"\s*(\d{1,12})\s*(ep|it)?\s*")
 
@@ -30,7 +31,7 @@ class Duration:
         """Parses a duration.
 
         Args:
-          text: A number with or without a unit, as text or as an int.
+          text: A number with or without a unit, as text or as a whole number.
           unit: Unit of a number that has none.
           name: Name of the flag in error messages.
           least: Smallest allowed count.
@@ -38,6 +39,7 @@ class Duration:
         Raises:
           BadInput: If `text` is not a duration or its count is below `least`.
         """
+        text = scalar(text)
         match = None if isinstance(text, bool) else _FORM.fullmatch(str(text))
         if match is None or int(match[1]) < least:
             kind = "positive whole number" if least else "whole number"
@@ -49,6 +51,7 @@ class Duration:
 
     def steps(self, steps_per_epoch: int) -> int:
         """Returns the length in optimizer steps."""
+        steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
         return self.count * (steps_per_epoch if self.unit == "ep" else 1)
 
     def __str__(self) -> str:

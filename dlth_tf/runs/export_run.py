@@ -35,7 +35,12 @@ DEFAULTS = ExportOptions()
 
 
 def export_run(
-    run_dir: str | os.PathLike[str], export_dir: str | os.PathLike[str], settings: ExportOptions = DEFAULTS
+    run_dir: str | os.PathLike[str],
+    export_dir: str | os.PathLike[str],
+    settings: ExportOptions = DEFAULTS,
+    *,
+    task: str = "auto",
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
@@ -45,6 +50,8 @@ def export_run(
       run_dir: Directory of a complete run.
       export_dir: Directory for the export, created if it does not exist.
       settings: Forms to write, and how.
+      task: "classifier", "raw" or "auto", as in `deploy.export`.
+      batch: Number of images in every call; None leaves it free.
 
     Returns:
       The content of export.json.
@@ -76,11 +83,13 @@ def export_run(
         source = Source(
             model,
             normalization,
-            label_names,
+            None if task == "raw" else label_names,
             ticket,
             examples=test_examples(dataset) if dataset else None,
             calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
             origin=_origin(directory, config.sparsity),
+            task=task,
+            batch=batch,
         )
         return export_source(source, export_dir, settings)
 

@@ -13,6 +13,7 @@ from dlth_tf import masking, models
 from dlth_tf.data import Outline
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, Recipe
+from dlth_tf.plain_numbers import ABOVE_0, real_number
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.plan import make_recipe
 from dlth_tf.runs.weights import load_initial_weights
@@ -66,13 +67,11 @@ def narrowed_arguments(
     Raises:
       BadInput: If the width is not a number above 0, or the model builder does not accept one.
     """
-    full_width = arguments.get("width", 1.0)
-    if isinstance(full_width, bool) or not isinstance(full_width, int | float) or not full_width > 0:
-        raise BadInput(
-            "model_args",
-            dict(arguments),
-            f"{config.method} reduces the width of the network, which must be a number above 0",
-        )
+    try:
+        full_width = real_number("width", arguments.get("width", 1.0), ABOVE_0)
+    except BadInput as refused:
+        allowed = f"{config.method} reduces the width of the network, which {refused.allowed}"
+        raise BadInput("model_args", dict(arguments), allowed) from None
     full = masking.wrap(build(arguments))
     ticket = masking.pick_ticket(full, config.spec, "random")
     removed = sum(int(mask.size - mask.sum()) for mask in ticket.values())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlth_tf.plain_numbers import ABOVE_0, real_number
 from dlth_tf.scores.snip import first_replica
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def grasp(
       model: Model that returns logits.
       weights: Variables to score, by tensor name.
       batches: Images [B, ...] and labels int64 [B]; together a sample with equally many images of every class.
-      temperature: T, by which logits are divided.
+      temperature: T, by which logits are divided, above 0.
 
     Returns:
       Tensor name -> array of the tensor's shape and dtype; the highest are kept.
     """
     import tensorflow as tf
 
+    temperature = real_number("temperature", temperature, ABOVE_0)
     variables = first_replica(weights.values())
 
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:

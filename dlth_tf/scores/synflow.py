@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlth_tf.plain_numbers import whole_numbers
 from dlth_tf.scores.snip import first_replica
 
 if TYPE_CHECKING:
@@ -31,19 +32,21 @@ class SynapticFlow:
       image_shape: Shape of an input, without the batch axis.
 
     Raises:
+      BadInput: If the shape does not consist of whole numbers.
       FloatingPointError: From `score`, if the flow is not finite or has vanished.
     """
 
     def __init__(self, model: tf_keras.Model, weights: Mapping[str, tf.Variable], image_shape: tuple[int, ...]) -> None:
         import tensorflow as tf
 
+        shape = whole_numbers("image_shape", image_shape)
         copied = can_be_copied(model)
         self.network, twins = in_float64(model) if copied else (model, {})
         place = {id(variable): index for index, variable in enumerate(model.weights)}
         self.variables = [twins.get(id(variable), variable) for variable in model.weights]
         self.full = [np.abs(variable.numpy()) for variable in model.weights]
         self.places = {name: place[id(weight)] for name, weight in weights.items()}
-        ones = tf.ones((1, *image_shape), "float64" if copied else model.compute_dtype)
+        ones = tf.ones((1, *shape), "float64" if copied else model.compute_dtype)
 
         @tf.function
         def gradients() -> list[tf.Tensor]:

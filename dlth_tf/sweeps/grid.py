@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dlth_tf import files
 from dlth_tf.core.exact_counts import parse_sparsity
-from dlth_tf.errors import BadInput
+from dlth_tf.errors import BadInput, renamed
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import split_list
@@ -58,7 +58,8 @@ def make_grid(
             for seed in _seeds(seeds):
                 directory = f"{sweep_dir}/{name}-{'' if level is None else f'{level:g}-'}s{seed}"
                 varied = {"method": name, "sparsity": level, "seed": seed, "run_dir": directory}
-                grid.append(RunConfig(**{**shared, **varied}))
+                with renamed({"method": "methods", "sparsity": "sparsities", "seed": "seeds"}):
+                    grid.append(RunConfig(**{**shared, **varied}))
     for config in grid:
         RunDirectory(Path(config.run_dir)).refuse_other_runs(config)
     return grid
@@ -72,7 +73,8 @@ def _words(name: str, text: str | None) -> list[str]:
 
 
 def _levels(text: str | None) -> list[float]:
-    return list(dict.fromkeys(float(parse_sparsity(word)) for word in _words("sparsities", text)))
+    with renamed({"sparsity": "sparsities"}):
+        return list(dict.fromkeys(float(parse_sparsity(word)) for word in _words("sparsities", text)))
 
 
 def _seeds(text: str | None) -> list[int]:

@@ -29,7 +29,8 @@ def test_bad_values_are_refused_at_construction(options):
             {"begin": 1, "end": 5, "every": 3},
             "end=5: is too late: the last pruning is at step 7, and this fit ends after 6",
         ),
-        ({}, "end=3: is too late: the last pruning is at step 101, and this fit ends after 6"),
+        ({}, "every=100: is too large: the last pruning is at step 101, and this fit ends after 6"),
+        ({"begin": 5}, "begin=5: must be at most 3, half of this fit, unless end is given too"),
         (
             {"every": 1, "allocation": "global"},
             "allocation=global: cannot be combined with GradualMagnitude, which needs the number",
@@ -53,6 +54,12 @@ def test_an_unwrapped_model_and_unknown_length_are_refused():
         compiled(wrapped(remove=False)),
         [GradualMagnitude(0.5)],
         "end=None: must be given in steps",
+        data=unknown_length(4),
+    )
+    refused(
+        compiled(wrapped(remove=False)),
+        [GradualMagnitude(0.5, end=4)],
+        "begin=None: must be given in steps",
         data=unknown_length(4),
     )
     refused(

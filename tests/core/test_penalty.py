@@ -158,25 +158,19 @@ def test_rounding_may_lengthen_the_staircase_by_more_than_a_hundredth():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"schedule": "x^4"}, "penalty_schedule=x^4: must be one of x, x^2, x^3"),
-        ({"schedule": ""}, "penalty_schedule=: must be one of x, x^2, x^3"),
-        *[
-            ({"step": bad}, f"penalty_step={bad}: must be a finite number above 0")
-            for bad in (0, -1e-4, np.inf, np.nan)
-        ],
-        *[
-            ({"limit": bad}, f"penalty_limit={bad}: must be a finite number above 0")
-            for bad in (0, -1.0, np.inf, np.nan)
-        ],
-        *[({"every": bad}, f"penalty_every={bad}: must be at least 1 step") for bad in (0, -5)],
-        ({"hold_steps": -1}, "hold_steps=-1: must be at least 0 steps"),
+        ({"schedule": "x^4"}, "schedule=x^4: must be one of x, x^2, x^3"),
+        ({"schedule": ""}, "schedule=: must be one of x, x^2, x^3"),
+        *[({"step": bad}, f"step={bad}: must be a finite number above 0") for bad in (0, -1e-4, np.inf, np.nan)],
+        *[({"limit": bad}, f"limit={bad}: must be a finite number above 0") for bad in (0, -1.0, np.inf, np.nan)],
+        *[({"every": bad}, f"every={bad}: must be a whole number, at least 1") for bad in (0, -5)],
+        ({"hold_steps": -1}, "hold_steps=-1: must be a whole number, at least 0"),
         (
             {"step": 1e20, "schedule": "x^3"},
-            "penalty_step=1e+20: is too large for float32 weights: lambda would be infinite",
+            "step=1e+20: is too large for float32 weights: lambda would be infinite",
         ),
         (
             {"step": 1e38, "limit": 1e39},
-            "penalty_step=1e+38: is too small for float32 weights: lambda would never exceed 1e+39",
+            "step=1e+38: is too small for float32 weights: lambda would never exceed 1e+39",
         ),
     ],
     ids=str,

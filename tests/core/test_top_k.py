@@ -70,7 +70,7 @@ def test_keeping_more_keeps_the_same_and_others():
 
 @pytest.mark.parametrize("kept", [-1, 7, 10**12])
 def test_a_count_out_of_range_is_refused(kept):
-    with pytest.raises(ValueError, match=f"kept={kept}: must be between 0 and 6"):
+    with pytest.raises(ValueError, match=f"kept={kept}: must be a whole number from 0 to 6"):
         top_k_mask(np.zeros((2, 3)), kept)
 
 
@@ -93,5 +93,5 @@ def test_minus_infinity_for_what_is_not_free_would_not_do():
 
 
 def test_more_than_is_free_is_refused():
-    with pytest.raises(ValueError, match="kept=2: must be between 0 and 1"):
+    with pytest.raises(ValueError, match="kept=2: must be a whole number from 0 to 1"):
         top_k_mask(np.zeros(3), 2, np.array([True, False, False]))

@@ -53,16 +53,17 @@ def test_json_that_describes_no_normalization_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers",
+    ("numbers", "thing"),
     [
-        (1.0, (0.0,), (0.0,)),
-        (1.0, (0.0, 0.0), (1.0,)),
-        (float("nan"), (0.0,), (1.0,)),
-        (1.0, (), ()),
-        (1.0, (0.0,), (-1.0,)),
+        ((1.0, (0.0,), (0.0,)), "std"),
+        ((1.0, (0.0, 0.0), (1.0,)), "normalization"),
+        ((float("nan"), (0.0,), (1.0,)), "scale"),
+        ((1.0, (), ()), "normalization"),
+        ((1.0, (0.0,), (-1.0,)), "std"),
+        ((1.0, (float("inf"),), (1.0,)), "mean"),
     ],
 )
-def test_numbers_that_cannot_normalize_are_refused(numbers: tuple[float, tuple[float, ...], tuple[float, ...]]) -> None:
+def test_numbers_that_cannot_normalize_are_refused(numbers: tuple, thing: str) -> None:
     with pytest.raises(BadInput) as caught:
         Normalization(*numbers)
-    assert caught.value.thing == "normalization"
+    assert caught.value.thing == thing

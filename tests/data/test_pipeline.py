@@ -130,11 +130,11 @@ def test_evaluation_sees_every_example_once_and_in_order(batch_size: int) -> Non
     ("changes", "sentence"),
     [
         ({"batch_size": 101}, "batch_size=101: must be at most 100, the number of training images"),
-        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"batch_size": 0}, "batch_size=0: must be a whole number, at least 1"),
         ({"augment": "crop"}, "augment=crop: no such augment; did you mean crop_flip or resized_crop?"),
         ({"augment": "crop_flip+mixup"}, "augment=crop_flip+mixup: mixes labels, and needs num_classes"),
-        ({"start": -1}, "start=-1: must be 0 or more"),
-        ({"steps": -1}, "steps=-1: must be 0 or more"),
+        ({"start": -1}, "start=-1: must be a whole number, at least 0"),
+        ({"steps": -1}, "steps=-1: must be a whole number, at least 0"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(changes: dict[str, object], sentence: str) -> None:
@@ -148,5 +148,5 @@ def test_bad_input_is_named_in_one_sentence(changes: dict[str, object], sentence
 def test_a_batch_of_the_whole_split_is_allowed_and_evaluation_needs_one_example_per_batch() -> None:
     ((_, labels),) = train_batches(numbered(5), BatchOrder(5, 0, "x", steps=1), PLAIN)
     assert sorted(labels.numpy()) == list(range(5))
-    with pytest.raises(BadInput, match="batch_size=0: must be at least 1"):
+    with pytest.raises(BadInput, match="batch_size=0: must be a whole number, at least 1"):
         evaluation_batches(numbered(5), PLAIN, batch_size=0)

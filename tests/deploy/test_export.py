@@ -252,16 +252,25 @@ def test_a_tflite_file_that_differs_from_the_model_is_refused_and_not_written(tm
 
     monkeypatch.setattr(sparse_layers, "encode", damaged)
     model, _ = sparse_network("lenet_300_100", sparsity=0.95)
-    with pytest.raises(RuntimeError, match=r"tflite/float32: the export's logits differ from the model's by"):
-        dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)
+    with pytest.raises(RuntimeError, match=r"tflite_float32: the export's logits differ from the model's by"):
+        dlth_tf.export(model, tmp_path / "out", formats=["tflite_float32"], **FAST)
     assert not os.listdir(tmp_path)
 
 
 def test_a_tflite_file_that_does_not_run_is_refused_and_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setattr(convert, "sparsify", lambda data: (b"TFL3" + data[:100], {}))
-    with pytest.raises(RuntimeError, match=r"tflite/float32: cannot be (loaded|run) \("):
-        dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)
+    with pytest.raises(RuntimeError, match=r"tflite_float32: cannot be (loaded|run) \("):
+        dlth_tf.export(model, tmp_path / "out", formats=["tflite_float32"], **FAST)
     assert not os.listdir(tmp_path)
+
+
+def test_of_all_tflite_files_only_the_one_that_does_not_run_is_left_out(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "sparsify", lambda data: (b"TFL3" + data[:100], {}))
+    report = dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)
+    assert list(report["forms"]) == ["tflite/float16"] and os.listdir(tmp_path / "out/tflite") == ["float16.tflite"]
+    assert "tflite/float32 is left out: tflite/float32: cannot be" in " ".join(
+        report["forms"]["tflite/float16"]["notes"]
+    )
 
 
 def test_an_empty_folder_of_the_users_own_stays_when_the_export_fails(model, tmp_path):

@@ -15,6 +15,7 @@ from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit, ImageFiles
 from dlth_tf.data.sets.from_tfds import IMAGE_SIDE, carve
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_or_none
 
 LAYOUT = (
     "must contain train/CLASS/*.jpg (or .jpeg, .png) and test/CLASS/*.jpg, and may contain validation/CLASS/*.jpg or "
@@ -38,6 +39,7 @@ def load(path: str, side: int | None = None) -> DataSet:
       BadInput: If the folder does not exist, cannot be read, or has another layout.
     """
     root = Path(path).expanduser()
+    side = whole_or_none("side", side, least=1)
     name = f"folder:{path}" + (f"@{side}" if side else "")
     try:
         folders = _folders(root)

@@ -17,6 +17,7 @@ from dlth_tf.data.sets import tfds_reader
 from dlth_tf.data.sets.tfds_reader import quiet
 from dlth_tf.data.splits import divided
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import whole_or_none
 from dlth_tf.randomness import generator
 from dlth_tf.registry import unknown
 
@@ -90,6 +91,7 @@ def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: 
     image, label = _supervised(name, builder)
     shape = builder.info.features[image].shape
     one_size = None not in shape
+    side = whole_or_none("side", side, least=1)
     if one_size and side is not None:
         raise BadInput(
             "dataset", f"{name}@{side}", f"its images all have {shape[0]} x {shape[1]} pixels; leave @{side} out"

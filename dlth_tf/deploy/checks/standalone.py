@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ WRAPPERS = ("pruning_step", "prune_low_magnitude")
 MIN_ROUNDS = 5
 MAX_ROUNDS = 100
 
-Serve = Callable[[np.ndarray], dict[str, np.ndarray]]
+Arrays = Mapping[str, np.ndarray]
+Serve = Callable[[Arrays], dict[str, np.ndarray]]
 
 
 class Failed(Exception):
@@ -70,10 +71,30 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if task["what"] == "time":
             serves = {form["name"]: load(form, threads=1)[0] for form in task["forms"]}
-            return {"forms": timed(serves, data["images"], task["seconds"])}
-        return {"forms": {form["name"]: checked(form, data) for form in task["forms"]}}
+            sizes = (task["batch"],) if task["batch"] else TIMED_BATCHES
+            return {"forms": timed(serves, _part(data, "input"), task["seconds"], sizes)}
+        return {"forms": {form["name"]: checked_or_left_out(form, data) for form in task["forms"]}}
     except Failed as error:
         return {"error": str(error)}
+
+
+def checked_or_left_out(form: Mapping[str, Any], data: Arrays) -> dict[str, Any]:
+    """Checks one form; of one that is optional, a failure is a fact: {"left_out": sentence}."""
+    try:
+        return checked(form, data)
+    except Failed as error:
+        if form["optional"]:
+            return {"left_out": str(error)}
+        raise
+
+
+def _part(data: Arrays, kind: str) -> dict[str, np.ndarray]:
+    """The arrays named kind/..., by the rest of their names."""
+    return {key.removeprefix(f"{kind}/"): value for key, value in data.items() if key.startswith(f"{kind}/")}
+
+
+def _rows(arrays: Arrays, rows: Any) -> dict[str, np.ndarray]:
+    return {name: array[rows] for name, array in arrays.items()}
 
 
 def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
@@ -84,7 +105,7 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
       threads: Number of threads of the LiteRT interpreter; 0 uses its default.
 
     Returns:
-      A function from images to outputs, and the loaded SavedModel (None for LiteRT).
+      A function from inputs, by name, to outputs, and the loaded SavedModel (None for LiteRT).
 
     Raises:
       Failed: If the form cannot be loaded. The returned function raises Failed if the form cannot be run.
@@ -99,9 +120,9 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
     except Exception as error:
         raise Failed(f"{name}: cannot be loaded ({_first_line(error)})") from error
 
-    def serve(images: np.ndarray) -> dict[str, np.ndarray]:
+    def serve(inputs: Arrays) -> dict[str, np.ndarray]:
         try:
-            return call(images)
+            return call(inputs)
         except Exception as error:
             raise Failed(f"{name}: cannot be run ({_first_line(error)})") from error
 
@@ -109,20 +130,25 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
 
 
 def load_saved_model(path: str) -> tuple[Serve, Any]:
-    """Loads a SavedModel and returns its signature as a function of images, and the loaded object."""
+    """Loads a SavedModel and returns its signature as a function of inputs, and the loaded object."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
     signature = loaded.signatures["serving_default"]
-    return lambda images: {name: value.numpy() for name, value in signature(images=tf.constant(images)).items()}, loaded
+
+    def serve(inputs: Arrays) -> dict[str, np.ndarray]:
+        outputs = signature(**{name: tf.constant(array) for name, array in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return serve, loaded
 
 
 def load_tflite(path: str, threads: int) -> Serve:
-    """Loads a LiteRT file and returns its signature as a function of images."""
+    """Loads a LiteRT file and returns its signature as a function of inputs."""
     import tensorflow as tf
 
     signature = tf.lite.Interpreter(path, num_threads=threads or None).get_signature_runner("serving_default")
-    return lambda images: signature(images=images)
+    return lambda inputs: signature(**inputs)
 
 
 def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -130,39 +156,74 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
 
     Args:
       form: Description of the form, as `verification` writes it.
-      data: Arrays images and logits, and if known labels and mask/<name> for every tensor of the ticket.
+      data: Arrays input/<name> and output/<name>, and if known labels and mask/<name> for every tensor of the ticket.
 
     Returns:
-      max_difference: Largest difference of a logit.
+      max_difference: Largest difference of a number.
       tolerance: Largest allowed difference; None allows any.
       accuracy: Accuracy of the form; None without labels.
-      agreement: Fraction of images with the same class as in the Keras model.
+      agreement: Fraction of examples with the same class as in the Keras model; None if it is no classifier.
 
     Raises:
       Failed: If a check fails.
     """
     serve, loaded = load(form, threads=0)
     name = form["name"]
-    images = data["images"]
-    expected = data["logits"]
+    inputs = _part(data, "input")
+    expected = _part(data, "output")
+    count = len(next(iter(inputs.values())))
+    size = form["batch"] or min(IMAGES_PER_CALL, count)
     if loaded is not None:
         check_operations(name, form["path"])
         if form["same_weights"]:
             check_zeros(form, loaded, data)
-        check_outputs(name, serve(images[:IMAGES_PER_CALL]), form["label_names"])
-    starts = range(0, len(images), IMAGES_PER_CALL)
-    logits = np.concatenate([serve(images[start : start + IMAGES_PER_CALL])["logits"] for start in starts])
-    tolerance = None if form["tolerance"] is None else form["tolerance"] * max(1.0, float(np.max(np.abs(expected))))
-    difference = float(np.max(np.abs(logits - expected)))
-    if not difference <= (np.inf if tolerance is None else tolerance):
-        raise Failed(
-            f"{name}: the export's logits differ from the model's by {difference:g}; at most {tolerance} is allowed"
-        )
-    check_batches(name, serve, images, logits, tolerance)
-    classes = logits.argmax(-1)
-    accuracy = float(np.mean(classes == data["labels"])) if "labels" in data else None
-    agreement = float(np.mean(classes == expected.argmax(-1)))
-    return {"max_difference": difference, "tolerance": tolerance, "accuracy": accuracy, "agreement": agreement}
+        if form["compared"]:
+            outputs = serve(_rows(inputs, slice(size)))
+            check_outputs(name, outputs, form["compared"][0], form["label_names"])
+    parts = [serve(_rows(inputs, slice(start, start + size))) for start in range(0, count, size)]
+    found = {key: np.concatenate([part[key] for part in parts]) for key in expected if key in parts[0]}
+    difference, tolerance = compared(form, found, expected)
+    check_batches(form, serve, inputs, found)
+    facts = {"max_difference": difference, "tolerance": tolerance, "accuracy": None, "agreement": None}
+    if form["compared"]:
+        key = form["compared"][0]
+        classes = found[key].argmax(-1)
+        facts["accuracy"] = float(np.mean(classes == data["labels"])) if "labels" in data else None
+        facts["agreement"] = float(np.mean(classes == expected[key].argmax(-1)))
+    return facts
+
+
+def compared(form: Mapping[str, Any], found: Arrays, expected: Arrays) -> tuple[float, float | None]:
+    """Compares all outputs, and returns the largest difference and how much of it is allowed.
+
+    Raises:
+      Failed: If an output is missing, has another shape, or differs by more than is allowed.
+    """
+    largest = 0.0
+    limit: float | None = None
+    for key, value in expected.items():
+        if key not in found or found[key].shape != value.shape:
+            shape = list(found[key].shape) if key in found else "missing"
+            raise Failed(
+                f"{form['name']}: the export's {key} is {shape}, and the model's has shape {list(value.shape)}"
+            )
+        if value.dtype.kind not in "fc":
+            same = np.mean(found[key].astype(value.dtype) == value)
+            if form["tolerance"] is not None and same < (1 if value.dtype.kind == "S" else 0.99):
+                raise Failed(f"{form['name']}: {1 - same:.1%} of the export's {key} are not the model's")
+            continue
+        scale = max(1.0, float(np.max(np.abs(value), initial=0)))
+        tolerance = None if form["tolerance"] is None else form["tolerance"] * scale
+        difference = float(np.max(np.abs(found[key] - value), initial=0))
+        if not difference <= (np.inf if tolerance is None else tolerance):
+            raise Failed(
+                f"{form['name']}: the export's {key} differ from the model's by {difference:g}; "
+                f"at most {tolerance} is allowed"
+            )
+        if difference >= largest:
+            largest = difference
+            limit = tolerance
+    return largest, limit
 
 
 def check_operations(name: str, path: str) -> None:
@@ -217,14 +278,15 @@ def loaded_weights(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, 
         yield name, vectors[index][start : start + int(np.prod(shape, dtype=int))].reshape(shape)
 
 
-def check_outputs(name: str, outputs: Mapping[str, np.ndarray], label_names: list[str] | None) -> None:
-    """Checks that probabilities, class and label agree with the logits."""
-    logits = outputs["logits"].astype(np.float64)
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    if not np.allclose(outputs["probabilities"], powers / powers.sum(-1, keepdims=True), rtol=0, atol=1e-5):
-        raise Failed(f"{name}: the probabilities are not those of the logits")
-    if not np.array_equal(outputs["class"], outputs["logits"].argmax(-1)):
-        raise Failed(f"{name}: the class is not that of the largest logit")
+def check_outputs(name: str, outputs: Arrays, scores: str, label_names: list[str] | None) -> None:
+    """Checks that probabilities, class and label agree with the logits, or with the model's own probabilities."""
+    if scores == "logits":
+        logits = outputs["logits"].astype(np.float64)
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        if not np.allclose(outputs["probabilities"], powers / powers.sum(-1, keepdims=True), rtol=0, atol=1e-5):
+            raise Failed(f"{name}: the probabilities are not those of the logits")
+    if not np.array_equal(outputs["class"], outputs[scores].argmax(-1)):
+        raise Failed(f"{name}: the class is not that of the largest {'logit' if scores == 'logits' else 'probability'}")
     if ("label" in outputs) != (label_names is not None):
         raise Failed(f"{name}: the output label must exist if and only if label names are known")
     if label_names is None:
@@ -233,32 +295,36 @@ def check_outputs(name: str, outputs: Mapping[str, np.ndarray], label_names: lis
         raise Failed(f"{name}: a label is not the name of its class")
 
 
-def check_batches(name: str, serve: Serve, images: np.ndarray, logits: np.ndarray, tolerance: float | None) -> None:
-    """Checks that batches of several sizes yield the same logits."""
-    allowed = np.inf if tolerance is None else tolerance
-    for batch in CHECKED_BATCHES:
-        indices = np.arange(batch) % len(images)
-        results = serve(images[indices])["logits"]
-        if results.shape != (batch, logits.shape[1]) or not np.max(np.abs(results - logits[indices])) <= allowed:
-            raise Failed(f"{name}: a batch of {batch} yields other logits")
+def check_batches(form: Mapping[str, Any], serve: Serve, inputs: Arrays, found: Arrays) -> None:
+    """Checks that batches of several sizes yield the same outputs."""
+    count = len(next(iter(inputs.values())))
+    for batch in () if form["batch"] else CHECKED_BATCHES:
+        indices = np.arange(batch) % count
+        results = serve(_rows(inputs, indices))
+        try:
+            compared(form, {key: results[key] for key in found}, _rows(found, indices))
+        except Failed as failed:
+            raise Failed(f"{form['name']}: a batch of {batch} yields other {' and '.join(found)}") from failed
 
 
 def timed(
-    serves: Mapping[str, Callable[..., Any]], images: np.ndarray, seconds: float
+    serves: Mapping[str, Callable[..., Any]], inputs: Arrays, seconds: float, sizes: Sequence[int] = TIMED_BATCHES
 ) -> dict[str, dict[str, list[float]]]:
     """Times several forms in turns, so that other load on the machine affects neighboring calls alike.
 
     Args:
-      serves: Name -> function of images to time.
-      images: At least one image; images are repeated to fill a batch.
+      serves: Name -> function of inputs to time.
+      inputs: At least one example; examples are repeated to fill a batch.
       seconds: Time per batch size for all forms together. At least 5 rounds run in any case.
+      sizes: Batch sizes.
 
     Returns:
       Name -> batch size -> milliseconds of each call.
     """
     results: dict[str, dict[str, list[float]]] = {name: {} for name in serves}
-    for size in TIMED_BATCHES:
-        batch = images[np.arange(size) % len(images)]
+    count = len(next(iter(inputs.values())))
+    for size in sizes:
+        batch = _rows(inputs, np.arange(size) % count)
         for serve in serves.values():
             serve(batch)  # the first call with a new batch size prepares the following ones
         times: dict[str, list[float]] = {name: [] for name in serves}

@@ -18,9 +18,10 @@ from dlth_tf import files
 from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.forms import Written
-from dlth_tf.deploy.serving import Serving, expected_logits
+from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
+from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
 TIMEOUT = 1800  # seconds that a fresh process may take
@@ -43,33 +44,41 @@ def verify(
       RuntimeError: If a form cannot be loaded or run, if its outputs differ from the model's, or if it has nonzero
         weights that the ticket removes.
     """
-    logits = expected_logits(source.model, source.serving, examples.images)
-    arrays = {"images": examples.images, "logits": logits}
-    if examples.labels is not None:
-        arrays["labels"] = examples.labels
+    serving = source.serving
+    inputs = examples.inputs(serving.inputs(source.model))
+    expected = expected_outputs(source.model, serving, inputs)
+    count = len(next(iter(expected.values())))  # fewer than the examples where a fixed batch size does not divide them
+    arrays = {f"input/{name}": array[:count] for name, array in inputs.items()}
+    arrays |= {f"output/{name}": array for name, array in expected.items()}
+    labels = examples.labels if serving.compared else None
+    if labels is not None:
+        arrays["labels"] = labels[:count]
     arrays |= {f"mask/{name}": mask for name, mask in (source.ticket or {}).items()}
     forms = [_description(name, form, source.serving) for name, form in written.items()]
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
-    accuracy = None if examples.labels is None else float(np.mean(logits.argmax(-1) == examples.labels))
-    return facts, accuracy
+    if labels is None:
+        return facts, None
+    return facts, float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
 
 
 def measure(
-    written: Mapping[str, Written], images: np.ndarray, seconds: float = SECONDS
+    written: Mapping[str, Written], inputs: Mapping[str, np.ndarray], batch: int | None = None, seconds: float = SECONDS
 ) -> dict[str, dict[str, list[float]]]:
     """Times all forms in turns in one fresh process with one thread.
 
     Args:
       written: Name -> form to time.
-      images: Images as a client sends them, of which at most 64 are used.
+      inputs: Examples as a client sends them, by name, of which at most 64 are used.
+      batch: The only batch size that the forms take; None: any.
       seconds: Time per batch size for all forms together.
 
     Returns:
       Name -> batch size -> milliseconds of each call.
     """
     forms = [{"name": name, "kind": form.kind, "path": os.fspath(form.path)} for name, form in written.items()]
-    task = {"what": "time", "threads": 1, "seconds": seconds, "forms": forms}
-    return in_a_fresh_process(task, {"images": images[:64]})
+    seconds = real_number("seconds", seconds, ABOVE_0)
+    task = {"what": "time", "threads": 1, "seconds": seconds, "batch": batch, "forms": forms}
+    return in_a_fresh_process(task, {f"input/{name}": array[:64] for name, array in inputs.items()})
 
 
 def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
@@ -85,6 +94,9 @@ def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
         "kind": form.kind,
         "path": os.fspath(form.path),
         "tolerance": form.tolerance,
+        "optional": form.optional,
+        "compared": list(serving.compared),
+        "batch": serving.batch,
         "label_names": None if serving.label_names is None else list(serving.label_names),
         "weights": list(weights),
         "places": places,

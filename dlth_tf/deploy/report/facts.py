@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -19,13 +19,16 @@ from dlth_tf.masking.macs import kernel_positions
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
 
 
-def network_facts(model: tf_keras.Model, ticket: Ticket | None, image_shape: tuple[int | None, ...]) -> dict[str, Any]:
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def network_facts(model: tf_keras.Model, ticket: Ticket | None, shapes: Shapes) -> dict[str, Any]:
     """Counts the parameters and multiply-adds of the network, and computes the bound on its size.
 
     Args:
       model: Stripped Keras model.
       ticket: Ticket of the network; None takes all tensors with two or more axes that contain zeros as prunable.
-      image_shape: Shape of one image, without the batch.
+      shapes: Input -> shape of one example, without the batch.
     """
     weights = weight_arrays(model)
     size = size_of(weights, ticket)
@@ -38,26 +41,26 @@ def network_facts(model: tf_keras.Model, ticket: Ticket | None, image_shape: tup
             "removed": size.removed,
         },
         "bound_bytes": size.bound,
-        "multiply_adds": multiply_adds(model, image_shape),
+        "multiply_adds": multiply_adds(model, shapes),
     }
 
 
-def multiply_adds(model: tf_keras.Model, image_shape: tuple[int | None, ...]) -> dict[str, int] | None:
-    """Counts the multiply-adds of one image.
+def multiply_adds(model: tf_keras.Model, shapes: Shapes) -> dict[str, int] | None:
+    """Counts the multiply-adds of one example.
 
     Args:
       model: Stripped Keras model.
-      image_shape: Shape of one image, without the batch.
+      shapes: Input -> shape of one example, without the batch.
 
     Returns:
       dense: Number that a runtime computes which does not skip zeros.
       nonzero: Number of those whose weight is not zero.
-      None if images have no fixed size.
+      None if the network takes several inputs.
     """
-    if None in image_shape:
+    if len(shapes) > 1:
         return None
     weights = weight_arrays(model)
-    positions = kernel_positions(model, cast("tuple[int, ...]", image_shape))
+    positions = kernel_positions(model, next(iter(shapes.values())))
     return {
         "dense": sum(weights[name].size * times for name, times in positions.items()),
         "nonzero": sum(int(np.count_nonzero(weights[name])) * times for name, times in positions.items()),
@@ -66,10 +69,10 @@ def multiply_adds(model: tf_keras.Model, image_shape: tuple[int | None, ...]) ->
 
 def form_facts(
     written: Written,
-    dense: Written,
+    dense: Written | None,
     verified: Mapping[str, Any],
     network: Mapping[str, Any],
-    image_shape: tuple[int | None, ...],
+    shapes: Shapes,
 ) -> dict[str, Any]:
     """Collects the facts about one form.
 
@@ -78,15 +81,15 @@ def form_facts(
       dense: The same form of the dense reference.
       verified: Facts about the form from its verification.
       network: Facts about the network from `network_facts`.
-      image_shape: Shape of one image, without the batch.
+      shapes: Input -> shape of one example, without the batch.
     """
     total = bytes_of(written.path)
-    work = multiply_adds(written.model, image_shape)
+    work = multiply_adds(written.model, shapes)
     weights = weight_arrays(written.model).values()
     return {
         "bytes": total,
         "times_bound": round(total / network["bound_bytes"], 4),
-        "dense_bytes": bytes_of(dense.path),
+        "dense_bytes": dense and bytes_of(dense.path),
         "parameters": sum(value.size for value in weights),
         "nonzero": sum(int(np.count_nonzero(value)) for value in weights),
         "multiply_adds": work and work["dense"],

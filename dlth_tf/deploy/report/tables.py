@@ -45,7 +45,7 @@ def _sizes(forms: Mapping[str, Any]) -> Table:
             Text(name),
             f"{facts['bytes']:,}",
             f"{facts['times_bound']:.2f}",
-            f"{facts['dense_bytes']:,}",
+            "" if facts["dense_bytes"] is None else f"{facts['dense_bytes']:,}",
             f"{facts['nonzero']:,}",
             "" if facts["multiply_adds"] is None else f"{facts['multiply_adds']:,}",
         )

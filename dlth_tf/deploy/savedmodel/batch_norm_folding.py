@@ -64,6 +64,7 @@ def _compute_vectors(frozen: Frozen) -> None:
             exact = ARITHMETIC[node.op](*(value.astype(np.float64) for value in values))
             frozen.constants[name] = np.asarray(exact, values[0].dtype)
             del frozen.nodes[name]
+    frozen.prune()  # the vectors that nothing needs any more
 
 
 def _fold(frozen: Frozen, name: str) -> bool:

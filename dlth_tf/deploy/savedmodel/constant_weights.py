@@ -32,7 +32,9 @@ def save_constant(model: tf_keras.Model, path: Path, serving: Serving, form: str
     Raises:
       BadInput: If the network contains something that is not a variable, such as a lookup table.
     """
-    frozen = freeze(Served(model, serving), form)
+    served = Served(model, serving)
+    specs = served.specs
+    frozen = freeze(served, form)
     fold_batch_norms(frozen)
     if sum(value.nbytes for value in frozen.constants.values()) > LARGEST:
         save_plain(model, path, serving)
@@ -43,9 +45,9 @@ def save_constant(model: tf_keras.Model, path: Path, serving: Serving, form: str
         node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
-    @tf.function(input_signature=[serving.images(model)])
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return short.outputs_for({frozen.images: images})
+    @tf.function(input_signature=list(specs.values()))
+    def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return short.outputs_for(dict(zip(frozen.inputs.values(), tensors, strict=True)))
 
     signatures = {SIGNATURE: serve.get_concrete_function()}
     options = tf.saved_model.SaveOptions(save_debug_info=False)

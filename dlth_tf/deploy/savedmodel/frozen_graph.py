@@ -25,14 +25,14 @@ class Frozen:
       nodes: Name -> node, each after its inputs, without identities and control inputs.
       constants: Name -> array, for the nodes' inputs that are floating-point constants.
       outputs: Output of the signature -> tensor.
-      images: Name of the input.
+      inputs: Input of the signature -> name of its placeholder.
       graph: The remaining parts of the graph: the functions of loops and branches, and its version.
     """
 
     nodes: dict[str, NodeDef]
     constants: dict[str, np.ndarray]
     outputs: dict[str, str]
-    images: str
+    inputs: dict[str, str]
     graph: tf.compat.v1.GraphDef
 
     def uses(self) -> Counter[str]:
@@ -90,10 +90,13 @@ def freeze(served: Served, form: str) -> Frozen:
     function = served.serve.get_concrete_function()
     constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
     graph = constant.graph.as_graph_def()
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        node.attr.pop("_gradient_op_type", None)  # nobody differentiates an export, which has no such gradient
     nodes = {node.name: node for node in graph.node if node.op != "NoOp"}
-    images = constant.inputs[0].op.name
+    # The inputs come in the order of the signature; lookup tables, which cannot be held, after them.
+    inputs = dict(zip(served.specs, (tensor.op.name for tensor in constant.inputs), strict=False))
     for node in nodes.values():
-        if node.op == "Placeholder" and node.name != images:
+        if node.op == "Placeholder" and node.name not in inputs.values():
             raise BadInput("formats", form, f"cannot hold this network: {node.name} is neither an input nor a variable")
     for node in nodes.values():
         sources = [_resolved(source, nodes) for source in node.input if not source.startswith("^")]
@@ -101,20 +104,22 @@ def freeze(served: Served, form: str) -> Frozen:
         node.input.extend(sources)
     # tf.nest orders the outputs by the keys of the dictionary.
     named_outputs = zip(sorted(function.structured_outputs), constant.outputs, strict=True)
-    outputs = {name: _resolved(tensor.op.name, nodes) for name, tensor in named_outputs}
+    outputs = {name: _resolved(tensor.name.removesuffix(":0"), nodes) for name, tensor in named_outputs}
     constants = {
         node.name: tf.make_ndarray(node.attr["value"].tensor) for node in nodes.values() if _is_float_constant(node)
     }
-    inner = {name: node for name, node in nodes.items() if name not in constants and name != images}
+    inner = {name: node for name, node in nodes.items() if name not in constants and name not in inputs.values()}
     rest = tf.compat.v1.GraphDef(library=graph.library, versions=graph.versions)
-    frozen = Frozen(inner, constants, outputs, images, rest)
+    frozen = Frozen(inner, constants, outputs, inputs, rest)
     frozen.prune()
     return frozen
 
 
 def shorten(frozen: Frozen) -> ShortGraph:
     """Copies the graph with names of a few letters."""
-    names = {name: f"n{index:x}" for index, name in enumerate([frozen.images, *frozen.constants, *frozen.nodes])}
+    names = {
+        name: f"n{index:x}" for index, name in enumerate([*frozen.inputs.values(), *frozen.constants, *frozen.nodes])
+    }
     graph = tf.compat.v1.GraphDef()
     graph.CopyFrom(frozen.graph)
     for name, node in frozen.nodes.items():

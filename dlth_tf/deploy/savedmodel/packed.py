@@ -92,27 +92,30 @@ def save_packed(model: tf_keras.Model, path: Path, serving: Serving, values: str
     Raises:
       BadInput: If a kernel exceeds the range of float16, or if the network contains something that is not a variable.
     """
-    frozen = freeze(Served(model, serving), "packed")
+    served = Served(model, serving)
+    frozen = freeze(served, "packed")
     constants = _constants_of_weights(frozen, model)
     folded = fold_batch_norms(frozen)
     frozen.constants = {name: without_signed_zeros(value) for name, value in frozen.constants.items()}
     if values == "float16":
         _round(frozen)
     vectors = by_dtype(frozen.constants)
-    module, signature = build(frozen, vectors, serving.images(model))
+    module, signature = build(frozen, vectors, served.specs)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, os.fspath(path), signatures={SIGNATURE: signature}, options=options)
     shrink_saved_model(path)
     return {"folded": folded, "places": _places(vectors, constants)}
 
 
-def build(frozen: Frozen, vectors: tuple[PackedVector, ...], spec: tf.TensorSpec) -> tuple[tf.Module, Any]:
+def build(
+    frozen: Frozen, vectors: tuple[PackedVector, ...], specs: Mapping[str, tf.TensorSpec]
+) -> tuple[tf.Module, Any]:
     """Builds the module to save.
 
     Args:
       frozen: Graph of the network.
       vectors: All constants of the graph.
-      spec: Shape and dtype of the images.
+      specs: Shape and dtype of the inputs, by name.
 
     Returns:
       The module, with attributes weights0, weights1, ... for the vectors, and its signature.
@@ -126,9 +129,9 @@ def build(frozen: Frozen, vectors: tuple[PackedVector, ...], spec: tf.TensorSpec
         setattr(module, f"weights{index}", Unpacked(variable, streams, f"{identity}-{index}"))
     short = shorten(frozen)
 
-    @tf.function(input_signature=[spec])
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {frozen.images: images}
+    @tf.function(input_signature=list(specs.values()))
+    def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = dict(zip(frozen.inputs.values(), tensors, strict=True))
         for index, vector in enumerate(vectors):
             inputs |= _split(getattr(module, f"weights{index}").read(), vector)
         return short.outputs_for(inputs)
@@ -208,9 +211,12 @@ def _split_vectors(rest: tf.Tensor, places: tuple[Place, ...], row: int) -> dict
     if not places:
         return {}
     sizes = [size for place in places for size in (place.value.size, -place.value.size % row)]
-    parts = iter(tf.split(rest, [size for size in sizes if size]))
+    parts = iter(tf.split(rest, [size for size in sizes if size]) if any(sizes) else [])
     tensors = {}
     for place in places:
+        if not place.value.size:  # the empty mean and variance of a layer normalization
+            tensors[place.name] = tf.zeros([0], place.value.dtype)
+            continue
         tensors[place.name] = next(parts)
         if place.value.size % row:
             next(parts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf import files
-from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.serving import Served, Serving
 from dlth_tf.deploy.tflite.sparse_layers import sparsify
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.keras2.parts import all_sublayers
 
 # Largest differences of a logit, relative to the largest logit: from another order of summation, and from rounding
 # weights to 11 bits in dozens of layers. The error of 8 bits depends on the network, so it is reported and no file is
@@ -21,14 +23,35 @@ from dlth_tf.errors import BadInput
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "int8": float("inf")}
 
 
+KINDS = tuple(TOLERANCES)
+
+
+@dataclass(frozen=True)
+class LiteRTFiles:
+    """The LiteRT files that were written.
+
+    Attributes:
+      sparse: Kind of each written file ("float32", "float16", "int8") -> layer -> sparse format, for the layers that
+        are stored sparse.
+      left_out: Kind -> one sentence that says why LiteRT's converter did not write the file.
+    """
+
+    sparse: dict[str, dict[str, str]]
+    left_out: dict[str, str]
+
+
 def write_tflite(
-    model: tf_keras.Model, path: Path, *, normalization: Normalization | None, calibration: np.ndarray | None
-) -> dict[str, dict[str, str]]:
+    model: tf_keras.Model,
+    path: Path,
+    *,
+    serving: Serving,
+    calibration: np.ndarray | None = None,
+    kinds: tuple[str, ...] = KINDS,
+) -> LiteRTFiles:
     """Writes `float32.tflite`, `float16.tflite` and `int8.tflite` into a folder.
 
-    All have the signature `serving_default`. It takes `images`, raw uint8 with a normalization and otherwise the
-    model's own inputs, in batches of any size, to which the interpreter's signature runner resizes automatically. It
-    returns float32 `logits` and `probabilities`, and int64 `class`.
+    All have the signature `serving_default` of the SavedModels, without labels, in batches of any size, to which the
+    interpreter's signature runner resizes automatically.
 
     float32: Weights of fully connected layers are stored sparse where that makes TensorFlow Lite's kernel faster
     (`sparse_layers`). float16: All weights are rounded to float16; computation is in float32. int8: Weights and
@@ -36,44 +59,66 @@ def write_tflite(
     converted inside. The last two files store zeros like any other number.
 
     Args:
-      model: Stripped Keras model that returns logits. For a network with removed filters, `compact(model)` yields
-        smaller and faster files.
+      model: Stripped Keras model in float32. For a network with removed filters, `compact(model)` yields smaller and
+        faster files.
       path: Folder to write to, created if it does not exist.
-      normalization: Normalization put in front of the network; None takes the model's own inputs.
-      calibration: Raw images [n, H, W, C] that determine the ranges of activations, some hundred of the training
-        images; None writes no int8 file.
-
-    Returns:
-      Kind of each written file ("float32", "float16", "int8") -> layer -> sparse format, for the layers that are stored
-      sparse.
+      serving: Preprocessing and outputs around the network; without label names.
+      calibration: Raw inputs [n, ...] that determine the ranges of activations, some hundred of the training images;
+        None writes no int8 file.
+      kinds: Files to write.
 
     Raises:
-      BadInput: If `calibration` is empty or its images have another shape than the model's.
+      BadInput: If `calibration` is empty or its images have another shape than the model's, or LiteRT's converter can
+        write none of the files.
     """
-    serving = Serving(normalization)
-    spec = serving.images(model)
-    if calibration is not None and (not len(calibration) or not spec.shape.is_compatible_with(calibration.shape)):
+    specs = serving.inputs(model)
+    spec = next(iter(specs.values()))
+    free = tf.TensorShape([None, *spec.shape[1:]])
+    if calibration is not None and (not len(calibration) or not free.is_compatible_with(calibration.shape)):
         raise BadInput("calibration", list(calibration.shape), f"must hold images of shape {spec.shape[1:].as_list()}")
     path.mkdir(parents=True, exist_ok=True)
     convert = _converter(model, serving, calibration)
-    written = {}
-    for kind in TOLERANCES:
-        if kind == "int8" and calibration is None:
+    result = LiteRTFiles({}, {})
+    for kind in kinds:
+        if kind == "int8" and (calibration is None or len(specs) > 1):
             continue
-        data, sparse = sparsify(convert(kind)) if kind == "float32" else (convert(kind), {})
+        try:
+            data, sparse = sparsify(convert(kind)) if kind == "float32" else (convert(kind), {})
+        except Exception as error:  # the converter raises errors of many types, with pages of its own code in them
+            result.left_out[kind] = f"tflite: no {kind}.tflite, because {_reason(model, error)}."
+            continue
         files.write_atomic(path / f"{kind}.tflite", data)
-        written[kind] = _by_layer(model, sparse)
-    return written
+        result.sparse[kind] = _by_layer(model, sparse)
+    if not result.sparse:
+        raise BadInput("formats", "tflite", f"cannot hold this network: {_unwritten(result.left_out)}")
+    return result
+
+
+def _unwritten(left_out: dict[str, str]) -> str:
+    return next((text.partition(", because ")[2] for text in left_out.values()), "it has several inputs").rstrip(".")
+
+
+def _reason(model: tf_keras.Model, error: Exception) -> str:
+    """One sentence about an error of the converter, whose own text goes on for pages."""
+    recurrent = [layer.name for layer in all_sublayers(model) if isinstance(layer, tf_keras.layers.RNN)]
+    if recurrent and "TensorList" in str(error):
+        return f"LiteRT runs recurrent layers ({', '.join(recurrent)}) with a fixed batch size only (batch=1)"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    operation = next((found[0] for line in lines if (found := re.findall(r"'(tf\.\w+)' op", line))), None)
+    cause = f"it has no operation for {operation}" if operation else f"it says: {lines[0][:160]}"
+    return f"LiteRT's converter does not take the network ({cause})"
 
 
 def _converter(model: tf_keras.Model, serving: Serving, calibration: np.ndarray | None) -> Callable[[str], bytes]:
     """Returns a function from the kind of a file to its content."""
     served = Served(model, serving)
     function = served.serve.get_concrete_function()
-    dtype = serving.images(model).dtype.as_numpy_dtype
+    spec = next(iter(served.specs.values()))
+    size = spec.shape[0] or 1
 
     def images() -> Iterator[list[np.ndarray]]:
-        yield from ([image[None].astype(dtype)] for image in (() if calibration is None else calibration))
+        given = np.zeros([0]) if calibration is None else calibration.astype(spec.dtype.as_numpy_dtype)
+        yield from ([given[start : start + size]] for start in range(0, len(given) - len(given) % size, size))
 
     def convert(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)

@@ -42,6 +42,11 @@ def nodes_of(layer: Layer) -> list[Any]:
     return list(layer._inbound_nodes)
 
 
+def input_names(model: tf_keras.Model) -> list[str]:
+    """Returns the names of the input layers of a model with a graph, in the order of `model.inputs`."""
+    return [origin(tensor)[0].name for tensor in model.inputs]
+
+
 def origin(tensor: Any) -> tuple[Layer, int, int]:
     """The layer that returns a Keras tensor, the number of its call, and the number of the output."""
     layer, call, output = tensor._keras_history
@@ -65,7 +70,7 @@ def channel_graph(model: tf_keras.Model) -> ChannelGraph:
         for node in (node for node in nodes(graph) if not node.is_input):
             for place, tensor in enumerate(node.keras_inputs):
                 consumer = inner_layer(_entrance(node.outbound_layer, place))
-                producer = inner_layer(_exit(tensor))
+                producer = inner_layer(exit_layer(tensor))
                 consumers[id(producer)].append(consumer)
                 producers[id(consumer)].append(producer)
     return ChannelGraph(dict(consumers), dict(producers), passes=_passes, joins=_joins)
@@ -84,10 +89,10 @@ def _entrance(layer: Layer, place: int) -> Layer:
     return origin(layer.inputs[place])[0] if is_graph_network(layer) else layer
 
 
-def _exit(tensor: Any) -> Layer:
-    """The layer that computes a tensor, inside a nested model if need be."""
+def exit_layer(tensor: Any) -> Layer:
+    """Returns the layer that computes a Keras tensor, inside a nested model if need be."""
     layer, _, output = origin(tensor)
-    return _exit(layer.outputs[output]) if is_graph_network(layer) else layer
+    return exit_layer(layer.outputs[output]) if is_graph_network(layer) else layer
 
 
 def _passes(layer: Layer) -> bool:

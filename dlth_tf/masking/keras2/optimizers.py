@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import AT_LEAST_0, BELOW_1, real_number
 
 
 @tf_keras.utils.register_keras_serializable("dlth_tf")
@@ -44,14 +44,12 @@ class SGD(tf_keras.optimizers.Optimizer):
         name: str = "SGD",
         **kwargs: Any,
     ) -> None:
-        if isinstance(learning_rate, Real) and not 0 <= float(learning_rate) < float("inf"):
-            raise BadInput("learning_rate", learning_rate, "must be a finite number, at least 0")
-        if not 0 <= momentum < 1:
-            raise BadInput("momentum", momentum, "must be at least 0 and below 1")
+        if not callable(learning_rate):  # as schedules are
+            learning_rate = float(real_number("learning_rate", learning_rate, AT_LEAST_0))
+        momentum = float(real_number("momentum", momentum, BELOW_1))
         if nesterov and not momentum:
             raise BadInput("nesterov", nesterov, "needs a momentum above 0")
-        if not 0 <= weight_decay < float("inf"):
-            raise BadInput("weight_decay", weight_decay, "must be a finite number, at least 0")
+        weight_decay = float(real_number("weight_decay", weight_decay, AT_LEAST_0))
         # Not passed to the base class, whose weight decay is the decoupled one.
         super().__init__(name=name, weight_decay=None, **kwargs)
         # Keras would call a plain callable once, as a variable's initial value.
@@ -59,9 +57,9 @@ class SGD(tf_keras.optimizers.Optimizer):
             learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule
         )
         self._learning_rate = learning_rate if plain else self._build_learning_rate(learning_rate)
-        self.momentum = float(momentum)
+        self.momentum = momentum
         self.nesterov = bool(nesterov)
-        self.l2 = float(weight_decay)
+        self.l2 = weight_decay
 
     def build(self, var_list: list[tf.Variable]) -> None:
         """Creates one velocity, zeros, for each variable."""

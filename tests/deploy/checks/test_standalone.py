@@ -23,8 +23,8 @@ LABELS = ["a", "b", "c"]
 KERNEL = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32) * np.array([[1], [0], [1], [1]], np.float32)
 IMAGES = np.random.default_rng(1).random((300, 4)).astype(np.float32)
 DATA = {
-    "images": IMAGES,
-    "logits": IMAGES @ KERNEL,
+    "input/images": IMAGES,
+    "output/logits": IMAGES @ KERNEL,
     "labels": (IMAGES @ KERNEL).argmax(1),
     "mask/body/kernel": KERNEL != 0,
 }
@@ -37,6 +37,9 @@ FORM: dict[str, Any] = {
     "places": None,
     "nonzero": {"body/kernel": 9},
     "same_weights": True,
+    "optional": False,
+    "compared": ["logits"],
+    "batch": None,
 }
 Change = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
@@ -165,7 +168,9 @@ def test_the_script_gives_a_result_or_a_sentence(tmp_path):
 def test_calls_that_are_timed_take_turns():
     order = []
     times = timed(
-        {name: lambda images, name=name: order.append((name, len(images))) for name in "ab"}, IMAGES[:3], seconds=0
+        {name: lambda inputs, name=name: order.append((name, len(inputs["images"]))) for name in "ab"},
+        {"images": IMAGES[:3]},
+        seconds=0,
     )
     assert set(times) == {"a", "b"} and all(set(batches) == {"1", "8", "64"} for batches in times.values())
     # One call each to warm up, and five rounds.

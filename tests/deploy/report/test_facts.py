@@ -17,11 +17,11 @@ from tests.deploy.report.conftest import MASK
 
 def test_multiply_adds_are_counted_by_hand(model):
     kept = int(MASK.sum())
-    assert multiply_adds(model, (10, 10, 1)) == {
+    assert multiply_adds(model, {"images": (10, 10, 1)}) == {
         "dense": 100 * 72 + 100 * 576 + 24,
         "nonzero": 100 * 72 + 100 * kept + 24,
     }
-    assert multiply_adds(model, (None, None, 1)) is None
+    assert multiply_adds(model, {"left": (10, 10, 1), "right": (4,)}) is None
 
 
 def test_bytes_bound_and_dense_reference(report, tmp_path):

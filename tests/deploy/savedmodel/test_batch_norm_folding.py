@@ -78,7 +78,7 @@ def network(body: Callable) -> tf_keras.Model:
 
 
 def outputs(frozen: Frozen, model: tf_keras.Model, images: np.ndarray) -> np.ndarray:
-    module, signature = build(frozen, by_dtype(frozen.constants), Serving().images(model))
+    module, signature = build(frozen, by_dtype(frozen.constants), Serving().inputs(model))
     assert module is not None  # keeps the weights alive
     return signature(images=tf.constant(images))["logits"].numpy()
 

@@ -19,7 +19,7 @@ from dlth_tf.data import Normalization
 from dlth_tf.deploy.savedmodel import packed
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.packing import pack
-from dlth_tf.deploy.serving import Serving, expected_logits
+from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 from tests.deploy.savedmodel.test_packing import damaged
@@ -60,7 +60,7 @@ def served(path: Path, images: np.ndarray = IMAGES) -> np.ndarray:
 
 
 def close(logits: np.ndarray, model: tf_keras.Model) -> bool:
-    expected = expected_logits(model, SERVING, IMAGES)
+    expected = expected_outputs(model, SERVING, {"images": IMAGES})["logits"]
     return np.allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -196,7 +196,7 @@ def test_kernels_are_rounded_as_numpy_rounds(number):
 def test_float16_is_rounded_kernels_and_biases(model, folder, tmp_path):
     facts = save_packed(model, tmp_path / "half", SERVING, "float16")
     loaded = tf.saved_model.load(str(tmp_path / "half"))
-    expected = expected_logits(model, SERVING, IMAGES)
+    expected = expected_outputs(model, SERVING, {"images": IMAGES})["logits"]
     logits = loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
     assert logits.dtype == np.float32 and 0 < np.abs(logits - expected).max() < 5e-3 * np.abs(expected).max()
     assert (tmp_path / "half" / DATA).stat().st_size < 0.75 * (folder / DATA).stat().st_size
@@ -242,7 +242,7 @@ def test_other_precisions_are_packed_as_they_are(policy, tmp_path):
         model = pruned(models.build("lenet5", (12, 12, 1), 3, 0))
         images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
         save_packed(model, tmp_path / "out", SERVING)
-        expected = expected_logits(model, SERVING, images)
+        expected = expected_outputs(model, SERVING, {"images": images})["logits"]
         tolerance = 1e-5 if policy == "float64" else 1e-2
         assert np.allclose(served(tmp_path / "out", images), expected, rtol=0, atol=tolerance)
     finally:

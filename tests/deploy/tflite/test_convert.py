@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dlth_tf.data import Normalization
 from dlth_tf.deploy.compaction import compact
+from dlth_tf.deploy.serving import Serving
 from dlth_tf.deploy.tflite.convert import write_tflite
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
@@ -23,7 +24,11 @@ NORMALIZATION = Normalization(1 / 255, (0.5,), (0.25,))
 def written(tmp_path_factory):
     """A sparse network, the folder of its three files, and the sparse layers of each."""
     model, folder = ticketed("block:4x1", 0.9), tmp_path_factory.mktemp("tflite")
-    return model, folder, write_tflite(model, folder, normalization=NORMALIZATION, calibration=pictures(model, 32))
+    return (
+        model,
+        folder,
+        write_tflite(model, folder, serving=Serving(NORMALIZATION), calibration=pictures(model, 32)).sparse,
+    )
 
 
 def test_the_files_take_raw_images_in_any_number_and_give_what_the_model_gives(written):
@@ -50,7 +55,9 @@ def test_blocks_are_stored_as_blocks_in_float32_alone(written):
 @pytest.mark.parametrize("shape", [(0, 8, 8, 1), (4, 8, 8), (4, 9, 8, 1)])
 def test_calibration_images_of_another_shape_are_refused(written, shape, tmp_path):
     with pytest.raises(BadInput, match=r"calibration=\[.*\]: must hold images of shape \[8, 8, 1\]"):
-        write_tflite(written[0], tmp_path / "out", normalization=NORMALIZATION, calibration=np.zeros(shape, np.uint8))
+        write_tflite(
+            written[0], tmp_path / "out", serving=Serving(NORMALIZATION), calibration=np.zeros(shape, np.uint8)
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -63,7 +70,7 @@ def test_other_runtimes_agree(name, tmp_path):
     channels = model.input_shape[-1]
     normalization = Normalization(1 / 255, (0.5,) * channels, (0.25,) * channels)
     images = pictures(model, 16)
-    write_tflite(model, tmp_path, normalization=normalization, calibration=images)
+    write_tflite(model, tmp_path, serving=Serving(normalization), calibration=images)
     expected = model(normalization(images)).numpy()
     for kind, tolerance in (("float32", 1e-5), ("float16", 1e-2), ("int8", 0.3)):
         logits = run(tmp_path / f"{kind}.tflite", images, litert.Interpreter)["logits"]

@@ -11,6 +11,7 @@ import tf_keras
 from tensorflow.lite.python import schema_py_generated as schema
 
 from dlth_tf.data import Normalization
+from dlth_tf.deploy.serving import Serving
 from dlth_tf.deploy.tflite import sparse_layers
 from dlth_tf.deploy.tflite.convert import write_tflite
 from dlth_tf.randomness import generator
@@ -28,7 +29,7 @@ def operators(data: bytes) -> list[str]:
 @pytest.mark.parametrize(("sparsity", "form"), [(0.5, {}), (0.95, {"fc1": "random", "fc2": "random"})])
 def test_random_zeros_are_stored_sparse_where_that_pays(sparsity, form, tmp_path):
     model = ticketed("weight", sparsity)
-    sparse = write_tflite(model, tmp_path, normalization=None, calibration=None)
+    sparse = write_tflite(model, tmp_path, serving=Serving()).sparse
     assert sparse == {"float32": form, "float16": {}}  # no int8 without calibration images
     assert sorted(os.listdir(tmp_path)) == ["float16.tflite", "float32.tflite"]
     data = (tmp_path / "float32.tflite").read_bytes()
@@ -48,12 +49,12 @@ def convolutional() -> tf_keras.Model:
 
 
 def test_only_layers_that_see_one_vector_per_image_become_sparse(tmp_path):
-    sparse = write_tflite(convolutional(), tmp_path, normalization=None, calibration=None)
+    sparse = write_tflite(convolutional(), tmp_path, serving=Serving()).sparse
     assert sparse["float32"] == {}, "the sparse kernel is slower than the dense one on many positions"
 
 
 def test_buffers_are_aligned_as_kernels_require(tmp_path):
-    write_tflite(ticketed("block:4x1", 0.9), tmp_path, normalization=NORMALIZATION, calibration=None)
+    write_tflite(ticketed("block:4x1", 0.9), tmp_path, serving=Serving(NORMALIZATION))
     data = (tmp_path / "float32.tflite").read_bytes()
     root = schema.Model.GetRootAs(data, 0)
     buffers = [root.Buffers(index) for index in range(root.BuffersLength())]

@@ -1,0 +1,40 @@
+"""The same network in float32: LiteRT's kernels have no mixed precision and no float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+from dlth_tf.errors import BadInput
+from dlth_tf.masking import leaf_layers
+from dlth_tf.masking.keras2.graph import is_graph_network
+
+FLOAT32 = {"float32"}
+
+
+def in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns a network that computes in float32 with the same weights; the network itself if it does so already.
+
+    Raises:
+      BadInput: If it computes in another precision and has no graph to rebuild.
+    """
+    precisions = {layer.compute_dtype for layer in leaf_layers(model) if layer.weights}
+    if precisions <= FLOAT32:
+        return model
+    if not is_graph_network(model):
+        allowed = f"needs a network in float32, and this one computes in {', '.join(sorted(map(str, precisions)))}"
+        raise BadInput("formats", "tflite", allowed)
+    twin = _cloned(model)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _cloned(model: tf_keras.Model) -> tf_keras.Model:
+    def clone(layer: Any) -> Any:
+        if is_graph_network(layer):
+            return _cloned(layer)
+        config = layer.get_config()
+        return type(layer).from_config({**config, "dtype": "float32"} if "dtype" in config else config)
+
+    return tf_keras.models.clone_model(model, clone_function=clone)
