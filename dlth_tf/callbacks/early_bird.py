@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from dlth_tf import masking, scores
 from dlth_tf.callbacks.part_of_fit import PartOfFit
-from dlth_tf.callbacks.shortfall import kept_counts, warn_if_short
+from dlth_tf.callbacks.shortfall import warn_if_short
 from dlth_tf.core import PruningSpec, Ticket, has_settled
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
@@ -207,7 +207,6 @@ class EarlyBird(PartOfFit):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the hook."""
         masking.uninstall(self.model)
-        self._at_end = kept_counts(self.model)
         super().on_train_end(logs)
 
     def on_fit_end(self) -> None:
@@ -222,7 +221,7 @@ class EarlyBird(PartOfFit):
             )
         else:
             wanted = {name: int(mask.sum()) for name, mask in self.ticket.items()}
-            warn_if_short(self, wanted, self._at_end, "weights outside the ticket have come back during training")
+            warn_if_short(self, wanted)
 
 
 class SignPenalty:

@@ -24,11 +24,13 @@ class ExactSteps(StepCounting):
         super().__init__()
         self.steps = whole_number("steps", steps, least=0)
         self._done = 0
+        self._one_a_batch = True
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts counting at the optimizer's present step."""
         super().on_train_begin(logs)
         self._note_execution()
+        self._one_a_batch = True
         self._done = self.iterations()
         if self._done >= self.steps:
             observed = f"has made all {self.steps} steps already: there is nothing to fit"
@@ -48,8 +50,14 @@ class ExactSteps(StepCounting):
             self._set_execution(max(1, left))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts on the host; near the end by the optimizer (`batch` is too large where an execution ended early)."""
-        if self.steps - self._done <= self._execution:
+        """Counts on the host, and near the end by the optimizer (`batch` is too large where an execution ended early).
+
+        A training step of the user's own may make none or several optimizer steps for a batch; the first batch of an
+        epoch shows it.
+        """
+        if self._last_batch < 0:
+            self._one_a_batch &= self.iterations() - self._steps_before_epoch == batch + 1
+        if not self._one_a_batch or self.steps - self._done <= self._execution:
             self._done = self.iterations()
         else:
             self._done += batch - self._last_batch

@@ -32,10 +32,12 @@ class FitEnd(Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Ends the callbacks that joined, and undoes what they changed for this `fit`."""
         joined, self.joined = self.joined, []
-        for callback in joined:
-            callback.on_fit_end()
-        for callback in joined:
-            masking.end_fit(callback.model)
+        try:
+            for callback in joined:
+                callback.on_fit_end()
+        finally:
+            for callback in joined:
+                masking.end_fit(callback.model)
 
 
 def join_fit_end(callback: Ending) -> bool:

@@ -110,6 +110,8 @@ class GradualMagnitude(MaskUpdating):
 
     def missed(self) -> str:
         """Returns how far training came, and a remedy."""
+        if self._steps > self._last:
+            return super().missed()
         return (
             f"training ended after {self._steps} optimizer steps, and the last pruning was due at step {self._last}: "
             f"train on, or pass an earlier end (and let EarlyStopping start from a later epoch)"

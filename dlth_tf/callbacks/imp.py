@@ -64,6 +64,7 @@ class IMP(PartOfFit, StepCounting):
         self.tickets: list[Ticket] = []
         self._snapshot: SnapshotAt | None = None
         self._optimizer: Any = None
+        self._kept: dict[str, int] = {}  # weights that the last ticket keeps
 
     def epochs(self, finetune: int | None = None) -> int:
         """Returns the `epochs` that `fit` needs: all rounds, then `finetune` (default: the length of a round)."""
@@ -113,6 +114,7 @@ class IMP(PartOfFit, StepCounting):
             self._check_length(epoch)
             self._state["first_epoch"] = epoch
         else:
+            self._kept = kept_counts(self.model)
             self._set_up()
 
     @property
@@ -155,13 +157,13 @@ class IMP(PartOfFit, StepCounting):
         masking.choose(self.model, self.tickets[-1])
         names = masking.weight_arrays(self.model)
         masking.rewind(self.model, {name: self._state[f"rewound/{name}"] for name in names})
+        self._kept = kept_counts(self.model)
         self._optimizer.restore(self.rewind_step)
         self._state["rounds"] = number
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the hook."""
         masking.uninstall(self.model)
-        self._at_end = kept_counts(self.model)
         super().on_train_end(logs)
 
     def on_fit_end(self) -> None:
@@ -180,5 +182,4 @@ class IMP(PartOfFit, StepCounting):
                 self.rounds,
             )
         else:
-            wanted = {name: self._at_end[name] for name in entries}
-            warn_if_short(self, wanted, self._at_end, "weights outside the ticket have come back during training")
+            warn_if_short(self, {name: self._kept[name] for name in entries})

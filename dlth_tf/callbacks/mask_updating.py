@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from dlth_tf import masking
 from dlth_tf.callbacks.part_of_fit import PartOfFit
-from dlth_tf.callbacks.shortfall import kept_counts, warn_if_short
+from dlth_tf.callbacks.shortfall import CHANGED, warn_if_short
 from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import MaskUpdate
@@ -29,7 +29,6 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
         self._hook: Any = None
         self._first_epoch = 0
         self._start = 0
-        self._at_end: dict[str, int] = {}
 
     def state_values(self) -> Mapping[str, ArrayLike]:
         """Returns where this `fit` starts: an epoch and an optimizer step."""
@@ -45,7 +44,7 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
 
     def missed(self) -> str:
         """Returns what was observed, and a remedy, where too many weights are left when training ends."""
-        return f"training ended after {self.iterations()} steps"
+        return CHANGED
 
     def end_of_fit(self) -> int | None:
         """Returns the optimizer step at which this `fit` ends, or None if the length of the data is unknown."""
@@ -95,11 +94,10 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
         self._steps = self.iterations()
         masking.uninstall(self.model)
         masking.choose_what_is_kept(self.model)
-        self._at_end = kept_counts(self.model)
         super().on_train_end(logs)
 
     def on_fit_end(self) -> None:
         """Checks that every removed weight is zero, and that as many are removed as were asked for."""
         masking.choose_what_is_kept(self.model)
         masking.check_removed(self.model)
-        warn_if_short(self, self.wanted(), self._at_end, self.missed())
+        warn_if_short(self, self.wanted(), self.missed())

@@ -65,8 +65,10 @@ class PartOfFit(Callback):
         """Calls `on_fit_end`, if no list of callbacks does."""
         super().on_train_end(logs)
         if self._alone:
-            self.on_fit_end()
-            masking.end_fit(self.model)
+            try:
+                self.on_fit_end()
+            finally:
+                masking.end_fit(self.model)
 
     def on_fit_end(self) -> None:
         """Called after `on_train_end` of all callbacks."""

@@ -8,6 +8,11 @@ from typing import Any
 
 from dlth_tf import masking
 
+CHANGED = (
+    "another callback changed the masks, as EarlyStopping(restore_best_weights=True) does with those of its best "
+    "epoch: leave that out, or set its start_from_epoch to the epoch of the last pruning"
+)
+
 
 def kept_counts(model: Any) -> dict[str, int]:
     """Returns the number of weights of each prunable tensor that the masks keep."""
@@ -22,23 +27,17 @@ def sparsity_of(model: Any, names: Iterable[str], kept: Mapping[str, int]) -> fl
     return 1 - sum(kept[name] for name in names) / size if size else 0.0
 
 
-def warn_if_short(callback: Any, wanted: Mapping[str, int], at_end: Mapping[str, int], cause: str) -> None:
+def warn_if_short(callback: Any, wanted: Mapping[str, int], cause: str = CHANGED) -> None:
     """Logs a warning if a tensor has more weights left than were asked for.
 
     Args:
       callback: The callback; its name begins the sentence.
       wanted: Tensor name -> largest number of weights that may be left.
-      at_end: The numbers that were left when training ended, before the `on_train_end` of other callbacks.
-      cause: What was observed, and a remedy, if they are too large already.
+      cause: What was observed, and a remedy; by default that the masks were changed after the last pruning.
     """
     kept = kept_counts(callback.model)
     if all(kept[name] <= count for name, count in wanted.items()):
         return
-    if all(at_end[name] <= count for name, count in wanted.items()):
-        cause = (
-            "another callback changed the masks after the last step, as EarlyStopping(restore_best_weights=True) does "
-            "with those of its best epoch: leave that out, or set its start_from_epoch to the epoch of the last pruning"
-        )
     asked = sparsity_of(callback.model, wanted, wanted)
     reached = sparsity_of(callback.model, wanted, kept)
     logging.getLogger("dlth_tf").warning(

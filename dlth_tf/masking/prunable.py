@@ -40,9 +40,9 @@ class PrunableWeight:
     stable_name: str = ""
 
     def is_named(self, pattern: str) -> bool:
-        """Returns whether a pattern means the layer: its name, its whole path, or a layer around it."""
+        """Returns whether a pattern means the layer: by its name, its path ("block/feed/up"), or a layer around it."""
         parts = self.layer_name.split("/")
-        names = {parts[-1], *itertools.accumulate(parts, "{}/{}".format)}
+        names = {*parts, *itertools.accumulate(parts, "{}/{}".format)}
         return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
     @property

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pytest
 import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.core import PruningSpec
-from dlth_tf.masking.dense_layers import TIED
-from tests.masking.networks import mlp
+from dlth_tf.masking.dense_layers import FROZEN, TIED
+from tests.masking.networks import compiled, largest_removed, mlp, same, train, weights
 from tests.masking.residual_networks import basic, network
 
 FIRST = "the first layer"
@@ -88,3 +89,102 @@ def test_a_residual_network_of_which_everything_is_tied_has_nothing_to_prune():
 
     with pytest.raises(BadInput, match="dense_layers=auto: leaves nothing to prune"):
         dlth.random_ticket(network(block), 0.5, granularity="filter")
+
+
+def frozen_base(**trainable: bool) -> tf_keras.Model:
+    """Builds fc1, fc2, out, wrapped, of which the layers named are trained or not."""
+    model = mlp()
+    for name, value in trainable.items():
+        model.get_layer(name).trainable = value
+    return dlth.wrap(model)
+
+
+def test_a_frozen_layer_stays_whole_whatever_dense_layers_says():
+    model = frozen_base(fc1=False)
+    for dense_layers in ("auto", "none", "last", "fc2"):
+        assert whole(model, dense_layers)["fc1"] == FROZEN
+        assert "fc1/kernel" not in dlth.random_ticket(model, 0.5, dense_layers=dense_layers)
+        assert "fc1/kernel" not in dlth.magnitude_ticket(model, 0.5, dense_layers=dense_layers)
+
+
+def test_a_layer_inside_a_frozen_model_is_frozen():
+    base = mlp()
+    base.trainable = False
+    layers = [tf_keras.layers.Dense(4, name="head"), tf_keras.layers.Dense(2, name="end")]
+    model = dlth.wrap(tf_keras.Sequential([tf_keras.layers.Input((8,)), base, *layers]))
+    assert list(dlth.random_ticket(model, 0.5)) == ["head/kernel"]
+    assert set(whole(model)) >= {"fc1", "fc2", "out"} and whole(model)["out"] == FROZEN
+    model.get_layer("mlp").trainable = True
+    assert list(dlth.random_ticket(model, 0.5)) == ["fc1/kernel", "fc2/kernel", "out/kernel", "head/kernel"]
+
+
+def test_a_layer_that_is_frozen_after_wrap_stays_whole():
+    model = dlth.wrap(mlp())
+    model.get_layer("fc2").trainable = False
+    assert list(dlth.random_ticket(model, 0.5)) == ["fc1/kernel"]
+
+
+@pytest.mark.parametrize("pattern", ["fc1", "fc?", "fc1/kernel", "f*"])
+def test_a_frozen_layer_that_the_allocation_names_is_pruned(pattern):
+    model = frozen_base(fc1=False)
+    assert "fc1/kernel" in dlth.random_ticket(model, 0.5, allocation={pattern: 0.5, "*": 0.25})
+
+
+def test_a_frozen_layer_is_not_named_by_a_pattern_for_all():
+    model = frozen_base(fc1=False)
+    assert list(dlth.random_ticket(model, 0.5, allocation={"*": 0.5})) == ["fc2/kernel"]
+
+
+def test_the_layer_table_says_which_layers_are_frozen():
+    model = frozen_base(fc1=False)
+    dlth.apply_ticket(model, dlth.random_ticket(model, 0.5))
+    why = dlth.layer_table(model).set_index("layer").why
+    assert why.tolist() == [FROZEN, "50.00% by the ticket", "kept whole by the ticket, or no ticket yet"]
+
+
+def test_a_network_of_frozen_layers_alone_is_refused():
+    model = frozen_base(fc1=False, fc2=False, out=False)
+    with pytest.raises(BadInput, match="model=mlp: has only frozen layers to prune: set trainable=True, or name"):
+        dlth.random_ticket(model, 0.5)
+    assert set(dlth.random_ticket(model, 0.5, allocation={"fc*": 0.5})) == {"fc1/kernel", "fc2/kernel"}
+
+
+def test_a_transformation_of_a_frozen_layer_is_refused():
+    model = compiled(frozen_base(fc1=False))
+    mask = dlth.callbacks.RandomMask(0.5, allocation={"fc1": 0.5})
+    penalty = dlth.callbacks.RSTPenalty(step=0.25, every=1, limit=0.5, hold_steps=3)
+    before = weights(model)
+    sentence = "has a ticket for fc1/kernel, which no penalty can squeeze, since trainable is False"
+    with pytest.raises(BadInput, match=sentence):
+        train(model, [mask, penalty])
+    assert same(weights(model), before) and masking.installed(model) is None
+    mask = dlth.callbacks.RandomMask(0.5, allocation={"fc1": 0.5}, remove=True)
+    train(model, [mask])
+    assert largest_removed(model) == 0.0 and np.mean(weights(model)["fc1/kernel"] == 0) == 0.5
+
+
+def test_layers_that_are_frozen_between_wrap_and_fit_are_left_out_of_every_callback():
+    for callbacks in (
+        [dlth.callbacks.GradualMagnitude(0.5, every=1)],
+        [dlth.callbacks.StraightThrough(0.5)],
+        [dlth.callbacks.IMP(0.5, rounds=1)],
+        [dlth.callbacks.RandomMask(0.5, remove=True), dlth.callbacks.DynamicSparsity(every=2)],
+    ):
+        model = dlth.wrap(mlp())
+        model.get_layer("fc1").trainable = False
+        before = weights(model)["fc1/kernel"]
+        train(compiled(model, run_eagerly=True), callbacks, epochs=2)
+        assert np.array_equal(weights(model)["fc1/kernel"], before)
+        assert largest_removed(model) == 0.0 and set(masking.chosen_ticket(model)) == {"fc2/kernel"}
+
+
+def test_a_network_is_pruned_further_in_its_second_stage_when_it_is_unfrozen():
+    model = compiled(frozen_base(fc1=False))
+    train(model, [dlth.callbacks.RandomMask(0.5, remove=True)])
+    first = masking.chosen_ticket(model)
+    model.get_layer("fc1").trainable = True
+    compiled(model, tf_keras.optimizers.Adam(1e-3))
+    train(model, [dlth.callbacks.RandomMask(0.5, remove=True)])
+    second = masking.chosen_ticket(model)
+    assert list(first) == ["fc2/kernel"] and list(second) == ["fc1/kernel", "fc2/kernel"]
+    assert np.array_equal(first["fc2/kernel"], second["fc2/kernel"]) and largest_removed(model) == 0.0

@@ -156,6 +156,6 @@ def _last(weight: Any) -> str:
 
 
 def matches_path(path: Path, pattern: str) -> bool:
-    """Returns whether a pattern means a part: by its name ("up"), its path ("feed/up") or the start of it ("feed")."""
-    names = ("/".join(path[:length]) for length in range(1, 1 + len(path)))
-    return fnmatch.fnmatchcase(path[-1], pattern) or any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    """Returns whether a pattern means a part: by its name ("up"), its path ("block/feed/up"), or a layer around it."""
+    names = {*path, *("/".join(path[:length]) for length in range(1, 1 + len(path)))}
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

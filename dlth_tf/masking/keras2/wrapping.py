@@ -76,7 +76,7 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
 
 def _plain_twin(model: tf_keras.Model) -> tf_keras.Model:
     """The same network without wrappers, whatever its masks say; a subclassed model is left as it is."""
-    return _rebuild(uncalled(model) if is_subclassed(model) else model, inner_layer)
+    return _rebuild(model, inner_layer, copy=True)
 
 
 def why_dense(layer: Layer) -> str | None:
@@ -139,17 +139,19 @@ def _patterns(patterns: str | Sequence[str]) -> tuple[str, ...]:
 def _wrap_layer(layer: Layer, choice: _Choice) -> MaskedLayer:
     parts = _paths(layer)[1:]
     chosen = [path for path in parts if choice.includes(path)]
-    wrapper = MaskedLayer(layer, None if chosen == parts else ["/".join(path[1:]) for path in chosen])
+    inner = uncalled(layer) if layer._inbound_nodes else layer  # the loss terms of a call belong to its graph
+    wrapper = MaskedLayer(inner, None if chosen == parts else ["/".join(path[1:]) for path in chosen])
     if layer.built:
         with tf.name_scope(wrapper.name):  # tf-mot's summaries expect the layer's name in those of its mask variables
             wrapper.build(None)
     return wrapper
 
 
-def _rebuild(model: tf_keras.Model, change: Callable[[Layer], Layer]) -> tf_keras.Model:
+def _rebuild(model: tf_keras.Model, change: Callable[[Layer], Layer], copy: bool = False) -> tf_keras.Model:
     """Replaces every layer of a model and of nested models by `change(layer)`.
 
-    A model with a graph is built anew, of layers that no other graph has; a subclassed one keeps its own.
+    A model with a graph is built anew, of layers that no other graph has; a subclassed one that is in no graph keeps
+    its own, unless it is to be copied.
     """
     done: dict[int, Layer] = {}  # one replacement per layer, wherever it is shared
     copied: dict[int, Layer] = {}
@@ -162,7 +164,7 @@ def _rebuild(model: tf_keras.Model, change: Callable[[Layer], Layer]) -> tf_kera
     def in_graph(layer: Layer) -> Layer:
         if id(layer) not in copied:
             if isinstance(layer, tf_keras.Model) and is_subclassed(layer):
-                copied[id(layer)] = _exchange(uncalled(layer), once)
+                copied[id(layer)] = _exchange(uncalled(layer), in_graph)
             else:
                 new = once(layer)
                 fresh = isinstance(new, MaskedLayer | tf_keras.Model) and new is not layer
@@ -172,7 +174,7 @@ def _rebuild(model: tf_keras.Model, change: Callable[[Layer], Layer]) -> tf_kera
     def rebuild(inner: tf_keras.Model) -> tf_keras.Model:
         return _exchange(inner, once) if is_subclassed(inner) else _clone(inner, in_graph)
 
-    return rebuild(model)
+    return in_graph(model) if copy else rebuild(model)
 
 
 def _clone(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Model:
@@ -181,7 +183,7 @@ def _clone(model: tf_keras.Model, once: Callable[[Layer], Layer]) -> tf_keras.Mo
     object.__setattr__(
         clone, "__class__", type(model)
     )  # clone_model drops a class that has its own constructor, and with it the train_step
-    clone._callable_losses = list(model._callable_losses)  # those of model.add_loss(function)
+    clone._callable_losses.extend(model._callable_losses)  # those of model.add_loss(function)
     clone._trainable = model._trainable
     for attribute in [name for name in vars(model) if name not in vars(clone) and name not in OWN_ATTRIBUTES]:
         setattr(clone, attribute, _replace_layers(vars(model)[attribute], once))
