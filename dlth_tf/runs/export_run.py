@@ -79,7 +79,7 @@ def export_run(
             label_names,
             ticket,
             examples=test_examples(dataset) if dataset else None,
-            calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
+            calibration=calibration_images(dataset) if dataset else None,
             origin=_origin(directory, config.sparsity),
         )
         return export_source(source, export_dir, settings)
@@ -118,8 +118,15 @@ def test_examples(dataset: DataSet) -> Examples:
     """Returns the test images as a client sends them, at most the first 10,000."""
     number = min(len(dataset.test), max_examples(dataset.image_shape))
     part = "" if number == len(dataset.test) else f" (of {len(dataset.test):,})"
-    images = raw_images(dataset.test, number)
+    with data_room.broken_images_named(dataset):
+        images = raw_images(dataset.test, number)
     return Examples(images, dataset.test.labels[:number], f"test images of {dataset.name}{part}")
+
+
+def calibration_images(dataset: DataSet) -> np.ndarray:
+    """Returns the first training images as a client sends them, for forms that choose number ranges from them."""
+    with data_room.broken_images_named(dataset):
+        return raw_images(dataset.train, CALIBRATION)
 
 
 def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
