@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from dlth_tf.core import PenaltySchedule, PruningSpec, parse_granularity
-from dlth_tf.core.allocation import uniform
+from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.data import AUGMENTS
-from dlth_tf.methods import METHODS
+from dlth_tf.errors import BadInput
+from dlth_tf.methods import METHODS, Phase
 from dlth_tf.models import MODELS
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import PRECISIONS
 from dlth_tf.runs.duration import Duration
+from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
 
 # Fields that do not change the outcome:
 WHERE_ONLY = (
@@ -31,6 +33,10 @@ WHERE_ONLY = (
 )
 
 
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def option(default: Any, group: str, text: str, comma_list: bool = False) -> Any:
     """Returns a dataclass field with its --help group and text; the type of the flag is read off the annotation."""
     return field(default=default, metadata={"group": group, "help": text, "comma_list": comma_list})
@@ -44,7 +50,7 @@ class RunConfig:
     `allocation` and `model_args` also accept mappings; both are resolved by the constructor.
 
     Raises:
-      BadInput: If a name is unknown (checked first) or a value is out of range.
+      BadInput: If a name is unknown (checked first), or the value of a flag that the method reads is out of range.
     """
 
     method: str = option(
@@ -314,15 +320,27 @@ class RunConfig:
         config_checks.check_choices(self)
         config_checks.check_devices(self)
         config_checks.check_numbers(self)
-        self._set(**config_checks.durations(self))
+        self._set(epochs=config_checks.duration("epochs", self.epochs))
         CheckpointInterval.parse(self.checkpoint_every)
         self._set(augment=config_checks.augment(self))
         self._set(**config_checks.rates(self))
         self._set(model_args=config_checks.model_args(self))
-        self.penalty(steps_per_epoch=1)
+        self._check_phases(lay_out(self.method, ConfiguredRecipe(self)))
+        self._set(**config_checks.single_forms(self))
         if self.run_dir is None:
             names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))
             self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{self.sparsity:g}-s{self.seed}")
+
+    def _check_phases(self, phases: Sequence[Phase]) -> None:
+        """Checks what depends on the phases, whose own flags have been checked when they were laid out."""
+        if self.num_replicas is not None:
+            check_batches(self, self.num_replicas)
+        if self.strategy == "multi_worker" and self.shared_dir is not None and phases[0].shareable:
+            raise BadInput(
+                "shared_dir",
+                self.shared_dir,
+                "cannot be combined with --strategy=multi_worker, whose workers would wait for each other",
+            )
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -330,10 +348,10 @@ class RunConfig:
 
     @property
     def spec(self) -> PruningSpec:
-        """The pruning choice; its sparsity is 0 for a method that removes nothing."""
+        """The pruning choice; for a method that removes nothing, sparsity 0 and the other defaults."""
         if METHODS.load(self.method).needs_sparsity:
             return PruningSpec.parse(self.sparsity, self.allocation, self.granularity, self.dense_layers)
-        return PruningSpec(Fraction(0), uniform, parse_granularity(self.granularity), self.dense_layers)
+        return PruningSpec.parse(0)
 
     def penalty(self, steps_per_epoch: int) -> PenaltySchedule:
         """Returns the penalty of the transformation in the dtype of the weights.
@@ -360,8 +378,11 @@ class RunConfig:
         return "float64" if self.precision == "float64" else "float32"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every field as a plain value; `RunConfig(**config.to_json())` is an equal configuration."""
-        return dataclasses.asdict(self)
+        """Returns every field as a plain value; `RunConfig(**config.to_json())` is an equal configuration.
+
+        JSON has no NaN and no infinity; such a value, of a flag that the method does not read, becomes text.
+        """
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
         """Returns "name is A there and B here" for every field that changes the outcome and differs.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from dlth_tf import data, models
@@ -26,8 +28,6 @@ PICKS = {
     "magnitude_max": "magnitude_max",
 }
 CHOICES: dict[str, tuple[object, ...]] = {
-    "ticket_pick": tuple(PICKS),
-    "penalty_schedule": tuple(SCHEDULES),
     "normalization": (None, *data.NORMALIZATIONS.names()),
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
@@ -49,7 +49,8 @@ def allocation(config: Fields) -> str:
     """Returns the allocation as text; None becomes the default of the method."""
     if config.allocation is not None:
         return json.dumps(config.allocation) if isinstance(config.allocation, Mapping) else config.allocation
-    return "uniform" if is_n_by_m(config.granularity) else METHODS.load(config.method).allocation
+    method = METHODS.load(config.method)
+    return "uniform" if method.needs_sparsity and is_n_by_m(config.granularity) else method.allocation
 
 
 def sparsity(config: Fields) -> float:
@@ -79,61 +80,30 @@ def check_method(config: Fields) -> None:
 def check_choices(config: Fields) -> None:
     """Checks the fields that take one of a few values."""
     for name, allowed in CHOICES.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            listed = ", ".join(str(choice) for choice in allowed if choice is not None)
-            raise BadInput(name, value, f"must be one of {listed}")
+        _one_of(name, getattr(config, name), allowed)
 
 
 def check_devices(config: Fields) -> None:
     """Checks the fields that not every strategy can use."""
     if config.num_replicas is not None and config.strategy != "mirrored":
         raise BadInput("num_replicas", config.num_replicas, "requires --strategy=mirrored")
-    if config.strategy == "multi_worker" and config.shared_dir is not None:
-        raise BadInput(
-            "shared_dir",
-            config.shared_dir,
-            "cannot be combined with --strategy=multi_worker, whose workers would wait for each other",
-        )
     if config.strategy == "tpu" and config.precision in ("float64", "mixed_float16"):
         raise BadInput("precision", config.precision, "is not supported on a TPU: use float32 or mixed_bfloat16")
 
 
 def check_numbers(config: Fields) -> None:
     """Checks the ranges of all numbers."""
-    for name in ("batch_size", "transform_batch_size", "penalty_every", "steps_per_execution", "cycles"):
-        _at_least(name, getattr(config, name), 1)
+    for name in ("batch_size", "steps_per_execution"):
+        _at_least_1(name, getattr(config, name))
     if config.num_replicas is not None:
-        _at_least("num_replicas", config.num_replicas, 1)
-        check_batches(config, config.num_replicas)
-    for name in ("lr", "transform_lr"):
-        rate = getattr(config, name)
-        if not (_is_number(rate) and rate > 0):
-            raise BadInput(name, rate, "must be a finite number above 0")
+        _at_least_1("num_replicas", config.num_replicas)
+    if config.lr_values is None:  # which override it
+        _above_0("lr", config.lr)
     if not (_is_number(config.momentum) and 0 <= config.momentum < 1):
         raise BadInput("momentum", config.momentum, "must be at least 0 and below 1")
     if not (_is_number(config.weight_decay) and config.weight_decay >= 0):
         raise BadInput("weight_decay", config.weight_decay, "must be a finite number, at least 0")
     _at_least("seed", config.seed, 0)
-
-
-def check_batches(config: Fields, replicas: int) -> None:
-    """Checks that the batches can be divided among `replicas` replicas."""
-    for name in ("batch_size", "transform_batch_size"):
-        if getattr(config, name) % replicas:
-            raise BadInput(name, getattr(config, name), f"must be a multiple of the {replicas} replicas")
-
-
-def durations(config: Fields) -> dict[str, str | None]:
-    """Returns all durations as text with a unit."""
-    resolved: dict[str, str | None] = {
-        "epochs": str(Duration.parse(config.epochs, "ep", name="epochs", least=1)),
-        "hold_steps": str(Duration.parse(config.hold_steps, "it", name="hold_steps")),
-        "rewind_step": str(Duration.parse(config.rewind_step, "it", name="rewind_step")),
-    }
-    if config.round_epochs is not None:
-        resolved["round_epochs"] = str(Duration.parse(config.round_epochs, "ep", name="round_epochs", least=1))
-    return resolved
 
 
 def augment(config: Fields) -> str | None:
@@ -203,6 +173,64 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _at_least(name: str, value: object, least: int) -> None:
+def _at_least(name: str, value: object, least: int) -> Any:
     if type(value) is not int or value < least:
         raise BadInput(name, value, f"must be a whole number, at least {least}")
+    return value
+
+
+def _at_least_1(name: str, value: object) -> Any:
+    return _at_least(name, value, 1)
+
+
+def _above_0(name: str, value: Any) -> Any:
+    if not (_is_number(value) and value > 0):
+        raise BadInput(name, value, "must be a finite number above 0")
+    return value
+
+
+def _one_of(name: str, value: object, allowed: Collection[object]) -> Any:
+    if value not in allowed:
+        listed = ", ".join(str(choice) for choice in allowed if choice is not None)
+        raise BadInput(name, value, f"must be one of {listed}")
+    return value
+
+
+def duration(name: str, value: object, unit: str = "ep", least: int = 1) -> str:
+    """Returns a duration as text with a unit."""
+    return str(Duration.parse(value, unit, name=name, least=least))
+
+
+# Flags that only some methods read -> function (name, value) -> the single form that equivalent values are resolved to.
+READ_BY_SOME: dict[str, Callable[[str, Any], Any]] = {
+    "ticket_pick": functools.partial(_one_of, allowed=tuple(PICKS)),
+    "penalty_schedule": functools.partial(_one_of, allowed=tuple(SCHEDULES)),
+    "penalty_step": _above_0,
+    "penalty_every": _at_least_1,
+    "penalty_limit": _above_0,
+    "hold_steps": functools.partial(duration, unit="it", least=0),
+    "transform_lr": _above_0,
+    "transform_batch_size": _at_least_1,
+    "cycles": _at_least_1,
+    "round_epochs": lambda name, value: None if value is None else duration(name, value),
+    "rewind_step": functools.partial(duration, unit="it", least=0),
+}
+
+
+def checked(config: Fields, name: str) -> Any:
+    """Returns the value of a flag in its single form.
+
+    Raises:
+      BadInput: If the flag is one of READ_BY_SOME, and its value invalid; others have been checked already.
+    """
+    value = getattr(config, name)
+    return READ_BY_SOME[name](name, value) if name in READ_BY_SOME else value
+
+
+def single_forms(config: Fields) -> dict[str, Any]:
+    """Returns the flags of READ_BY_SOME in their single form, without those that are invalid, which no phase reads."""
+    forms = {}
+    for name in READ_BY_SOME:
+        with contextlib.suppress(BadInput):
+            forms[name] = checked(config, name)
+    return forms

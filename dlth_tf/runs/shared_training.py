@@ -119,7 +119,7 @@ def shared_key(run: Run, phase: Phase) -> str:
             phase.learning_rate.values,
             phase.learning_rate.boundaries,
         ],
-        "rewind_step": run.network.recipe.rewind_step,
+        "rewind_step": run.config.rewind_step,
         "versions": versions(),
         "code": code_digest(),
     }

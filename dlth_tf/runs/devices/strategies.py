@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.config_checks import check_batches
+from dlth_tf.runs.recipe import check_batches
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 
