@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.data import AUGMENTS
-from dlth_tf.errors import BadInput
-from dlth_tf.methods import METHODS, Phase
+from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
@@ -325,22 +323,13 @@ class RunConfig:
         self._set(augment=config_checks.augment(self))
         self._set(**config_checks.rates(self))
         self._set(model_args=config_checks.model_args(self))
-        self._check_phases(lay_out(self.method, ConfiguredRecipe(self)))
+        lay_out(self.method, ConfiguredRecipe(self))
+        if self.num_replicas is not None:
+            check_batches(self, self.num_replicas)
         self._set(**config_checks.single_forms(self))
         if self.run_dir is None:
             names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))
             self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{self.sparsity:g}-s{self.seed}")
-
-    def _check_phases(self, phases: Sequence[Phase]) -> None:
-        """Checks what depends on the phases, whose own flags have been checked when they were laid out."""
-        if self.num_replicas is not None:
-            check_batches(self, self.num_replicas)
-        if self.strategy == "multi_worker" and self.shared_dir is not None and phases[0].shareable:
-            raise BadInput(
-                "shared_dir",
-                self.shared_dir,
-                "cannot be combined with --strategy=multi_worker, whose workers would wait for each other",
-            )
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():

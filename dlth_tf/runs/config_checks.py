@@ -87,6 +87,12 @@ def check_devices(config: Fields) -> None:
     """Checks the fields that not every strategy can use."""
     if config.num_replicas is not None and config.strategy != "mirrored":
         raise BadInput("num_replicas", config.num_replicas, "requires --strategy=mirrored")
+    if config.strategy == "multi_worker" and config.shared_dir is not None:
+        raise BadInput(
+            "shared_dir",
+            config.shared_dir,
+            "cannot be combined with --strategy=multi_worker, whose workers would wait for each other",
+        )
     if config.strategy == "tpu" and config.precision in ("float64", "mixed_float16"):
         raise BadInput("precision", config.precision, "is not supported on a TPU: use float32 or mixed_bfloat16")
 

@@ -89,7 +89,8 @@ def _check_complete(directory: RunDirectory) -> None:
     required = (directory.config, directory.ticket, directory.weights, directory.result)
     missing = [path.name for path in required if not path.exists()]
     if missing:
-        allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
+        lacking = f"it lacks {', '.join(missing)}" if directory.path.is_dir() else "there is no such directory"
+        allowed = f"is not the directory of a complete run ({lacking})"
         raise BadInput("run_dir", directory.path, allowed)
 
 
@@ -109,7 +110,8 @@ def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None
         log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None
     if dataset.image_shape != image_shape:
-        log.info("comparing on random images, since the images of %s now have another shape", config.dataset)
+        shapes = list(dataset.image_shape), list(image_shape)
+        log.info("comparing on random images, since those of %s now have the shape %s, not %s", config.dataset, *shapes)
         return None
     return dataset
 

@@ -175,5 +175,7 @@ def _roll_back(run: Run, phase: Phase, error: NotFinite) -> Saved:
     state = checkpoints.state
     state.rate_scale /= 2
     state.rollback = {"phase": phase.name, "reason": str(error).split(":")[0], "rate_scale": state.rate_scale}
-    logging.getLogger("dlth_tf").warning("%s; returning to the last checkpoint with half the learning rate", error)
+    logging.getLogger("dlth_tf").warning(
+        "%s; returning to the last checkpoint with half the learning rate", error.observed
+    )
     return saved

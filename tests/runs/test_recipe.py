@@ -133,16 +133,6 @@ def test_only_the_batches_of_its_own_phases_must_be_divided_among_the_replicas(m
         config(method, batch_size=31, strategy="mirrored", num_replicas=2)
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-def test_workers_cannot_share_a_first_training_where_there_is_one(method):
-    shareable = lay_out(method, ConfiguredRecipe(config(method)))[0].shareable
-    if shareable:
-        with pytest.raises(BadInput, match=r"^shared_dir=here: cannot be combined with --strategy=multi_worker"):
-            config(method, strategy="multi_worker", shared_dir="here")
-    else:
-        assert config(method, strategy="multi_worker", shared_dir="here")
-
-
 def test_what_a_method_reads_depends_on_its_other_flags():
     assert config("rst_iter", round_epochs=0)
     with pytest.raises(BadInput, match=r"^round_epochs=0: must be a positive"):
