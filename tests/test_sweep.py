@@ -24,6 +24,7 @@ from dlth_tf.sweeps.worker import Outcome as RunOutcome
 from tests.runs import tiny
 from tests.runs.tiny import TINY, as_flags, listing
 
+KILLED = "its process died (SIGKILL: by hand, or by the kernel because memory ran out, which dmesg shows)"
 # Builds the network of the tiny runs, records the process that does, and kills it if the file "kill" exists.
 MODEL = """
 import os, pathlib, signal
@@ -112,11 +113,9 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     )
     assert first.out[-1] == f"1 of 2 runs complete in {swept.dir}"
     assert sum("FAILED" in line for line in first.out) == sum("test " in line for line in first.out) == 1
-    assert first.err == [f"failed: {swept.dir / failed}: its process died (killed, or out of memory)"]
+    assert first.err == [f"failed: {swept.dir / failed}: {KILLED}"]
     assert {run.run_dir for run in read_plan(swept.dir).runs} == runs
-    assert [(run.run_dir, run.reason) for run in missing_runs(swept.dir)] == [
-        (failed, "its process died (killed, or out of memory)")
-    ]
+    assert [(run.run_dir, run.reason) for run in missing_runs(swept.dir)] == [(failed, KILLED)]
 
     (complete,) = first.complete
     before = listing(swept.dir / complete)
@@ -152,7 +151,7 @@ class Worker:
         name = Path(config.run_dir).name
         self.runs.append(name)
         if name in self.dies:
-            return RunOutcome(DIED, "its process died (killed, or out of memory)")
+            return RunOutcome(DIED, KILLED)
         return (
             RunOutcome(RUN_FAILED, "RuntimeError: mine") if name in self.fails else RunOutcome(RUN_DONE, "test 50.00%")
         )
@@ -169,7 +168,7 @@ def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path,
     board = run_grid(grid_of(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2, retries))
     expected = {
         **dict.fromkeys(fails, "RuntimeError: mine"),
-        **dict.fromkeys(dies, "its process died (killed, or out of memory)"),
+        **dict.fromkeys(dies, KILLED),
     }
     assert {Path(run_dir).name: reason for run_dir, reason in board.failed.items()} == expected
     assert json.loads((tmp_path / "failures.json").read_text()) == expected

@@ -94,7 +94,8 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
     root = Path(sweep_dir)
     rows = [read_result(root, path) for path in sorted(root.glob("*/result.json"))]
     if not rows:
-        raise BadInput("sweep_dir", sweep_dir, "contains no complete run (a directory with a result.json)")
+        missing = "" if root.is_dir() else "; there is no such directory"
+        raise BadInput("sweep_dir", sweep_dir, f"contains no complete run (a directory with a result.json){missing}")
     planned = read_plan(root).methods
     rows.sort(key=lambda row: (_position(row["method"], planned), row["method"], row["sparsity"], row["seed"]))
     results = pd.DataFrame(rows, columns=[*_COLUMNS, "run_dir"])

@@ -66,7 +66,8 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
     """
     root = Path(run_dir)
     if not (root / "result.json").exists():
-        raise BadInput("run_dir", run_dir, "contains no complete run (a result.json)")
+        missing = "" if root.is_dir() else "; there is no such directory"
+        raise BadInput("run_dir", run_dir, f"contains no complete run (a result.json){missing}")
     result = read_result(root, root / "result.json", "run_dir")
     try:
         ticket = Ticket.load(root / "ticket.npz")

@@ -77,8 +77,8 @@ def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, m
 def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | None) -> str:
     if images is None:
         return (
-            "The size of the test set is unknown (config.json is missing or differs between runs), and so is its "
-            "contribution to the error."
+            "The size of the test set is unknown (the runs do not all have a config.json that states the same one), "
+            "and so is its contribution to the error."
         )
     errors = [binomial_error(verdict.accuracy, images) for verdict in verdicts]
     error = " to ".join(dict.fromkeys((points(min(errors)), points(max(errors)))))

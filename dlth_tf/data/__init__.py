@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dlth_tf.data.augment.names import AUGMENTS, Augmentation, augmentation, check_augment
 from dlth_tf.data.batches import BatchFormat, BatchOrder
+from dlth_tf.data.broken_images import broken_images_named
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.load import keep_last, load
@@ -29,6 +30,7 @@ __all__ = [
     "Outline",
     "Split",
     "augmentation",
+    "broken_images_named",
     "check_augment",
     "check_name",
     "evaluation_batches",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlth_tf.data.augment.names import check_augment
-from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.disk_split import DiskSplit, described
 from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import store, whole_number
@@ -32,15 +32,11 @@ class Split:
 
     def __post_init__(self) -> None:
         if not _is_array(self.images, np.uint8, 4) or not self.images.size:
-            raise BadInput(
-                "images", _describe(self.images), "must be a uint8 array of shape [N, height, width, channels], N > 0"
-            )
+            allowed = "must be a uint8 array of shape [N, height, width, channels], N > 0"
+            raise BadInput("images", described(self.images), allowed + _values(self.images))
         if not _is_array(self.labels, np.int64, 1) or len(self.labels) != len(self.images):
-            raise BadInput(
-                "labels",
-                _describe(self.labels),
-                f"must be an int64 array of shape [{len(self.images)}], one label per image",
-            )
+            allowed = f"must be an int64 array of shape [{len(self.images)}], one label per image"
+            raise BadInput("labels", described(self.labels), allowed + _values(self.labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,6 +46,10 @@ class Split:
         """Height, width and channels of every image."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
+
+    def where(self, place: int) -> str:
+        """Returns where the image at `place` is, for messages."""
+        return f"image {place}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,19 +99,24 @@ class DataSet:
         if split.image_shape != self.image_shape:
             shapes = f"{list(split.image_shape)} and {list(self.image_shape)}"
             raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
-        if not 0 <= split.labels.min() <= split.labels.max() < self.num_classes:
-            observed = f"from {split.labels.min()} to {split.labels.max()}"
-            raise BadInput(
-                "dataset",
-                self.name,
-                f"its {part} labels range {observed}, and must range from 0 to {self.num_classes - 1}",
-            )
+        self._check_labels(part, split)
         if isinstance(split, Split) and split.images.max() > self.value_range:
             raise BadInput(
                 "dataset",
                 self.name,
                 f"its {part} images contain the value {split.images.max()}, and value_range allows at most "
                 f"{self.value_range}",
+            )
+
+    def _check_labels(self, part: str, split: Split | DiskSplit) -> None:
+        wrong = np.flatnonzero((split.labels < 0) | (split.labels >= self.num_classes))
+        if len(wrong):
+            raise BadInput(
+                "dataset",
+                self.name,
+                f"its {part} labels range from {split.labels.min()} to {split.labels.max()}, and must range from 0 to "
+                f"{self.num_classes - 1}: {len(wrong)} of {len(split)} do not, the first is {split.labels[wrong[0]]} "
+                f"of {split.where(int(wrong[0]))}",
             )
 
     @property
@@ -129,5 +134,11 @@ def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:
     return isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == rank
 
 
-def _describe(value: object) -> str:
-    return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+def _values(array: object) -> str:
+    """Returns the end of a sentence about an array of floating-point numbers: what it contains."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.size:
+        return ""
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        return f"; {len(wrong)} of its {array.size} values are not finite, the first at {wrong[0].tolist()}"
+    return f"; its values range from {array.min():g} to {array.max():g}"

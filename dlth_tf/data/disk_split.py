@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +25,12 @@ class Source(Protocol):
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
         """Returns the content of a JPEG or PNG file, a scalar string."""
 
+    def content(self, index: int) -> tf.Tensor:
+        """Returns the same outside a pipeline, for one image."""
+
+    def name(self, index: int) -> str:
+        """Returns where an image is, for messages: its path, or its file and its number in there."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
@@ -40,8 +47,19 @@ class ImageFiles:
         import tensorflow as tf
 
         with tf.init_scope():
-            paths = tf.constant(list(self.paths))
+            # As bytes: the name of a file need not be text.
+            paths = tf.constant([path.encode(errors="surrogateescape") for path in self.paths])
         return tf.io.read_file(paths[index])
+
+    def content(self, index: int) -> tf.Tensor:
+        """Returns the content of one file, a scalar string."""
+        import tensorflow as tf
+
+        return tf.io.read_file(self.paths[index].encode(errors="surrogateescape"))
+
+    def name(self, index: int) -> str:
+        """Returns the path of an image."""
+        return self.paths[index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +79,21 @@ class ImageRecords:
         import tensorflow as tf
 
         record = tf.numpy_function(self.records.read, [index], tf.string, stateful=False)
+        return self._image_of(tf.ensure_shape(record, []))
+
+    def content(self, index: int) -> tf.Tensor:
+        """Returns the content of one image, a scalar string."""
+        return self._image_of(self.records.read(index))
+
+    def name(self, index: int) -> str:
+        """Returns the path of an image's shard, and the number of its record in there, from 0."""
+        return self.records.name(index)
+
+    def _image_of(self, record: tf.Tensor | bytes) -> tf.Tensor:
+        import tensorflow as tf
+
         features = {self.image: tf.io.FixedLenFeature([], tf.string)}
-        return tf.io.parse_single_example(tf.ensure_shape(record, []), features)[self.image]
+        return tf.io.parse_single_example(record, features)[self.image]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +126,9 @@ class DiskSplit:
                 f"{len(self.indices)} images and {len(self.labels)} labels",
                 "must have at least one image, and one label per image",
             )
+        for name, numbers in (("indices", self.indices), ("labels", self.labels)):
+            if not isinstance(numbers, np.ndarray) or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+                raise BadInput(name, described(numbers), f"must be whole numbers of shape [{len(self.indices)}]")
         store(self, image_shape=whole_numbers("image_shape", self.image_shape))
 
     def __len__(self) -> int:
@@ -113,12 +147,50 @@ class DiskSplit:
 
         Returns:
           The image, uint8 [H, W, C].
+
+        Raises:
+          BadInput: If it cannot be read, and this is not part of a pipeline (see `broken_images_named` for those).
         """
         import tensorflow as tf
 
         with tf.init_scope():
             indices = tf.constant(self.indices)
-        return decoded(self.source.encoded(indices[place]), self.image_shape, seed, self.one_size)
+        try:
+            return decoded(self.source.encoded(indices[place]), self.image_shape, seed, self.one_size)
+        except tf.errors.OpError as error:
+            raise BadInput("image", self.where(int(place)), f"cannot be read ({reason_of(error)})") from None
+
+    def where(self, place: int) -> str:
+        """Returns where the image at `place` is, for messages: its path, or its file and its number in there."""
+        return self.source.name(int(self.indices[place]))
+
+    def why_unreadable(self, place: int) -> str | None:
+        """Returns why the image at `place` cannot be read or decoded, in TensorFlow's words, or None if it can be."""
+        import tensorflow as tf
+
+        try:
+            content = self.source.content(int(self.indices[place]))
+            # The whole picture: a crop may miss the part of a truncated file that is not there.
+            picture = tf.io.decode_image(content, self.image_shape[-1], expand_animations=False)
+            if self.one_size and picture.shape != self.image_shape:
+                return f"has the shape {picture.shape.as_list()} instead of {list(self.image_shape)}"
+        except UnicodeDecodeError:  # TensorFlow quotes the bytes that it cannot parse
+            return "is not an example that TensorFlow can parse"
+        except (tf.errors.OpError, OSError) as error:
+            return reason_of(error)
+        return None
+
+
+def described(value: object) -> str:
+    """Returns dtype and shape of an array, or the type of anything else."""
+    return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def reason_of(error: Exception) -> str:
+    """Returns the message of an error without the names of TensorFlow's operations and the path of the file."""
+    message = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", message, flags=re.DOTALL)
+    return " ".join(text.split()).rpartition("; ")[2].rstrip(".")
 
 
 def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | None, one_size: bool) -> tf.Tensor:

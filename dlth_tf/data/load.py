@@ -91,10 +91,10 @@ def _from_path(name: str, data_dir: str | None) -> DataSet:
         inspect.signature(function).bind(data_dir)
     except TypeError:
         raise BadInput("dataset", name, "must be a function of one argument, data_dir") from None
+    except ValueError:
+        pass  # a function of an extension module may have no signature to look at
     try:
         dataset = function(data_dir)
-    except BadInput:
-        raise
     except Exception as error:
         raise BadInput("dataset", name, f"failed with {type(error).__name__}: {error}") from error
     if not isinstance(dataset, DataSet):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dlth_tf.data.broken_images import broken_images_named
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.normalize import NORMALIZATIONS, Normalization
@@ -27,9 +28,10 @@ def normalization(dataset: DataSet, name: str | None = None) -> Normalization:
       name: One of NORMALIZATIONS; if None, the data set's default.
 
     Raises:
-      BadInput: If there is no such normalization, or it does not fit the images.
+      BadInput: If there is no such normalization, it does not fit the images, or an image cannot be read.
     """
-    return NORMALIZATIONS.load(name or dataset.normalization)(dataset)
+    with broken_images_named(dataset):
+        return NORMALIZATIONS.load(name or dataset.normalization)(dataset)
 
 
 def unit(dataset: DataSet) -> Normalization:

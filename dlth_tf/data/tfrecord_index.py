@@ -51,6 +51,11 @@ class Records:
         with open(self.paths[self.shard[index]], "rb", buffering=0) as file:
             return os.pread(file.fileno(), int(self.length[index]), int(self.offset[index]))
 
+    def name(self, index: int) -> str:
+        """Returns the number of a record in its shard, from 0, and the path of the shard."""
+        number = index - int(np.searchsorted(self.shard, self.shard[index]))  # records are in the order of the shards
+        return f"record {number} of {self.paths[self.shard[index]]}"
+
 
 def open_records(paths: Sequence[str | os.PathLike[str]], label: str, saved: Path) -> Records:
     """Returns the index of some shards, in their order.
@@ -61,7 +66,7 @@ def open_records(paths: Sequence[str | os.PathLike[str]], label: str, saved: Pat
       saved: File of the saved index; it is rebuilt when the names, sizes or times of the shards have changed.
 
     Raises:
-      ValueError: If a file is truncated or contains other examples.
+      ValueError: If a file is truncated or contains other examples; the message names it.
       OSError: If a file cannot be read.
     """
     names = tuple(os.fspath(path) for path in paths)
@@ -110,14 +115,18 @@ def _scan(path: str, label: str) -> Iterator[tuple[int, int, int]]:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if hasattr(mmap, "MADV_RANDOM"):
             data.madvise(mmap.MADV_RANDOM)  # no reading ahead into the images
-        place = 0
+        place = number = 0
         while place < size:
             length = struct.unpack_from("<Q", data, place)[0] if place + HEADER <= size else size
             start = place + HEADER
             place = start + length + FOOTER
             if place > size:
-                raise ValueError(f"{Path(path).name} is truncated")
-            yield start, length, _label(data, start, start + length, label.encode())
+                raise ValueError(f"{path} is truncated: it has {size} bytes, and record {number} ends at byte {place}")
+            try:
+                yield start, length, _label(data, start, start + length, label.encode())
+            except ValueError as error:
+                raise ValueError(f"record {number} of {path}: {error}") from None
+            number += 1
 
 
 def _label(data: mmap.mmap, start: int, end: int, name: bytes) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
-from dlth_tf.deploy.compaction import compact, kernel_shapes
+from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kernel_shapes
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
@@ -80,13 +80,29 @@ def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Wri
 
 def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     del options
-    small = compact(source.model)
+    small, zeros = compact_and_explain(source.model)
     save_constant(small, path, source.serving, "compact")
-    note = "" if small.count_params() < source.model.count_params() else NOTHING_REMOVED
+    note = compaction_note(zeros, removed=small.count_params() < source.model.count_params())
     facts = {"note": note, "kernels": kernel_shapes(source.model, small)}
     return {
         "compact": Written(small, "saved_model", path, allowed(source.model, FOLDED), same_weights=False, facts=facts)
     }
+
+
+def compaction_note(zeros: Zeros, removed: bool) -> str:
+    """Returns the sentence on what is zero and stays in the compact form; empty if there is nothing to explain.
+
+    Args:
+      zeros: What is zero as a whole in the network.
+      removed: Whether the compact network has fewer parameters.
+    """
+    if not removed and not zeros.count:
+        return NOTHING_REMOVED
+    stay = sum(left.count for left in zeros.leftovers)
+    observed = f"of {zeros.count} filters, units and channels whose weights are all zero, {stay} stay ({zeros})"
+    if not removed:
+        return f"compact: nothing could be removed, and it computes the same as plain; {observed}."
+    return f"compact: {observed}." if zeros.held else ""
 
 
 def _tflite(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:

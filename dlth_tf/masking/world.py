@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlth_tf.core import PenaltySchedule
+from dlth_tf.core.removed_weights import not_zero
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.prunable import PrunableWeight
@@ -166,7 +167,7 @@ def strip(model: Any) -> Any:
 
     Raises:
       BadInput: If the model is not wrapped, the ticket was chosen but nothing is removed yet, or removed weights are
-        not zero because the model was trained without a callback that keeps them so.
+        not zero.
     """
     return of(model).strip(model)
 
@@ -301,9 +302,10 @@ def check_removed(model: Any) -> None:
       RuntimeError: If one is not; the message names the tensor.
     """
     for name, entry in prunable_weights(model).items():
-        removed = entry.weight.numpy()[~entry.kept()]
-        if np.any(removed):
-            observed = "NaN" if np.isnan(removed).any() else "not zero"
+        weight, kept = entry.weight.numpy(), entry.kept()
+        if observed := not_zero(weight, kept):
+            what = "NaN" if np.isnan(weight[~kept]).any() else "not zero"
             raise RuntimeError(
-                f"removed weights of {name} are {observed}: something outside the optimizer's step changed them"
+                f"removed weights of {name} are {what}: something outside the optimizer's step may have changed them, "
+                f"such as a constraint, an assignment or another optimizer ({observed})"
             )

@@ -10,12 +10,13 @@ from dlth_tf import masking, scores
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.core import Round, Ticket
 from dlth_tf.core.masks import FIRST
-from dlth_tf.methods.phase import Action, Network
+from dlth_tf.methods.phase import Action, Network, reads
 
 SYNFLOW_ROUNDS = 100  # Tanaka et al., NeurIPS 2020
 Weights = Mapping[str, Any]
 
 
+@reads("ticket_pick")
 def draw_ticket(network: Network) -> None:
     """Chooses the recipe's ticket (random unless --ticket_pick names another); nothing is removed yet."""
     masking.apply_ticket(network.model, _pick(network, FIRST))
@@ -24,6 +25,7 @@ def draw_ticket(network: Network) -> None:
 def draw_ticket_of_cycle(cycle: int) -> Action:
     """Chooses the recipe's ticket of a cycle, inside the one before; weights that are removed stay removed."""
 
+    @reads("ticket_pick", "cycles", "delete_between_cycles")
     def draw(network: Network) -> None:
         ticket = _pick(network, Round(cycle, network.recipe.cycles, masking.chosen_ticket(network.model)))
         if network.recipe.delete_between_cycles:
@@ -47,6 +49,7 @@ def draw_winning_ticket(network: Network) -> None:
 def draw_winning_ticket_of_round(number: int, of: int | None = None) -> Action:
     """Chooses the winning ticket of one round of several; only weights that are not removed yet can be removed."""
 
+    @reads(*(() if of else ("cycles",)))
     def draw(network: Network) -> None:
         recipe = network.recipe
         round = Round(number, of or recipe.cycles, masking.chosen_ticket(network.model))
@@ -55,6 +58,7 @@ def draw_winning_ticket_of_round(number: int, of: int | None = None) -> Action:
     return draw
 
 
+@reads("rewind_step")
 def snapshot_for_rewinding(network: Network) -> list[Any]:
     """Returns the callback that keeps the weights of the rewind step for `rewind`; none at step 0, the initial ones."""
 

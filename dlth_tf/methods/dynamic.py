@@ -18,10 +18,10 @@ LEAST = 5  # steps; a step that exchanges weights trains none
 
 def dynamic_training(recipe: Recipe, method: str, grow: str) -> Phase:
     """Returns a training of a random ticket that exchanges its smallest weights every 100 steps, up to 75 % of it."""
-    every = within_reach(method, EVERY, recipe.train_steps, LEAST)
     stop = max(1, int(STOP * recipe.train_steps))
 
     def exchange(network: Network) -> list[Any]:
+        every = within_reach(method, EVERY, recipe.train_steps, LEAST)
         granularity = recipe.spec.granularity.text
         return [callbacks.DynamicSparsity(grow, seed=recipe.seed, every=every, stop=stop, granularity=granularity)]
 

@@ -17,9 +17,10 @@ def phases(recipe: Recipe) -> list[Phase]:
     """
     epochs = -(-recipe.train_steps // recipe.steps_per_epoch)
     last_epoch = epochs // 2 + 1
-    window = window_within_reach("early_bird", WINDOW, epochs, last_epoch)
 
     def search(network: Network) -> list[Any]:
+        window = window_within_reach("early_bird", WINDOW, epochs, last_epoch)
+
         def remove_weights(model: Any) -> None:
             remove(network)
 

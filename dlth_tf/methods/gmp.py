@@ -17,9 +17,9 @@ def phases(recipe: Recipe) -> list[Phase]:
     """
     begin = max(1, recipe.train_steps // 4)
     end = max(1, recipe.train_steps // 2)
-    every = within_reach("gmp", EVERY, recipe.train_steps)
 
     def prune(network: Network) -> list[Any]:
+        every = within_reach("gmp", EVERY, recipe.train_steps)
         return [callbacks.GradualMagnitude(**recipe.spec.arguments, begin=begin, end=end, every=every)]
 
     return [Phase("train", recipe.train_steps, recipe.batch_size, recipe.learning_rate, prune)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class LearningRate:
 @dataclass(frozen=True)
 class Recipe:
     """A run's configuration, resolved to steps: everything that a method needs to lay out its phases.
+
+    The recipe of a run checks a value when it is read, so that no method is refused for a flag that it does not read.
 
     Attributes:
       spec: Sparsity, allocation, granularity and dense layers of the ticket; sparsity 0 for a method that removes
@@ -125,7 +127,24 @@ class Network:
 
 
 Action = Callable[[Network], None]
+
+
 Callbacks = Callable[[Network], list[Any]]
+OfPhase = TypeVar("OfPhase", bound=Callable[[Network], Any])
+
+
+def reads(*names: str) -> Callable[[OfPhase], OfPhase]:
+    """Declares what an action, or the function of the callbacks, reads of the recipe while the run is under way.
+
+    Args:
+      *names: Attributes of `Recipe`, which are then checked before the run begins.
+    """
+
+    def declared(function: OfPhase) -> OfPhase:
+        vars(function)["reads"] = names
+        return function
+
+    return declared
 
 
 def no_callbacks(network: Network) -> list[Any]:

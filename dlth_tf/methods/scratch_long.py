@@ -13,7 +13,7 @@ def phases(recipe: Recipe) -> list[Phase]:
     images = recipe.train_steps * recipe.batch_size + recipe.penalty.steps * recipe.transform_batch_size
     steps = math.ceil(images / recipe.batch_size)
     rate = recipe.learning_rate.stretched(steps / recipe.train_steps)
-    return [finetune(dataclasses.replace(recipe, train_steps=steps, learning_rate=rate), start=(draw_ticket, remove))]
+    return [dataclasses.replace(finetune(recipe, start=(draw_ticket, remove)), steps=steps, learning_rate=rate)]
 
 
 METHOD = Method("scratch_long", "control of this package for Bai et al., ICLR 2022, arXiv:2203.04248", phases)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from dlth_tf.core import PenaltySchedule, PruningSpec, parse_granularity
-from dlth_tf.core.allocation import uniform
+from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.data import AUGMENTS
 from dlth_tf.errors import renamed
 from dlth_tf.methods import METHODS
@@ -17,6 +16,7 @@ from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import PRECISIONS
 from dlth_tf.runs.duration import Duration
+from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
 
 # Fields that do not change the outcome:
 WHERE_ONLY = (
@@ -32,6 +32,10 @@ WHERE_ONLY = (
 )
 
 
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def option(default: Any, group: str, text: str, comma_list: bool = False) -> Any:
     """Returns a dataclass field with its --help group and text; the type of the flag is read off the annotation."""
     return field(default=default, metadata={"group": group, "help": text, "comma_list": comma_list})
@@ -45,7 +49,7 @@ class RunConfig:
     `allocation` and `model_args` also accept mappings; both are resolved by the constructor.
 
     Raises:
-      BadInput: If a name is unknown (checked first) or a value is out of range.
+      BadInput: If a name is unknown (checked first), or the value of a flag that the method reads is out of range.
     """
 
     method: str = option(
@@ -315,14 +319,15 @@ class RunConfig:
         config_checks.check_choices(self)
         config_checks.check_devices(self)
         self._set(**config_checks.numbers(self))
-        if self.num_replicas is not None:
-            config_checks.check_batches(self, self.num_replicas)
-        self._set(**config_checks.durations(self))
+        self._set(epochs=config_checks.duration("epochs", self.epochs))
         CheckpointInterval.parse(self.checkpoint_every)
         self._set(augment=config_checks.augment(self))
         self._set(**config_checks.rates(self))
         self._set(model_args=config_checks.model_args(self))
-        self.penalty(steps_per_epoch=1)
+        lay_out(self.method, ConfiguredRecipe(self))
+        if self.num_replicas is not None:
+            check_batches(self, self.num_replicas)
+        self._set(**config_checks.single_forms(self))
         if self.run_dir is None:
             names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))
             self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{self.sparsity:g}-s{self.seed}")
@@ -333,10 +338,10 @@ class RunConfig:
 
     @property
     def spec(self) -> PruningSpec:
-        """The pruning choice; its sparsity is 0 for a method that removes nothing."""
+        """The pruning choice; for a method that removes nothing, sparsity 0 and the other defaults."""
         if METHODS.load(self.method).needs_sparsity:
             return PruningSpec.parse(self.sparsity, self.allocation, self.granularity, self.dense_layers)
-        return PruningSpec(Fraction(0), uniform, parse_granularity(self.granularity), self.dense_layers)
+        return PruningSpec.parse(0)
 
     def penalty(self, steps_per_epoch: int) -> PenaltySchedule:
         """Returns the penalty of the transformation in the dtype of the weights.
@@ -364,8 +369,11 @@ class RunConfig:
         return "float64" if self.precision == "float64" else "float32"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every field as a plain value; `RunConfig(**config.to_json())` is an equal configuration."""
-        return dataclasses.asdict(self)
+        """Returns every field as a plain value; `RunConfig(**config.to_json())` is an equal configuration.
+
+        JSON has no NaN and no infinity; such a value, of a flag that the method does not read, becomes text.
+        """
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
         """Returns "name is A there and B here" for every field that changes the outcome and differs.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from dlth_tf import data, models
@@ -26,8 +28,6 @@ PICKS = {
     "magnitude_max": "magnitude_max",
 }
 CHOICES: dict[str, tuple[object, ...]] = {
-    "ticket_pick": tuple(PICKS),
-    "penalty_schedule": tuple(SCHEDULES),
     "normalization": (None, *data.NORMALIZATIONS.names()),
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
@@ -35,21 +35,15 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "on_nan": ("stop", "rollback"),
     "verbosity": (0, 1, 2),
 }
-LEAST = {  # of the whole numbers
+LEAST = {  # of the whole numbers that every run reads
     "batch_size": 1,
-    "transform_batch_size": 1,
-    "penalty_every": 1,
     "steps_per_execution": 1,
-    "cycles": 1,
     "seed": 0,
 }
 RANGES = {
     "lr": ABOVE_0,
-    "transform_lr": ABOVE_0,
     "momentum": BELOW_1,
     "weight_decay": AT_LEAST_0,
-    "penalty_step": ABOVE_0,
-    "penalty_limit": ABOVE_0,
 }
 
 
@@ -68,7 +62,8 @@ def allocation(config: Fields) -> str:
             return config.allocation
         parse_allocation(config.allocation)
         return json.dumps(config.allocation, default=json_value)
-    return "uniform" if is_n_by_m(config.granularity) else METHODS.load(config.method).allocation
+    method = METHODS.load(config.method)
+    return "uniform" if method.needs_sparsity and is_n_by_m(config.granularity) else method.allocation
 
 
 def sparsity(config: Fields) -> float:
@@ -98,10 +93,7 @@ def check_method(config: Fields) -> None:
 def check_choices(config: Fields) -> None:
     """Checks the fields that take one of a few values."""
     for name, allowed in CHOICES.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            listed = ", ".join(str(choice) for choice in allowed if choice is not None)
-            raise BadInput(name, value, f"must be one of {listed}")
+        _one_of(name, getattr(config, name), allowed)
 
 
 def check_devices(config: Fields) -> None:
@@ -119,31 +111,13 @@ def check_devices(config: Fields) -> None:
 
 
 def numbers(config: Fields) -> dict[str, float | None]:
-    """Returns all numbers as plain ones; raises BadInput if one is out of its range."""
+    """Returns the numbers that every run reads as plain ones; raises BadInput if one is out of its range."""
     whole = {name: whole_number(name, getattr(config, name), least) for name, least in LEAST.items()}
-    real = {name: real_number(name, getattr(config, name), allowed) for name, allowed in RANGES.items()}
+    read = {name: allowed for name, allowed in RANGES.items() if name != "lr" or config.lr_values is None}
+    real = {name: real_number(name, getattr(config, name), allowed) for name, allowed in read.items()}
     verbosity = whole_number("verbosity", config.verbosity, least=0, most=2)
     replicas = whole_or_none("num_replicas", config.num_replicas, least=1)
     return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas}
-
-
-def check_batches(config: Fields, replicas: int) -> None:
-    """Checks that the batches can be divided among `replicas` replicas."""
-    for name in ("batch_size", "transform_batch_size"):
-        if getattr(config, name) % replicas:
-            raise BadInput(name, getattr(config, name), f"must be a multiple of the {replicas} replicas")
-
-
-def durations(config: Fields) -> dict[str, str | None]:
-    """Returns all durations as text with a unit."""
-    resolved: dict[str, str | None] = {
-        "epochs": str(Duration.parse(config.epochs, "ep", name="epochs", least=1)),
-        "hold_steps": str(Duration.parse(config.hold_steps, "it", name="hold_steps")),
-        "rewind_step": str(Duration.parse(config.rewind_step, "it", name="rewind_step")),
-    }
-    if config.round_epochs is not None:
-        resolved["round_epochs"] = str(Duration.parse(config.round_epochs, "ep", name="round_epochs", least=1))
-    return resolved
 
 
 def augment(config: Fields) -> str | None:
@@ -204,3 +178,52 @@ def split_list(text: Any) -> list[Any]:
     if isinstance(text, list | tuple) or getattr(text, "ndim", 0) == 1:
         return list(text)
     return [word.strip() for word in str(text).split(",") if word.strip()]
+
+
+def _one_of(name: str, value: object, allowed: Collection[object]) -> Any:
+    if value not in allowed:
+        listed = ", ".join(str(choice) for choice in allowed if choice is not None)
+        raise BadInput(name, value, f"must be one of {listed}")
+    return value
+
+
+def duration(name: str, value: object, unit: str = "ep", least: int = 1) -> str:
+    """Returns a duration as text with a unit."""
+    return str(Duration.parse(value, unit, name=name, least=least))
+
+
+_above_0 = functools.partial(real_number, allowed=ABOVE_0)
+_at_least_1 = functools.partial(whole_number, least=1)
+# Flags that only some methods read -> function (name, value) -> the single form that equivalent values are resolved to.
+READ_BY_SOME: dict[str, Callable[[str, Any], Any]] = {
+    "ticket_pick": functools.partial(_one_of, allowed=tuple(PICKS)),
+    "penalty_schedule": functools.partial(_one_of, allowed=tuple(SCHEDULES)),
+    "penalty_step": _above_0,
+    "penalty_every": _at_least_1,
+    "penalty_limit": _above_0,
+    "hold_steps": functools.partial(duration, unit="it", least=0),
+    "transform_lr": _above_0,
+    "transform_batch_size": _at_least_1,
+    "cycles": _at_least_1,
+    "round_epochs": lambda name, value: None if value is None else duration(name, value),
+    "rewind_step": functools.partial(duration, unit="it", least=0),
+}
+
+
+def checked(config: Fields, name: str) -> Any:
+    """Returns the value of a flag in its single form.
+
+    Raises:
+      BadInput: If the flag is one of READ_BY_SOME, and its value invalid; others have been checked already.
+    """
+    value = getattr(config, name)
+    return READ_BY_SOME[name](name, value) if name in READ_BY_SOME else value
+
+
+def single_forms(config: Fields) -> dict[str, Any]:
+    """Returns the flags of READ_BY_SOME in their single form, without those that are invalid, which no phase reads."""
+    forms = {}
+    for name in READ_BY_SOME:
+        with contextlib.suppress(BadInput):
+            forms[name] = checked(config, name)
+    return forms

@@ -86,7 +86,7 @@ def export_run(
             None if task == "raw" else label_names,
             ticket,
             examples=test_examples(dataset) if dataset else None,
-            calibration=raw_images(dataset.train, CALIBRATION) if dataset else None,
+            calibration=calibration_images(dataset) if dataset else None,
             origin=_origin(directory, config.sparsity),
             task=task,
             batch=batch,
@@ -98,7 +98,8 @@ def _check_complete(directory: RunDirectory) -> None:
     required = (directory.config, directory.ticket, directory.weights, directory.result)
     missing = [path.name for path in required if not path.exists()]
     if missing:
-        allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
+        lacking = f"it lacks {', '.join(missing)}" if directory.path.is_dir() else "there is no such directory"
+        allowed = f"is not the directory of a complete run ({lacking})"
         raise BadInput("run_dir", directory.path, allowed)
 
 
@@ -118,7 +119,8 @@ def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None
         log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None
     if dataset.image_shape != image_shape:
-        log.info("comparing on random images, since the images of %s now have another shape", config.dataset)
+        shapes = list(dataset.image_shape), list(image_shape)
+        log.info("comparing on random images, since those of %s now have the shape %s, not %s", config.dataset, *shapes)
         return None
     return dataset
 
@@ -127,8 +129,15 @@ def test_examples(dataset: DataSet) -> Examples:
     """Returns the test images as a client sends them, at most the first 10,000."""
     number = min(len(dataset.test), max_examples(dataset.image_shape))
     part = "" if number == len(dataset.test) else f" (of {len(dataset.test):,})"
-    images = raw_images(dataset.test, number)
+    with data_room.broken_images_named(dataset):
+        images = raw_images(dataset.test, number)
     return Examples(images, dataset.test.labels[:number], f"test images of {dataset.name}{part}")
+
+
+def calibration_images(dataset: DataSet) -> np.ndarray:
+    """Returns the first training images as a client sends them, for forms that choose number ranges from them."""
+    with data_room.broken_images_named(dataset):
+        return raw_images(dataset.train, CALIBRATION)
 
 
 def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:

@@ -53,7 +53,8 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
       The content of result.json.
 
     Raises:
-      BadInput: If data, model or directory cannot be used; nothing has been written then.
+      BadInput: If data, model or directory cannot be used; nothing has been written then, unless the run has come upon
+        an image that cannot be read: the same command resumes it once the image is repaired.
     """
     directory = RunDirectory(Path(config.run_dir))
     directory.refuse_other_runs(config)
@@ -82,7 +83,7 @@ def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict
     interval = CheckpointInterval.parse(config.checkpoint_every)
     checkpoints = CheckpointManager(network, CheckpointFiles(directory.checkpoints), interval, writes(config.strategy))
     run = Run(config, directory, inputs, network, checkpoints, observer)
-    with open_for_all(run):
+    with open_for_all(run), data_room.broken_images_named(inputs.data):
         log_what_differs(model, run.config.scale_lr)
         _train(run)
         result = make_result(run, save_network(run))
@@ -174,5 +175,7 @@ def _roll_back(run: Run, phase: Phase, error: NotFinite) -> Saved:
     state = checkpoints.state
     state.rate_scale /= 2
     state.rollback = {"phase": phase.name, "reason": str(error).split(":")[0], "rate_scale": state.rate_scale}
-    logging.getLogger("dlth_tf").warning("%s; returning to the last checkpoint with half the learning rate", error)
+    logging.getLogger("dlth_tf").warning(
+        "%s; returning to the last checkpoint with half the learning rate", error.observed
+    )
     return saved

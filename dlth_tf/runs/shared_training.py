@@ -67,7 +67,8 @@ class SharedTraining:
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError) as error:  # BadInput is a ValueError
-            logging.getLogger("dlth_tf").warning("the shared training %s is not used: %s", self.facts, error)
+            why = f"{error} is missing" if isinstance(error, KeyError) else error
+            logging.getLogger("dlth_tf").warning("the shared training %s is not used: %s", self.facts, why)
             return False
         if facts["rewound"]:
             restore_rewind(network, arrays)
@@ -119,7 +120,7 @@ def shared_key(run: Run, phase: Phase) -> str:
             phase.learning_rate.values,
             phase.learning_rate.boundaries,
         ],
-        "rewind_step": run.network.recipe.rewind_step,
+        "rewind_step": run.config.rewind_step,
         "versions": versions(),
         "code": code_digest(),
     }

@@ -66,7 +66,7 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
       BadInput: If the file does not exist, cannot be read, or does not fit the model, which may have been changed then.
     """
     if not Path(path).is_file():
-        raise BadInput("init_weights", path, "no such file")
+        raise BadInput("init_weights", path, "is a directory, not a file" if Path(path).is_dir() else "no such file")
     try:
         if path.endswith(".npz"):
             _assign(model, files.parse_npz(Path(path).read_bytes()))
@@ -74,6 +74,8 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
             model.load_weights(path)
     # These are raised by tf_keras and h5py for other files.
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.strerror:  # h5py's own, about the content, have none
+            raise BadInput("init_weights", path, f"cannot be read ({error.strerror})") from None
         reason = " ".join(str(error).split())[:300]
         raise BadInput("init_weights", path, f"does not contain the weights of {model.name}: {reason}") from None
     for name, variable in masking.named_weights(model).items():

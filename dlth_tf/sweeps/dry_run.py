@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import time
@@ -171,8 +172,9 @@ def estimate(plans: Sequence[RunPlan]) -> float:
 def measure(config: RunConfig, batch_size: int) -> Speed:
     """Measures the network of a configuration on its data."""
     began = time.perf_counter()
-    with machine(config) as strategy, strategy.scope():
+    with machine(config) as strategy, strategy.scope(), contextlib.ExitStack() as reading:
         inputs, recipe, model = prepare(config)
+        reading.enter_context(data_room.broken_images_named(inputs.data))
         evaluator = Evaluator(model, inputs.evaluation())
         evaluator()
         set_up = time.perf_counter() - began

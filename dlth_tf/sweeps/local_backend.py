@@ -50,7 +50,7 @@ class Worker:
 
 def _reason(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
-        return "killed, or out of memory"
+        return "SIGKILL: by hand, or by the kernel because memory ran out, which dmesg shows"
     return f"exit code {exitcode}" if exitcode is None or exitcode >= 0 else signal.Signals(-exitcode).name
 
 

@@ -60,10 +60,10 @@ class RayBackend:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run without a GPU share may still see GPUs
         try:
             import ray  # here, since Ray is an optional dependency
-        except ImportError:
-            raise BadInput(
-                "backend", "ray", "requires Ray, which is not installed: pip install 'dlth-tf[sweep]'"
-            ) from None
+        except ImportError as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == "ray"
+            observed = "is not installed" if missing else f"cannot be imported ({error})"
+            raise BadInput("backend", "ray", f"requires Ray, which {observed}: pip install 'dlth-tf[sweep]'") from None
         self._ray = ray
         self.cpus = cpus
         self.gpus = gpus
@@ -115,8 +115,8 @@ class RayBackend:
         try:
             return self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
-            reason = f"{type(error).__name__}: killed, out of memory, or its node was lost"
-            return Outcome(DIED, f"its process died ({reason})")
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            return Outcome(DIED, f"its task ended without a result ({type(error).__name__}: {first})")
 
     def stop(self) -> None:
         """Lets every run write a checkpoint, then disconnects."""

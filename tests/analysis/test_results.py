@@ -91,8 +91,9 @@ def test_a_directory_without_a_result_is_no_complete_run(write_sweep: WriteSweep
 
 @pytest.mark.parametrize("name", ["", "no_such_directory"])
 def test_a_sweep_without_a_complete_run_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match=r"^sweep_dir=.*: contains no complete run"):
+    with pytest.raises(BadInput, match=r"^sweep_dir=.*: contains no complete run") as refused:
         read_results(tmp_path / name)
+    assert str(refused.value).endswith("there is no such directory") == bool(name)
 
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "\xff", "1" * 10_000])

@@ -120,7 +120,7 @@ def test_notes_leave_out_what_does_not_concern_the_reader() -> None:
         "power" not in text
         and "multiplicity" not in text
         and "planned" not in text
-        and "size of the test set is unknown" in text
+        and "size of the test set is unknown (the runs do not all have a config.json that states the same one)" in text
     )
     assert notes([verdict_on()], 1.0, 500, missing=3) == notes([], 1.0, 500, missing=3) == []
 

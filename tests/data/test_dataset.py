@@ -39,6 +39,37 @@ def test_a_split_refuses_other_shapes_and_dtypes(images: object, labels: object,
 
 
 @pytest.mark.parametrize(
+    ("images", "labels", "ending"),
+    [
+        (IMAGES / 255 + 0.5, LABELS, "N > 0; its values range from 0.5 to 0.5"),
+        (
+            np.where(IMAGES == 0, np.nan, 0)[:1],
+            LABELS[:1],
+            "; 20 of its 20 values are not finite, the first at [0, 0, 0, 0]",
+        ),
+        (IMAGES, np.array([0, 1, np.nan]), "one label per image; 1 of its 3 values are not finite, the first at [2]"),
+        (IMAGES, np.array([0, 1, 2.5]), "one label per image; its values range from 0 to 2.5"),
+        (IMAGES, LABELS.astype(np.uint8), "must be an int64 array of shape [3], one label per image"),
+    ],
+)
+def test_a_split_tells_what_is_in_numbers_of_another_kind(images: np.ndarray, labels: np.ndarray, ending: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        Split(images, labels)
+    assert str(refused.value).endswith(ending)
+
+
+def test_a_label_of_no_class_is_named_with_its_image() -> None:
+    labels = np.array([0, 2, 5, 1, -3])
+    split = Split(random_split(5).images, labels)
+    with pytest.raises(BadInput) as refused:
+        random_dataset(test=split)
+    assert str(refused.value) == (
+        "dataset=random: its test labels range from -3 to 5, and must range from 0 to 2: 2 of 5 do not, the first is 5 "
+        "of image 2"
+    )
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"test": random_split(5, shape=(4, 4, 3))}, "its test images and its training images differ in shape"),

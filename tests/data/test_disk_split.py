@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlth_tf.data import BatchFormat, BatchOrder, DiskSplit, evaluation_batches, train_batches
+from dlth_tf.data import BatchFormat, BatchOrder, DataSet, DiskSplit, evaluation_batches, train_batches
 from dlth_tf.data.disk_split import ImageFiles, ImageRecords, decoded
 from dlth_tf.data.tfrecord_index import Records
 from dlth_tf.errors import BadInput
@@ -126,3 +126,17 @@ def test_a_split_without_examples_or_with_too_few_labels_is_refused() -> None:
     for indices, labels in ((np.arange(0), np.arange(0)), (np.arange(3), np.arange(2))):
         with pytest.raises(BadInput, match="must have at least one image, and one label per image"):
             DiskSplit(ImageFiles([]), indices, labels, SHAPE)
+
+
+@pytest.mark.parametrize("labels", [np.array([0.0, np.nan]), np.array(["a", "b"]), [0, 1], np.zeros((2, 2), np.int64)])
+def test_labels_of_another_kind_are_refused(labels: object) -> None:
+    with pytest.raises(BadInput, match=r"^labels=.*: must be whole numbers of shape \[2\]$"):
+        DiskSplit(ImageFiles(["a", "b"]), np.arange(2), labels, SHAPE)
+
+
+def test_a_label_of_no_class_is_named_with_the_path_of_its_image() -> None:
+    split = DiskSplit(ImageFiles(["a", "b", "c"]), np.array([2, 0]), np.array([0, 7]), SHAPE)
+    with pytest.raises(
+        BadInput, match=r"its validation labels range from 0 to 7, .*: 1 of 2 do not, the first is 7 of a$"
+    ):
+        DataSet("own", split.subset(np.zeros(1, int)), split, split, ("x", "y", "z"))

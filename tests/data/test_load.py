@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
-from dlth_tf.data import keep_last, load
+from dlth_tf.data import Split, keep_last, load
 from dlth_tf.errors import BadInput
 from tests.data.conftest import random_dataset
 
@@ -24,6 +25,10 @@ def not_a_data_set(data_dir: str | None) -> object:
 
 def takes_nothing() -> object:
     return random_dataset()
+
+
+def wrong_images(data_dir: str | None) -> object:
+    return random_dataset(test=Split(np.zeros((2, 4, 5, 3)), np.zeros(2, np.int64)))
 
 
 def fails(data_dir: str | None) -> object:
@@ -77,3 +82,17 @@ def test_an_exception_inside_the_users_own_function_is_the_cause_of_one_sentence
     with pytest.raises(BadInput, match=r"^dataset=.*:fails: failed with KeyError: .*the user's own mistake") as caught:
         load(f"{HERE}:fails")
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_arrays_that_the_users_own_function_cannot_make_a_data_set_of_are_named_with_it() -> None:
+    with pytest.raises(BadInput) as caught:
+        load(f"{HERE}:wrong_images")
+    assert str(caught.value).startswith(
+        f"dataset={HERE}:wrong_images: failed with BadInput: images=float64[2, 4, 5, 3]: must be a uint8 array"
+    )
+    assert isinstance(caught.value.__cause__, BadInput)
+
+
+def test_a_function_without_a_signature_is_called() -> None:
+    with pytest.raises(BadInput, match="and returned a str"):
+        load("builtins:str", "somewhere")

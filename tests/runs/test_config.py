@@ -104,9 +104,6 @@ REFUSED = [
     ("model_args", "{", 'must be a JSON object such as {"width": 2}'),
     ("model_args", "[1]", 'must be a JSON object such as {"width": 2}'),
     ("model_args", "[" * 100_000, 'must be a JSON object such as {"width": 2}'),
-    ("cycles", 0, AT_LEAST_1),
-    ("round_epochs", 0, "must be a positive whole number of epochs"),
-    ("rewind_step", -1, "must be a whole number of epochs"),
     ("allocation", "even", "must be one of uniform"),
     ("granularity", "row", "must be one of weight"),
     ("ticket_pick", "best", "must be one of random, magnitude, magnitude_min, magnitude_max"),
@@ -173,6 +170,18 @@ def test_only_methods_that_begin_with_a_trained_network_take_weights():
 
 def test_defaults_are_those_of_the_contract():
     assert config().to_json() == {**RUN, **DEFAULTS}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("cycles", 0, AT_LEAST_1),
+        ("round_epochs", 0, "must be a positive whole number of epochs"),
+        ("rewind_step", -1, "must be a whole number of epochs"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_the_method_that_reads_it(flag, value, allowed):
+    assert allowed in str(refusal(method="lth_iter", **{flag: value}))
 
 
 @pytest.mark.parametrize(("flag", "value", "allowed"), REFUSED, ids=lambda value: str(value)[:20])

@@ -179,7 +179,7 @@ def test_an_incomplete_run_is_refused(name, tmp_path, tiny_runs):
 
 
 def test_a_directory_that_does_not_exist_is_refused(tmp_path):
-    assert "is not the directory of a complete run" in refusal(tmp_path / "nowhere")
+    assert "is not the directory of a complete run (there is no such directory)" in refusal(tmp_path / "nowhere")
 
 
 def test_a_config_that_is_not_a_runs_is_refused(tmp_path, tiny_runs):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,8 +116,21 @@ def test_a_file_of_something_else_is_one_sentence(name, content, tmp_path):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["none.npz", "folder"])
-def test_what_is_no_file_is_refused(name, tmp_path):
+@pytest.mark.parametrize(("name", "observed"), [("none.npz", "no such file"), ("folder", "is a directory, not a file")])
+def test_what_is_no_file_is_refused(name, observed, tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadInput, match="no such file"):
+    with pytest.raises(BadInput, match=f"^init_weights={tmp_path / name}: {observed}$"):
         load_initial_weights(spoiled(), str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.weights.h5"])
+def test_a_file_that_may_not_be_read_is_not_said_to_lack_weights(name, tmp_path, monkeypatch):
+    def denied(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / name).touch()
+    model = spoiled()
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(type(model), "load_weights", denied)
+    with pytest.raises(BadInput, match=r"^init_weights=.*: cannot be read \(Permission denied\)$"):
+        load_initial_weights(model, str(tmp_path / name))

@@ -12,9 +12,11 @@ import pytest
 
 from dlth_tf import sweep
 from dlth_tf.commands import BAD_INPUT, DONE, run_command
+from dlth_tf.errors import BadInput
 from dlth_tf.sweeps.grid import make_grid, run_grid
 from dlth_tf.sweeps.local_backend import LocalBackend
 from dlth_tf.sweeps.ray_backend import RayBackend
+from dlth_tf.sweeps.worker import DIED
 from tests.runs.tiny import TINY, as_flags
 
 LONG = {"epochs": 100, "steps_per_execution": 1, "checkpoint_every": "10ep"}  # some ten seconds a run
@@ -34,6 +36,37 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
         == "dlth_tf.sweep: --backend=ray: requires Ray, which is not installed: pip install 'dlth-tf[sweep]'\n"
     )
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_ray_that_is_installed_and_broken_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    (tmp_path / "ray.py").write_text("from os import no_such_name")
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BadInput, match=r"^backend=ray: requires Ray, which cannot be imported \(.*no_such_name"):
+        RayBackend("local", 1.0, 0.0)
+    sys.modules.pop("ray", None)
+
+
+class FakeRay:
+    """The part of Ray that hands out the result of a task."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def get(self, ref):
+        raise ref
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [("The worker died.\nLong advice", "The worker died."), ("", "no message")],
+)
+def test_the_end_of_a_task_is_told_in_rays_own_words(message, first):
+    backend = object.__new__(RayBackend)
+    backend._ray = FakeRay()
+    outcome = backend._outcome(FakeRay.exceptions.RayError(message))
+    assert outcome.state == DIED and outcome.message == f"its task ended without a result (RayError: {first})"
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def _squeezing(record: RunRecord) -> list[str]:
     """Returns the sentence on information extrusion (Bai et al., ICLR 2022, section 3.3), as seen in the history."""
     if not (record.history["penalty"] > 0).any():
         return [
-            "No penalty was active in this run, so no information was squeezed out of the weights before their removal."
+            "No penalty was active in this run at the end of any epoch, so history.csv shows no squeezing of weights."
         ]
     if not record.has_magnitudes:
         columns = " and ".join(MAGNITUDES)

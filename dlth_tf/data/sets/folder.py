@@ -1,12 +1,14 @@
 """Folders of images: `--dataset=folder:PATH`, in the layout of tensorflow_datasets' ImageFolder.
 
 Files and folders whose names begin with a dot are ignored: notebooks, version control and file managers leave them
-behind.
+behind. The classes are those of the training images, since no network can learn any other.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,60 +27,120 @@ VALIDATION = ("validation", "val")
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
+Paths = Mapping[str, Sequence[str]]  # of the images of a split, by class
+
+
 def load(path: str, side: int | None = None) -> DataSet:
     """Lists the images of a folder; they stay on disk and are decoded, cropped and resized when they are needed.
 
     Without a test folder, the validation folder is the test set. Without another validation folder, a tenth of the
-    training images validates, class by class. The classes are the names of the folders inside all splits, sorted.
+    training images validates, class by class. The classes are the names of the folders in the training folder that
+    contain images, sorted.
 
     Args:
       path: Path of the folder.
       side: Side in pixels of the square that is cropped from each image; 224 if None.
 
     Raises:
-      BadInput: If the folder does not exist, cannot be read, or has another layout.
+      BadInput: If the folder does not exist, cannot be read, or has another layout, or if a split has images of a class
+        without training images.
     """
     root = Path(path).expanduser()
     side = whole_or_none("side", side, least=1)
     name = f"folder:{path}" + (f"@{side}" if side else "")
     try:
-        folders = _folders(root)
+        folders = _folders(root, ("train", "test", *VALIDATION))
         validating = next((folder for folder in VALIDATION if folder in folders), None)
         test = "test" if "test" in folders else validating
         if "train" not in folders or test is None:
             raise BadInput("dataset", name, f"{LAYOUT}; it contains {', '.join(folders) or 'no folders'}")
-        classes = sorted({label for folder in folders for label in _folders(root / folder)})
-        images = {folder: _images(root / folder) for folder in {"train", test, validating} if folder}
+        images = {folder: _images(root / folder) for folder in dict.fromkeys(("train", test, validating)) if folder}
     except OSError as error:
-        raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror})") from None
-    numbers = {label: number for number, label in enumerate(classes)}
+        where = f": {error.filename}" if error.filename else ""
+        raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror}){where}") from None
+    _warn_of_empty_folders(name, root, images)
+    classes = [label for label, paths in images["train"].items() if paths]
+    for folder in images:
+        _check_classes(name, root / folder, images[folder], classes)
     shape = (side or IMAGE_SIDE, side or IMAGE_SIDE, 3)
 
     def split(folder: str) -> DiskSplit:
-        paths = images[folder]
-        if not paths:
-            raise BadInput("dataset", name, f"{LAYOUT}; there is no image in {folder}")
-        labels = np.array([numbers[os.path.basename(os.path.dirname(image))] for image in paths], np.int64)
+        number_of = {image: number for number, label in enumerate(classes) for image in images[folder].get(label, ())}
+        paths = sorted(number_of)
+        labels = np.array([number_of[image] for image in paths], np.int64)
         return DiskSplit(ImageFiles(paths), np.arange(len(paths)), labels, shape)
 
     train: Split | DiskSplit = split("train")
-    train, validation = carve(train, "folder") if test != "test" or validating is None else (train, split(validating))
+    if test != "test" or validating is None:
+        train, validation = carve(train, "folder", name)
+    else:
+        validation = split(validating)
     return DataSet(name, train, validation, split(test), tuple(classes), augment="resized_crop")
 
 
-def _folders(path: Path) -> list[str]:
-    """Returns the sorted names of the folders in `path`, without hidden ones."""
-    return sorted(name for name in _visible(path) if (path / name).is_dir())
+def _check_classes(name: str, folder: Path, images: Paths, classes: Sequence[str]) -> None:
+    """Raises BadInput if a split has no images, or images of a class that has none for training."""
+    if not any(images.values()):
+        raise BadInput("dataset", name, f"{LAYOUT}; there is no image in {folder.name}/CLASS")
+    for label, paths in images.items():
+        if paths and label not in classes:
+            train = folder.with_name("train") / label
+            raise BadInput(
+                "dataset",
+                name,
+                f"must have training images of every class; {folder / label} contains {len(paths)} images, and "
+                f"{train} {'contains none' if train.is_dir() else 'does not exist'}",
+            )
 
 
-def _images(split: Path) -> list[str]:
-    """Returns the sorted paths split/CLASS/IMAGE, without hidden ones."""
-    return sorted(
-        os.path.join(split, label, image)
+def _warn_of_empty_folders(name: str, root: Path, images: Mapping[str, Paths]) -> None:
+    """Logs one sentence about the class folders that contain no images."""
+    empty = [
+        root / folder / label for folder, classes in images.items() for label, paths in classes.items() if not paths
+    ]
+    if empty:
+        logging.getLogger("dlth_tf").warning(
+            "%s: %s without a file that ends with %s %s ignored: %s",
+            name,
+            "folders" if len(empty) > 1 else "a folder",
+            ", ".join(SUFFIXES),
+            "are" if len(empty) > 1 else "is",
+            ", ".join(f"{path} ({_contents(path)})" for path in empty),
+        )
+
+
+def _contents(path: Path) -> str:
+    count = len(os.listdir(path))
+    return f"{count} other entries" if count > 1 else f"{os.listdir(path)[0]} alone" if count else "empty"
+
+
+def _folders(path: Path, needed: Sequence[str] | None = None) -> list[str]:
+    """Returns the sorted names of the folders in `path`, without hidden ones.
+
+    Args:
+      path: Folder to list.
+      needed: Names that must not be links to nothing, since these may be meant to be folders; all if None.
+
+    Raises:
+      OSError: If `path` or one of its links cannot be read.
+    """
+    names = _visible(path)
+    for name in names if needed is None else needed:
+        if (path / name).is_symlink():
+            (path / name).stat()  # raises what is wrong with it
+    return sorted(name for name in names if (path / name).is_dir())
+
+
+def _images(split: Path) -> dict[str, list[str]]:
+    """Returns the paths split/CLASS/IMAGE by class, in the order of the classes, without hidden ones."""
+    return {
+        label: [os.path.join(split, label, image) for image in _visible(split / label) if _is_image(image)]
         for label in _folders(split)
-        for image in _visible(split / label)
-        if image.lower().endswith(SUFFIXES)
-    )
+    }
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _visible(path: Path) -> list[str]:

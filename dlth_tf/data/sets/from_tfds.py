@@ -109,7 +109,7 @@ def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: 
     if test == "test" and "validation" in builder.info.splits:
         validation = part("validation")
     else:
-        train, validation = carve(train, builder.name)
+        train, validation = carve(train, builder.name, name)
     return DataSet(
         name=name,
         train=train,
@@ -120,12 +120,13 @@ def from_builder(name: str, builder: tfds.core.DatasetBuilder, test: str, side: 
     )
 
 
-def carve(train: Split | DiskSplit, name: str) -> tuple[Split | DiskSplit, Split | DiskSplit]:
+def carve(train: Split | DiskSplit, key: str, name: str | None = None) -> tuple[Split | DiskSplit, Split | DiskSplit]:
     """Divides a training split into training and validation examples, class by class.
 
     Args:
       train: Training split; a split in memory is used up (`splits.divided`).
-      name: Name of the data set, which the division depends on.
+      key: Name that the division depends on.
+      name: Name of the data set, as given to `--dataset`, for messages; `key` if None.
 
     Returns:
       (training, validation).
@@ -138,10 +139,10 @@ def carve(train: Split | DiskSplit, name: str) -> tuple[Split | DiskSplit, Split
     if not count:
         raise BadInput(
             "dataset",
-            name,
+            name or key,
             f"must have {VALIDATION_SHARE} training images or more, one of which validates, and has {len(train)}",
         )
-    return divided(train, count, generator(SPLIT_SEED, "validation split", name))
+    return divided(train, count, generator(SPLIT_SEED, "validation split", key))
 
 
 def _default_augment(name: str, one_size: bool) -> str:
@@ -169,7 +170,9 @@ def _builder(name: str, data_dir: str | None, remedy: str | None) -> tfds.core.D
     if not builder.is_prepared() or not builder.info.splits:
         command = f"`tfds build {name} --data_dir={builder.data_dir_root}`"
         remedy = remedy or f"prepare it once with {command}, or name another data_dir"
-        raise BadInput("dataset", name, f"is not prepared: there is no {builder.data_dir}; {remedy}")
+        exists = tf.io.gfile.exists(builder.data_dir)
+        observed = f"{builder.data_dir} lists no splits" if exists else f"there is no {builder.data_dir}"
+        raise BadInput("dataset", name, f"is not prepared: {observed}; {remedy}")
     return builder
 
 

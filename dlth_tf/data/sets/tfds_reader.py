@@ -13,12 +13,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from dlth_tf.data.dataset import Split
-from dlth_tf.data.disk_split import DiskSplit, ImageRecords
+from dlth_tf.data.disk_split import DiskSplit, ImageRecords, reason_of
 from dlth_tf.data.host_memory import aligned
 from dlth_tf.data.tfrecord_index import Records, open_records
 from dlth_tf.errors import BadInput
 
 READ_BATCH = 512  # images decoded at a time
+TFRECORD = ".tfrecord-"  # in the names of the files of that format
 
 
 @contextlib.contextmanager
@@ -56,9 +57,11 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
             labels[done:after] = batch_labels
             done = after
     except (tf.errors.OpError, OSError, AssertionError, ValueError, NotImplementedError) as error:
-        raise _damaged(builder, split, str(error).split("\n")[0]) from error
+        why = _first_fault(builder, split) or str(error).split("\n")[0]
+        raise _unusable(builder, split, why, error) from error
     if done != count:
-        raise _damaged(builder, split, f"it contains {done} of {count} examples")
+        raise _unusable(builder, split, f"it contains {done} of {count} examples")
+    _check_labels(builder, split, labels)
     return Split(images, labels)
 
 
@@ -83,7 +86,7 @@ def on_disk(builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int
 def _records(builder: tfds.core.DatasetBuilder, split: str, label: str) -> Records:
     info = builder.info.splits[split]
     paths = [str(path) for path in info.filepaths]
-    if not all(".tfrecord-" in path for path in paths):
+    if not all(TFRECORD in path for path in paths):
         raise BadInput(
             "dataset",
             builder.name,
@@ -93,15 +96,43 @@ def _records(builder: tfds.core.DatasetBuilder, split: str, label: str) -> Recor
     try:
         records = open_records(paths, label, Path(builder.data_dir) / f".dlth_tf-{split}.npz")
     except (ValueError, OSError) as error:
-        raise _damaged(builder, split, str(error)) from error
+        raise _unusable(builder, split, str(error), error) from error
     if len(records) != info.num_examples:
-        raise _damaged(builder, split, f"it contains {len(records)} of {info.num_examples} examples")
+        raise _unusable(builder, split, f"it contains {len(records)} of {info.num_examples} examples")
     return records
 
 
-def _damaged(builder: tfds.core.DatasetBuilder, split: str, why: str) -> BadInput:
-    return BadInput(
-        "data_dir",
-        builder.data_dir,
-        f"its {split} split cannot be read; delete that directory and prepare it again ({why})",
-    )
+def _check_labels(builder: tfds.core.DatasetBuilder, split: str, labels: np.ndarray) -> None:
+    """Raises BadInput if a label, in the order of the files, is not that of a class; names its record."""
+    info = builder.info.splits[split]
+    classes = builder.info.features[builder.info.supervised_keys[1]].num_classes
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        ends = np.cumsum(info.shard_lengths)
+        shard = int(np.searchsorted(ends, wrong[0], side="right"))
+        number = wrong[0] - (ends[shard] - info.shard_lengths[shard])
+        where = f"record {number} of {info.filepaths[shard]}"
+        why = f"{len(wrong)} of {len(labels)} labels are not from 0 to {classes - 1}, the first is {labels[wrong[0]]}"
+        raise _unusable(builder, split, f"{why} of {where}")
+
+
+def _first_fault(builder: tfds.core.DatasetBuilder, split: str) -> str | None:
+    """Returns the file at which the reading of a split fails, the record in it, and the reason; None if none fails."""
+    for path in builder.info.splits[split].filepaths:
+        if TFRECORD not in str(path):
+            return None
+        number = 0
+        try:
+            for number, record in enumerate(tf.data.TFRecordDataset(str(path))):
+                builder.info.features.deserialize_example(record)
+                number += 1
+        except (tf.errors.OpError, ValueError) as error:
+            return f"record {number} of {path}: {reason_of(error)}"
+    return None
+
+
+def _unusable(builder: tfds.core.DatasetBuilder, split: str, why: str, error: Exception | None = None) -> BadInput:
+    remedy = "; delete that directory and prepare it again"
+    if isinstance(error, PermissionError | tf.errors.PermissionDeniedError):  # the files may be as they should be
+        remedy = ""
+    return BadInput("data_dir", builder.data_dir, f"its {split} split cannot be read{remedy} ({why})")

@@ -9,8 +9,10 @@ anymore:
     constants.py         slots with the same value for every input
     constant_folding.py  constants folded into biases and into each other, and the classes that are dead then
     rebuild.py           the smaller Keras model
+    leftovers.py         what is zero and stays, and why
 """
 
-from dlth_tf.deploy.compaction.compact import compact, kernel_shapes
+from dlth_tf.deploy.compaction.compact import compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction.leftovers import Zeros
 
-__all__ = ["compact", "kernel_shapes"]
+__all__ = ["Zeros", "compact", "compact_and_explain", "kernel_shapes"]

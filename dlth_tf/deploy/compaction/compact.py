@@ -7,6 +7,7 @@ import tf_keras
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constant_folding import dead_classes
 from dlth_tf.deploy.compaction.graph import read_graph
+from dlth_tf.deploy.compaction.leftovers import Zeros, find_zeros
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.slots import divide
 
@@ -35,11 +36,17 @@ def compact(model: tf_keras.Model) -> tf_keras.Model:
       BadInput: If the model is wrapped, if its graph is not known (subclassed or not built), or if a custom layer
         cannot be recreated from its config.
     """
+    return compact_and_explain(model)[0]
+
+
+def compact_and_explain(model: tf_keras.Model) -> tuple[tf_keras.Model, Zeros]:
+    """Returns `compact(model)`, and what in `model` is zero as a whole, with the reasons why some of it stays."""
     graph = read_graph(model)
     slots = divide(graph)
     arrays = Arrays(graph)
     dead = dead_classes(graph, slots, arrays)
-    return rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
+    small = rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
+    return small, find_zeros(model, graph, slots, arrays, dead)
 
 
 def kernel_shapes(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, list[list[int]]]:

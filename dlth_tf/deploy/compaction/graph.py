@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy.compaction.kinds import UNKNOWN, Shape, kind_of
+from dlth_tf.deploy.compaction.kinds import UNKNOWN, Shape, kind_of, why_unknown
 from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.graph import is_graph_network, nodes, origin
@@ -24,12 +24,14 @@ class LayerCall:
       kind: Effect of the layer on channels, one of the kinds in `kinds.py`.
       inputs: Numbers of the input tensors.
       outputs: Numbers of the output tensors; exactly one unless the kind is unknown.
+      why: Why the kind is unknown, as what the layer is or how it is called; empty if it is known.
     """
 
     layer: Any
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    why: str = ""
 
     @property
     def input(self) -> int:
@@ -82,8 +84,8 @@ def read_graph(model: tf_keras.Model) -> Graph:
             shapes.append(tuple(tensor.shape))
         inputs = tuple(numbers[_identity(tensor)] for tensor in ([] if node.is_input else node.keras_inputs))
         outputs = tuple(numbers[_identity(tensor)] for tensor in tf.nest.flatten(node.outputs))
-        kind = _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs])
-        calls.append(LayerCall(node.layer, kind, inputs, outputs))
+        kind, why = _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs])
+        calls.append(LayerCall(node.layer, kind, inputs, outputs, why))
     return Graph(tuple(calls), tuple(shapes), tuple(numbers[_identity(tensor)] for tensor in model.outputs))
 
 
@@ -92,12 +94,21 @@ def _identity(tensor: Any) -> tuple[int, int, int]:
     return id(layer), call, output
 
 
-def _kind(node: Any, uses: int, inputs: list[Shape]) -> str:
-    """Returns the kind of a call.
+def _kind(node: Any, uses: int, inputs: list[Shape]) -> tuple[str, str]:
+    """Returns the kind of a call, and if it is unknown, why.
 
     It is also unknown for calls with options, and for layers whose weights or paddings are shared by several calls.
     """
-    options = [value for value in node.call_kwargs.values() if value is not None]
-    shared = uses > 1 and (node.layer.weights or getattr(node.layer, "padding", None) is not None)
-    plain = len(node.call_args) == 1 and len(tf.nest.flatten(node.outputs)) == 1 and not options and not shared
-    return kind_of(node.layer, inputs) if plain or node.is_input else UNKNOWN
+    kind = kind_of(node.layer, inputs)
+    if kind == UNKNOWN:
+        return UNKNOWN, why_unknown(node.layer, inputs)
+    options = [name for name, value in node.call_kwargs.items() if value is not None]
+    if node.is_input:
+        return kind, ""
+    if uses > 1 and (node.layer.weights or getattr(node.layer, "padding", None) is not None):
+        return UNKNOWN, f"called {uses} times"
+    if options or len(node.call_args) != 1:
+        return UNKNOWN, f"called with {' and '.join(options) or 'several arguments'}"
+    if len(tf.nest.flatten(node.outputs)) != 1:
+        return UNKNOWN, "a layer with several outputs"
+    return kind, ""

@@ -33,9 +33,11 @@ __all__ = [
     "POOLING",
     "UNKNOWN",
     "Shape",
+    "activation_name",
     "elementwise",
     "kind_of",
     "position_independent",
+    "why_unknown",
 ]
 
 layers = tf_keras.layers
@@ -89,6 +91,33 @@ def kind_of(layer: Any, inputs: list[Shape]) -> str:
     if kind == PADDING and _pads_channels(layer, inputs[0]):
         return CHANNEL_PADDING
     return kind if _as_expected(kind, layer, inputs) else UNKNOWN
+
+
+def why_unknown(layer: Any, inputs: list[Shape]) -> str:
+    """Returns why `kind_of` does not know a layer, as what it is: "a grouped convolution with groups=2".
+
+    Args:
+      layer: Layer whose kind is `UNKNOWN`.
+      inputs: Shapes of its inputs with the batch axis.
+    """
+    name = type(layer).__name__
+    if isinstance(layer, tf_keras.Model):
+        return "a model inside the model"
+    if type(layer) not in _KIND_OF_TYPE:
+        known = isinstance(layer, layers.Lambda) or name.endswith("OpLambda")
+        return "a function on tensors" if known else f"a layer of type {name}, which stays whole"
+    if getattr(layer, "groups", 1) != 1:
+        return f"a grouped convolution with groups={layer.groups}"
+    if getattr(layer, "data_format", None) == "channels_first":
+        return f"a {name} with channels first"
+    if isinstance(layer, layers.Activation) and not elementwise(layer):
+        return f"an activation {activation_name(layer)} that is not known to treat every number alone"
+    return f"a {name} with inputs of shape {', '.join(str(list(shape)) for shape in inputs)}, which stays whole"
+
+
+def activation_name(layer: Any) -> str:
+    """Returns the name of a layer's activation, as far as it has one."""
+    return getattr(layer.activation, "__name__", type(layer.activation).__name__)
 
 
 def _as_expected(kind: str, layer: Any, inputs: list[Shape]) -> bool:

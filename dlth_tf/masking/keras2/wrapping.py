@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf.core.removed_weights import not_zero
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.copying import uncalled
 from dlth_tf.masking.keras2.fit_session import HELD, SESSION
@@ -67,9 +68,15 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
             raise BadInput(
                 "model", model.name, f"has a ticket for {name} but its weights are not removed yet: {remedy}"
             )
-        if np.any(entry.weight.numpy()[~kept]):
-            cause = "it was trained without callbacks.KeepMask() or RandomMask(remove=True)"
-            raise BadInput("model", model.name, f"has removed weights in {name} that are not zero: {cause}")
+        if observed := not_zero(entry.weight.numpy(), kept):
+            causes = (
+                "a fit without callbacks.KeepMask() or RandomMask(remove=True) changes nearly all of them, a "
+                "constraint, an assignment or a train step of your own may change some, and a loss that is not finite "
+                "makes kept weights NaN too; masking.remove(model) sets them to zero again"
+            )
+            raise BadInput(
+                "model", model.name, f"has removed weights in {name} that are not zero ({observed}): {causes}"
+            )
     with model.distribute_strategy.scope():
         return _rebuild(model, inner_layer)
 

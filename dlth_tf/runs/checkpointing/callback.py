@@ -16,7 +16,20 @@ from dlth_tf.runs.devices.replicas import agreed
 
 
 class NotFinite(RuntimeError):
-    """The loss or a weight is not finite."""
+    """The loss or a weight is not finite.
+
+    Args:
+      observed: What is not finite, and when.
+      advice: What to try.
+    """
+
+    def __init__(self, observed: str, advice: str) -> None:
+        super().__init__(observed, advice)
+        self.observed = observed
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.observed}: {self.advice}"
 
 
 class CheckpointCallback(tf_keras.callbacks.Callback):
@@ -65,7 +78,7 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
         """Checks the loss; saves in the middle of an epoch."""
         step = self.step()
         if logs and not math.isfinite(float(logs["loss"])):
-            raise NotFinite(self._sentence(f"the loss is {float(logs['loss'])}", step))
+            raise self._error(f"the loss is {float(logs['loss'])}", step)
         self.before = step
         if step % self.steps_per_epoch and step < self.steps:
             self._save_if_due(step)
@@ -73,10 +86,10 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Checks the weights and the evaluated losses; saves after the history row of the epoch."""
         if first_not_finite(self.model):
-            raise NotFinite(self._sentence("a weight is not finite", self.step()))
+            raise self._error("a weight is not finite", self.step())
         for name in ("val_loss", "test_loss"):
             if logs and not math.isfinite(logs.get(name, 0.0)):
-                raise NotFinite(self._sentence(f"{name} is {logs[name]}", self.step()))
+                raise self._error(f"{name} is {logs[name]}", self.step())
         self._save_if_due(self.step())
 
     def _save_if_due(self, step: int) -> None:
@@ -84,17 +97,20 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
         if not (stop or due):
             return
         if first_not_finite(self.model):
-            raise NotFinite(self._sentence("a weight is not finite", step))
+            raise self._error("a weight is not finite", step)
         self.manager.save(self.callbacks)
         self.saved_at = step
         if stop:
             raise stopping.Stopped(f"stopped after a checkpoint in phase {self.phase}, step {step} of {self.steps}")
 
-    def _sentence(self, problem: str, step: int) -> str:
+    def _error(self, problem: str, step: int) -> NotFinite:
         where = f"step {step}" if step - self.before <= 1 else f"one of the steps {self.before + 1} to {step}"
         name = first_not_finite(self.model)
         tensor = f"; the first tensor that is not finite: {name}" if name else ""
-        return f"{problem} in phase {self.phase}, {where}{tensor}: try a smaller learning rate, or --on_nan=rollback"
+        advice = "try a smaller learning rate, or --on_nan=rollback"
+        if not name:
+            advice += "; all weights are still finite, so look at the images and labels of that step too"
+        return NotFinite(f"{problem} in phase {self.phase}, {where}{tensor}", advice)
 
 
 def first_not_finite(model: tf_keras.Model) -> str | None:

@@ -16,7 +16,6 @@ from dlth_tf.methods import Network
 
 Arrays = dict[str, np.ndarray]
 OF_THE_NETWORK = ("weight", "mask", "ticket", "random")
-OTHER_NETWORK = "its checkpoint belongs to another network"
 
 
 def network_state(model: tf_keras.Model) -> Arrays:
@@ -47,7 +46,7 @@ def restore_network(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> 
     shapes = {name: value.shape for name, value in arrays.items() if name.split("/")[0] in OF_THE_NETWORK}
     for name in sorted(expected.keys() | shapes.keys()):
         if shapes.get(name) != expected.get(name):
-            raise BadInput("run_dir", name, OTHER_NETWORK)
+            raise _other_shape(name, shapes.get(name), expected.get(name))
     for name, variable in weights.items():
         variable.assign(arrays[f"weight/{name}"])
     for name, entry in entries.items():
@@ -140,5 +139,10 @@ def _assign(kind: str, variables: list[Any], arrays: Mapping[str, np.ndarray]) -
         raise BadInput("run_dir", kind, f"its checkpoint has {count} such arrays, but this run has {len(variables)}")
     for number, variable in enumerate(variables):
         if arrays[f"{kind}/{number}"].shape != tuple(variable.shape):
-            raise BadInput("run_dir", f"{kind}/{number}", OTHER_NETWORK)
+            raise _other_shape(f"{kind}/{number}", arrays[f"{kind}/{number}"].shape, tuple(variable.shape))
         variable.assign(arrays[f"{kind}/{number}"])
+
+
+def _other_shape(name: str, saved: tuple[int, ...] | None, mine: tuple[int, ...] | None) -> BadInput:
+    there, here = ("no such array" if shape is None else f"the shape {list(shape)}" for shape in (saved, mine))
+    return BadInput("run_dir", name, f"its checkpoint does not fit this network: {there} there and {here} here")

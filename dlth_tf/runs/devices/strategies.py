@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.config_checks import check_batches
+from dlth_tf.runs.recipe import check_batches
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -81,8 +81,10 @@ def workers() -> tuple[list[str], int]:
             raise ValueError
         return [str(address) for address in addresses], index
     except (ValueError, KeyError, TypeError):
+        text = os.environ.get("TF_CONFIG")
+        observed = "it is not set" if text is None else f"it is {text!r}"
         raise BadInput(
-            "strategy", "multi_worker", f"requires the environment variable TF_CONFIG, such as {EXAMPLE}"
+            "strategy", "multi_worker", f"requires the environment variable TF_CONFIG, such as {EXAMPLE}; {observed}"
         ) from None
 
 
@@ -101,7 +103,7 @@ def _tpu() -> tf.distribute.Strategy:
     except (tf.errors.OpError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise BadInput(
-            "strategy", "tpu", f"found no TPU named {name}; set TPU_NAME to use another one ({reason})"
+            "strategy", "tpu", f"cannot use the TPU named {name} ({reason}); TPU_NAME names another one"
         ) from None
     return tf.distribute.TPUStrategy(resolver)
 
@@ -116,9 +118,10 @@ def _make_logical_cpus(replicas: int) -> None:
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
     except RuntimeError:  # TensorFlow has started its devices: fine if there are enough
-        if len(tf.config.list_logical_devices("CPU")) < replicas:
+        started = len(tf.config.list_logical_devices("CPU"))
+        if started < replicas:
             raise BadInput(
                 "num_replicas",
                 replicas,
-                "TensorFlow has already started in this process with fewer logical CPU devices",
+                f"TensorFlow has already started in this process with fewer logical CPU devices ({started})",
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 
@@ -68,12 +69,11 @@ def test_the_division_depends_neither_on_where_the_folder_is_nor_on_the_size_ask
 
 def test_images_and_classes_are_those_of_tensorflow_datasets_image_folder(tmp_path: Path) -> None:
     path = folder(tmp_path, train=40, val=4, test=6, extra=2)
-    (tmp_path / "extra" / "zebra").mkdir()  # classes of any folder count
     (tmp_path / "train" / "cat" / "000.jpg").rename(tmp_path / "train" / "cat" / "UPPER.JPEG")
     (tmp_path / "train" / "cat" / "notes.txt").touch()
     dataset = load(f"folder:{path}")
     builder = tfds.ImageFolder(path)
-    assert list(dataset.label_names) == builder.info.features["label"].names == ["cat", "dog", "zebra"]
+    assert list(dataset.label_names) == builder.info.features["label"].names == ["cat", "dog"]
     for name, split in (("train", dataset.train), ("val", dataset.validation), ("test", dataset.test)):
         examples = tfds.as_numpy(builder.as_dataset(name, decoders={"image": tfds.decode.SkipDecoding()}))
         expected = {(example["image/filename"].decode(), int(example["label"])) for example in examples}
@@ -81,14 +81,18 @@ def test_images_and_classes_are_those_of_tensorflow_datasets_image_folder(tmp_pa
         assert set(zip(paths, split.labels.tolist(), strict=True)) == expected
 
 
-def test_hidden_files_and_folders_are_neither_images_nor_classes(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_neither_images_nor_classes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plain = load(f"folder:{folder(tmp_path, train=40, test=6)}")
     for hidden in (".cache/train/cow", "train/.ipynb_checkpoints", "train/cat/.thumbnails"):
         (tmp_path / hidden).mkdir(parents=True)
         (tmp_path / hidden / "image.jpg").write_bytes(jpeg(9))
-    for hidden in ("train/cat/._000.jpg", "train/.hidden.jpg"):
+    for hidden in ("train/cat/._000.jpg", "train/.hidden.jpg", "train/dog/.DS_Store", "test/.DS_Store"):
         (tmp_path / hidden).write_bytes(jpeg(9))
+    caplog.set_level(logging.INFO)
     dataset = load(f"folder:{tmp_path}")
+    assert not caplog.messages
     assert dataset.label_names == plain.label_names == ("cat", "dog")
     for split in ("train", "validation", "test"):
         assert list(getattr(dataset, split).source.paths) == list(getattr(plain, split).source.paths)
@@ -127,7 +131,119 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path, counts: dict[str,
 def test_an_empty_split_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, train=20)
     (tmp_path / "test").mkdir()
-    with pytest.raises(BadInput, match="there is no image in test"):
+    with pytest.raises(BadInput, match="there is no image in test/CLASS"):
         load(f"folder:{tmp_path}")
     with pytest.raises(BadInput, match=r"^dataset=folder:.*/nowhere: .*No such file"):
         load(f"folder:{tmp_path}/nowhere")
+
+
+FILLED = {  # entries of a folder without images -> what the warning says about them
+    (): "empty",
+    ("notes.txt",): "notes.txt alone",
+    (".DS_Store",): ".DS_Store alone",
+    ("a.gif", "b.webp", "._c.jpg"): "3 other entries",
+    ("nested/1.jpg", "nested/2.jpg"): "nested alone",
+}
+
+
+@pytest.mark.parametrize(("entries", "contents"), FILLED.items(), ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_folder_without_images_is_no_class_and_one_warning_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str, entries: tuple[str, ...], contents: str
+) -> None:
+    name = f"folder:{folder(tmp_path, train=40, test=6)}@8"
+    plain = load(name)
+    (tmp_path / split / "bird").mkdir()
+    for entry in entries:
+        (tmp_path / split / "bird" / entry).parent.mkdir(exist_ok=True)
+        (tmp_path / split / "bird" / entry).write_bytes(jpeg(9))
+    dataset = load(name)
+    assert dataset.label_names == ("cat", "dog")
+    np.testing.assert_array_equal(dataset.train.labels, plain.train.labels)
+    end = f"with .jpg, .jpeg, .png is ignored: {tmp_path}/{split}/bird ({contents})"
+    assert caplog.messages == [f"{name}: a folder without a file that ends {end}"]
+
+
+def test_several_folders_without_images_are_named_in_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder(tmp_path, train=40, test=5)
+    for empty in ("train/owl", "train/bird", "test/bird"):
+        (tmp_path / empty).mkdir()
+    assert load(f"folder:{tmp_path}@8").label_names == ("cat", "dog")
+    (message,) = caplog.messages
+    assert "folders without a file" in message and "are ignored: " in message
+    assert [message.count(f"{tmp_path}/{empty} (empty)") for empty in ("train/owl", "train/bird", "test/bird")] == [
+        1
+    ] * 3
+
+
+@pytest.mark.parametrize("split", ["test", "validation", "val"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_class_without_training_images_is_refused_by_name(tmp_path: Path, split: str, empty: bool) -> None:
+    folder(tmp_path, train=40, test=6, **({} if split == "test" else {split: 4}))
+    (tmp_path / split / "zebra").mkdir()
+    for number in range(3):
+        (tmp_path / split / "zebra" / f"{number}.jpg").write_bytes(jpeg(9))
+    if empty:
+        (tmp_path / "train" / "zebra").mkdir()
+    with pytest.raises(BadInput) as refused:
+        load(f"folder:{tmp_path}")
+    ending = "contains none" if empty else "does not exist"
+    assert str(refused.value) == (
+        f"dataset=folder:{tmp_path}: must have training images of every class; {tmp_path}/{split}/zebra contains "
+        f"3 images, and {tmp_path}/train/zebra {ending}"
+    )
+
+
+def test_a_class_need_not_be_tested(tmp_path: Path) -> None:
+    path = folder(tmp_path, train=40, test=6)
+    (tmp_path / "train" / "ant").mkdir()
+    for number in range(10):
+        (tmp_path / "train" / "ant" / f"{number}.jpg").write_bytes(jpeg(9))
+    dataset = load(f"folder:{path}@8")
+    assert dataset.label_names == ("ant", "cat", "dog") and sorted(set(dataset.test.labels.tolist())) == [1, 2]
+
+
+def test_links_that_lead_back_end_and_are_no_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    name = f"folder:{folder(tmp_path, train=40, test=6)}@8"
+    plain = load(name)
+    for place, target in (("train/loop", "."), ("train/up", ".."), ("train/cat/again", "."), ("loop", "."), ("x", "y")):
+        (tmp_path / place).symlink_to(target)
+    dataset = load(name)
+    assert dataset.label_names == ("cat", "dog")
+    assert list(dataset.train.source.paths) == list(plain.train.source.paths)
+    (message,) = caplog.messages
+    assert f"{tmp_path}/train/loop (" in message and f"{tmp_path}/train/up (" in message
+
+
+@pytest.mark.parametrize("place", ["train/bird", "test/bird", "train", "val"])
+@pytest.mark.parametrize(("target", "why"), [("nowhere", "No such file"), ("itself", "Too many levels of symbolic")])
+def test_a_link_to_nothing_where_a_folder_is_expected_is_refused_by_name(
+    tmp_path: Path, place: str, target: str, why: str
+) -> None:
+    path = folder(tmp_path, test=6) if place == "train" else folder(tmp_path, train=40, test=6)
+    (tmp_path / place).symlink_to(tmp_path / (place if target == "itself" else target))
+    with pytest.raises(BadInput, match=rf"and cannot be read \({why}.*\): {tmp_path}/{place}$"):
+        load(f"folder:{path}")
+
+
+def test_a_class_may_be_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    folder(tmp_path / "elsewhere", train=20)
+    path = folder(tmp_path / "here", train=20, test=6)
+    (tmp_path / "here" / "train" / "zebra").symlink_to(tmp_path / "elsewhere" / "train" / "cat")
+    assert load(f"folder:{path}@8").label_names == ("cat", "dog", "zebra")
+
+
+def test_names_that_are_not_text_are_read(tmp_path: Path) -> None:
+    folder(tmp_path, train=20, test=2)
+    picture = tmp_path / "test" / "cat" / "000.jpg"
+    picture.rename(os.fsdecode(os.fsencode(picture.parent) + b"/\xff.jpg"))
+    dataset = load(f"folder:{tmp_path}@8")
+    batches = evaluation_batches(dataset.test, BatchFormat(normalization(dataset, "none")))
+    assert [labels.tolist() for _, labels in batches.as_numpy_iterator()] == [[0, 1]]
+
+
+def test_too_few_images_are_refused_under_the_name_that_was_given(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=rf"^dataset=folder:{tmp_path}@8: must have 10 training images or more"):
+        load(f"folder:{folder(tmp_path, train=4, test=2)}@8")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dlth_tf.data import BatchFormat, DataSet, DiskSplit, Split, evaluation_batches, load, normalization
-from dlth_tf.data.sets import from_tfds
+from dlth_tf.data.sets import from_tfds, tfds_reader
 from dlth_tf.errors import BadInput
 
 # Variant -> (sizes of its splits, shape of its images).
@@ -146,6 +149,49 @@ def test_damaged_files_of_a_set_on_disk_are_named(tiny_dir: str, tmp_path: Path,
     )
     with pytest.raises(BadInput, match=message):
         load("tiny_shapes/any_size", str(tmp_path))
+
+
+def spoiled(tiny_dir: str, tmp_path: Path, variant: str, number: int, **feature: bytes | int) -> Path:
+    """Copies a set and changes a feature of one record of its training file; returns that file."""
+    shutil.copytree(Path(tiny_dir, "tiny_shapes", variant), tmp_path / "tiny_shapes" / variant)
+    (file,) = (tmp_path / "tiny_shapes" / variant / "1.0.0").glob("*train.tfrecord*")
+    records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
+    for name, value in feature.items():
+        kind = "int64_list" if isinstance(value, int) else "bytes_list"
+        getattr(records[number].features.feature[name], kind).value[0] = value
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in records:
+            writer.write(record.SerializeToString())
+    return file
+
+
+def test_a_broken_image_is_named_by_its_file_and_its_record(tiny_dir: str, tmp_path: Path) -> None:
+    file = spoiled(tiny_dir, tmp_path, "train_and_test", 7, image=b"no image")
+    with pytest.raises(BadInput, match=rf"its train split cannot be read; .*\(record 7 of {file}: Unknown image file"):
+        load("tiny_shapes/train_and_test", str(tmp_path))
+    file = spoiled(tiny_dir, tmp_path, "any_size", 7, image=b"no image")
+    dataset = load("tiny_shapes/any_size", str(tmp_path))
+    with pytest.raises(BadInput, match=rf"1 of its 52 images cannot be read, .*: record 7 of {file} \(Unknown image"):
+        normalization(dataset, "standard")
+
+
+@pytest.mark.parametrize("label", [2, -1])
+@pytest.mark.parametrize("variant", ["train_and_test", "any_size"])
+def test_a_label_of_no_class_is_named_by_its_file_and_its_record(
+    tiny_dir: str, tmp_path: Path, variant: str, label: int
+) -> None:
+    file = spoiled(tiny_dir, tmp_path, variant, 7, label=label)
+    with pytest.raises(BadInput, match=rf"the first is {label} of record 7 of {file}"):
+        load(f"tiny_shapes/{variant}", str(tmp_path))
+
+
+def test_files_that_may_not_be_read_are_not_called_damaged(tiny_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(paths: list[str], label: str, saved: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), paths[0])
+
+    monkeypatch.setattr(tfds_reader, "open_records", denied)
+    with pytest.raises(BadInput, match=r"its train split cannot be read \(.*Permission denied.*train\.tfrecord"):
+        load("tiny_shapes/any_size", tiny_dir)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -91,8 +92,12 @@ def saver_at(model: tf_keras.Model, step: int, before: int) -> tuple[CheckpointC
 @pytest.mark.parametrize(("before", "where"), [(1, "step 2:"), (0, "one of the steps 1 to 2:")])
 def test_a_loss_that_is_no_number_ends_it_before_anything_is_saved(loss, before, where):
     saver, saved = saver_at(network(), 2, before)
-    with pytest.raises(NotFinite, match=f"^the loss is {loss} in phase train, {where} try a smaller"):
+    with pytest.raises(NotFinite, match=f"^the loss is {loss} in phase train, {where} try a smaller") as stopped:
         saver.on_train_batch_end(1, {"loss": loss})
+    assert str(stopped.value).endswith(
+        "; all weights are still finite, so look at the images and labels of that step too"
+    )
+    assert str(pickle.loads(pickle.dumps(stopped.value))) == str(stopped.value)
     assert saved == []
     saver.on_train_batch_end(1, {"loss": 1.0})
     assert saved == [2]

@@ -124,7 +124,7 @@ def test_one_device_is_the_default_strategy(tmp_path):
 def test_without_a_tpu_the_strategy_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(
-        BadInput, match=r"^strategy=tpu: found no TPU named local; set TPU_NAME to use another one \(\S.*\)$"
+        BadInput, match=r"^strategy=tpu: cannot use the TPU named local \(\S.*\); TPU_NAME names another one$"
     ):
         strategy(tiny("rst", tmp_path, strategy="tpu"))
 

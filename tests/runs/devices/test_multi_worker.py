@@ -38,9 +38,15 @@ def config(**changes):
 )
 def test_a_cluster_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(
-        BadInput, match=r"^strategy=multi_worker: requires the environment variable TF_CONFIG, such as {"
-    ):
+    with pytest.raises(BadInput) as refused:
+        workers()
+    start = "strategy=multi_worker: requires the environment variable TF_CONFIG, such as {"
+    assert str(refused.value).startswith(start) and str(refused.value).endswith(f"; it is {text!r}")
+
+
+def test_a_cluster_that_is_not_described_is_refused(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(BadInput, match=r"such as \{.*\}; it is not set$"):
         workers()
 
 
