@@ -45,9 +45,19 @@ def round_trip(
     return {form: {**verified[form], **facts.facts} for form, facts in written.items()}
 
 
+# One network with batch norm in every granularity; of the others, what is folded.
+FAST = {("resnet8", granularity) for granularity in GRANULARITIES} | {("lenet5", "weight"), ("vgg11", "weight")}
+
+
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("granularity", GRANULARITIES)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "granularity"),
+    [
+        pytest.param(name, granularity, marks=() if (name, granularity) in FAST else pytest.mark.slow)
+        for name in SMALL
+        for granularity in GRANULARITIES
+    ],
+)
 def test_plain_and_packed_round_trip(name, granularity, tmp_path):
     # The pattern of zeros does not matter to plain.
     formats = ("plain", "packed") if granularity == "weight" else ("packed",)
