@@ -78,7 +78,9 @@ class Sweep:
         self.dir = folder / "sweep"
         (folder / "their_net.py").write_text(MODEL)
         model = {**SHARED, "model": "their_net:net", "model_args": "{}", "data_dir": tiny.data_dir()}
-        self.argv = as_flags(**model, methods="dense,scratch", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2)
+        self.argv = as_flags(
+            **model, methods="dense,scratch", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2
+        )
 
     def complete(self) -> set[str]:
         return {path.parent.name for path in self.dir.glob("*/result.json")}

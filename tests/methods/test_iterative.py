@@ -145,7 +145,7 @@ CHOICES = [
 ]
 
 
-# In the fast tests each choice once, with a method of one phase or two. All methods with the first and the fourth choice:
+# In the fast tests each choice once, with a method of one phase or two; all methods with the first and the fourth:
 # tests/runs/test_contract_product.py.
 @pytest.mark.parametrize(
     ("method", "allocation", "granularity", "sparsity"),
