@@ -59,7 +59,7 @@ marked = @$(PYTEST) --timeout=1800 -m $(1) tests; status=$$?; \
 test-slow: venv  ## run the tests that train long enough to judge results
 	$(call marked,slow)
 
-test-faults: venv  ## run the tests that kill real processes and corrupt real files
+test-faults: venv  ## run the tests that kill real processes and corrupt real files, and the longest products
 	$(call marked,faults)
 
 lint: venv  ## check rules and format with ruff, types with mypy

@@ -44,6 +44,7 @@ def test_the_kernels_of_the_masks_benchmark_are_those_of_resnet_50():
     assert done.stdout == "54 25502912 (3, 3, 512, 512)\n", done.stderr
 
 
+@pytest.mark.slow
 def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
     done = subprocess.run(
         [sys.executable, "benchmarks/checkpoint.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300

@@ -175,7 +175,13 @@ def test_the_rounds_of_open_lth_are_those_of_the_page():
     assert f"keeps {kept:,} after 11 rounds, and this package {ours:,}" in PAGES["lth_iter"]
 
 
-@pytest.mark.parametrize("name", SNIPPETS)
+# One kind each in the fast tests: a random ticket, one that is transformed to, a mask that grows or changes, rounds.
+QUICK = ("scratch", "rst", "gmp", "rigl", "lth_iter")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SNIPPETS]
+)
 def test_a_snippet_gives_a_sparse_network_that_has_learned(name):
     names: dict[str, Any] = {}
     exec(compile(blocks(INDEX, "python")[0], "README.md", "exec"), names)

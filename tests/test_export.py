@@ -36,22 +36,17 @@ def test_a_run_is_exported_and_described(here, capsys, tiny_runs):
     assert loaded.signatures["serving_default"].structured_input_signature[1]["images"] == tf.TensorSpec(
         (None, 8, 8, 1), tf.uint8, "images"
     )
+
+
+@pytest.mark.usefixtures("checked_here")
+def test_an_export_is_only_replaced_when_asked_to(here, capsys, tiny_runs):
+    values = {"run_dir": tiny_runs["rst"].config.run_dir, "export_dir": "out", "measure_latency": False}
+    assert ended(**values) == DONE
     before = listing(here)
-    assert ended(run_dir=tiny_runs["rst"].config.run_dir, export_dir="out") == BAD_INPUT
+    assert ended(**values) == BAD_INPUT
     assert "--export_dir=out: already holds an export (plain); use overwrite to replace it" in capsys.readouterr().err
     assert listing(here) == before
-    assert (
-        run_command(
-            "dlth_tf.export",
-            command.main,
-            [
-                "--overwrite",
-                "--nomeasure_latency",
-                *as_flags(run_dir=tiny_runs["rst"].config.run_dir, export_dir="out"),
-            ],
-        )
-        == DONE
-    )
+    assert ended(**values, overwrite=True) == DONE
     assert listing(here) != before
 
 

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ("dlth_tf", "tensorflow", "keras", "tf_keras")
 LEGACY = ("1", "0", None)  # TF_USE_LEGACY_KERAS
+NIGHTLY = pytest.mark.faults
 
 CODE = """
 import os, sys
@@ -81,25 +83,35 @@ def run(order: tuple[str, ...], touch: bool, legacy: str | None) -> None:
     [
         (("dlth_tf", "tensorflow", "keras", "tf_keras"), False, None),
         (("tensorflow", "keras", "dlth_tf", "tf_keras"), True, "0"),
-        (("keras", "tf_keras", "tensorflow", "dlth_tf"), True, "1"),
     ],
-    ids=["first", "tf.keras is Keras 3 before", "last"],
+    ids=["first", "tf.keras is Keras 3 before"],
 )
 def test_an_order_of_imports_works_and_selects_nothing(order, touch, legacy):
     run(order, touch, legacy)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("legacy", LEGACY)
-@pytest.mark.parametrize("order", itertools.permutations(MODULES), ids=" ".join)
+def every_order() -> list[Any]:
+    """Returns every order with every setting: each order once, and each setting equally often, in the slow tests."""
+    return [
+        pytest.param(order, legacy, marks=pytest.mark.slow if (number + number // 6 + turn) % 3 == 0 else NIGHTLY)
+        for number, order in enumerate(itertools.permutations(MODULES))
+        for turn, legacy in enumerate(LEGACY)
+    ]
+
+
+@pytest.mark.parametrize(("order", "legacy"), every_order(), ids=str)
 def test_every_order_of_imports_works_and_selects_nothing(order, legacy):
     """`tf.keras` is used before `import dlth_tf` in every second order."""
     run(order, order.index("tensorflow") < order.index("dlth_tf") and order.index("keras") % 2 == 0, legacy)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("legacy", LEGACY)
-@pytest.mark.parametrize("command", ["train", "sweep"])
+@pytest.mark.parametrize(
+    ("command", "legacy"),
+    [
+        *[pytest.param(*case, marks=pytest.mark.slow) for case in (("train", "1"), ("train", "0"), ("sweep", None))],
+        *[pytest.param(*case, marks=NIGHTLY) for case in (("train", None), ("sweep", "1"), ("sweep", "0"))],
+    ],
+)
 def test_commands_work_in_every_setting(command, legacy, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     environment |= {"KERAS_BACKEND": "jax"} | ({} if legacy is None else {"TF_USE_LEGACY_KERAS": legacy})

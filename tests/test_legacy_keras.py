@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ BEFORE = {
     "keras imported": "import keras",
     "tf.keras used": "tf.keras.Sequential([tf.keras.layers.Dense(2)])(tf.zeros([1, 3]))",
 }
+NIGHTLY = pytest.mark.faults
 LOAD = {
     "tf-mot": "import dlth_tf.masking.keras2.tfmot",
     "keras-cv": "legacy_keras.import_keras_cv()",
@@ -76,10 +78,17 @@ def test_tf_mot_and_keras_cv_leave_a_process_with_keras_3_as_it_was():
     assert report == {"changed": [], "tf.keras": "keras", "keras_cv on Keras 2": True}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("legacy", [None, "0", "1"])
-@pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("package", ["tf-mot", "keras-cv"])
+def every_process() -> list[Any]:
+    """Returns packages, states and settings: in the slow tests each package with each state and each setting."""
+    return [
+        pytest.param(package, before, legacy, marks=pytest.mark.slow if (number + turn) % 3 == 0 else NIGHTLY)
+        for package in ("tf-mot", "keras-cv")
+        for number, before in enumerate(BEFORE)
+        for turn, legacy in enumerate((None, "0", "1"))
+    ]
+
+
+@pytest.mark.parametrize(("package", "before", "legacy"), every_process())
 def test_a_package_leaves_every_process_as_it_was(package: str, before: str, legacy: str | None):
     report = compared(before, package, legacy=legacy)
     assert report["changed"] == []
@@ -87,9 +96,15 @@ def test_a_package_leaves_every_process_as_it_was(package: str, before: str, leg
     assert report["keras_cv on Keras 2"] == (package == "keras-cv")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("legacy", [None, "1"])
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize(
+    ("backend", "legacy"),
+    [
+        pytest.param("tensorflow", None, marks=NIGHTLY),
+        pytest.param("tensorflow", "1", marks=pytest.mark.slow),
+        pytest.param("jax", None, marks=pytest.mark.slow),
+        pytest.param("jax", "1", marks=NIGHTLY),
+    ],
+)
 @pytest.mark.parametrize("package", ["tf-mot", "keras-cv"])
 def test_the_backend_of_keras_3_makes_no_difference_installed_or_not(package: str, backend: str, legacy: str | None):
     report = compared("nothing", package, legacy=legacy, backend=backend)
@@ -120,7 +135,6 @@ def test_rand_augment_works_whatever_keras_the_process_has():
     for code, legacy, backend in (
         (RAND_AUGMENT, "1", None),
         (use + RAND_AUGMENT + use, None, None),
-        (RAND_AUGMENT + use, None, "tensorflow"),
         (RAND_AUGMENT, None, "jax"),
     ):
         done = run(code, legacy, backend)

@@ -86,7 +86,7 @@ def made_up(name: str, folder: Path) -> str:
     ("folder", "method"),
     [
         ("cifar10_resnet56", "rst"),
-        ("fashion_mnist", "lth_iter"),
+        pytest.param("fashion_mnist", "lth_iter", marks=pytest.mark.slow),
         pytest.param("fashion_mnist", "resnet8/rst_iter", marks=pytest.mark.slow),
         pytest.param("cifar100_resnet56", "lth_iter", marks=pytest.mark.slow),
         pytest.param("imagenet200_resnet18", "rst_iter", marks=pytest.mark.slow),

@@ -79,7 +79,9 @@ class Sweep:
         self.dir = folder / "sweep"
         (folder / "their_net.py").write_text(MODEL)
         model = {**SHARED, "model": "their_net:net", "model_args": "{}", "data_dir": tiny.data_dir()}
-        self.argv = as_flags(**model, methods="dense,rst", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2)
+        self.argv = as_flags(
+            **model, methods="dense,scratch", sparsities=".9", seeds="0", sweep_dir=self.dir, parallel=2
+        )
 
     def complete(self) -> set[str]:
         return {path.parent.name for path in self.dir.glob("*/result.json")}
@@ -102,7 +104,7 @@ def swept(tmp_path, monkeypatch) -> Sweep:
 
 
 def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd, tiny_runs):
-    runs = {"dense-s0", "rst-0.9-s0"}
+    runs = {"dense-s0", "scratch-0.9-s0"}
     (swept.folder / "kill").touch()
     first = swept.run(capfd, "--max_retries=0")
     (failed,) = runs - first.complete
@@ -133,7 +135,7 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
 
     for name, method in (
         ("dense-s0", "dense"),
-        ("rst-0.9-s0", "rst"),
+        ("scratch-0.9-s0", "scratch"),
     ):  # in a worker comes out what comes out here
         result = json.loads((swept.dir / name / "result.json").read_text())
         assert result["weights_sha256"] == tiny_runs[method].result["weights_sha256"]

@@ -11,6 +11,7 @@ import pytest
 
 from dlth_tf import train
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
+from tests.deploy.conftest import checked_here as checked_here
 from tests.runs import tiny
 from tests.runs.tiny import as_flags, listing, tiny_flags
 
@@ -194,6 +195,7 @@ def test_a_run_that_fails_is_exit_code_1_and_can_be_told_from_a_complete_one(her
     assert not (here / "run" / "result.json").exists()
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_runs):
     done = tiny_runs["scratch"]
     argv = tiny_flags("scratch", done.config.run_dir, verbosity=1, export_dir="out")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
 from dlth_tf import masking, stopping
@@ -16,7 +15,12 @@ from dlth_tf.methods import LearningRate, Phase
 from dlth_tf.runs.checkpointing.callback import CheckpointCallback
 from dlth_tf.runs.checkpointing.files import Saved
 from dlth_tf.runs.checkpointing.manager import restore_callbacks
-from dlth_tf.runs.checkpointing.state import restore_means, restore_network, restore_training
+from dlth_tf.runs.checkpointing.state import (
+    build_training,
+    restore_means,
+    restore_network,
+    restore_training,
+)
 from dlth_tf.runs.devices.replicas import check_same
 from dlth_tf.runs.evaluation import cross_entropy
 from dlth_tf.runs.history import History
@@ -61,23 +65,19 @@ class RestoredMeans(tf_keras.callbacks.Callback):
 
     Args:
       arrays: Arrays of the checkpoint.
-      labels: Labels of one example in the form of the batches.
-      classes: Number of classes.
     """
 
     _supports_tf_logs = True
 
-    def __init__(self, arrays: dict[str, Any], labels: tf.Tensor, classes: int) -> None:
+    def __init__(self, arrays: dict[str, Any]) -> None:
         super().__init__()
         self.arrays = arrays
-        self.labels = labels
-        self.classes = classes
         self._restored = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Restores the means, which Keras has just reset, in the first epoch."""
         if not self._restored:
-            restore_means(self.model, self.arrays, self.labels, self.classes)
+            restore_means(self.model, self.arrays)
         self._restored = True
 
 
@@ -129,7 +129,7 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
     watching += _tensorboard(run, phase)
     saver = CheckpointCallback(phase, per_epoch, run.checkpoints, watching)
     step = 0 if resume_from is None else resume_from.meta["step"]
-    means = _restored_means(run, resume_from) if step % per_epoch else []
+    means = [RestoredMeans(resume_from.arrays)] if resume_from is not None and step % per_epoch else []
     callbacks = PhaseCallbacks(
         [*means, *watching, saver], add_history=True, model=model, epochs=epochs, steps=per_epoch, verbose=0
     )
@@ -137,6 +137,7 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
         ending.callback(bar.close)
         ending.enter_context(masking.several_fits(model))
         callbacks.begin()
+        build_training(model, run.inputs.example_labels(), run.inputs.num_classes)
         if resume_from is not None:
             restore_network(model, resume_from.arrays)  # again, since some callbacks change weights when they begin
             restore_training(model, resume_from.arrays)
@@ -155,12 +156,6 @@ def _tensorboard(run: Run, phase: Phase) -> list[Any]:
         SparsityMonitor(folder, histograms=True),
         tf_keras.callbacks.TensorBoard(folder, write_graph=False),
     ]
-
-
-def _restored_means(run: Run, resume_from: Saved | None) -> list[Any]:
-    if resume_from is None:
-        return []
-    return [RestoredMeans(resume_from.arrays, run.inputs.example_labels(), run.inputs.num_classes)]
 
 
 def _fit(run: Run, phase: Phase, callbacks: PhaseCallbacks, step: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from dlth_tf.runs import runner
+from tests.conftest import SESSION_FOLDER
 from tests.faults.driver import Fault
 from tests.runs import tiny
 
@@ -81,7 +85,9 @@ def outcome(run_dir: Path) -> dict[str, Any]:
     return {**result, "history": history, "ticket": (run_dir / "ticket.npz").read_bytes()}
 
 
-def uninterrupted(method: str, run_dir: Path, **changes: Any) -> dict[str, Any]:
-    """The outcome of the same run in this process without interruption."""
+@functools.cache
+def uninterrupted(method: str, **changes: Any) -> dict[str, Any]:
+    """The outcome of the same run in this process without interruption; made once for every configuration."""
+    run_dir = Path(tempfile.mkdtemp(dir=os.environ[SESSION_FOLDER]), "run")
     runner.run(tiny.tiny(method, run_dir, **{"checkpoint_every": "3it", **changes}))
     return outcome(run_dir)

@@ -56,7 +56,7 @@ def file(run_dir: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", FILES)
 def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
     interrupted("rst", "finetune", tmp_path / "other", seed=1)
-    expected = runs.uninterrupted("rst", tmp_path / "whole", steps_per_execution=1)
+    expected = runs.uninterrupted("rst", steps_per_execution=1)
     for turn in range(times):
         config = interrupted("rst", "finetune", tmp_path / f"run{turn}")
         damage(file(tmp_path / f"run{turn}", name), file(tmp_path / "other", name), random.Random(f"{name} {turn}"))
@@ -72,11 +72,11 @@ def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
 
 def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch, tiny_runs):
     """The damage is real: without the comparison of configurations, swapped checkpoints yield another run's numbers."""
-    config = interrupted("rst", "finetune", tmp_path / "run")
-    interrupted("rst", "finetune", tmp_path / "other", seed=1)
+    config = interrupted("scratch", "finetune", tmp_path / "run")
+    interrupted("scratch", "finetune", tmp_path / "other", seed=1)
     for ending in ("json", "npz"):
         shutil.copyfile(
             file(tmp_path / "other", f"checkpoints/new.{ending}"), file(tmp_path / "run", f"checkpoints/new.{ending}")
         )
     monkeypatch.setattr("dlth_tf.runs.config.RunConfig.differences", lambda *_: [])
-    assert runner.run(config)["weights_sha256"] != tiny_runs["rst"].result["weights_sha256"]
+    assert runner.run(config)["weights_sha256"] != tiny_runs["scratch"].result["weights_sha256"]

@@ -18,19 +18,14 @@ RUNNER = "dlth_tf.runs.runner"
 
 
 def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishes(tmp_path):
-    ended = runs.run(
-        Fault(STEP, do="SIGTERM", nth=4, given="finetune"),
-        "rst",
-        tmp_path / "run",
-        steps_per_execution=1,
-        checkpoint_every="9ep",
-    )
+    changes = {"steps_per_execution": 1, "checkpoint_every": "9ep"}
+    ended = runs.run(Fault(STEP, do="SIGTERM", nth=4, given="finetune"), "scratch", tmp_path / "run", **changes)
     assert ended.code == runs.STOPPED
     assert ended.err[-1] == f"dlth_tf.train: stopped after a checkpoint in phase finetune, step 4 of 16: {RESUME}"
     assert not [line for line in ended.err if "Traceback" in line]
-    again = runs.run(None, "rst", tmp_path / "run", steps_per_execution=1, checkpoint_every="9ep")
+    again = runs.run(None, "scratch", tmp_path / "run", **changes)
     assert (again.code, again.steps) == (runs.DONE, 12)
-    assert runs.outcome(tmp_path / "run") == runs.uninterrupted("rst", tmp_path / "whole", steps_per_execution=1)
+    assert runs.outcome(tmp_path / "run") == runs.uninterrupted("scratch", steps_per_execution=1)
 
 
 @pytest.mark.faults
@@ -68,7 +63,7 @@ def test_a_signal_at_any_moment_is_answered_with_75_and_nothing_is_lost(fault, s
     )
     again = runs.run(None, "rst", tmp_path / "run", **changes)
     assert (again.code, again.steps) == (runs.DONE, steps), again
-    assert runs.outcome(tmp_path / "run") == runs.uninterrupted("rst", tmp_path / "whole", steps_per_execution=1)
+    assert runs.outcome(tmp_path / "run") == runs.uninterrupted("rst", steps_per_execution=1)
 
 
 @pytest.mark.faults
@@ -103,7 +98,7 @@ def test_a_second_signal_ends_the_process_at_once(signals, tmp_path):
         "run the same command again to resume from the last one"
     )
     assert listing(tmp_path / "run") == before
-    again_from_step_3(tmp_path)
+    again_from_step_3(tmp_path / "run")
 
 
 @pytest.mark.faults
@@ -115,10 +110,10 @@ def test_a_step_that_takes_too_long_is_not_waited_for(tmp_path):
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
     assert 7 < time.monotonic() - began < 40  # 8 on an idle machine
     assert "because the training step takes too long" in process.stderr.read()
-    again_from_step_3(tmp_path)
+    again_from_step_3(tmp_path / "run")
 
 
-def again_from_step_3(tmp_path: Path) -> None:
-    again = runs.run(None, "scratch", tmp_path / "run", steps_per_execution=1)
+def again_from_step_3(run_dir: Path) -> None:
+    again = runs.run(None, "scratch", run_dir, steps_per_execution=1)
     assert (again.code, again.steps) == (runs.DONE, 13), again
-    assert runs.outcome(tmp_path / "run") == runs.uninterrupted("scratch", tmp_path / "whole", steps_per_execution=1)
+    assert runs.outcome(run_dir) == runs.uninterrupted("scratch", steps_per_execution=1)

@@ -70,7 +70,7 @@ def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds
         assert np.array_equal(last[name][~twice], start[name][~twice])
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 8])
+@pytest.mark.parametrize("steps_per_execution", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_execution):
     five = train(tiny("lth_iter", tmp_path / "five", epochs="5it", lr_values="0.1", cycles=1)).watched.after["round_1"]
     changes = {"rewind_step": 5, "lr_values": "0.1", "steps_per_execution": steps_per_execution}
@@ -89,9 +89,8 @@ def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_ex
 
 
 def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
-    runs = [
-        train(tiny("lth_iter", tmp_path / str(n), rewind_step=5, cycles=1, steps_per_execution=n)) for n in (1, 3, 20)
-    ]
+    options = {"rewind_step": 5, "cycles": 1, "epochs": 1}
+    runs = [train(tiny("lth_iter", tmp_path / str(n), steps_per_execution=n, **options)) for n in (1, 3, 20)]
     assert len({run.result["weights_sha256"] for run in runs}) == 1
 
 
@@ -137,17 +136,29 @@ def test_a_ticket_that_does_not_fit_the_network_is_refused_and_nothing_written(o
     assert not (tmp_path / "run").exists()
 
 
+CHOICES = [
+    ("erk", "weight", 0.9),
+    ("global", "weight", 0.9),
+    ('{"fc1": 0.5, "fc2": 0.8}', "weight", 0.5),
+    ("uniform", "filter", 0.5),
+    ("uniform", "2:4", 0.5),
+]
+
+
+# In the fast tests each choice once, with a method of one phase or two; all methods with the first and the fourth:
+# tests/runs/test_contract_product.py.
 @pytest.mark.parametrize(
-    ("allocation", "granularity", "sparsity"),
+    ("method", "allocation", "granularity", "sparsity"),
     [
-        ("erk", "weight", 0.9),
-        ("global", "weight", 0.9),
-        ('{"fc1": 0.5, "fc2": 0.8}', "weight", 0.5),
-        ("uniform", "filter", 0.5),
-        ("uniform", "2:4", 0.5),
+        *[("scratch", *choice) for choice in CHOICES[:3]],
+        *[("l1", *choice) for choice in CHOICES[3:]],
+        *[
+            pytest.param(method, *CHOICES[index], marks=pytest.mark.slow)
+            for method in ("rst", "lth_iter")
+            for index in (1, 2, 4)
+        ],
     ],
 )
-@pytest.mark.parametrize("method", ["rst", "lth_iter"])
 def test_any_allocation_and_granularity_goes_with_a_method(method, allocation, granularity, sparsity, tmp_path):
     width = {"model_args": '{"width": 0.12}'}  # 36 and 12 units: multiples of 4
     done = train(

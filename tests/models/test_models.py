@@ -51,7 +51,13 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(nam
         assert len(one.shape) < 2 or not np.array_equal(one, three), one.name
 
 
-@pytest.mark.parametrize("name", ["mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name",
+    slow_but(
+        ("mlp_7_relu", "resnet8", "mobilenet_v2"),
+        ("mlp_7_relu", "resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v2"),
+    ),
+)
 def test_one_training_step_of_the_sparse_network(name):
     model = dlth_tf.wrap(small(name))
     before = {key: weight.numpy() for key, weight in masking.named_weights(model).items()}

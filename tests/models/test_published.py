@@ -59,7 +59,16 @@ class Published:
     multiply_adds: str | None
 
 
-@pytest.fixture(scope="module", params=PUBLISHED, ids=lambda row: row[0])
+# One network of each kind; the fast tests build only these, and the slow ones all.
+OF_EACH_KIND = ("lenet_300_100", "lenet5", "mlp_7_relu", "resnet8", "resnet20", "resnet18", "resnet50", "wrn_16_2")
+OF_EACH_KIND += ("vgg11", "mobilenet_v1", "mobilenet_v2")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(row, marks=() if row[0] in OF_EACH_KIND else pytest.mark.slow) for row in PUBLISHED],
+    ids=lambda row: row[0],
+)
 def published(request) -> Published:
     name, images, classes, parameters, multiply_adds = request.param
     return Published(name, images, MODELS.load(name)(images, classes), parameters, multiply_adds)

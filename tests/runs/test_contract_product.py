@@ -10,11 +10,16 @@ from dlth_tf.methods import METHODS
 from tests.runs.test_contract import PRUNED, SHAPES, removes
 from tests.runs.tiny import tiny, train
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.mark.parametrize("granularity", ["weight", "filter"])
-@pytest.mark.parametrize("allocation", ["uniform", "erk"])
+@pytest.mark.parametrize(
+    ("allocation", "granularity"),
+    [
+        pytest.param("uniform", "filter", marks=pytest.mark.slow),
+        pytest.param("erk", "weight", marks=pytest.mark.slow),
+        pytest.param("uniform", "weight", marks=pytest.mark.faults),
+        pytest.param("erk", "filter", marks=pytest.mark.faults),
+    ],
+)
 @pytest.mark.parametrize("method", METHODS.names())
 def test_sparsity_is_exact_for_every_granularity_and_allocation(method, allocation, granularity, tmp_path):
     done = train(tiny(method, tmp_path / "run", epochs=1, granularity=granularity, allocation=allocation, sparsity=0.7))

@@ -18,6 +18,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
 from tests.deploy.conftest import checked_here as checked_here
+from tests.deploy.conftest import checks_in_this_process
 from tests.runs.tiny import EXAMPLES, TinyRuns, environment
 
 BATCHES = (1, 7, 64)
@@ -55,7 +56,8 @@ print(sorted(set(sys.modules) & set(Blocked.names)))
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, tiny_runs: TinyRuns) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("exported")
-    return folder, export_run(tiny_runs["rst"].config.run_dir, folder / "out", FAST)
+    with checks_in_this_process(folder):  # `alone` loads it in a process of its own
+        return folder, export_run(tiny_runs["rst"].config.run_dir, folder / "out", FAST)
 
 
 @pytest.fixture(scope="module")

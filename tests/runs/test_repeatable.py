@@ -1,6 +1,6 @@
 """The weights depend neither on the process, nor on steps_per_execution, nor on an earlier attempt.
 
-On rst, which has every kind of phase.
+The first two on rst, which has every kind of phase.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def test_what_a_run_left_unfinished_the_same_command_finishes_with_the_same_dige
     def full(*arguments):
         raise OSError("no space left on device")
 
-    config = tiny.tiny("rst", tmp_path / "half")
+    config = tiny.tiny("scratch", tmp_path / "half")
     with monkeypatch.context() as patch:
         patch.setattr(runner, "write_history", full)
         with pytest.raises(OSError, match="no space"):
             runner.run(config)
     assert set(os.listdir(tmp_path / "half")) == {".lock", "config.json"}
-    assert runner.run(config)["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
+    assert runner.run(config)["weights_sha256"] == tiny_runs["scratch"].result["weights_sha256"]

@@ -53,8 +53,8 @@ def test_if_none_is_good_it_is_refused_and_nothing_is_changed(tmp_path):
 
 def test_checkpoints_of_another_run_are_not_taken_for_its_own(tmp_path):
     """The networks have the same shapes, so nothing else would distinguish them."""
-    config = interrupted("rst", "finetune", tmp_path / "run")
-    interrupted("rst", "finetune", tmp_path / "other", seed=1)
+    config = interrupted("scratch", "finetune", tmp_path / "run")
+    interrupted("scratch", "finetune", tmp_path / "other", seed=1)
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     shutil.copytree(tmp_path / "other" / "checkpoints", tmp_path / "run" / "checkpoints")
     with pytest.raises(BadInput, match="it belongs to another configuration: seed is 1 there and 0 here"):

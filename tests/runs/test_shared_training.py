@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def folder(tmp_path_factory, tiny_runs: TinyRuns) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", ["lth", "l1", "l1_iter"])
+# l1_iter prunes what it takes over like l1.
+@pytest.mark.parametrize("method", ["lth", "l1", pytest.param("l1_iter", marks=pytest.mark.slow)])
 def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder, tiny_runs):
     before = trained(folder / "shared")
     done = train(tiny(method, folder / f"{method} again", shared_dir=str(folder / "shared")))
@@ -58,7 +60,7 @@ def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, fold
 
 
 def test_rounds_of_other_sparsities_begin_with_the_same_round_and_rewind_to_the_same_weights(tmp_path):
-    options = {"rewind_step": "5it", "steps_per_execution": 3}
+    options = {"rewind_step": "5it", "steps_per_execution": 3, "epochs": 1, "cycles": 1}
     alone = run(tiny("lth_iter", tmp_path / "alone", sparsity=0.5, **options))
     run(tiny("lth_iter", tmp_path / "first", sparsity=0.9, shared_dir=str(tmp_path / "shared"), **options))
     second = run(tiny("lth_iter", tmp_path / "second", sparsity=0.5, shared_dir=str(tmp_path / "shared"), **options))
@@ -135,14 +137,16 @@ def spoil(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "ending"), [("truncated", "npz"), ("flipped", "npz"), ("truncated", "json"), ("missing", "npz")]
+    ("how", "ending"),
+    [
+        ("flipped", "npz"),
+        ("truncated", "json"),
+        pytest.param("truncated", "npz", marks=pytest.mark.slow),
+        pytest.param("missing", "npz", marks=pytest.mark.slow),
+    ],
 )
-def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, monkeypatch, tiny_runs):
-    monkeypatch.setattr(
-        shared_training, "code_digest", lambda: f"{how} {ending}"
-    )  # a training that no other test shares
-    place = tmp_path / "shared"
-    run(tiny("l1", tmp_path / "first", shared_dir=str(place)))
+def test_a_damaged_training_is_made_again(how, ending, folder, tmp_path, tiny_runs):
+    place = shutil.copytree(folder / "shared", tmp_path / "shared")
     (found,) = place.glob(f"*.{ending}")
     spoil(found, how)
     result = run(tiny("l1", tmp_path / "second", shared_dir=str(place)))

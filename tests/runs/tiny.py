@@ -5,28 +5,31 @@ Digits, a narrow LeNet-300-100 (2,370 parameters), two epochs of 8 steps, a tran
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import io
 import json
 import os
-import shutil
-import tempfile
+import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pandas as pd
+import pytest
 import tensorflow as tf
 
 from dlth_tf import files, masking
+from dlth_tf.data.sets import digits
 from dlth_tf.methods import METHODS, Network, Phase
 from dlth_tf.runs import runner
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.training_run import Observer
+from tests.conftest import SESSION_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {"config.json", "history.csv", "result.json", "ticket.json", "ticket.npz", "weights.npz"}
@@ -46,12 +49,20 @@ TINY: dict[str, Any] = {
 }
 
 
-@functools.cache
 def data_dir() -> str:
-    """A temporary directory of this process for the prepared digits."""
-    folder = tempfile.mkdtemp(prefix="dlth_tf-digits-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    """The directory of the session for the prepared digits."""
+    folder = Path(os.environ[SESSION_FOLDER]) / "digits"
+    folder.mkdir(exist_ok=True)
+    return str(folder)
+
+
+@contextlib.contextmanager
+def digits_read_once() -> Iterator[None]:
+    """Keeps the digits of the session in memory for all runs of this process: reading them takes a fifth of a run."""
+    read, kept = digits._load, functools.cache(digits._load)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "_load", lambda folder: (kept if folder == data_dir() else read)(folder))
+        yield
 
 
 def tiny(method: str, run_dir: Path | str, **changes: Any) -> RunConfig:
@@ -151,21 +162,30 @@ def train(config: RunConfig) -> Finished:
 
 
 class TinyRuns:
-    """The tiny runs of a session by method: `tiny_runs["rst"]`; each is trained at its first use.
+    """The tiny runs of a session by method: `tiny_runs["rst"]`; each is trained once, in the first worker to use it.
 
     Args:
-      folder: Parent folder of the run directories.
+      folder: Parent folder of the run directories, the same for all workers.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._finished: dict[str, Finished] = {}
+        folder.mkdir(exist_ok=True)
 
     def __getitem__(self, method: str) -> Finished:
         if method not in self._finished:
             METHODS.check(method)
-            self._finished[method] = train(tiny(method, self._folder / method))
+            with filelock.FileLock(self._folder / f"{method}.lock"):
+                self._finished[method] = self._stored(method)
         return self._finished[method]
+
+    def _stored(self, method: str) -> Finished:
+        """The run of another worker, if there is one; otherwise trains it."""
+        path = self._folder / f"{method}.pickle"
+        if not path.exists():
+            files.write_atomic(path, pickle.dumps(train(tiny(method, self._folder / method))))
+        return pickle.loads(path.read_bytes())
 
 
 def listing(folder: Path) -> dict[str, tuple[int, bytes | None]]:

@@ -82,6 +82,23 @@ def training_state(model: tf_keras.Model) -> Arrays:
     }
 
 
+def build_training(model: tf_keras.Model, labels: tf.Tensor, classes: int) -> None:
+    """Creates the variables of optimizer, loss and metrics.
+
+    Keras would create them while it traces the first step, and trace that step a second time without creating any.
+
+    Args:
+      model: A compiled model.
+      labels: Labels of one example in the form of the batches, which decides the accuracy metric that Keras uses.
+      classes: Number of logits.
+    """
+    _build_optimizer(model)
+    with model.distribute_strategy.scope():
+        logits = tf.zeros([1, classes], model.compute_dtype)
+        model.compiled_loss.build(logits)
+        model.compiled_metrics.build(logits, labels)
+
+
 def restore_training(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Restores what `training_state` returned, except the means of the epoch.
 
@@ -89,28 +106,24 @@ def restore_training(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) ->
       model: A compiled model with its hook installed.
       arrays: The arrays of `training_state`; others are ignored.
     """
-    optimizer = masking.inner_optimizer(model)
-    with model.distribute_strategy.scope():
-        optimizer.build(model.trainable_variables)
+    _build_optimizer(model)
     _assign("optimizer", _optimizer_variables(model), arrays)
     _assign("change", _change_variables(model), arrays)
 
 
-def restore_means(model: tf_keras.Model, arrays: Mapping[str, np.ndarray], labels: tf.Tensor, classes: int) -> None:
+def restore_means(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Restores the running means of loss and accuracy in the middle of an epoch, at whose beginning Keras resets them.
 
     Args:
-      model: A compiled model.
+      model: A model whose metrics are built.
       arrays: The arrays of `training_state`; others are ignored.
-      labels: Labels of one example in the form of the batches, which decides the accuracy metric that Keras uses.
-      classes: Number of logits.
     """
-    with model.distribute_strategy.scope():
-        logits = tf.zeros([1, classes], model.compute_dtype)
-        if not model.compiled_metrics.built:
-            model.compiled_loss.build(logits)
-            model.compiled_metrics.build(logits, labels)
     _assign("metric", _metric_variables(model), arrays)
+
+
+def _build_optimizer(model: tf_keras.Model) -> None:
+    with model.distribute_strategy.scope():
+        masking.inner_optimizer(model).build(model.trainable_variables)
 
 
 def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:

@@ -31,9 +31,15 @@ def test_what_only_removed_channels_looked_at_goes_too(name):
     assert check(model).count_params() < 0.75 * model.count_params()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("granularity", ["filter", "channel"])
+@pytest.mark.parametrize(
+    ("granularity", "seed"),
+    [
+        pytest.param("filter", 1, marks=pytest.mark.slow),
+        pytest.param("channel", 2, marks=pytest.mark.slow),
+        pytest.param("filter", 2, marks=pytest.mark.faults),
+        pytest.param("channel", 1, marks=pytest.mark.faults),
+    ],
+)
 @pytest.mark.parametrize("name", [name for names in FAMILIES.values() for name in names if name != "wrn_28_10"])
 def test_every_network_has_the_same_outputs(name, granularity, seed):
     model = pruned(name, granularity, sparsity=(0.5, 0.9)[seed - 1], seed=seed)

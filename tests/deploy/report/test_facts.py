@@ -87,6 +87,7 @@ def test_a_busy_moment_strikes_both_and_not_their_ratio():
     assert latency([1, 2, 4], [2, 4, 8])["speedup"] == 2
 
 
+@pytest.mark.slow  # in the fast tests that of test_export.py and of the README's snippet
 def test_latency_is_measured_in_a_fresh_process(model, tmp_path):
     report = export_with(model, tmp_path, formats=["plain"])
     assert Path(tmp_path, "plain").is_dir()

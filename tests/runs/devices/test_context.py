@@ -38,7 +38,12 @@ def is_sparse(done: Finished) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("float64", "float64"), ("mixed_bfloat16", "float32"), ("mixed_float16", "float32")]
+    ("precision", "dtype"),
+    [
+        ("float64", "float64"),
+        ("mixed_float16", "float32"),  # with loss scaling
+        pytest.param("mixed_bfloat16", "float32", marks=pytest.mark.slow),
+    ],
 )
 def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", precision=precision, verbosity=2))
