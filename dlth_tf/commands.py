@@ -19,6 +19,7 @@ from dlth_tf.stopping import STOPPED, Stopped
 DONE = 0
 FAILED = 1
 BAD_INPUT = 2
+CODE = ("model", "dataset")  # flags whose value may be a package.module:function
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 
 
@@ -117,9 +118,22 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     if values.help:
         print(page())
         raise SystemExit(DONE)
+    _refuse_code_of_flag_files(values, argv)
     if rest:
         raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
     return values
+
+
+def _refuse_code_of_flag_files(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Raises BadInput for code that a flag file names: only a command line chooses what is imported."""
+    words = {part for word in argv for part in (word, word.partition("=")[2])}
+    for name in CODE:
+        value = values[name].value if name in values else None
+        if isinstance(value, str) and is_path(value) and value not in words:
+            raise BadInput(name, value, f"comes from a flag file and names code: repeat --{name} on the command line")
+    trusts = "trust_run" in values and values.trust_run
+    if trusts and not any(word.lstrip("-").startswith("trust_run") for word in argv):
+        raise BadInput("trust_run", True, "comes from a flag file: repeat it on the command line")
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path[0] == os.getcwd():
+    del sys.path[0]  # `python -m` looks for modules in the working directory first, which may be somebody else's run
+
 from collections.abc import Sequence
 
 from absl import flags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -12,9 +13,11 @@ from dlth_tf.core.allocation import uniform
 from dlth_tf.data import AUGMENTS
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
+from dlth_tf.models.arguments import check_arguments
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import PRECISIONS
+from dlth_tf.runs.config_types import check_types
 from dlth_tf.runs.duration import Duration
 
 # Fields that do not change the outcome:
@@ -307,6 +310,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        check_types(self)
         config_checks.check_names(self)
         self._set(allocation=config_checks.allocation(self))
         self._set(sparsity=config_checks.sparsity(self))
@@ -319,6 +323,7 @@ class RunConfig:
         self._set(augment=config_checks.augment(self))
         self._set(**config_checks.rates(self))
         self._set(model_args=config_checks.model_args(self))
+        check_arguments(self.model, json.loads(self.model_args))
         self.penalty(steps_per_epoch=1)
         if self.run_dir is None:
             names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))

@@ -26,6 +26,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.network import build_network
+from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
 CALIBRATION = 256  # training images for forms that choose number ranges from them
@@ -35,23 +36,28 @@ DEFAULTS = ExportOptions()
 
 
 def export_run(
-    run_dir: str | os.PathLike[str], export_dir: str | os.PathLike[str], settings: ExportOptions = DEFAULTS
+    run_dir: str | os.PathLike[str],
+    export_dir: str | os.PathLike[str],
+    settings: ExportOptions = DEFAULTS,
+    trust: Trust = NO_TRUST,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
-    The forms are compared on the test images of the run if its data set is available, otherwise on random images.
+    The forms are compared on the test images of the run if its data set is available, otherwise on random images. The
+    run may be somebody else's: dotted paths in its config.json are only imported if they are trusted.
 
     Args:
       run_dir: Directory of a complete run.
       export_dir: Directory for the export, created if it does not exist.
       settings: Forms to write, and how.
+      trust: Dotted paths in config.json that may be imported; none by default.
 
     Returns:
       The content of export.json.
 
     Raises:
-      BadInput: If `run_dir` is not a complete run, its files do not belong together, or `deploy.export` refuses the
-        export.
+      BadInput: If `run_dir` is not a complete run, its files do not belong together, its network is not trusted, or
+        `deploy.export` refuses the export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     check_forms(settings.formats)
@@ -68,11 +74,12 @@ def export_run(
         label_names = tuple(data["label_names"])
     except (KeyError, TypeError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
+    trust.check_model(config, directory.config)
     ticket = Ticket.load(directory.ticket)
     with machine(config):
         model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
-        dataset = available(config, shape)
+        dataset = available(config, shape, trust)
         source = Source(
             model,
             normalization,
@@ -100,11 +107,21 @@ def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     return {"run_dir": str(directory.path), **facts, "sparsity": sparsity}
 
 
-def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None:
-    """Returns the data set of a run, or None if it is not available or its images have changed; logs the reason."""
+def available(config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO_TRUST) -> DataSet | None:
+    """Returns the data set of a run, or None if it cannot be used; logs the reason.
+
+    Args:
+      config: Configuration of the run.
+      image_shape: Height, width and channels of the images of the run.
+      trust: Dotted paths that may be imported.
+    """
     log = logging.getLogger("dlth_tf")
+    if not trust.allows(config.dataset):
+        reason = trust.sentence(config, RunDirectory(Path(config.run_dir)).config)
+        log.warning("comparing on random images, since the run's %s", reason.removeprefix("its "))
+        return None
     try:
-        dataset = data_room.load(config.dataset, config.data_dir)
+        dataset = data_room.load_prepared(config.dataset, config.data_dir)
     except BadInput as error:
         log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None

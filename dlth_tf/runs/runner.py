@@ -35,6 +35,7 @@ from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.shared_training import SharedTraining, shared_training
 from dlth_tf.runs.tensorboard import write_outcome
 from dlth_tf.runs.training_run import Observer, OnRow, Run
+from dlth_tf.runs.trust import Trust
 from dlth_tf.runs.weights import save_network
 
 
@@ -62,7 +63,7 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
         with machine(config) as strategy, strategy.scope():
             result = _run(config, directory, observer or Observer(on_row))
     if config.export_dir and writes(config.strategy) and not Path(config.export_dir, "export.json").exists():
-        export_run(directory.path, config.export_dir)
+        export_run(directory.path, config.export_dir, trust=Trust.of(config))
     return result
 
 

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.data.sets.from_tfds import from_builder
 from dlth_tf.data.sets.local_builder import LocalBuilder, prepare
-from dlth_tf.data.sets.tfds_reader import quiet
+from dlth_tf.data.sets.prepared_files import opening
 from dlth_tf.errors import BadInput
 
 FOLDER = "tiny-imagenet-200"
@@ -103,7 +103,7 @@ def load(data_dir: str | None = None) -> DataSet:
     """
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     archive = root / ZIP
-    with quiet():
+    with opening(root, TinyImagenet.name):
         builder = TinyImagenet(data_dir=os.fspath(root), archive=os.fspath(archive))
     if not builder.is_prepared():
         if not archive.is_file():
