@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
+from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.savedmodel.packed import VALUES
 from dlth_tf.deploy.source import ExportOptions, Known, Source
@@ -179,9 +179,13 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
 def _other_forms(export_dir: Path, weights_sha256: str, formats: Sequence[str]) -> dict[str, Any]:
     """Returns the facts about existing forms that are kept and that contain the same weights."""
     try:
-        earlier = json.loads((export_dir / "export.json").read_text())
+        earlier = files.read_json(export_dir / "export.json")
         if earlier["weights_sha256"] != weights_sha256:
             return {}
-        return {name: facts for name, facts in earlier["forms"].items() if name.split("/")[0] not in formats}
+        return {
+            name: facts
+            for name, facts in earlier["forms"].items()
+            if name.split("/")[0] in FORMATS and name.split("/")[0] not in formats and is_described(facts)
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

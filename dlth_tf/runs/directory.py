@@ -65,9 +65,14 @@ class RunDirectory:
         """The folder of checkpoints, deleted when the run is complete."""
         return self.path / "checkpoints"
 
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of events for TensorBoard, and of nothing else."""
+        return self.path / "tensorboard"
+
     def refuse_other_runs(self, config: RunConfig) -> None:
         """Raises BadInput unless the directory is unused or belongs to a run with this configuration."""
-        if not self.path.exists():
+        if not files.exists(self.path):
             return
         if not self.path.is_dir():
             raise BadInput("run_dir", self.path, "is a file, and must be a directory")
@@ -117,6 +122,8 @@ class RunDirectory:
           BadInput: If the directory cannot be written to, or another process has used it since `refuse_other_runs` was
             called.
         """
+        for folder in (self.checkpoints, self.tensorboard):
+            files.own_folder(folder, "run_dir", self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / LOCK)

@@ -19,6 +19,7 @@ from dlth_tf.runs.checkpointing.callback import NotFinite
 from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.checkpointing.manager import CheckpointManager
+from dlth_tf.runs.checkpointing.state import most_bytes
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor, wait_for_all
@@ -81,7 +82,9 @@ def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict
     initial = masking.weight_arrays(model)
     network = Network(model, recipe, initial, inputs, Evaluator(model, inputs.evaluation()))
     interval = CheckpointInterval.parse(config.checkpoint_every)
-    checkpoints = CheckpointManager(network, CheckpointFiles(directory.checkpoints), interval, writes(config.strategy))
+    checkpoints = CheckpointManager(
+        network, CheckpointFiles(directory.checkpoints, most_bytes(initial)), interval, writes(config.strategy)
+    )
     run = Run(config, directory, inputs, network, checkpoints, observer)
     with open_for_all(run):
         log_what_differs(model, run.config.scale_lr)

@@ -14,7 +14,7 @@ import filelock
 
 from dlth_tf import files
 from dlth_tf.methods import Network, Phase
-from dlth_tf.runs.checkpointing.state import network_state, restore_network, restore_rewind, rewind_state
+from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.history import History
 from dlth_tf.runs.training_run import Run
@@ -57,8 +57,8 @@ class SharedTraining:
     def take(self, network: Network, history: History) -> bool:
         """Restores network and history at the end of the training; returns False if it is missing or damaged."""
         try:
-            facts = json.loads(self.facts.read_text())
-            data = self.arrays.read_bytes()
+            facts = files.read_json(self.facts)
+            data = files.read_file(self.arrays, most_bytes(network.initial))
             if facts["sha256"] != files.sha256(data):
                 raise ValueError("checksum mismatch")
             arrays = files.parse_npz(data)

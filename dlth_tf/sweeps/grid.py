@@ -17,7 +17,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
-from dlth_tf.sweeps.status import SweepStatus
+from dlth_tf.sweeps.status import PROGRESS, SweepStatus
 
 SHARED = ".shared"  # folder in a sweep directory for dense trainings that several runs start with
 
@@ -59,7 +59,11 @@ def make_grid(
                 directory = f"{sweep_dir}/{name}-{'' if level is None else f'{level:g}-'}s{seed}"
                 varied = {"method": name, "sparsity": level, "seed": seed, "run_dir": directory}
                 grid.append(RunConfig(**{**shared, **varied}))
+    for folder in (PROGRESS, SHARED):
+        files.own_folder(Path(sweep_dir, folder), "sweep_dir", sweep_dir)
     for config in grid:
+        if files.is_link(Path(config.run_dir)):
+            raise BadInput("sweep_dir", sweep_dir, f"its {Path(config.run_dir).name} is a link, which is not followed")
         RunDirectory(Path(config.run_dir)).refuse_other_runs(config)
     return grid
 

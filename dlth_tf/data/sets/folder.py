@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlth_tf import files
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit, ImageFiles
 from dlth_tf.data.sets.from_tfds import IMAGE_SIDE, carve
@@ -21,6 +22,7 @@ LAYOUT = (
     "val/CLASS/*.jpg"
 )
 VALIDATION = ("validation", "val")
+MOST_IMAGE = 2**28  # bytes of an encoded image
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -48,7 +50,8 @@ def load(path: str, side: int | None = None) -> DataSet:
         classes = sorted({label for folder in folders for label in _folders(root / folder)})
         images = {folder: _images(root / folder) for folder in {"train", test, validating} if folder}
     except OSError as error:
-        raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror})") from None
+        where = f": {error.filename}" if error.filename else ""
+        raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror}{where})") from None
     numbers = {label: number for number, label in enumerate(classes)}
     shape = (side or IMAGE_SIDE, side or IMAGE_SIDE, 3)
 
@@ -71,12 +74,15 @@ def _folders(path: Path) -> list[str]:
 
 def _images(split: Path) -> list[str]:
     """Returns the sorted paths split/CLASS/IMAGE, without hidden ones."""
-    return sorted(
+    paths = sorted(
         os.path.join(split, label, image)
         for label in _folders(split)
         for image in _visible(split / label)
         if image.lower().endswith(SUFFIXES)
     )
+    for path in paths:
+        files.regular_size(path, MOST_IMAGE)  # TensorFlow would wait for a pipe, and read a device without end
+    return paths
 
 
 def _visible(path: Path) -> list[str]:
