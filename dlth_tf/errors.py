@@ -25,6 +25,13 @@ def shown(text: str, most: int = MOST_SENTENCE) -> str:
     return "".join(letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text)
 
 
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+        return f"a {type(value).__name__}"
+
+
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode()
 
@@ -42,7 +49,7 @@ class BadInput(ValueError):
         super().__init__(thing, value, allowed)
 
     def __str__(self) -> str:
-        return f"{self.thing}={shown(str(self.value), MOST_LETTERS)}: {shown(self.allowed, MOST_SENTENCE)}"
+        return f"{self.thing}={shown(_text(self.value), MOST_LETTERS)}: {shown(self.allowed, MOST_SENTENCE)}"
 
     @property
     def thing(self) -> str:

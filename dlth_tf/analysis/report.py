@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -54,6 +55,9 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
         "report.html": sweep_page(findings, pictures),
     }
     write_all(findings.root, contents, "sweep_dir")
+    for name in set(FILES) - set(contents):  # of an earlier report
+        with contextlib.suppress(OSError):
+            (findings.root / name).unlink()
     return findings
 
 

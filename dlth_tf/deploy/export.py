@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -26,6 +27,13 @@ from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 
 FORMATS = tuple(FORMS)
+DISK_ERRORS = (
+    tf.errors.OutOfRangeError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+    tf.errors.DataLossError,
+)
 
 
 def export(
@@ -100,12 +108,24 @@ def export_source(
     spec = source.serving.images(source.model)
     examples = source.examples or random_examples(spec)
     check_examples(examples, spec)
-    with staging_folder(Path(export_dir)) as staging:
+    with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         report = _write_and_verify(source, options, examples, staging)
         report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
         files.write_json(staging / "export" / "export.json", report)
         publish(staging / "export", Path(export_dir), [*options.formats, "export.json"])
     return report
+
+
+@contextlib.contextmanager
+def _one_line(export_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns the errors of a full or read-only disk into one sentence, those of TensorFlow's writers too."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput("export_dir", export_dir, f"cannot be written to ({error.strerror or error})") from None
+    except DISK_ERRORS as error:
+        reason = str(error.message).split("}}")[-1].strip().split("\n")[0]
+        raise BadInput("export_dir", export_dir, f"cannot be written to ({reason})") from error
 
 
 def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:

@@ -57,7 +57,7 @@ class RunDirectory:
 
     @property
     def result(self) -> Path:
-        """The outcome; a run is complete if and only if this file exists."""
+        """The outcome; a run is complete if and only if this file exists and is valid."""
         return self.path / "result.json"
 
     @property
@@ -97,15 +97,25 @@ class RunDirectory:
         """Returns the result of a complete run, or None if the run is not complete.
 
         Raises:
-          BadInput: If result.json cannot be read or lacks a required key.
+          BadInput: If result.json cannot be read, lacks a required key, or has an invalid value.
         """
-        if not self.result.exists():
+        if not files.exists(self.result):
             return None
+        from dlth_tf.analysis.results import read_result  # here, since it imports pandas
+
         result = files.read_json_object(self.result, "run_dir")
         missing = [name for name in IN_EVERY_RESULT if name not in result]
         if missing:
             raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
+        read_result(self.path, self.result, "run_dir")
         return result
+
+    def is_complete(self) -> bool:
+        """Returns whether the run is complete; a result.json that is not a valid result does not count."""
+        try:
+            return self.complete_result() is not None
+        except BadInput:
+            return False
 
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.

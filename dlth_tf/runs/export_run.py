@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlth_tf import data as data_room
 from dlth_tf import files
-from dlth_tf.analysis.results import read_results
+from dlth_tf.analysis.results import read_result, read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
@@ -29,6 +29,9 @@ from dlth_tf.runs.network import build_network
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
+MOST_SIDE = 4096  # pixels, or channels, of the images of a run
+MOST_LABELS = 100_000
+MOST_LETTERS = 1000  # of the name of a class
 CALIBRATION = 256  # training images for forms that choose number ranges from them
 
 
@@ -70,9 +73,11 @@ def export_run(
         config = RunConfig(**document["config"])
         data = document["data"]
         normalization = Normalization.from_json(data["normalization"])
-        shape = tuple(data["image_shape"])
-        label_names = tuple(data["label_names"])
-    except (KeyError, TypeError) as error:
+        shape = _image_shape(data["image_shape"])
+        label_names = _label_names(data["label_names"])
+    except BadInput:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     trust.check_model(config, directory.config)
     ticket = Ticket.load(directory.ticket)
@@ -92,9 +97,23 @@ def export_run(
         return export_source(source, export_dir, settings)
 
 
+def _image_shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) != 3 or not all(type(n) is int and 0 < n <= MOST_SIDE for n in value):
+        raise TypeError(f"image_shape must be three whole numbers from 1 to {MOST_SIDE}")
+    return tuple(value)
+
+
+def _label_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_LABELS or not all(isinstance(n, str) for n in value):
+        raise TypeError(f"label_names must be at most {MOST_LABELS:,} texts")
+    if not all(len(name) <= MOST_LETTERS and name.isprintable() for name in value):
+        raise TypeError(f"label_names must have at most {MOST_LETTERS} letters and no control characters")
+    return tuple(value)
+
+
 def _check_complete(directory: RunDirectory) -> None:
     required = (directory.config, directory.ticket, directory.weights, directory.result)
-    missing = [path.name for path in required if not path.exists()]
+    missing = [path.name for path in required if not files.exists(path)]
     if missing:
         allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
         raise BadInput("run_dir", directory.path, allowed)
@@ -102,7 +121,7 @@ def _check_complete(directory: RunDirectory) -> None:
 
 def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     """The origin of the model in export.json."""
-    result = files.read_json_object(directory.result, "run_dir")
+    result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
     return {"run_dir": str(directory.path), **facts, "sparsity": sparsity}
 

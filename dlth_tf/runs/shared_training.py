@@ -14,6 +14,7 @@ import filelock
 
 from dlth_tf import files
 from dlth_tf.methods import Network, Phase
+from dlth_tf.runs.checkpointing.checked import check_history, check_rewind
 from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.history import History
@@ -62,14 +63,22 @@ class SharedTraining:
             if facts["sha256"] != files.sha256(data):
                 raise ValueError("checksum mismatch")
             arrays = files.parse_npz(data)
+            rewound = facts["rewound"]
+            if not isinstance(rewound, bool):
+                raise TypeError("rewound must be true or false")
+            check_history(facts["history"])
+            if not facts["history"]["rows"]:
+                raise ValueError("its history is empty")
+            if rewound:
+                check_rewind(network, arrays)
             restore_network(network.model, arrays)
             history.restore_state(facts["history"], {})
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, TypeError) as error:  # BadInput is a ValueError
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # BadInput is a ValueError
             logging.getLogger("dlth_tf").warning("the shared training %s is not used: %s", self.facts, error)
             return False
-        if facts["rewound"]:
+        if rewound:
             restore_rewind(network, arrays)
         return True
 

@@ -115,7 +115,7 @@ def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: C
     Raises:
       Stopped: If SIGINT or SIGTERM was received; every run in progress has written a checkpoint.
     """
-    todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).result.exists()]
+    todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).is_complete()]
     status = SweepStatus(sweep_dir, grid, todo, console)
     if status.before:
         status.console.print(f"{status.before} of {len(grid)} runs are already complete")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlth_tf import files
-from dlth_tf.errors import shown
+from dlth_tf.errors import BadInput, shown
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.worker import DONE, STOPPED, Outcome
 
@@ -85,10 +85,13 @@ class SweepStatus:
 
     def _write_failures(self) -> None:
         failed = {Path(run_dir).name: reason for run_dir, reason in self.failed.items()}
-        if failed:
-            files.write_json(self.folder / FAILURES, failed)
-        else:
-            (self.folder / FAILURES).unlink(missing_ok=True)
+        try:
+            if failed:
+                files.write_json(self.folder / FAILURES, failed)
+            else:
+                (self.folder / FAILURES).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput("sweep_dir", self.folder, f"{FAILURES} cannot be written ({error.strerror})") from None
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,11 @@ class CheckpointFiles:
         for other in self._numbers("*") - set(self._valid):
             self._remove(other)
 
-    def latest(self) -> Saved | None:
+    def latest(self, restore: Callable[[Saved], None] | None = None) -> Saved | None:
         """Returns the newest valid checkpoint of this run, or None if none was ever written; logs skipped ones.
+
+        Args:
+          restore: Restores the run from a checkpoint, and raises an error if its content is not that of this run.
 
         Raises:
           BadInput: If there are checkpoints and none of them can be used.
@@ -96,6 +99,8 @@ class CheckpointFiles:
         for number in sorted(self._numbers("json"), reverse=True):
             try:
                 saved = self._read(number)
+                if restore is not None:
+                    _restore(number, saved, restore)
             except DamagedCheckpoint as error:
                 problems.append(str(error))
                 continue
@@ -136,6 +141,14 @@ class CheckpointFiles:
         for ending in ("json", "npz"):  # in this order: without its .json it is no longer a checkpoint
             with contextlib.suppress(OSError):
                 os.unlink(self._path(number, ending))
+
+
+def _restore(number: int, saved: Saved, restore: Callable[[Saved], None]) -> None:
+    try:
+        restore(saved)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        reason = error.allowed if isinstance(error, BadInput) else error
+        raise DamagedCheckpoint(f"checkpoint {number:06d} cannot be used ({reason})") from None
 
 
 def _flush_to_disk(folder: Path) -> None:
