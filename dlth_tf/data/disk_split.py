@@ -187,7 +187,9 @@ def bounded(encoded: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     def png() -> tf.Tensor:
-        is_png = tf.equal(tf.strings.substr(encoded, 0, len(PNG)), PNG)
+        long = tf.strings.length(encoded) >= sum(PNG_SIZE)
+        with tf.control_dependencies([tf.debugging.Assert(long, ["it is too short for an image"])]):
+            is_png = tf.equal(tf.strings.substr(encoded, 0, len(PNG)), PNG)
         with tf.control_dependencies([tf.debugging.Assert(is_png, ["it is neither a JPEG nor a PNG"])]):
             return tf.io.decode_raw(tf.strings.substr(encoded, *PNG_SIZE), tf.int32, little_endian=False)
 
