@@ -173,13 +173,14 @@ def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | N
     return tf.ensure_shape(image if seed is None else crops.mirrored(image, seed), shape)
 
 
-def bounded(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns a JPEG or PNG unchanged if its header states at most `MOST_PIXELS` pixels.
+def bounded(encoded: tf.Tensor, most: int | None = None) -> tf.Tensor:
+    """Returns a JPEG or PNG unchanged if its header states few enough pixels.
 
     A file of a megabyte can state gigabytes of pixels, which the decoder would allocate before it reads the first one.
 
     Args:
       encoded: Content of the file, a scalar string.
+      most: Most pixels; `MOST_PIXELS` if None.
 
     Raises:
       tf.errors.InvalidArgumentError: If it states more, or is neither a JPEG nor a PNG; raised when the graph runs.
@@ -195,8 +196,9 @@ def bounded(encoded: tf.Tensor) -> tf.Tensor:
 
     size = tf.cond(tf.io.is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2], png)
     pixels = tf.reduce_prod(tf.cast(tf.ensure_shape(size, [2]), tf.int64))
-    few = tf.logical_and(pixels > 0, pixels <= MOST_PIXELS)
-    with tf.control_dependencies([tf.debugging.Assert(few, ["it states", pixels, "pixels, at most", MOST_PIXELS])]):
+    most = most or MOST_PIXELS
+    few = tf.logical_and(pixels > 0, pixels <= most)
+    with tf.control_dependencies([tf.debugging.Assert(few, ["it states", pixels, "pixels, at most", most])]):
         return tf.identity(encoded)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import filelock
 
 from dlth_tf import files
+from dlth_tf.errors import BadInput
 from dlth_tf.methods import Network, Phase
 from dlth_tf.runs.checkpointing.checked import check_history, check_rewind
 from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
@@ -109,10 +110,17 @@ def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
         yield None
         return
     folder = Path(config.shared_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     key = shared_key(run, phase)
-    with filelock.FileLock(folder / f"{key}.lock"):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{key}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise BadInput("shared_dir", folder, f"cannot be written to ({error.strerror})") from None
+    try:
         yield SharedTraining(folder, key)
+    finally:
+        lock.release()
 
 
 def shared_key(run: Run, phase: Phase) -> str:

@@ -19,7 +19,7 @@ from dlth_tf.data.tfrecord_index import open_records
 from dlth_tf.errors import BadInput
 from dlth_tf.files import npz_bytes, parse_npz
 from dlth_tf.runs.broken_images import naming_broken_images
-from tests.data.pictures import jpeg
+from tests.data.pictures import jpeg, prepare
 from tests.data.sets.test_folder import folder
 from tests.data.sets.test_tiny_imagenet import FOLDER, official
 from tests.data.test_tfrecord_index import example, shard
@@ -185,3 +185,24 @@ def test_an_archive_that_is_no_file_of_its_size_is_one_sentence(tmp_path, kind):
         os.truncate(path, MOST_ARCHIVE + 1)
     with pytest.raises(BadInput, match=r"tiny-imagenet-200.zip there cannot be read \("):
         load("tiny_imagenet", str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["huge png", "huge jpeg", "text"])
+def test_a_prepared_set_with_an_image_of_another_size_is_one_sentence(tmp_path, kind):
+    def mine(split: str, number: int) -> dict[str, object]:
+        return {"image": np.full((28, 28, 1), number, np.uint8), "label": number % 10}
+
+    data_dir = prepare("mnist", tmp_path, {"train": 40, "test": 10}, mine)
+    assert load("mnist", data_dir).image_shape == (28, 28, 1)
+    (path,) = tmp_path.rglob("*-test.tfrecord*")
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[BROKEN[kind]])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[3])),
+    }
+    record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(10):
+            writer.write(record)
+    with pytest.raises(BadInput, match="its test split cannot be read") as refused:
+        load("mnist", data_dir)
+    assert "\n" not in str(refused.value)
