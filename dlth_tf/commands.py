@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +13,18 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.errors import BadInput
+from dlth_tf import files
+from dlth_tf.errors import BadInput, shown
 from dlth_tf.registry import is_path
 from dlth_tf.stopping import STOPPED, Stopped
 
 DONE = 0
 FAILED = 1
 BAD_INPUT = 2
+MOST_LINE = 6000  # letters of an error
+MOST_FLAG_FILES = 100  # that one command line leads to; absl follows them by recursion
+PATHS = ("run_dir", "sweep_dir", "data_dir", "export_dir", "shared_dir", "init_weights")
+CODE = ("model", "dataset")  # flags whose value may be a package.module:function
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 
 
@@ -106,6 +112,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
       BadInput: If a flag file cannot be read.
       absl.flags.Error: If a flag is unknown, a value is invalid, or an argument is not a flag.
     """
+    _check_flag_files(argv)
     flags.DEFINE_boolean("help", False, "show this page", short_name="h", flag_values=values, allow_override=True)
     try:
         rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *argv])[1:]
@@ -117,9 +124,48 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     if values.help:
         print(page())
         raise SystemExit(DONE)
+    for name in PATHS:
+        if name in values and values[name].value:
+            files.check_path(name, values[name].value)
+    _refuse_code_of_flag_files(values, argv)
     if rest:
         raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
     return values
+
+
+def _check_flag_files(argv: Sequence[str]) -> None:
+    """Reads all flag files that a command line leads to within bounds, before absl reads them without any."""
+    words = list(argv)
+    read: list[str] = []
+    while words:
+        match = re.fullmatch(r"--?flagfile(?:=(.*))?", words.pop(0), re.DOTALL)
+        if match is None:
+            continue
+        path = os.path.expanduser((words.pop(0) if words else "") if match[1] is None else match[1].strip())
+        if not path or path in read:
+            continue
+        read.append(path)
+        if len(read) > MOST_FLAG_FILES:
+            raise BadInput("flagfile", path, f"leads to more than {MOST_FLAG_FILES} flag files")
+        try:
+            text = files.read_file(path, files.MOST_TEXT)
+        except OSError as error:
+            raise BadInput("flagfile", path, f"cannot be read ({error.strerror})") from None
+        if b"\0" in text:
+            raise BadInput("flagfile", path, "must be text, but contains NUL")
+        words += [line.strip() for line in text.decode(errors="replace").splitlines()]
+
+
+def _refuse_code_of_flag_files(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Raises BadInput for code that a flag file names: only a command line chooses what is imported."""
+    words = {part for word in argv for part in (word, word.partition("=")[2])}
+    for name in CODE:
+        value = values[name].value if name in values else None
+        if isinstance(value, str) and is_path(value) and value not in words:
+            raise BadInput(name, value, f"comes from a flag file and names code: repeat --{name} on the command line")
+    trusts = "trust_run" in values and values.trust_run
+    if trusts and not any(word.lstrip("-").startswith("trust_run") for word in argv):
+        raise BadInput("trust_run", True, "comes from a flag file: repeat it on the command line")
 
 
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
@@ -178,5 +224,5 @@ def _users_traceback(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(shown(str(error), MOST_LINE).split())
     return text.removeprefix("flag ") if isinstance(error, flags.IllegalFlagValueError) else text

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from dlth_tf.errors import shown
+
 LEAST_WIDTH = 40  # of the --help page, in characters
 TWO_COLUMNS = 72  # least width at which a flag and its text are printed side by side
 MOST_WIDTH = 120
@@ -84,7 +86,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), flush=True)
+            print(shown(self.format(record)), flush=True)
         except Exception:  # a log that cannot be written must not end a run
             self.handleError(record)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path[0] == os.getcwd():
+    del sys.path[0]  # `python -m` looks for modules in the working directory first, which may be somebody else's run
+
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +64,15 @@ FLAGS = [
         "bool",
     ),
     ("overwrite", "replace an existing export", False, "bool"),
+    (
+        "trust_run",
+        "import the network and the data set that the run's config.json names as package.module:function: their code "
+        "runs with your rights, so only for runs whose origin you trust",
+        False,
+        "bool",
+    ),
+    ("model", "package.module:function that may be imported if the run's config.json names it", None, "text"),
+    ("dataset", "the same for the data set; without it, the export is compared on random images", None, "text"),
 ]
 
 
@@ -77,12 +91,16 @@ def main(argv: Sequence[str]) -> int:
         raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
     start_tensorflow()
     from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
+    from dlth_tf.runs.trust import NO_TRUST, Trust
 
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
-    report = export_run(run_dir, export_dir, settings, task=values.task, batch=values.batch)
+    trust = Trust(frozenset(filter(None, (values.model, values.dataset))), values.trust_run)
+    if trust != NO_TRUST and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where the user's own code may be
+    report = export_run(run_dir, export_dir, settings, trust, task=values.task, batch=values.batch)
     describe(report, export_dir)
     return DONE
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path[0] == os.getcwd():
+    del sys.path[0]  # `python -m` looks for modules in the working directory first, which may be somebody else's run
+
 from collections.abc import Sequence
 
 from absl import flags
@@ -66,8 +71,9 @@ def report_on_sweep(sweep_dir: str, margin: float) -> None:
     console = Console(highlight=False)
     console.print(console_table(findings.results))
     _print_paragraphs(console, [findings.missing_sentence, *findings.sentences])
-    _print_paragraphs(console, [" ".join(findings.notes)], style="dim")
-    print(f"wrote {', '.join(FILES[:-1])} and, all of it on one page,\n{findings.root / FILES[-1]}")
+    _print_paragraphs(console, [" ".join(findings.notes), findings.too_many_to_draw], style="dim")
+    written = [name for name in FILES[:-1] if not (findings.too_many_to_draw and name.endswith(".png"))]
+    print(f"wrote {', '.join(written)} and, all of it on one page,\n{findings.root / FILES[-1]}")
 
 
 def report_on_run(run_dir: str) -> None:

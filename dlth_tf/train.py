@@ -69,7 +69,7 @@ def train(config: RunConfig) -> int:
 
     if config.verbosity:
         show_log()
-    complete = RunDirectory(Path(config.run_dir)).result.exists()
+    complete = RunDirectory(Path(config.run_dir)).is_complete()
     start_tensorflow()
     from dlth_tf.runs.runner import run
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +17,7 @@ from dlth_tf import sweep, train
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, kind_of, parse, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
+from tests.runs.tiny import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"train": train, "sweep": sweep, "export": dlth_tf.export}
@@ -245,3 +248,29 @@ def test_two_commands_do_not_share_their_flags():
     assert one.size == 3
     with pytest.raises(flags.UnrecognizedFlagError):
         parse(other, ["--size=3"], lambda: "")
+
+
+@pytest.mark.parametrize("flag", ["--model=their_module:net", "--dataset=their_module:data"])
+def test_a_flag_file_names_no_code_that_the_command_line_does_not_repeat(flag, capsys, trained, tmp_path):
+    (tmp_path / "theirs.flags").write_text("\n".join([*RUN, flag]))
+    words = [f"--flagfile={tmp_path}/theirs.flags"]
+    assert ended(train, *words) == BAD_INPUT and not trained
+    assert f"dlth_tf.train: {flag}: comes from a flag file and names code" in error_line(capsys)
+    assert ended(train, *words, flag) == DONE == ended(train, *words, *flag.split("=")) and len(trained) == 2
+
+
+@pytest.mark.parametrize(("words", "allowed"), [([], False), (["--trust_run"], True), (["--trust_run=true"], True)])
+def test_a_flag_file_trusts_no_run(words, allowed, capsys, tmp_path):
+    (tmp_path / "theirs.flags").write_text(f"--trust_run\n--run_dir={tmp_path}/none\n")
+    assert ended(dlth_tf.export, f"--flagfile={tmp_path}/theirs.flags", *words) == BAD_INPUT
+    assert ("--trust_run=True: comes from a flag file" in error_line(capsys)) is not allowed
+
+
+@pytest.mark.parametrize("name", ["report", "export"])
+def test_the_working_directory_is_not_searched_for_modules(name, tmp_path):
+    for module in ("pandas", "h5py", "absl", "rich", "tensorflow"):
+        (tmp_path / f"{module}.py").write_text("open('imported', 'w').close()\n")
+    command = [sys.executable, "-m", f"dlth_tf.{name}", "--run_dir=."]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert ended.returncode == BAD_INPUT and "complete run" in ended.stderr, ended.stderr
+    assert not (tmp_path / "imported").exists()

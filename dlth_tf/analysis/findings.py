@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
+from dlth_tf.analysis.plots import MOST_METHODS
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.sentences import conclusions, notes
 from dlth_tf.analysis.settings import Settings, read_settings
@@ -34,6 +35,15 @@ class Findings:
     settings: Settings
     margin: float
     verdicts: tuple[Verdict, ...]
+
+    @property
+    def too_many_to_draw(self) -> str:
+        """Sentence on why there are no pictures; empty if there are at most as many methods as can look different."""
+        methods = self.results["method"].nunique()
+        if methods <= MOST_METHODS:
+            return ""
+        looks = f"{methods:,} methods, and {MOST_METHODS} can look different"
+        return f"There are no pictures, since colors would repeat: {looks}."
 
     @property
     def sentences(self) -> list[str]:

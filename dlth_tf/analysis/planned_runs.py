@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dlth_tf import files
-from dlth_tf.errors import BadInput
+from dlth_tf.analysis.names import check_name
+from dlth_tf.errors import BadInput, shown
+
+MOST_REASON = 1000  # letters of a failure
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ def read_plan(sweep_dir: str | os.PathLike[str]) -> Plan:
     """
     root = Path(sweep_dir)
     path = root / "plan.json"
-    if not path.exists():
+    if not files.exists(path):
         return Plan()
     plan = files.read_json_object(path, "sweep_dir", root)
     try:
-        methods = tuple(_typed(name, str) for name in _typed(plan["methods"], list))
+        methods = tuple(check_name(_typed(name, str)) for name in _typed(plan["methods"], list))
         return Plan(methods, tuple(_plan_entry(run) for run in _typed(plan["runs"], list)))
     except KeyError as error:
         raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error} is missing") from None
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BadInput("sweep_dir", root, f"{path.name} is not a valid plan: {error}") from None
 
 
@@ -92,23 +95,41 @@ def missing_runs(sweep_dir: str | os.PathLike[str]) -> tuple[MissingRun, ...]:
     root = Path(sweep_dir)
     failures = root / "failures.json"
     plan = read_plan(root)
-    reasons = files.read_json_object(failures, "sweep_dir", root) if failures.exists() else {}
+    reasons = files.read_json_object(failures, "sweep_dir", root) if files.exists(failures) else {}
     return tuple(
-        MissingRun(run.run_dir, (root / run.run_dir).exists(), str(reasons.get(run.run_dir, "")))
+        MissingRun(run.run_dir, files.exists(root / run.run_dir), _reason(reasons.get(run.run_dir, "")))
         for run in plan.runs
-        if not (root / run.run_dir / "result.json").is_file()
+        if not files.exists(root / run.run_dir / "result.json")
     )
+
+
+def _reason(value: Any) -> str:
+    """Returns the reason of a failure as one line."""
+    return " ".join(shown(str(value), MOST_REASON).split())
 
 
 def _plan_entry(run: Any) -> PlanEntry:
     run = _typed(run, dict)
     sparsity = run["sparsity"]
     return PlanEntry(
-        _typed(run["run_dir"], str),
-        _typed(run["method"], str),
-        float(sparsity if type(sparsity) is int else _typed(sparsity, float)),
+        _component(_typed(run["run_dir"], str)),
+        check_name(_typed(run["method"], str)),
+        _fraction(sparsity if type(sparsity) is int else _typed(sparsity, float)),
         _typed(run["seed"], int),
     )
+
+
+def _component(name: str) -> str:
+    """Returns the name of a directory inside of the sweep's; raises TypeError for any other path."""
+    if name in (".", "..") or os.sep in name or len(os.fsencode(check_name(name))) > 255:
+        raise TypeError("a run_dir must be one name of a directory inside of the sweep's")
+    return name
+
+
+def _fraction(value: float) -> float:
+    if not 0 <= value < 1:
+        raise TypeError("a sparsity must be at least 0 and below 1")
+    return float(value)
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -20,6 +20,7 @@ from dlth_tf.analysis.scales import accuracy_axis, label_sparsities, plain_log_t
 # Okabe and Ito's palette for color-blind readers, without its yellow (too pale on white); black comes first, for the
 # reference line. Seven colors and nine markers have no common divisor, so the first 63 methods all look different.
 _COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MOST_METHODS = 63
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 COSTS = {
     "images_seen": "images seen in training",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dlth_tf import files
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
 from dlth_tf.analysis.findings import Findings, read_findings
+from dlth_tf.analysis.names import markdown_text, spreadsheet_text
 from dlth_tf.analysis.pages.sweep_page import sweep_page
 from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
 from dlth_tf.analysis.tables import markdown, markdown_table
@@ -23,7 +27,7 @@ FILES = ("results.csv", "table.md", "verdict.json", "accuracy_vs_sparsity.png", 
 
 
 def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARGIN) -> Findings:
-    """Writes `FILES` into the directory of a sweep.
+    """Writes `FILES` into the directory of a sweep, without the pictures if it has more methods than looks.
 
     Args:
       sweep_dir: Directory of the sweep; at least one of its runs must be complete.
@@ -37,23 +41,28 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
         written to.
     """
     findings = read_findings(sweep_dir, margin)
-    pictures = {
-        "accuracy_vs_sparsity.png": accuracy_vs_sparsity(findings.results),
-        "accuracy_vs_cost.png": accuracy_vs_cost(findings.results),
-    }
+    pictures = {}
+    if not findings.too_many_to_draw:
+        pictures = {
+            "accuracy_vs_sparsity.png": accuracy_vs_sparsity(findings.results),
+            "accuracy_vs_cost.png": accuracy_vs_cost(findings.results),
+        }
     contents: dict[str, str | bytes] = {
-        "results.csv": findings.results.to_csv(index=False, lineterminator="\n"),
+        "results.csv": _results_csv(findings.results),
         "table.md": _table_md(findings),
         "verdict.json": _verdict_json(findings),
         **pictures,
         "report.html": sweep_page(findings, pictures),
     }
     write_all(findings.root, contents, "sweep_dir")
+    for name in set(FILES) - set(contents):  # of an earlier report
+        with contextlib.suppress(OSError):
+            (findings.root / name).unlink()
     return findings
 
 
 def write_all(folder: Path, contents: Mapping[str, str | bytes], thing: str) -> None:
-    """Writes files one after the other, each of them atomically.
+    """Writes files atomically: all of them, or none.
 
     Args:
       folder: Directory to write to.
@@ -64,16 +73,22 @@ def write_all(folder: Path, contents: Mapping[str, str | bytes], thing: str) -> 
       BadInput: If `folder` cannot be written to.
     """
     try:
-        for name, data in contents.items():
-            files.write_atomic(folder / name, data)
+        files.write_all(folder, contents)
     except OSError as error:
         raise BadInput(thing, folder, f"cannot be written to ({error.strerror})") from None
+
+
+def _results_csv(results: pd.DataFrame) -> str:
+    names = [name for name in results if not pd.api.types.is_numeric_dtype(results[name])]
+    return results.assign(**{name: results[name].map(spreadsheet_text) for name in names}).to_csv(
+        index=False, lineterminator="\n"
+    )
 
 
 def _table_md(findings: Findings) -> str:
     parts = [markdown_table(findings.results)]
     if findings.missing:
-        parts.append(findings.missing_sentence + "\n")
+        parts.append(markdown_text(findings.missing_sentence) + "\n")
     parts.append("".join(f"- {sentence}\n" for sentence in findings.sentences))
     if findings.notes:
         parts.append(" ".join(findings.notes) + "\n")

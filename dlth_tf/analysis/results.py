@@ -12,14 +12,9 @@ from typing import Any
 import pandas as pd
 
 from dlth_tf import files
+from dlth_tf.analysis.names import check_name
 from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a name")
-    return value
 
 
 def _count(value: Any) -> int:
@@ -54,9 +49,9 @@ def _optional_fraction(value: Any) -> float:
 # that removes nothing during training has no accuracy around the removal, and not every data set has a validation
 # split.
 _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "method": ("method", _text),
-    "dataset": ("dataset", _text),
-    "model": ("model", _text),
+    "method": ("method", check_name),
+    "dataset": ("dataset", check_name),
+    "model": ("model", check_name),
     "seed": ("seed", _count),
     "sparsity": ("sparsity.target", _sparsity),
     "sparsity_prunable": ("sparsity.prunable", _fraction),
@@ -73,7 +68,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "wall_seconds": ("cost.wall_seconds", _amount),
     "parameters_total": ("parameters.total", _count),
     "parameters_nonzero": ("parameters.nonzero", _count),
-    "weights_sha256": ("weights_sha256", _text),
+    "weights_sha256": ("weights_sha256", check_name),
 }
 
 
@@ -132,7 +127,10 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
         except ValueError as error:
             problem = f"{key} is {'missing' if value is None else reprlib.repr(value)}, but {error}"
             raise BadInput(thing, root, f"{path.relative_to(root)} is not a valid result: {problem}") from None
-    return row | {"run_dir": path.parent.name}
+    try:
+        return row | {"run_dir": check_name(path.parent.resolve().name)}
+    except ValueError as error:
+        raise BadInput(thing, root, f"its directory {path.parent.name} {error}") from None
 
 
 def _look_up(result: dict[str, Any], key: str) -> Any:

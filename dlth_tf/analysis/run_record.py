@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -11,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from dlth_tf import files
+from dlth_tf.analysis.names import check_name
 from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 
 MAGNITUDES = ("magnitude_kept", "magnitude_removed")
+MOST_HEADER = 4096  # bytes of the first line of history.csv
 _NUMBERS = ("step", "penalty", "sparsity", "val_accuracy", "test_accuracy")
 
 
@@ -65,7 +69,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
       BadInput: If the run is not complete, or a file is missing or invalid.
     """
     root = Path(run_dir)
-    if not (root / "result.json").exists():
+    if not files.exists(root / "result.json"):
         missing = "" if root.is_dir() else "; there is no such directory"
         raise BadInput("run_dir", run_dir, f"contains no complete run (a result.json){missing}")
     result = read_result(root, root / "result.json", "run_dir")
@@ -78,16 +82,36 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
 
 def _read_history(root: Path) -> pd.DataFrame:
     try:
-        rows = pd.read_csv(root / "history.csv", dtype={"phase": str})
+        rows = pd.read_csv(io.BytesIO(_table(root / "history.csv")), dtype={"phase": str})
         columns = [*_NUMBERS, *(name for name in MAGNITUDES if name in rows.columns)]
         numbers = rows[columns].apply(pd.to_numeric)
         if rows.empty or rows["phase"].isna().any() or numbers["step"].isna().any():
             raise ValueError("it has no rows, or rows without a phase or a step")
+        for phase in rows["phase"].unique():
+            check_name(phase)
+        for name in columns:
+            _check_range(name, numbers[name])
     except OSError as error:
         raise BadInput("run_dir", root, f"history.csv cannot be read ({error.strerror})") from None
     except (KeyError, ValueError, TypeError) as error:
         raise BadInput("run_dir", root, f"history.csv is not a valid history: {' '.join(str(error).split())}") from None
     return numbers.assign(phase=rows["phase"], total_step=_total_steps(rows["phase"], numbers["step"]))
+
+
+def _check_range(name: str, values: pd.Series) -> None:
+    """Raises ValueError for values that no run writes and no picture can show; empty ones are fine."""
+    most = 1 if name.endswith("accuracy") or name == "sparsity" else 2**53
+    given = values.dropna()
+    if not ((given >= 0) & (given <= most)).all():
+        raise ValueError(f"{name} must be from 0 to {most}")
+
+
+def _table(path: Path) -> bytes:
+    """Reads a CSV file whose first line is that of a history, since every column takes memory of its own."""
+    data = files.read_file(path, files.MOST_TABLE)
+    if len(data.partition(b"\n")[0]) > MOST_HEADER:
+        raise ValueError(f"its first line has more than {MOST_HEADER:,} bytes")
+    return data
 
 
 def _total_steps(phases: pd.Series, steps: pd.Series) -> pd.Series:

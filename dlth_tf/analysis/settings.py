@@ -46,7 +46,7 @@ def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Sett
     """
     root = Path(root)
     paths = [root / name / "config.json" for name in run_dirs]
-    documents = [files.read_json_object(path, "sweep_dir", root) if path.exists() else {} for path in paths]
+    documents = [files.read_json_object(path, "sweep_dir", root) if files.exists(path) else {} for path in paths]
     flags = _merge(_part(document, "config") for document in documents)
     versions = _merge(_part(document, "versions") for document in documents)
     images = {_test_images(document) for document in documents}

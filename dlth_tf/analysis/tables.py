@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from dlth_tf.analysis.names import markdown_text
 from dlth_tf.analysis.results import headline
 
 _ABSENT = "–"
@@ -80,12 +81,17 @@ def markdown_table(results: pd.DataFrame) -> str:
     """Returns test accuracies in percent as a Markdown table with the best cells in bold, followed by notes."""
     content = grid(results)
     rows = [(method, *(f"**{text}**" if best else text for text, best in cells)) for method, cells in content.rows]
-    return f"{markdown(content.header, rows)}\n{_escape(content.title)}. {content.notes}\n"
+    return f"{markdown(content.header, rows)}\n{markdown_text(content.title)}. {content.notes}\n"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table with its first column left-aligned and the others right-aligned."""
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *([_escape(cell) for cell in row] for row in rows)]
+    """Returns a Markdown table.
+
+    Args:
+      header: Names of the columns, as Markdown; the first is aligned left, the others right.
+      rows: Plain text of the first column, and Markdown of the others.
+    """
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *((markdown_text(name), *cells) for name, *cells in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -158,7 +164,3 @@ def _notes(cells: pd.DataFrame) -> str:
 
 def _or_zero(value: float) -> float:
     return 0.0 if math.isnan(value) else value
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

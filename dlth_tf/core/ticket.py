@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import math
 import os
 import types
@@ -18,7 +18,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import plain, store
 
 FORMAT = "dlth_tf ticket 1"
-MOST_SIDECAR_BYTES = 16 * 2**20
+MOST_SIDECAR_BYTES = files.MOST_JSON
 MOST_NAME_LETTERS = 1000
 Plain = str | int | float | bool | None
 
@@ -139,10 +139,14 @@ class Ticket(Mapping[str, np.ndarray]):
         """
         path = _npz_path(path)
         try:
-            with open(path.with_suffix(".json"), "rb") as file:
-                text = file.read(MOST_SIDECAR_BYTES + 1)
-            data = path.read_bytes()
+            text = files.read_file(path.with_suffix(".json"), MOST_SIDECAR_BYTES)
+            data = files.read_file(path, files.MOST_TICKET)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                kind = Path(error.filename).suffix
+                raise BadInput(
+                    "ticket", path, f"is not a valid ticket: its {kind} is larger than any ticket's"
+                ) from None
             raise BadInput("ticket", path, f"cannot be read ({error.strerror}: {Path(error.filename).name})") from None
         try:
             return _parse(text, data)
@@ -180,11 +184,9 @@ def _checked(name: str, mask: Any) -> np.ndarray:
 
 
 def _parse(text: bytes, data: bytes) -> Ticket:
-    if len(text) > MOST_SIDECAR_BYTES:
-        raise ValueError("its .json is larger than any ticket's")
     try:
-        sidecar = json.loads(text)
-    except (ValueError, RecursionError):
+        sidecar = files.parse_json(text)
+    except ValueError:
         raise ValueError("its .json is not valid JSON") from None
     if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
         raise ValueError(f"its .json does not say {FORMAT!r}")

@@ -10,7 +10,7 @@ from dlth_tf.data.batches import BatchFormat, BatchOrder
 from dlth_tf.data.broken_images import broken_images_named
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
-from dlth_tf.data.load import keep_last, load
+from dlth_tf.data.load import keep_last, load, load_prepared
 from dlth_tf.data.names import DATASETS, check_name
 from dlth_tf.data.normalize import NORMALIZATIONS, Normalization
 from dlth_tf.data.outline import Outline, of_data, outline
@@ -36,6 +36,7 @@ __all__ = [
     "evaluation_batches",
     "keep_last",
     "load",
+    "load_prepared",
     "normalization",
     "of_data",
     "outline",

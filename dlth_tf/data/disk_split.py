@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MARGIN = 256 / 224  # the shorter side of a picture to the side of its center crop, as ImageNet is commonly evaluated
 
 
+MOST_PIXELS = 100_000_000  # of a picture, three bytes each
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_SIZE = (16, 8)  # first byte and number of bytes of width and height in the header
+
+
 class Source(Protocol):
     """Encoded images that are read by index."""
 
@@ -138,6 +143,18 @@ class DiskSplit:
         """Returns the split of the examples at `places`, int64 numbers from 0 to N - 1."""
         return replace(self, indices=self.indices[places], labels=self.labels[places])
 
+    def first_broken(self) -> tuple[str, str] | None:
+        """Returns path and problem of the first file that cannot be decoded; None if all can, or they are no files."""
+        import tensorflow as tf
+
+        paths = self.source.paths if isinstance(self.source, ImageFiles) else []
+        for path in (paths[index] for index in self.indices.tolist()) if paths else ():
+            try:
+                decoded(tf.io.read_file(path), self.image_shape, None, self.one_size)
+            except (tf.errors.OpError, ValueError) as error:
+                return path, str(error).split("[Op:")[0].split("}}")[-1].strip().split("\n")[0]
+        return None
+
     def image(self, place: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Reads and decodes one image.
 
@@ -210,6 +227,7 @@ def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | N
     from dlth_tf.data.augment import crops
 
     channels = shape[-1]
+    encoded = bounded(encoded)
     if one_size and seed is None:
         return tf.ensure_shape(tf.io.decode_image(encoded, channels, expand_animations=False), shape)
 
@@ -227,6 +245,35 @@ def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | N
     crop = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, channels])
     image = crops.resized(crop, shape[:2])
     return tf.ensure_shape(image if seed is None else crops.mirrored(image, seed), shape)
+
+
+def bounded(encoded: tf.Tensor, most: int | None = None) -> tf.Tensor:
+    """Returns a JPEG or PNG unchanged if its header states few enough pixels.
+
+    A file of a megabyte can state gigabytes of pixels, which the decoder would allocate before it reads the first one.
+
+    Args:
+      encoded: Content of the file, a scalar string.
+      most: Most pixels; `MOST_PIXELS` if None.
+
+    Raises:
+      tf.errors.InvalidArgumentError: If it states more, or is neither a JPEG nor a PNG; raised when the graph runs.
+    """
+    import tensorflow as tf
+
+    def png() -> tf.Tensor:
+        long = tf.strings.length(encoded) >= sum(PNG_SIZE)
+        with tf.control_dependencies([tf.debugging.Assert(long, ["it is too short for an image"])]):
+            is_png = tf.equal(tf.strings.substr(encoded, 0, len(PNG)), PNG)
+        with tf.control_dependencies([tf.debugging.Assert(is_png, ["it is neither a JPEG nor a PNG"])]):
+            return tf.io.decode_raw(tf.strings.substr(encoded, *PNG_SIZE), tf.int32, little_endian=False)
+
+    size = tf.cond(tf.io.is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2], png)
+    pixels = tf.reduce_prod(tf.cast(tf.ensure_shape(size, [2]), tf.int64))
+    most = most or MOST_PIXELS
+    few = tf.logical_and(pixels > 0, pixels <= most)
+    with tf.control_dependencies([tf.debugging.Assert(few, ["it states", pixels, "pixels, at most", most])]):
+        return tf.identity(encoded)
 
 
 def center_box(size: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dlth_tf.data.dataset import DataSet
-from dlth_tf.data.names import DATASETS, FOLDER, SIZED, SMALL, check_name, divide_name
+from dlth_tf.data.names import DATASETS, FOLDER, LOCAL, SIZED, SMALL, check_name, divide_name
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import import_path, is_path
 
@@ -38,6 +39,29 @@ def load(name: str, data_dir: str | None = None) -> DataSet:
         _KEPT.key = key
     assert _KEPT.dataset is not None
     return _KEPT.dataset
+
+
+def load_prepared(name: str, data_dir: str | None = None) -> DataSet:
+    """Loads a data set like `load`, but writes nothing into `data_dir`, which a file and not the user has named.
+
+    Args:
+      name: Name of the data set.
+      data_dir: Local directory of the prepared data sets; if None, the default of tensorflow_datasets.
+
+    Raises:
+      BadInput: If the set would have to be prepared there first, or `load` refuses it.
+    """
+    base, _ = divide_name(name)
+    if data_dir is not None and "://" in data_dir:
+        raise BadInput("data_dir", data_dir, "must be a local directory")
+    if data_dir is not None and base in LOCAL:
+        try:
+            prepared = any(Path(data_dir).expanduser().glob(f"{base}/*/dataset_info.json"))
+        except (OSError, ValueError, RuntimeError):
+            prepared = False
+        if not prepared:
+            raise BadInput("data_dir", data_dir, f"does not contain a prepared {base}")
+    return load(name, data_dir)
 
 
 @dataclass

@@ -18,6 +18,7 @@ DATASETS = Registry(
         **{name: f"dlth_tf.data.sets.imagenet:{name}" for name in SIZED},
     },
 )
+LOCAL = ("digits", "tiny_imagenet")  # prepared by this package in their data_dir
 FOLDER = "folder:"
 SIDES = (8, 1024)  # smallest and largest number of pixels that "@SIDE" accepts
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")

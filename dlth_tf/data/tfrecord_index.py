@@ -20,6 +20,8 @@ import numpy as np
 
 from dlth_tf import files
 
+MOST_INDEX = 2**30  # bytes of a saved index, of 40 million examples
+MOST_SHARD = 2**50
 HEADER = 12  # bytes before a record
 FOOTER = 4  # bytes after a record
 _FIELDS = {"shard": np.int32, "offset": np.int64, "length": np.int64, "label": np.int64}
@@ -70,12 +72,14 @@ def open_records(paths: Sequence[str | os.PathLike[str]], label: str, saved: Pat
       OSError: If a file cannot be read.
     """
     names = tuple(os.fspath(path) for path in paths)
+    for name in names:
+        files.regular_size(name, MOST_SHARD)
     stats = [os.stat(name) for name in names]
     key = "\n".join(
         f"{Path(name).name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
     )
     digest = np.frombuffer(bytes.fromhex(files.sha256(f"{label}\n{key}".encode())), np.uint8)
-    index = _read_index(saved, digest)
+    index = _read_index(saved, digest, [stat.st_size for stat in stats])
     if index is None:
         index = _build_index(names, label)
         _save_index(saved, {**index, "digest": digest})
@@ -89,15 +93,27 @@ def _build_index(names: Sequence[str], label: str) -> dict[str, np.ndarray]:
     return {"shard": shard.astype(np.int32), "offset": offset.copy(), "length": length.copy(), "label": labels.copy()}
 
 
-def _read_index(path: Path, digest: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Returns the saved index, or None if there is no valid one of the same shards."""
+def _read_index(path: Path, digest: np.ndarray, sizes: Sequence[int]) -> dict[str, np.ndarray] | None:
+    """Returns the saved index, or None if there is no valid one of the same shards, whose sizes are given in bytes."""
     try:
-        arrays: dict[str, Any] = files.parse_npz(path.read_bytes())
+        arrays: dict[str, Any] = files.parse_npz(files.read_file(path, MOST_INDEX))
     except (OSError, ValueError):
         return None
     if not np.array_equal(arrays.pop("digest", None), digest):
         return None
-    return arrays if {name: value.dtype for name, value in arrays.items()} == _FIELDS else None
+    return arrays if _is_index(arrays, np.array(sizes, np.int64)) else None
+
+
+def _is_index(arrays: dict[str, np.ndarray], sizes: np.ndarray) -> bool:
+    """Returns whether the arrays are an index whose records all lie inside of their shards."""
+    if {name: value.dtype for name, value in arrays.items()} != _FIELDS:
+        return False
+    if len({value.shape for value in arrays.values()}) > 1 or arrays["shard"].ndim != 1:
+        return False
+    shard, offset, length = arrays["shard"], arrays["offset"], arrays["length"]
+    if ((shard < 0) | (shard >= len(sizes)) | (offset < 0) | (length < 0)).any():
+        return False
+    return bool((length <= sizes[shard] - offset).all())
 
 
 def _save_index(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -112,7 +128,7 @@ def _scan(path: str, label: str) -> Iterator[tuple[int, int, int]]:
     size = os.path.getsize(path)
     if not size:
         return
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with files.open_regular(path, MOST_SHARD) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if hasattr(mmap, "MADV_RANDOM"):
             data.madvise(mmap.MADV_RANDOM)  # no reading ahead into the images
         place = number = 0

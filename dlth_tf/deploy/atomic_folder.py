@@ -58,7 +58,7 @@ def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:
     replaced.mkdir()
     with contextlib.ExitStack() as undo:
         for name in names:
-            if (export_dir / name).exists():
+            if os.path.lexists(export_dir / name):
                 os.replace(export_dir / name, replaced / name)
                 undo.callback(os.replace, replaced / name, export_dir / name)
             os.replace(staged / name, export_dir / name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,6 +20,7 @@ from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
+from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.savedmodel.packed import VALUES
 from dlth_tf.deploy.source import ExportOptions, Known, Source
@@ -28,6 +29,13 @@ from dlth_tf.errors import BadInput
 
 FORMATS = tuple(FORMS)
 log = logging.getLogger("dlth_tf")
+DISK_ERRORS = (
+    tf.errors.OutOfRangeError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+    tf.errors.DataLossError,
+)
 
 
 def export(
@@ -107,12 +115,24 @@ def export_source(
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
     log.info("%s", source.decision[1])
-    with staging_folder(Path(export_dir)) as staging:
+    with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         report = _write_and_verify(source, options, examples, staging)
         report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
         files.write_json(staging / "export" / "export.json", report)
         publish(staging / "export", Path(export_dir), [*options.formats, "export.json"])
     return report
+
+
+@contextlib.contextmanager
+def _one_line(export_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns the errors of a full or read-only disk into one sentence, those of TensorFlow's writers too."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput("export_dir", export_dir, f"cannot be written to ({error.strerror or error})") from None
+    except DISK_ERRORS as error:
+        reason = str(error.message).split("}}")[-1].strip().split("\n")[0]
+        raise BadInput("export_dir", export_dir, f"cannot be written to ({reason})") from error
 
 
 def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:
@@ -201,9 +221,13 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
 def _other_forms(export_dir: Path, weights_sha256: str, formats: Sequence[str]) -> dict[str, Any]:
     """Returns the facts about existing forms that are kept and that contain the same weights."""
     try:
-        earlier = json.loads((export_dir / "export.json").read_text())
+        earlier = files.read_json(export_dir / "export.json")
         if earlier["weights_sha256"] != weights_sha256:
             return {}
-        return {name: facts for name, facts in earlier["forms"].items() if name.split("/")[0] not in formats}
+        return {
+            name: facts
+            for name, facts in earlier["forms"].items()
+            if name.split("/")[0] in FORMATS and name.split("/")[0] not in formats and is_described(facts)
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlth_tf.errors import BadInput
 from dlth_tf.models import keras_cv_backbone
+from dlth_tf.models.arguments import check_arguments
 from dlth_tf.plain_numbers import shape_with_unknowns, whole_number
 from dlth_tf.registry import Registry, import_path, is_path
 
@@ -66,9 +67,10 @@ def build(
       The tf_keras model.
 
     Raises:
-      BadInput: If the name or the arguments are unknown, or the function does not return a Keras model with these
-        inputs and outputs. An exception inside a custom function is its cause.
+      BadInput: If the name or the arguments are unknown or not allowed, or the function does not return a Keras model
+        with these inputs and outputs. An exception inside a custom function is its cause.
     """
+    check_arguments(name, arguments or {})
     import tf_keras
 
     image_shape = shape_with_unknowns("image_shape", image_shape)

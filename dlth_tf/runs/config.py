@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,11 @@ from dlth_tf.data import AUGMENTS
 from dlth_tf.errors import renamed
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
+from dlth_tf.models.arguments import check_arguments
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import PRECISIONS
+from dlth_tf.runs.config_types import check_types
 from dlth_tf.runs.duration import Duration
 from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
 
@@ -312,6 +315,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        check_types(self)
         config_checks.check_names(self)
         self._set(allocation=config_checks.allocation(self))
         self._set(sparsity=config_checks.sparsity(self))
@@ -324,6 +328,7 @@ class RunConfig:
         self._set(augment=config_checks.augment(self))
         self._set(**config_checks.rates(self))
         self._set(model_args=config_checks.model_args(self))
+        check_arguments(self.model, json.loads(self.model_args))
         lay_out(self.method, ConfiguredRecipe(self))
         if self.num_replicas is not None:
             check_batches(self, self.num_replicas)

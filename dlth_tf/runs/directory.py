@@ -57,7 +57,7 @@ class RunDirectory:
 
     @property
     def result(self) -> Path:
-        """The outcome; a run is complete if and only if this file exists."""
+        """The outcome; a run is complete if and only if this file exists and is valid."""
         return self.path / "result.json"
 
     @property
@@ -65,9 +65,14 @@ class RunDirectory:
         """The folder of checkpoints, deleted when the run is complete."""
         return self.path / "checkpoints"
 
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of events for TensorBoard, and of nothing else."""
+        return self.path / "tensorboard"
+
     def refuse_other_runs(self, config: RunConfig) -> None:
         """Raises BadInput unless the directory is unused or belongs to a run with this configuration."""
-        if not self.path.exists():
+        if not files.exists(self.path):
             return
         if not self.path.is_dir():
             raise BadInput("run_dir", self.path, "is a file, and must be a directory")
@@ -92,15 +97,25 @@ class RunDirectory:
         """Returns the result of a complete run, or None if the run is not complete.
 
         Raises:
-          BadInput: If result.json cannot be read or lacks a required key.
+          BadInput: If result.json cannot be read, lacks a required key, or has an invalid value.
         """
-        if not self.result.exists():
+        if not files.exists(self.result):
             return None
+        from dlth_tf.analysis.results import read_result  # here, since it imports pandas
+
         result = files.read_json_object(self.result, "run_dir")
         missing = [name for name in IN_EVERY_RESULT if name not in result]
         if missing:
             raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
+        read_result(self.path, self.result, "run_dir")
         return result
+
+    def is_complete(self) -> bool:
+        """Returns whether the run is complete; a result.json that is not a valid result does not count."""
+        try:
+            return self.complete_result() is not None
+        except BadInput:
+            return False
 
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
@@ -117,6 +132,8 @@ class RunDirectory:
           BadInput: If the directory cannot be written to, or another process has used it since `refuse_other_runs` was
             called.
         """
+        for folder in (self.checkpoints, self.tensorboard):
+            files.own_folder(folder, "run_dir", self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / LOCK)
@@ -170,8 +187,12 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True
+        return subprocess.run(  # noqa: S603 (words of this function alone)
+            ["git", "-C", str(here), *words],  # noqa: S607 (the git that the user has)
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         ).stdout.strip()
 
     try:

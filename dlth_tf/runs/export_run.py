@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlth_tf import data as data_room
 from dlth_tf import files
-from dlth_tf.analysis.results import read_results
+from dlth_tf.analysis.results import read_result, read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
@@ -26,8 +26,12 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.network import build_network
+from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
+MOST_SIDE = 4096  # pixels, or channels, of the images of a run
+MOST_LABELS = 100_000
+MOST_LETTERS = 1000  # of the name of a class
 CALIBRATION = 256  # training images for forms that choose number ranges from them
 
 
@@ -38,18 +42,21 @@ def export_run(
     run_dir: str | os.PathLike[str],
     export_dir: str | os.PathLike[str],
     settings: ExportOptions = DEFAULTS,
+    trust: Trust = NO_TRUST,
     *,
     task: str = "auto",
     batch: int | None = None,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
-    The forms are compared on the test images of the run if its data set is available, otherwise on random images.
+    The forms are compared on the test images of the run if its data set is available, otherwise on random images. The
+    run may be somebody else's: dotted paths in its config.json are only imported if they are trusted.
 
     Args:
       run_dir: Directory of a complete run.
       export_dir: Directory for the export, created if it does not exist.
       settings: Forms to write, and how.
+      trust: Dotted paths in config.json that may be imported; none by default.
       task: "classifier", "raw" or "auto", as in `deploy.export`.
       batch: Number of images in every call; None leaves it free.
 
@@ -57,8 +64,8 @@ def export_run(
       The content of export.json.
 
     Raises:
-      BadInput: If `run_dir` is not a complete run, its files do not belong together, or `deploy.export` refuses the
-        export.
+      BadInput: If `run_dir` is not a complete run, its files do not belong together, its network is not trusted, or
+        `deploy.export` refuses the export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     check_forms(settings.formats)
@@ -71,15 +78,18 @@ def export_run(
         config = RunConfig(**document["config"])
         data = document["data"]
         normalization = Normalization.from_json(data["normalization"])
-        shape = tuple(data["image_shape"])
-        label_names = tuple(data["label_names"])
-    except (KeyError, TypeError) as error:
+        shape = _image_shape(data["image_shape"])
+        label_names = _label_names(data["label_names"])
+    except BadInput:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
+    trust.check_model(config, directory.config)
     ticket = Ticket.load(directory.ticket)
     with machine(config):
         model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
-        dataset = available(config, shape)
+        dataset = available(config, shape, trust)
         source = Source(
             model,
             normalization,
@@ -94,9 +104,23 @@ def export_run(
         return export_source(source, export_dir, settings)
 
 
+def _image_shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) != 3 or not all(type(n) is int and 0 < n <= MOST_SIDE for n in value):
+        raise TypeError(f"image_shape must be three whole numbers from 1 to {MOST_SIDE}")
+    return tuple(value)
+
+
+def _label_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_LABELS or not all(isinstance(n, str) for n in value):
+        raise TypeError(f"label_names must be at most {MOST_LABELS:,} texts")
+    if not all(len(name) <= MOST_LETTERS and name.isprintable() for name in value):
+        raise TypeError(f"label_names must have at most {MOST_LETTERS} letters and no control characters")
+    return tuple(value)
+
+
 def _check_complete(directory: RunDirectory) -> None:
     required = (directory.config, directory.ticket, directory.weights, directory.result)
-    missing = [path.name for path in required if not path.exists()]
+    missing = [path.name for path in required if not files.exists(path)]
     if missing:
         lacking = f"it lacks {', '.join(missing)}" if directory.path.is_dir() else "there is no such directory"
         allowed = f"is not the directory of a complete run ({lacking})"
@@ -105,16 +129,26 @@ def _check_complete(directory: RunDirectory) -> None:
 
 def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     """The origin of the model in export.json."""
-    result = files.read_json_object(directory.result, "run_dir")
+    result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
     return {"run_dir": str(directory.path), **facts, "sparsity": sparsity}
 
 
-def available(config: RunConfig, image_shape: tuple[int, ...]) -> DataSet | None:
-    """Returns the data set of a run, or None if it is not available or its images have changed; logs the reason."""
+def available(config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO_TRUST) -> DataSet | None:
+    """Returns the data set of a run, or None if it cannot be used; logs the reason.
+
+    Args:
+      config: Configuration of the run.
+      image_shape: Height, width and channels of the images of the run.
+      trust: Dotted paths that may be imported.
+    """
     log = logging.getLogger("dlth_tf")
+    if not trust.allows(config.dataset):
+        reason = trust.sentence(config, RunDirectory(Path(config.run_dir)).config)
+        log.warning("comparing on random images, since the run's %s", reason.removeprefix("its "))
+        return None
     try:
-        dataset = data_room.load(config.dataset, config.data_dir)
+        dataset = data_room.load_prepared(config.dataset, config.data_dir)
     except BadInput as error:
         log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None

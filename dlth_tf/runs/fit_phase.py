@@ -10,6 +10,7 @@ import tf_keras
 from dlth_tf import masking, stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
+from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.optimizers import SGD
 from dlth_tf.methods import LearningRate, Phase
 from dlth_tf.runs.checkpointing.callback import CheckpointCallback
@@ -139,13 +140,23 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
         callbacks.begin()
         build_training(model, run.inputs.example_labels(), run.inputs.num_classes)
         if resume_from is not None:
-            restore_network(model, resume_from.arrays)  # again, since some callbacks change weights when they begin
-            restore_training(model, resume_from.arrays)
-            restore_callbacks(watching, resume_from)
+            _restore(run, resume_from, watching)
             saver.resume()
         with stopping.waiting_for_a_checkpoint():
             _fit(run, phase, callbacks, step)
         callbacks.end()
+
+
+def _restore(run: Run, saved: Saved, callbacks: list[Any]) -> None:
+    """Restores what training needs from a checkpoint inside of a phase."""
+    try:
+        restore_network(run.network.model, saved.arrays)  # again: some callbacks change weights when they begin
+        restore_training(run.network.model, saved.arrays)
+        restore_callbacks(callbacks, saved)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        allowed = f"its newest checkpoint cannot be used ({reason}): delete it, and the one before is used"
+        raise BadInput("run_dir", run.directory.path, allowed) from None
 
 
 def _tensorboard(run: Run, phase: Phase) -> list[Any]:

@@ -15,10 +15,12 @@ from dlth_tf import deploy, files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import Network, Phase, Recipe
+from dlth_tf.runs.broken_images import naming_broken_images
 from dlth_tf.runs.checkpointing.callback import NotFinite
 from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.checkpointing.manager import CheckpointManager
+from dlth_tf.runs.checkpointing.state import most_bytes
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor, wait_for_all
@@ -35,6 +37,7 @@ from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.shared_training import SharedTraining, shared_training
 from dlth_tf.runs.tensorboard import write_outcome
 from dlth_tf.runs.training_run import Observer, OnRow, Run
+from dlth_tf.runs.trust import Trust
 from dlth_tf.runs.weights import save_network
 
 
@@ -60,10 +63,10 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
     directory.refuse_other_runs(config)
     result = directory.complete_result()
     if result is None:
-        with machine(config) as strategy, strategy.scope():
+        with naming_broken_images(config.dataset, config.data_dir), machine(config) as strategy, strategy.scope():
             result = _run(config, directory, observer or Observer(on_row))
     if config.export_dir and writes(config.strategy) and not Path(config.export_dir, "export.json").exists():
-        export_run(directory.path, config.export_dir)
+        export_run(directory.path, config.export_dir, trust=Trust.of(config))
     return result
 
 
@@ -81,7 +84,9 @@ def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict
     initial = masking.weight_arrays(model)
     network = Network(model, recipe, initial, inputs, Evaluator(model, inputs.evaluation()))
     interval = CheckpointInterval.parse(config.checkpoint_every)
-    checkpoints = CheckpointManager(network, CheckpointFiles(directory.checkpoints), interval, writes(config.strategy))
+    checkpoints = CheckpointManager(
+        network, CheckpointFiles(directory.checkpoints, most_bytes(initial)), interval, writes(config.strategy)
+    )
     run = Run(config, directory, inputs, network, checkpoints, observer)
     with open_for_all(run), data_room.broken_images_named(inputs.data):
         log_what_differs(model, run.config.scale_lr)
@@ -155,7 +160,7 @@ def _sharing(run: Run, phase: Phase) -> contextlib.AbstractContextManager[Shared
 
 def _resume(checkpoints: CheckpointManager, phases: list[Phase]) -> Saved | None:
     """Restores the newest checkpoint, if there is one."""
-    saved = checkpoints.load()
+    saved = checkpoints.load(len(phases))
     wait_for_all()  # no worker writes another one before all have read this one
     if saved is not None and checkpoints.state.phase < len(phases):
         step = saved.meta.get("step", 0)

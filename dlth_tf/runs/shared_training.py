@@ -13,8 +13,10 @@ from typing import Any
 import filelock
 
 from dlth_tf import files
+from dlth_tf.errors import BadInput
 from dlth_tf.methods import Network, Phase
-from dlth_tf.runs.checkpointing.state import network_state, restore_network, restore_rewind, rewind_state
+from dlth_tf.runs.checkpointing.checked import check_history, check_rewind
+from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.history import History
 from dlth_tf.runs.training_run import Run
@@ -57,20 +59,28 @@ class SharedTraining:
     def take(self, network: Network, history: History) -> bool:
         """Restores network and history at the end of the training; returns False if it is missing or damaged."""
         try:
-            facts = json.loads(self.facts.read_text())
-            data = self.arrays.read_bytes()
+            facts = files.read_json(self.facts)
+            data = files.read_file(self.arrays, most_bytes(network.initial))
             if facts["sha256"] != files.sha256(data):
                 raise ValueError("checksum mismatch")
             arrays = files.parse_npz(data)
+            rewound = facts["rewound"]
+            if not isinstance(rewound, bool):
+                raise TypeError("rewound must be true or false")
+            check_history(facts["history"])
+            if not facts["history"]["rows"]:
+                raise ValueError("its history is empty")
+            if rewound:
+                check_rewind(network, arrays)
             restore_network(network.model, arrays)
             history.restore_state(facts["history"], {})
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, TypeError) as error:  # BadInput is a ValueError
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # BadInput is a ValueError
             why = f"{error} is missing" if isinstance(error, KeyError) else error
             logging.getLogger("dlth_tf").warning("the shared training %s is not used: %s", self.facts, why)
             return False
-        if facts["rewound"]:
+        if rewound:
             restore_rewind(network, arrays)
         return True
 
@@ -101,10 +111,17 @@ def shared_training(run: Run, phase: Phase) -> Iterator[SharedTraining | None]:
         yield None
         return
     folder = Path(config.shared_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     key = shared_key(run, phase)
-    with filelock.FileLock(folder / f"{key}.lock"):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{key}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise BadInput("shared_dir", folder, f"cannot be written to ({error.strerror})") from None
+    try:
         yield SharedTraining(folder, key)
+    finally:
+        lock.release()
 
 
 def shared_key(run: Run, phase: Phase) -> str:

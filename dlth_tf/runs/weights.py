@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import zipfile
+import zlib
 
 import numpy as np
 import tf_keras
@@ -11,6 +13,7 @@ from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.training_run import Run
+from dlth_tf.runs.weights_files import check_weights_file
 
 
 def save_network(run: Run) -> str:
@@ -45,7 +48,7 @@ def restore_weights(model: tf_keras.Model, directory: RunDirectory) -> None:
         name: (tuple(variable.shape), np.dtype(variable.dtype.base_dtype.name)) for name, variable in variables.items()
     }
     try:
-        weights = files.parse_npz(directory.weights.read_bytes(), expected)
+        weights = files.parse_npz(files.read_file(directory.weights, files.npz_limit(expected)), expected)
     except (OSError, ValueError) as error:
         raise BadInput("run_dir", directory.path, f"its weights.npz cannot be used: {error}") from None
     if files.read_json_object(directory.result, "run_dir").get("weights_sha256") != files.arrays_sha256(weights):
@@ -65,15 +68,28 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
     Raises:
       BadInput: If the file does not exist, cannot be read, or does not fit the model, which may have been changed then.
     """
-    if not Path(path).is_file():
-        raise BadInput("init_weights", path, "is a directory, not a file" if Path(path).is_dir() else "no such file")
+    if not files.exists(path) or os.path.isdir(path):
+        raise BadInput("init_weights", path, "is a directory, not a file" if os.path.isdir(path) else "no such file")
     try:
         if path.endswith(".npz"):
-            _assign(model, files.parse_npz(Path(path).read_bytes()))
+            _assign(model, files.parse_npz(files.read_file(path, _npz_limit(model))))
         else:
+            check_weights_file(path, model)
             model.load_weights(path)
     # These are raised by tf_keras and h5py for other files.
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         if isinstance(error, OSError) and error.strerror:  # h5py's own, about the content, have none
             raise BadInput("init_weights", path, f"cannot be read ({error.strerror})") from None
         reason = " ".join(str(error).split())[:300]
@@ -81,6 +97,12 @@ def load_initial_weights(model: tf_keras.Model, path: str) -> None:
     for name, variable in masking.named_weights(model).items():
         if not np.isfinite(variable.numpy()).all():
             raise BadInput("init_weights", path, f"contains values in {name} that are not finite")
+
+
+def _npz_limit(model: tf_keras.Model) -> int:
+    """Returns the most bytes of an .npz file with the weights of a model, whatever the width of its numbers."""
+    wide = np.dtype(np.float64)
+    return files.npz_limit({name: (tuple(value.shape), wide) for name, value in masking.named_weights(model).items()})
 
 
 def _assign(model: tf_keras.Model, arrays: dict[str, np.ndarray]) -> None:

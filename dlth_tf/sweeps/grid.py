@@ -17,7 +17,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
-from dlth_tf.sweeps.status import SweepStatus
+from dlth_tf.sweeps.status import PROGRESS, SweepStatus
 
 SHARED = ".shared"  # folder in a sweep directory for dense trainings that several runs start with
 
@@ -60,7 +60,11 @@ def make_grid(
                 varied = {"method": name, "sparsity": level, "seed": seed, "run_dir": directory}
                 with renamed({"method": "methods", "sparsity": "sparsities", "seed": "seeds"}):
                     grid.append(RunConfig(**{**shared, **varied}))
+    for folder in (PROGRESS, SHARED):
+        files.own_folder(Path(sweep_dir, folder), "sweep_dir", sweep_dir)
     for config in grid:
+        if files.is_link(Path(config.run_dir)):
+            raise BadInput("sweep_dir", sweep_dir, f"its {Path(config.run_dir).name} is a link, which is not followed")
         RunDirectory(Path(config.run_dir)).refuse_other_runs(config)
     return grid
 
@@ -113,7 +117,7 @@ def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: C
     Raises:
       Stopped: If SIGINT or SIGTERM was received; every run in progress has written a checkpoint.
     """
-    todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).result.exists()]
+    todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).is_complete()]
     status = SweepStatus(sweep_dir, grid, todo, console)
     if status.before:
         status.console.print(f"{status.before} of {len(grid)} runs are already complete")

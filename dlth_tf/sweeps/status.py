@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import sys
 import threading
 import time
@@ -17,11 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dlth_tf import files
+from dlth_tf.errors import BadInput, shown
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.worker import DONE, STOPPED, Outcome
 
 FAILURES = "failures.json"
 PROGRESS = ".progress"
+MOST_LETTERS = 200  # of a name or a phase
+MOST_DETAILS = 100_000
 SHOWN = 16  # running runs in the table
 
 
@@ -47,9 +50,10 @@ class SweepStatus:
         self.console = console or Console(highlight=False)
         self.began = time.perf_counter()
         self._lock = threading.Lock()
+        files.own_folder(self.folder / PROGRESS, "sweep_dir", self.folder)
         self._write_failures()
-        for path in (self.folder / PROGRESS).glob("*.json"):  # left by runs whose process was killed
-            path.unlink(missing_ok=True)
+        names = "|".join(re.escape(f"{Path(config.run_dir).name}.json") for config in grid)
+        files.remove_own(self.folder / PROGRESS, names)  # left by runs whose process was killed
 
     def progress(self, config: RunConfig) -> Path:
         """Returns the file to which a run writes its progress."""
@@ -64,10 +68,10 @@ class SweepStatus:
             if outcome.reused:
                 self.reused.append(outcome.reused)
             if outcome.state != DONE:
-                self.failed[config.run_dir] = outcome.message
+                self.failed[config.run_dir] = shown(outcome.message)
                 self._write_failures()
             if outcome.details:
-                print(f"{config.run_dir}:\n{outcome.details}", file=sys.stderr, flush=True)
+                print(f"{config.run_dir}:\n{shown(outcome.details, MOST_DETAILS)}", file=sys.stderr, flush=True)
             self.console.print(self._line(config, outcome, seconds), soft_wrap=True)
 
     def _line(self, config: RunConfig, outcome: Outcome, seconds: float) -> str:
@@ -81,10 +85,13 @@ class SweepStatus:
 
     def _write_failures(self) -> None:
         failed = {Path(run_dir).name: reason for run_dir, reason in self.failed.items()}
-        if failed:
-            files.write_json(self.folder / FAILURES, failed)
-        else:
-            (self.folder / FAILURES).unlink(missing_ok=True)
+        try:
+            if failed:
+                files.write_json(self.folder / FAILURES, failed)
+            else:
+                (self.folder / FAILURES).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadInput("sweep_dir", self.folder, f"{FAILURES} cannot be written ({error.strerror})") from None
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -106,9 +113,9 @@ class SweepStatus:
         for name, facts in list(running.items())[:SHOWN]:
             accuracies = (facts.get(f"{split}_accuracy") for split in ("val", "test"))
             table.add_row(
-                name,
-                str(facts.get("phase") or ""),
-                str(facts.get("epoch") or ""),
+                Text(shown(name, MOST_LETTERS)),
+                Text(str(facts.get("phase") or "")),
+                Text(str(facts.get("epoch") or "")),
                 *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
             )
         done = self.before + self.done
@@ -122,7 +129,7 @@ class SweepStatus:
         progress = {}
         for path in sorted((self.folder / PROGRESS).glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                progress[path.stem] = json.loads(path.read_text())
+                progress[path.stem] = _progress(files.read_json_object(path, "sweep_dir"))
         return progress
 
     def summary(self) -> str:
@@ -132,3 +139,14 @@ class SweepStatus:
         images = sum(entry["images"] for entry in self.reused)
         seconds = sum(entry["seconds"] for entry in self.reused)
         return f"{len(self.reused)} runs reused another run's dense training: {images:,} images, {seconds:.0f} s"
+
+
+def _progress(facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the table shows of the progress of a run; raises ValueError if a run would not have written it."""
+    phase = shown(str(facts.get("phase") or ""), MOST_LETTERS)
+    epoch = facts.get("epoch")
+    accuracies = {name: facts.get(name) for name in ("val_accuracy", "test_accuracy")}
+    for value in (epoch, *accuracies.values()):
+        if value is not None and not isinstance(value, int | float):
+            raise ValueError("its epoch and its accuracies must be numbers")
+    return {"phase": phase, "epoch": epoch, **accuracies}

@@ -122,7 +122,7 @@ def test_a_directory_that_cannot_be_written_to_is_one_sentence(write_sweep: Writ
         raise OSError(28, "No space left on device")
 
     root = write_sweep(RUNS)
-    monkeypatch.setattr(report.files, "write_atomic", full)
+    monkeypatch.setattr(report.files, "write_all", full)
     with pytest.raises(BadInput, match=r"^sweep_dir=.*: cannot be written to \(No space left on device\)$"):
         write_report(root)
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from dlth_tf.analysis import tables
+from dlth_tf.analysis.names import markdown_text
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.tables import among_best, console_table, markdown_table, summary
 from tests.analysis.conftest import Run, WriteSweep, seeds
@@ -153,7 +154,7 @@ def test_a_narrow_console_breaks_the_table_and_cuts_nothing_off(results) -> None
 @pytest.mark.parametrize("name", ["a|b", "[bold]a[/]", "$a$", "package.module:make"])
 def test_a_method_is_shown_by_its_own_name(results, name: str) -> None:
     frame = results(seeds(name.replace("/", "_"), 0.9, 0.9)).assign(method=name)
-    assert name.replace("|", "\\|") in markdown_table(frame) and name in on_console(frame)
+    assert markdown_text(name) in markdown_table(frame) and name in on_console(frame)
 
 
 def test_docstring_examples_are_true() -> None:

@@ -171,7 +171,7 @@ FC = {"shape": [7], "kept": 4, "removed": 3}
         ({"tensors": None}, "lacks the tensors or the provenance"),
         ({"provenance": []}, "lacks the tensors or the provenance"),
         ({"provenance": {"seed": [1]}}, "must map names to text"),
-        ({"provenance": {"seed": float("nan")}}, "must map names to text"),
+        ({"provenance": {"seed": float("nan")}}, "not valid JSON"),
         ({"tensors": {}}, "it contains the arrays conv1/kernel, fc/kernel, expected"),
         ({"fc/kernel": None}, "the shape of fc/kernel"),
         ({"fc/kernel": [7]}, "the shape of fc/kernel"),

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlth_tf import files
 from dlth_tf.analysis.pages.html import bullets, page, picture, table
 from dlth_tf.analysis.report import write_all
 from dlth_tf.analysis.run_plots import mask_pictures, weights_over_time
@@ -45,7 +46,7 @@ def write_run_report(run_dir: str | os.PathLike[str]) -> RunReport:
       BadInput: If the run is incomplete or invalid (nothing is written then), or if its directory cannot be written to.
     """
     record = read_run(run_dir)
-    folder = Path(run_dir) / "report"
+    folder = files.own_folder(Path(run_dir) / "report", "run_dir", run_dir)
     curves = weights_over_time(record)
     masks = mask_pictures(record)
     contents: dict[str, str | bytes] = {"weights.png": curves, "weights.html": _run_page(record, curves, masks)}

@@ -32,12 +32,13 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
 
     Args:
       findings: Findings of the sweep.
-      pictures: PNGs by file name, "accuracy_vs_sparsity.png" and "accuracy_vs_cost.png".
+      pictures: PNGs by file name, "accuracy_vs_sparsity.png" and "accuracy_vs_cost.png"; without them the page
+        has no figures.
     """
     results = findings.results
     dataset, model, seeds = headline(results)
     missing = [f"{run.run_dir}: {run.state}" for run in findings.missing]
-    notes = [paragraph(note, soft=True) for note in findings.notes]
+    notes = [paragraph(note, soft=True) for note in [*findings.notes, findings.too_many_to_draw] if note]
     accuracies = grid(results)
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
@@ -51,13 +52,17 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
                     paragraph(accuracies.notes, soft=True),
                 ],
             ),
-            ("", [picture(pictures["accuracy_vs_sparsity.png"], _sparsity_in_words(results), _SPARSITY_CAPTION)]),
+            ("", _figure(pictures.get("accuracy_vs_sparsity.png"), _sparsity_in_words(results), _SPARSITY_CAPTION)),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
-            ("", [picture(pictures["accuracy_vs_cost.png"], _cost_in_words(results), _COST_CAPTION)]),
+            ("", _figure(pictures.get("accuracy_vs_cost.png"), _cost_in_words(results), _COST_CAPTION)),
             ("Configuration", _configuration(findings.settings)),
             ("Environment", _environment(findings.settings)),
         ],
     )
+
+
+def _figure(png: bytes | None, words: str, caption: str) -> list[str]:
+    return [picture(png, words, caption)] if png else []
 
 
 def _cost_table(results: pd.DataFrame) -> str:

@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 from dlth_tf import files
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.data.sets.local_builder import LocalBuilder, prepare
-from dlth_tf.data.sets.tfds_reader import quiet, read
+from dlth_tf.data.sets.prepared_files import opening
+from dlth_tf.data.sets.tfds_reader import read
 from dlth_tf.data.splits import stratified
 from dlth_tf.errors import BadInput
 from dlth_tf.randomness import generator
@@ -124,7 +125,7 @@ def _checked(data_dir: str) -> str:
 
 
 def _load(data_dir: str | None) -> DataSet:
-    with quiet():
+    with opening(data_dir or tfds.core.constants.DATA_DIR, Digits.name):
         builder = Digits(data_dir=data_dir)
     prepare(builder)
     train, validation, test = (read(builder, split) for split in ("train", "validation", "test"))

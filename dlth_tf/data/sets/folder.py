@@ -6,6 +6,7 @@ behind. The classes are those of the training images, since no network can learn
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlth_tf import files
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit, ImageFiles
 from dlth_tf.data.sets.from_tfds import IMAGE_SIDE, carve
@@ -24,6 +26,7 @@ LAYOUT = (
     "val/CLASS/*.jpg"
 )
 VALIDATION = ("validation", "val")
+MOST_IMAGE = 2**28  # bytes of an encoded image
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -133,10 +136,13 @@ def _folders(path: Path, needed: Sequence[str] | None = None) -> list[str]:
 
 def _images(split: Path) -> dict[str, list[str]]:
     """Returns the paths split/CLASS/IMAGE by class, in the order of the classes, without hidden ones."""
-    return {
+    images = {
         label: [os.path.join(split, label, image) for image in _visible(split / label) if _is_image(image)]
         for label in _folders(split)
     }
+    for path in itertools.chain.from_iterable(images.values()):
+        files.regular_size(path, MOST_IMAGE)  # TensorFlow would wait for a pipe, and read a device without end
+    return images
 
 
 def _is_image(name: str) -> bool:

@@ -14,7 +14,7 @@ from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.names import DATASETS
 from dlth_tf.data.sets import tfds_reader
-from dlth_tf.data.sets.tfds_reader import quiet
+from dlth_tf.data.sets.prepared_files import opening
 from dlth_tf.data.splits import divided
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import whole_or_none
@@ -163,8 +163,10 @@ def _check_directory(data_dir: str) -> None:
 
 def _builder(name: str, data_dir: str | None, remedy: str | None) -> tfds.core.DatasetBuilder:
     try:
-        with quiet():
+        with opening(data_dir or tfds.core.constants.DATA_DIR, name):
             builder = tfds.builder(name, data_dir=data_dir and os.path.expanduser(data_dir))
+    except BadInput:
+        raise
     except (tfds.core.DatasetNotFoundError, ValueError, ImportError) as error:
         raise BadInput("dataset", name, _unusable(name, error)) from None
     if not builder.is_prepared() or not builder.info.splits:

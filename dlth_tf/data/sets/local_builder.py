@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,22 @@ class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         home = Path(self.data_dir).parent
         home.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(home / ".lock"):
-            for leftover in home.glob(
-                "incomplete.*"
-            ):  # of a killed process: none writes there while this one has the lock
+            for leftover in _leftovers(home):
                 shutil.rmtree(leftover)
             super().download_and_prepare(
                 download_config=download_config or tfds.download.DownloadConfig(try_download_gcs=False), **options
             )
             # Another process may have prepared it after this object was created.
             self.info.read_from_directory(self.data_dir)
+
+
+def _leftovers(home: Path) -> list[Path]:
+    """Returns the folders of killed processes; none writes there while this process has the lock.
+
+    Their names are those that tensorflow_datasets chooses. A link is not its own, and is left alone.
+    """
+    name = re.compile(r"incomplete\.[A-Z0-9]{6}_.+")
+    return [path for path in home.iterdir() if name.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
 
 def prepare(builder: LocalBuilder) -> None:

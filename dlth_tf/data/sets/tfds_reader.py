@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from dlth_tf.data.dataset import Split
-from dlth_tf.data.disk_split import DiskSplit, ImageRecords, reason_of
+from dlth_tf.data.disk_split import DiskSplit, ImageRecords, bounded, reason_of
 from dlth_tf.data.host_memory import aligned
 from dlth_tf.data.tfrecord_index import Records, open_records
 from dlth_tf.errors import BadInput
@@ -34,6 +35,12 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
+@tfds.decode.make_decoder()
+def _bounded_image(encoded: tf.Tensor, feature: tfds.features.Image, pixels: int) -> tf.Tensor:
+    """Decodes an image that states no more pixels than all images of the set have."""
+    return feature.decode_example(bounded(encoded, pixels))
+
+
 def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     """Reads all examples of a split into memory, in the order of the files.
 
@@ -46,11 +53,13 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     """
     count = builder.info.splits[split].num_examples
     image, _ = builder.info.supervised_keys
-    images = aligned((count, *builder.info.features[image].shape))
+    shape = builder.info.features[image].shape
+    images = aligned((count, *shape))
     labels = np.empty(count, np.int64)
     done = 0
     try:
-        examples = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
+        decoders = {image: _bounded_image(math.prod(shape[:2]))}
+        examples = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False, decoders=decoders)
         for batch_images, batch_labels in examples.batch(READ_BATCH).as_numpy_iterator():
             after = done + len(batch_labels)
             images[done:after] = batch_images

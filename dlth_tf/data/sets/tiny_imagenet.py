@@ -7,24 +7,43 @@ labels.
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
+from dlth_tf import files
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.data.sets.from_tfds import from_builder
 from dlth_tf.data.sets.local_builder import LocalBuilder, prepare
-from dlth_tf.data.sets.tfds_reader import quiet
+from dlth_tf.data.sets.prepared_files import opening
 from dlth_tf.errors import BadInput
 
 FOLDER = "tiny-imagenet-200"
 ZIP = f"{FOLDER}.zip"
 ADDRESS = f"http://cs231n.stanford.edu/{ZIP}"
 SHAPE = (64, 64, 3)
+MOST_LIST = 2**20  # bytes of a list of classes or images
+MOST_IMAGE = 2**18  # bytes of an image; the largest has about 20,000
+MOST_ARCHIVE = 2**30  # bytes of the archive, which has 248,100,043
+# What zipfile, its decompressors and the builder raise for an archive that is not the official one.
+DAMAGED = (
+    zipfile.BadZipFile,
+    KeyError,
+    ValueError,
+    IndexError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    zlib.error,
+    lzma.LZMAError,
+)
 DESCRIPTION = "Tiny ImageNet: 200 classes of ImageNet with 500 training and 50 test images each, 64 x 64 pixels."
 
 
@@ -63,15 +82,18 @@ class TinyImagenet(LocalBuilder):
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager  # nothing is downloaded
         with zipfile.ZipFile(self._archive) as archive:
-            names = archive.read(f"{FOLDER}/wnids.txt").decode().split()
+            names = member(archive, f"{FOLDER}/wnids.txt", MOST_LIST).decode().split()
             images = {"train": training_images(archive, names), "test": annotated_images(archive)}
+        unknown = {label for labels in images.values() for label in labels.values()} - set(names)
+        if unknown:
+            raise ValueError(f"val_annotations.txt names the class {min(unknown)!r}, which wnids.txt does not")
         self.info.features["label"].names = names
         return {split: self._generate_examples(labels) for split, labels in images.items()}
 
     def _generate_examples(self, images: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
         with zipfile.ZipFile(self._archive) as archive:
             for index, (path, label) in enumerate(images.items()):
-                yield index, {"image": io.BytesIO(archive.read(path)), "label": label}
+                yield index, {"image": io.BytesIO(member(archive, path, MOST_IMAGE)), "label": label}
 
 
 def training_images(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
@@ -87,9 +109,22 @@ def training_images(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str,
 
 def annotated_images(archive: zipfile.ZipFile) -> dict[str, str]:
     """Returns path in the archive -> class, for all validation images, as val_annotations.txt lists them."""
-    lines = archive.read(f"{FOLDER}/val/val_annotations.txt").decode().splitlines()
+    lines = member(archive, f"{FOLDER}/val/val_annotations.txt", MOST_LIST).decode().splitlines()
     rows = [line.split("\t") for line in lines if line.strip()]
     return {f"{FOLDER}/val/images/{row[0]}": row[1] for row in rows}
+
+
+def member(archive: zipfile.ZipFile, path: str, most: int) -> bytes:
+    """Reads a file of the archive.
+
+    Raises:
+      ValueError: If it has more than `most` bytes, also if the archive states fewer.
+      KeyError: If there is no such file.
+    """
+    if archive.getinfo(path).file_size > most:
+        raise ValueError(f"{path} is larger than {most:,} bytes")
+    with archive.open(path) as file:
+        return file.read(most)
 
 
 def load(data_dir: str | None = None) -> DataSet:
@@ -103,18 +138,22 @@ def load(data_dir: str | None = None) -> DataSet:
     """
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     archive = root / ZIP
-    with quiet():
+    with opening(root, TinyImagenet.name):
         builder = TinyImagenet(data_dir=os.fspath(root), archive=os.fspath(archive))
     if not builder.is_prepared():
-        if not archive.is_file():
+        if not files.exists(archive):
             raise BadInput(
                 "data_dir",
                 root,
                 f"contains neither {ZIP} nor a prepared tiny_imagenet; get the file from {ADDRESS} and put it there",
             )
         try:
+            files.regular_size(archive, MOST_ARCHIVE)
+        except OSError as error:
+            raise BadInput("data_dir", root, f"{ZIP} there cannot be read ({error.strerror})") from None
+        try:
             prepare(builder)
-        except (zipfile.BadZipFile, KeyError, ValueError, IndexError, AssertionError) as error:
+        except DAMAGED as error:
             if isinstance(error, BadInput):
                 raise
             raise BadInput("data_dir", root, f"{ZIP} there is not the official file, or damaged ({error})") from error

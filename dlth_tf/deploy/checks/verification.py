@@ -124,7 +124,7 @@ def in_a_fresh_process(task: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         packages = str(Path(tf.__file__).parents[1])
         task_path.write_text(json.dumps({**task, "data": str(data_path), "packages": packages}))
         command = [sys.executable, "-I", standalone.__file__, str(task_path), str(result_path)]
-        process = subprocess.run(
+        process = subprocess.run(  # noqa: S603 (this interpreter, on paths that were made here)
             command, capture_output=True, text=True, timeout=TIMEOUT, env=_environment(), check=False
         )
         if process.returncode or not result_path.exists():

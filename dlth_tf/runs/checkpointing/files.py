@@ -7,8 +7,7 @@ import functools
 import json
 import logging
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from dlth_tf.runs.config import RunConfig
 
 KEPT = 2
 FORMAT = 2
+MOST_HEADER = 4 * files.MOST_JSON  # the .json of a checkpoint contains the history of the run
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class CheckpointFiles:
 
     Args:
       folder: The folder, created when the first checkpoint is written.
+      most: Most bytes of the arrays of a checkpoint; a larger one is not read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int = files.MOST_ARRAYS) -> None:
         self.folder = folder
+        self.most = most
         self._valid: list[int] = []  # read or written by this process, so known to be intact
 
     def save(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -63,7 +65,7 @@ class CheckpointFiles:
         Raises:
           OSError: If it cannot be written; earlier checkpoints are unchanged.
         """
-        self.folder.mkdir(exist_ok=True)
+        files.own_folder(self.folder, "run_dir", self.folder.parent).mkdir(exist_ok=True)
         number = 1 + max(self._numbers("*"), default=0)
         data = files.npz_bytes(arrays)
         text = json.dumps({"config": self._config.to_json(), "meta": meta}, allow_nan=False)
@@ -84,8 +86,11 @@ class CheckpointFiles:
         for other in self._numbers("*") - set(self._valid):
             self._remove(other)
 
-    def latest(self) -> Saved | None:
+    def latest(self, restore: Callable[[Saved], None] | None = None) -> Saved | None:
         """Returns the newest valid checkpoint of this run, or None if none was ever written; logs skipped ones.
+
+        Args:
+          restore: Restores the run from a checkpoint, and raises an error if its content is not that of this run.
 
         Raises:
           BadInput: If there are checkpoints and none of them can be used.
@@ -94,6 +99,8 @@ class CheckpointFiles:
         for number in sorted(self._numbers("json"), reverse=True):
             try:
                 saved = self._read(number)
+                if restore is not None:
+                    _restore(number, saved, restore)
             except DamagedCheckpoint as error:
                 problems.append(str(error))
                 continue
@@ -107,11 +114,12 @@ class CheckpointFiles:
         return None
 
     def clear(self) -> None:
-        """Deletes all checkpoints once the run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Deletes all checkpoints once the run is complete, and the folder unless it contains something else."""
+        files.remove_half_written(self.folder)
+        files.remove_own(self.folder, r"\d{6}\.(npz|json)")
 
     def _read(self, number: int) -> Saved:
-        saved = read_checkpoint(self.folder / f"{number:06d}")
+        saved = read_checkpoint(self.folder / f"{number:06d}", self.most)
         differences = self._config.differences(saved.config)
         if differences:
             reason = f"it belongs to another configuration: {'; '.join(differences)}"
@@ -120,7 +128,7 @@ class CheckpointFiles:
 
     @functools.cached_property
     def _config(self) -> RunConfig:
-        return RunConfig(**json.loads((self.folder.parent / "config.json").read_bytes())["config"])
+        return RunConfig(**files.read_json_object(self.folder.parent / "config.json", "run_dir")["config"])
 
     def _numbers(self, ending: str) -> set[int]:
         names = {path.stem for path in self.folder.glob(f"*.{ending}")} if self.folder.is_dir() else set()
@@ -135,6 +143,14 @@ class CheckpointFiles:
                 os.unlink(self._path(number, ending))
 
 
+def _restore(number: int, saved: Saved, restore: Callable[[Saved], None]) -> None:
+    try:
+        restore(saved)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        reason = error.allowed if isinstance(error, BadInput) else error
+        raise DamagedCheckpoint(f"checkpoint {number:06d} cannot be used ({reason})") from None
+
+
 def _flush_to_disk(folder: Path) -> None:
     """Flushes the names of new files to the disk before old files are deleted, in case of a power failure."""
     with contextlib.suppress(OSError):  # some network file systems do not support it; the order is then up to them
@@ -145,25 +161,25 @@ def _flush_to_disk(folder: Path) -> None:
             os.close(handle)
 
 
-def read_checkpoint(stem: Path) -> Saved:
-    """Reads `stem`.json and `stem`.npz and verifies both.
+def read_checkpoint(stem: Path, most: int = files.MOST_ARRAYS) -> Saved:
+    """Reads `stem`.json and `stem`.npz, of at most `most` bytes, and verifies both.
 
     Raises:
       DamagedCheckpoint: If a file is missing, truncated, modified, or not part of a checkpoint.
     """
     try:
-        header = json.loads(stem.with_suffix(".json").read_bytes())
+        header = files.read_json(stem.with_suffix(".json"), MOST_HEADER)
         text = header.get("text") if isinstance(header, dict) and header.get("format") == FORMAT else None
         if not isinstance(text, str):
             raise ValueError("its .json is not that of a checkpoint")
-        data = stem.with_suffix(".npz").read_bytes()
+        data = files.read_file(stem.with_suffix(".npz"), most)
         digests = {"arrays_sha256": files.sha256(data), "text_sha256": files.sha256(text.encode())}
         if any(header.get(name) != digest for name, digest in digests.items()):
             raise ValueError("checksum mismatch")
-        content = json.loads(text)
+        content = files.parse_json(text)
         if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in ("config", "meta")):
             raise ValueError("its .json is not that of a checkpoint")
         return Saved(content["meta"], files.parse_npz(data), content["config"])
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DamagedCheckpoint(f"checkpoint {stem.name} cannot be used ({reason})") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from dlth_tf import masking
 from dlth_tf.methods import Network
+from dlth_tf.runs.checkpointing.checked import check_meta, check_rewind
 from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.checkpointing.state import (
@@ -19,6 +20,8 @@ from dlth_tf.runs.checkpointing.state import (
     rewind_state,
     training_state,
 )
+
+MOST_PHASES = 10_000  # of any run
 
 
 @dataclass
@@ -107,8 +110,11 @@ class CheckpointManager:
             self.files.save(meta, arrays)
         self.interval.saved()
 
-    def load(self) -> Saved | None:
+    def load(self, phases: int = MOST_PHASES) -> Saved | None:
         """Restores the network and the progress of the run from the newest checkpoint.
+
+        Args:
+          phases: Number of phases of the run.
 
         Returns:
           The checkpoint, or None if there is none.
@@ -116,13 +122,16 @@ class CheckpointManager:
         Raises:
           BadInput: If there are checkpoints, but none is valid, or they belong to another network.
         """
-        saved = self.files.latest()
-        if saved is None:
-            return None
+        return self.files.latest(lambda saved: self._restore(saved, phases))
+
+    def _restore(self, saved: Saved, phases: int) -> None:
         network = self.network
         meta = saved.meta
+        check_meta(meta, phases)
+        if meta["rewound"]:
+            check_rewind(network, saved.arrays)
         restore_network(network.model, saved.arrays)
-        values = {item.name: meta.get(item.name, item.default) for item in dataclasses.fields(RunState)}
+        values = {item.name: meta[item.name] for item in dataclasses.fields(RunState) if item.name in meta}
         self.state = RunState(**{**values, "macs": [tuple(pair) for pair in values["macs"]]})
         self._began = time.perf_counter()
         network.before_removal = meta["before_removal"]
@@ -132,7 +141,6 @@ class CheckpointManager:
         else:
             network.initial = self._initial
             network.initial_changed = False
-        return saved
 
 
 def stateful(callbacks: Sequence[Any]) -> dict[str, Any]:

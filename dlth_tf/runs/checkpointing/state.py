@@ -16,6 +16,8 @@ from dlth_tf.methods import Network
 
 Arrays = dict[str, np.ndarray]
 OF_THE_NETWORK = ("weight", "mask", "ticket", "random")
+COPIES = 8  # weights, rewound weights and slots of the optimizer, in twice their width, and the state of callbacks
+ROOM = 64 * 2**20  # bytes beyond the arrays of the size of weights
 
 
 def network_state(model: tf_keras.Model) -> Arrays:
@@ -25,6 +27,11 @@ def network_state(model: tf_keras.Model) -> Arrays:
         arrays[f"mask/{name}"] = np.packbits(entry.kept())
         arrays[f"ticket/{name}"] = np.packbits(entry.chosen())
     return {**arrays, **_numbered("random", random_states(model))}
+
+
+def most_bytes(weights: Mapping[str, np.ndarray]) -> int:
+    """Returns the most bytes that the whole state of a network with these weights can have in a file."""
+    return COPIES * sum(value.nbytes for value in weights.values()) + ROOM
 
 
 def restore_network(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,88 +1,17 @@
-"""Atomic writing of files, and reading of JSON and arrays without executing any code from them."""
+"""Arrays in .npz files: read without executing any code from them, with little more memory than the file has bytes."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import json
-import os
-import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlth_tf.errors import BadInput
-from dlth_tf.plain_numbers import json_value
-
-HALF_WRITTEN = ".part"  # suffix of files that are being written, or whose process was killed while it wrote them
+MOST_ARRAYS = 100_000  # in one .npz file; each takes more memory than its entry in the file's directory has bytes
 MAX_HEADER_BYTES = 4096  # of one array in an .npz file; NumPy writes 128 for plain arrays
-
-
-def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Writes `data` to a temporary file next to `path`, flushes it to disk, and renames it to `path`."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=HALF_WRITTEN)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def is_half_written(path: Path) -> bool:
-    """Returns whether the name is that of a temporary file of `write_atomic`."""
-    return re.fullmatch(rf"\..+\.[a-z0-9_]{{8}}{re.escape(HALF_WRITTEN)}", path.name) is not None
-
-
-def remove_half_written(folder: Path) -> None:
-    """Deletes temporary files that killed processes left in `folder`; no other process may be writing there."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if is_half_written(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes `value` as indented JSON; raises ValueError for NaN and infinity, which JSON does not support.
-
-    NumPy's numbers are written as plain ones.
-    """
-    write_atomic(path, json.dumps(value, indent=2, allow_nan=False, default=json_value) + "\n")
-
-
-def read_json_object(path: Path, thing: str, root: Path | None = None) -> dict[str, Any]:
-    """Reads a file that contains one JSON object.
-
-    Args:
-      path: The file to read.
-      thing: Flag or argument that named the directory, for the error message.
-      root: Directory that `thing` named; the parent directory of `path` by default.
-
-    Raises:
-      BadInput: If the file cannot be read or does not contain a JSON object.
-    """
-    root = path.parent if root is None else root
-    name = path.relative_to(root)
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(thing, root, f"{name} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(thing, root, f"{name} is not valid JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise BadInput(thing, root, f"{name} must contain a JSON object, but contains a {type(value).__name__}")
-    return value
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -101,7 +30,7 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 def parse_npz(
     data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None
 ) -> dict[str, np.ndarray]:
-    """Reads an uncompressed .npz file without pickles; the arrays use no more memory than the file.
+    """Reads an uncompressed .npz file without pickles; the memory is at most about three times `data`.
 
     Args:
       data: Content of the file.
@@ -110,6 +39,8 @@ def parse_npz(
     Raises:
       ValueError: If the file is invalid or contains other arrays; the message is the rest of a sentence.
     """
+    if data.count(b"PK\x01\x02") > MOST_ARRAYS:  # the mark of an entry; in data it occurs once in four billion bytes
+        raise ValueError(f"it is not a readable .npz file (it lists more than {MOST_ARRAYS:,} arrays)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
@@ -138,6 +69,12 @@ def parse_npz(
             expectation = f"expected {np.dtype(dtype)}{list(shape)}"
             raise ValueError(f"its array {name} is {array.dtype}{list(array.shape)}, {expectation}")
     return arrays
+
+
+def npz_limit(expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> int:
+    """Returns the most bytes that an .npz file with these shapes and dtypes by name can have."""
+    data = sum(_product(shape) * np.dtype(dtype).itemsize for shape, dtype in expected.values())
+    return data + sum(MAX_HEADER_BYTES + 4 * len(name.encode()) for name in expected) + MAX_HEADER_BYTES
 
 
 def _parse_npy(raw: bytes) -> np.ndarray:

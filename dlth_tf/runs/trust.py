@@ -1,0 +1,57 @@
+"""Names of code in the files of a run: a run that somebody else made must not choose which modules are imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlth_tf.errors import BadInput
+from dlth_tf.registry import is_path
+from dlth_tf.runs.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The dotted paths in a run's config.json that may be imported and called.
+
+    Attributes:
+      names: Dotted paths that the user has written.
+      everything: Whether all dotted paths of the run are trusted.
+    """
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Trust:
+        """Returns the trust in the names of a configuration that the user has written."""
+        return cls(frozenset({config.model, config.dataset}))
+
+    def allows(self, name: str) -> bool:
+        """Returns whether `name`, of a data set or a network, may be loaded."""
+        return self.everything or not is_path(name) or name in self.names
+
+    def check_model(self, config: RunConfig, path: Path) -> None:
+        """Checks the network that a file names.
+
+        Args:
+          config: Configuration in the file.
+          path: The file.
+
+        Raises:
+          BadInput: If its network is code that is not trusted; the message names all such code.
+        """
+        if not self.allows(config.model):
+            raise BadInput("run_dir", path.parent, self.sentence(config, path))
+
+    def sentence(self, config: RunConfig, path: Path) -> str:
+        """Returns the names of code that are not trusted, and how to trust them, as the rest of a sentence."""
+        named = {"model": config.model, "dataset": config.dataset}
+        refused = [f"--{flag}={name}" for flag, name in named.items() if not self.allows(name)]
+        return (
+            f"its {path.name} names code outside of this package ({' '.join(refused)}), which is only imported if the "
+            "command repeats these flags or has --trust_run"
+        )
+
+
+NO_TRUST = Trust()

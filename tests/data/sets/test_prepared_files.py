@@ -1,0 +1,90 @@
+"""Prepared folders of somebody else: no module of theirs is imported, and no pipe is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow_datasets as tfds
+
+from dlth_tf.data import load
+from dlth_tf.data.sets.prepared_files import MOST_DESCRIBING, opening
+from dlth_tf.errors import BadInput
+
+CLASSES = [
+    "hostile_canary.Feature",
+    "os.path.Feature",
+    "this.Text",
+    "",
+    "dotless",
+    "tensorflow_datasets.x.y",
+    "a\x1bb.c",
+]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    load("digits", str(tmp_path))
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "hostile_canary.py").write_text("open(__file__ + '.imported', 'w').close()\n")
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    return tmp_path
+
+
+def name_class(data_dir: Path, name: str) -> None:
+    """Renames the class of the label in the descriptions of the prepared digits, as another set."""
+    (data_dir / "digits").rename(data_dir / "their_digits")
+    for path in data_dir.rglob("*.json"):
+        text = path.read_text().replace('"digits"', '"their_digits"')
+        path.write_text(
+            text.replace("tensorflow_datasets.core.features.class_label_feature.ClassLabel", json.dumps(name)[1:-1])
+        )
+    for path in sorted(data_dir.rglob("digits-*")):
+        path.rename(path.with_name(f"their_{path.name}"))
+
+
+@pytest.mark.parametrize("name", CLASSES, ids=repr)
+def test_a_folder_may_not_name_other_classes_for_its_features(data_dir, name):
+    name_class(data_dir, name)
+    with pytest.raises(
+        BadInput, match=r"its features name the class .*, and must be classes of tensorflow_datasets"
+    ) as refused:
+        load("their_digits", str(data_dir))
+    assert refused.value.thing == "data_dir" and str(refused.value).isprintable()
+    assert "hostile_canary" not in sys.modules and "this" not in sys.modules
+    assert not list(data_dir.rglob("*.imported"))
+
+
+def test_the_folder_that_was_changed_was_good(data_dir):
+    name_class(data_dir, "tensorflow_datasets.core.features.class_label_feature.ClassLabel")
+    assert load("their_digits", str(data_dir)).num_classes == 10
+
+
+def test_the_guard_ends_with_the_opening(data_dir):
+    before = vars(tfds.features.FeatureConnector)["cls_from_name"]
+    with pytest.raises(BadInput), opening(data_dir, "digits"):
+        tfds.features.FeatureConnector.cls_from_name("a.B")
+    with pytest.raises(ZeroDivisionError), opening(data_dir, "digits"):
+        raise ZeroDivisionError
+    assert vars(tfds.features.FeatureConnector)["cls_from_name"] is before
+
+
+@pytest.mark.parametrize("name", ["features.json", "dataset_info.json", "digits-train.tfrecord-00000-of-00001"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.timeout(60)
+def test_a_file_that_is_no_regular_file_is_refused_by_its_path(data_dir, name, kind):
+    (path,) = data_dir.rglob(name)
+    path.unlink()
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(BadInput, match=rf"{name}: must be a regular file"):
+        load("digits", str(data_dir))
+
+
+def test_a_huge_description_is_refused_unread(data_dir):
+    (path,) = data_dir.rglob("features.json")
+    os.truncate(path, MOST_DESCRIBING + 1)
+    with pytest.raises(BadInput, match="must have at most 16,777,216 bytes"):
+        load("digits", str(data_dir))
