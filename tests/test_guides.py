@@ -16,6 +16,7 @@ from dlth_tf.data import AUGMENTS, DATASETS, NORMALIZATIONS
 from dlth_tf.models import MODELS
 from dlth_tf.sweeps import dry_run
 from scripts.flag_reference import flags_of
+from tests.masking.networks import same
 from tests.test_docs import blocks, dead_links, missing_tests
 from tests.test_flags import ROOT, header, planned
 
@@ -110,6 +111,11 @@ def test_the_keras_guide_does_what_it_says(tmp_path, monkeypatch):
     for name in ("model", "winner", "looped", "mirrored", "half", "again"):
         assert removed(names[name]) == [0.9, 0.0], name
     assert removed(names["residual"]) == [0.9, 0.9, 0.0]
+    assert list(names["blocks"]) == [
+        "block0/up/kernel",
+        *(f"block1/{part}/kernel" for part in ("query", "key", "value", "attention_output", "up")),
+    ]
+    assert same(masking.weight_arrays(names["loaded"]), masking.weight_arrays(names["start"]))
     x, y = names["x"], names["y"]
     for name in ("model", "looped"):
         assert np.mean(names[name].predict(x, verbose=0).argmax(-1) == y) > 0.8, name

@@ -180,7 +180,7 @@ def test_the_width_of_a_network_may_be_of_any_type(kind):
     assert contents(first) == contents(second)
 
 
-@pytest.mark.parametrize("kind", WHOLE, ids=str)
+@pytest.mark.parametrize("kind", WHOLE, ids=["int32", "int64", "uint16", "array", "tensor"])
 def test_rounds_take_numbers_of_any_type(kind):
     assert dataclasses.astuple(core.Round.parse((kind(2), kind(3)))) == (2, 3, None)
     assert dataclasses.astuple(core.Round.parse(np.array([2, 3]))) == (2, 3, None)

@@ -111,10 +111,9 @@ def test_checkpoints_of_whole_models_hold_the_masks(file, tmp_path):
     loaded = tf_keras.models.load_model(tmp_path / file.format(epoch=2))
     images = IMAGES[:4]
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
-    if file != "{epoch}":
-        assert masking.chosen_ticket(loaded) == masking.chosen_ticket(model)
-        train(loaded, [KeepMask()])
-        assert largest_removed(loaded) == 0.0
+    assert masking.chosen_ticket(loaded) == masking.chosen_ticket(model)
+    train(loaded, [KeepMask()])
+    assert largest_removed(loaded) == 0.0
 
 
 def test_a_network_is_built_pruned_and_thrown_away_in_a_loop():
@@ -183,11 +182,13 @@ def test_other_networks_of_keras_applications_are_pruned_too(name):
 def test_a_backbone_of_keras_cv_is_pruned_under_a_head_of_ones_own():
     from dlth_tf.legacy_keras import import_keras_cv
 
-    backbone = import_keras_cv().models.ResNet18V2Backbone(input_shape=(32, 32, 3), include_rescaling=False)
+    stages = {"stackwise_filters": [64, 4], "stackwise_blocks": [2, 2], "stackwise_strides": [1, 2]}
+    options = {"include_rescaling": False, "block_type": "basic_block", "input_shape": (32, 32, 3)}
+    backbone = import_keras_cv().models.ResNetV2Backbone(**stages, **options)
     model = dlth.wrap(tf_keras.Sequential([backbone, L.GlobalAveragePooling2D(), L.Dense(3, name="end")]))
     images, labels = pictures()
     compiled(model).fit(images, labels, verbose=0, callbacks=[RandomMask(0.5, remove=True)])
-    assert largest_removed(model) == 0.0 and len(masking.chosen_ticket(model)) > 15
+    assert largest_removed(model) == 0.0 and len(masking.chosen_ticket(model)) > 7
     np.testing.assert_allclose(dlth.strip(model)(images), model(images), atol=1e-4)
 
 
@@ -246,7 +247,7 @@ NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
     "lstm": lambda: sequences(L.LSTM(3, name="r")),
     "gru": lambda: sequences(L.GRU(3, return_sequences=True, name="r"), L.Dense(4, name="d")),
     "bidirectional": lambda: sequences(L.Bidirectional(L.LSTM(3, name="r"), name="bi")),
-    "convlstm": lambda: sequences(L.Reshape((2, 2, 2, 1)), L.ConvLSTM2D(3, 2, name="r")),
+    "convlstm": lambda: sequences(L.Reshape((2, 2, 2, 1)), L.ConvLSTM2D(3, 2, name="r"), L.Flatten(), L.Dense(4)),
     "time distributed": lambda: sequences(L.TimeDistributed(L.Dense(4, name="d"), name="td")),
     "conv1d": lambda: sequences(L.Conv1D(4, 2, name="c"), L.Conv1D(5, 2, name="d")),
 }
@@ -265,6 +266,8 @@ def test_a_kind_of_network_is_pruned_trained_and_stripped(name):
     mask = RandomMask(0.5, remove=True)
     train(compiled(model, run_eagerly=name not in UNROLLED), [mask], epochs=2)
     assert largest_removed(model) == 0.0 and len(mask.ticket) > 0
+    why = dlth.layer_table(model).set_index("layer").why
+    assert name != "convlstm" or why["r"] == "tf-mot does not know the layer type ConvLSTM2D"
     outputs = model(IMAGES).numpy()
     assert np.abs(outputs - before).max() > 1e-3
     np.testing.assert_allclose(dlth.strip(model)(IMAGES), outputs, atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
@@ -85,7 +86,7 @@ def test_single_precision_read_bit_by_bit_would_be_another_number():
     assert np.float32(real_number("rate", np.float32(0.3))) == np.float32(0.3), "and stays the same in single precision"
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: re.sub(" at 0x\\w+", "", repr(value)))
 def test_what_is_no_number_is_refused_in_one_sentence(value):
     for check in (whole_number, real_number):
         with pytest.raises(BadInput) as refused:
