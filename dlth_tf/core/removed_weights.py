@@ -6,7 +6,7 @@ import numpy as np
 
 
 def not_zero(weight: np.ndarray, kept: np.ndarray) -> str | None:
-    """Describes the removed weights of a tensor that are not zero; None if there are none.
+    """Describes the removed weights of a tensor that are not zero; None if all are zero.
 
     Args:
       weight: Values of the tensor.

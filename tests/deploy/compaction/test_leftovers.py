@@ -1,4 +1,4 @@
-"""What is zero as a whole and stays is counted, with the reason of each layer."""
+"""Zero filters, units and channels that stay are counted, with the reason of each layer."""
 
 from __future__ import annotations
 
