@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_p
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(f"dlth_tf.deploy.export.{step}", fail)
+    monkeypatch.setattr(sys.modules["dlth_tf.deploy.export"], step, fail)  # its name is also that of the function
     with pytest.raises(BadInput, match=r"export_dir=.*: cannot be written to \(.*\)$") as refused:
         dlth_tf.export(model, tmp_path / "out", overwrite=True, **FAST)
     assert "\n" not in str(refused.value) and "function_node" not in str(refused.value)
