@@ -15,18 +15,17 @@ import tf_keras
 
 from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
-from dlth_tf.deploy.atomic_folder import publish, staging_folder
+from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
-from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
+from dlth_tf.deploy.forms import Written, write_forms
+from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
-from dlth_tf.deploy.savedmodel.packed import VALUES
-from dlth_tf.deploy.source import ExportOptions, Known, Source
+from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 
-FORMATS = tuple(FORMS)
 log = logging.getLogger("dlth_tf")
 
 
@@ -109,33 +108,17 @@ def export_source(
     log.info("%s", source.decision[1])
     with staging_folder(Path(export_dir)) as staging:
         report = _write_and_verify(source, options, examples, staging)
-        report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
-        files.write_json(staging / "export" / "export.json", report)
-        publish(staging / "export", Path(export_dir), [*options.formats, "export.json"])
+        with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
+            report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
+            files.write_json(staging / "export" / "export.json", report)
+            publish(staging / "export", [*options.formats, "export.json"])
     return report
-
-
-def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:
-    """Refuses to replace an existing export.
-
-    Args:
-      export_dir: Folder of the export.
-      formats: Forms that must not exist yet.
-
-    Raises:
-      BadInput: If one of the forms exists.
-    """
-    for form in formats:
-        if (Path(export_dir) / form).exists():
-            raise BadInput("export_dir", export_dir, f"already holds an export ({form}); use overwrite to replace it")
 
 
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
     check_stripped(model)
-    check_forms(options.formats)
-    if options.values not in VALUES:
-        raise BadInput("values", options.values, f"must be {' or '.join(VALUES)}")
+    options.check()
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")

@@ -1,9 +1,12 @@
-"""The forms of an export and how each is written. A new form is one function here and one entry in FORMS."""
+"""The forms of an export and how each is written.
+
+A new form is one function here, one entry in FORMS, and its name in `options.FORMATS`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ from dlth_tf.deploy.compaction import compact, kernel_shapes
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.options import ExportOptions
+from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32
 from dlth_tf.errors import BadInput
@@ -161,18 +165,3 @@ def write_forms(source: Source, options: ExportOptions, folder: Path) -> dict[st
     for form in options.formats:
         written |= FORMS[form](source, options, folder / form)
     return written
-
-
-def check_forms(forms: Sequence[str]) -> None:
-    """Validates the names of forms.
-
-    Args:
-      forms: Names to validate.
-
-    Raises:
-      BadInput: If there is no name, an unknown name, or the same name twice.
-    """
-    for form in forms or [""]:
-        if form not in FORMS or list(forms).count(form) > 1:
-            allowed = f"must be one or more of {', '.join(FORMS)}, each at most once"
-            raise BadInput("formats", form or "(none)", allowed)

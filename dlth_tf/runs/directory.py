@@ -102,6 +102,14 @@ class RunDirectory:
             raise BadInput("run_dir", self.path, f"its result.json lacks {', '.join(missing)}")
         return result
 
+    def check_complete(self) -> None:
+        """Raises BadInput unless the directory is that of a complete run."""
+        required = (self.config, self.ticket, self.weights, self.result)
+        missing = [path.name for path in required if not path.exists()]
+        if missing:
+            allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
+            raise BadInput("run_dir", self.path, allowed)
+
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -17,10 +18,11 @@ from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.tf_data_options import cores, options
+from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, max_examples
-from dlth_tf.deploy.export import export_source, refuse_existing
-from dlth_tf.deploy.forms import check_forms
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.export import export_source
+from dlth_tf.deploy.options import ExportOptions, check_serving
+from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
@@ -61,11 +63,12 @@ def export_run(
         export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
-    check_forms(settings.formats)
+    settings.check()
+    check_serving(task, batch)
     if not settings.overwrite:
         refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
-    _check_complete(directory)
+    directory.check_complete()
     document = files.read_json_object(directory.config, "run_dir")
     try:
         config = RunConfig(**document["config"])
@@ -76,7 +79,7 @@ def export_run(
     except (KeyError, TypeError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     ticket = Ticket.load(directory.ticket)
-    with machine(config):
+    with machine(for_export(config)):
         model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
         dataset = available(config, shape)
@@ -94,12 +97,9 @@ def export_run(
         return export_source(source, export_dir, settings)
 
 
-def _check_complete(directory: RunDirectory) -> None:
-    required = (directory.config, directory.ticket, directory.weights, directory.result)
-    missing = [path.name for path in required if not path.exists()]
-    if missing:
-        allowed = f"is not the directory of a complete run (it lacks {', '.join(missing)})"
-        raise BadInput("run_dir", directory.path, allowed)
+def for_export(config: RunConfig) -> RunConfig:
+    """Returns the configuration under which any machine can rebuild the network of a run: one device, without XLA."""
+    return dataclasses.replace(config, strategy="one_device", num_replicas=None, jit_compile=False)
 
 
 def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
