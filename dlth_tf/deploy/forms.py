@@ -16,10 +16,10 @@ import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import compact, kernel_shapes
+from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from dlth_tf import data as data_room
 from dlth_tf import files
-from dlth_tf.analysis.results import read_results
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
@@ -138,20 +137,3 @@ def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
         return split.images[:number]
     read = tf.data.Dataset.range(number).map(split.image, num_parallel_calls=cores()).with_options(options())
     return np.stack(list(read.as_numpy_iterator()))
-
-
-def best_run(sweep_dir: str | os.PathLike[str], method: str) -> Path:
-    """Returns the run of a method with the best validation accuracy; among equals the sparsest, then the first seed.
-
-    Raises:
-      BadInput: If the sweep has no complete run of that method.
-    """
-    results = read_results(sweep_dir)
-    runs = results[results["method"] == method].sort_values(
-        ["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True]
-    )
-    if runs.empty:
-        raise BadInput(
-            "method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}"
-        )
-    return Path(sweep_dir) / runs.iloc[0]["run_dir"]

@@ -1,4 +1,4 @@
-"""The distance of a form's outputs from the Keras model's that is allowed: by precision, and by functions with jumps."""
+"""The distance from the Keras model's outputs that a form is allowed: by precision, and by functions with jumps."""
 
 from __future__ import annotations
 

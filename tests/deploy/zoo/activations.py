@@ -10,9 +10,23 @@ import tf_keras
 
 from tests.deploy.zoo.network import L, Network, image
 
-FUNCTIONS = (
-    "elu exponential gelu hard_sigmoid linear mish relu relu6 selu sigmoid softmax softplus softsign swish tanh"
-).split()
+FUNCTIONS = [
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_sigmoid",
+    "linear",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
 LAYERS = {
     "elu": lambda: L.ELU(0.5),
     "leaky_relu": L.LeakyReLU,

@@ -34,14 +34,23 @@ NETWORKS = {
     "conv 2d asymmetric": Network(image(lambda: L.Conv2D(6, (1, 3)), lambda: L.Conv2D(6, (3, 1), (2, 1)))),
     "conv 3d": Network(volume(lambda: L.Conv3D(4, 3, activation="relu"), L.BatchNormalization)),
     "conv 3d transposed": Network(volume(lambda: L.Conv3DTranspose(4, 3))),
-    "pooling": Network(image(L.MaxPooling2D, lambda: L.AveragePooling2D(2, 1), L.ZeroPadding2D, L.GlobalMaxPooling2D,
-                             end=(lambda: L.Dense(3),))),
+    "pooling": Network(
+        image(
+            L.MaxPooling2D,
+            lambda: L.AveragePooling2D(2, 1),
+            L.ZeroPadding2D,
+            L.GlobalMaxPooling2D,
+            end=(lambda: L.Dense(3),),
+        )
+    ),
     "cropping and upsampling": Network(image(lambda: L.Cropping2D(1), lambda: L.UpSampling2D(2))),
     "bilinear upsampling": Network(image(lambda: L.UpSampling2D(2, interpolation="bilinear"))),
     "permute and reshape": Network(image(lambda: L.Permute((3, 1, 2)), lambda: L.Reshape((6, 6, 4)))),
     "einsum dense": Network(sequence(lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 6), bias_axes="d"))),
     "time distributed": Network(sequence(lambda: L.TimeDistributed(L.Dense(6)))),
-    "dropout and noise": Network(vector(lambda: L.Dropout(0.5), lambda: L.GaussianNoise(1.0), lambda: L.AlphaDropout(0.5))),
+    "dropout and noise": Network(
+        vector(lambda: L.Dropout(0.5), lambda: L.GaussianNoise(1.0), lambda: L.AlphaDropout(0.5))
+    ),
     "lambda": Network(vector(lambda: L.Lambda(lambda x: 2 * x + 1))),
     "one pixel": Network(lambda: tf_keras.Sequential([L.Input((1, 1, 1)), L.Conv2D(4, 1), L.Flatten(), L.Dense(3)])),
     "one unit": Network(lambda: tf_keras.Sequential([L.Input((1,)), L.Dense(2), L.Dense(1)]), task="raw"),

@@ -58,13 +58,24 @@ def _tabular() -> Model:
     return Model({"age": age, "job": job}, L.Dense(3)(L.Concatenate()([L.Dense(4)(age), known])))
 
 
-AUGMENTATIONS = (lambda: L.RandomFlip(), lambda: L.RandomRotation(0.1), lambda: L.RandomZoom(0.1),
-                 lambda: L.RandomTranslation(0.1, 0.1), lambda: L.RandomContrast(0.1), lambda: L.RandomBrightness(0.1))
+AUGMENTATIONS = (
+    lambda: L.RandomFlip(),
+    lambda: L.RandomRotation(0.1),
+    lambda: L.RandomZoom(0.1),
+    lambda: L.RandomTranslation(0.1, 0.1),
+    lambda: L.RandomContrast(0.1),
+    lambda: L.RandomBrightness(0.1),
+)
 NETWORKS = {
     "string lookup": Network(_of("string", (4,), lambda: L.StringLookup(vocabulary=["cat", "dog"]), *_embedded(4))),
     "integer lookup": Network(_of("int64", (4,), lambda: L.IntegerLookup(vocabulary=[3, 5]), *_embedded(4))),
     "text vectorization": Network(
-        _of("string", (1,), lambda: L.TextVectorization(vocabulary=["the", "dog"], output_sequence_length=4), *_embedded(5))
+        _of(
+            "string",
+            (1,),
+            lambda: L.TextVectorization(vocabulary=["the", "dog"], output_sequence_length=4),
+            *_embedded(5),
+        )
     ),
     "tabular": Network(_tabular),
     "hashing of strings": Network(_of("string", (4,), lambda: L.Hashing(5), *_embedded(5))),

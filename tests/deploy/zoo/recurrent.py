@@ -17,7 +17,9 @@ NETWORKS = {
     "gru": Network(last(lambda: L.GRU(6)), batch=1),
     "simple rnn": Network(last(lambda: L.SimpleRNN(6)), batch=1),
     "rnn of cells": Network(last(lambda: L.RNN([L.LSTMCell(6), L.GRUCell(5)])), batch=1),
-    "lstm of sequences": Network(sequence(lambda: L.LSTM(6, return_sequences=True), lambda: L.LSTM(5, return_sequences=True)), batch=1),
+    "lstm of sequences": Network(
+        sequence(lambda: L.LSTM(6, return_sequences=True), lambda: L.LSTM(5, return_sequences=True)), batch=1
+    ),
     "lstm backwards": Network(last(lambda: L.LSTM(6, go_backwards=True)), batch=1),
     "lstm unrolled": Network(last(lambda: L.LSTM(6, unroll=True))),
     "lstm with dropout": Network(last(lambda: L.LSTM(6, dropout=0.5, recurrent_dropout=0.5)), batch=1),

@@ -106,7 +106,9 @@ NETWORKS = {
     "two inputs, list": Network(_two(lambda a, b: L.Dense(3)(a + b), lambda a, b: [a, b])),
     "two inputs, dictionary": Network(_two(lambda a, b: L.Dense(3)(a * b), lambda a, b: {"b": b, "a": a})),
     "inputs, nested": Network(_nested_inputs),
-    "inputs and outputs, dictionaries": Network(_two(lambda a, b: {"y": a, "x": b}, lambda a, b: {"b": b, "a": a}), "raw"),
+    "inputs and outputs, dictionaries": Network(
+        _two(lambda a, b: {"y": a, "x": b}, lambda a, b: {"b": b, "a": a}), "raw"
+    ),
     "outputs, list": Network(_several(lambda x: [L.Flatten()(x), L.Dense(3, name="h")(x)]), "raw"),
     "outputs, dictionary": Network(_several(lambda x: {"second": L.Flatten()(x), "first": L.Dense(2)(x)}), "raw"),
     "outputs, nested": Network(_several(_heads), "raw"),
