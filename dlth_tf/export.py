@@ -12,8 +12,8 @@ from absl import flags
 
 from dlth_tf.commands import DONE, define, parse, run_command
 from dlth_tf.console import help_text
-from dlth_tf.deploy.options import ExportOptions, check_serving
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions, check_serving
 from dlth_tf.runs.best_run import best_run
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.tensorflow_start import start_tensorflow

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from dlth_tf.deploy.options import FORMATS
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import FORMATS
 
 
 @contextlib.contextmanager

@@ -20,11 +20,11 @@ from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
-from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.source import Known, Source
-from dlth_tf.deploy.stripped import check_stripped
+from dlth_tf.deploy.stripped import check_stateless, check_stripped
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 
 log = logging.getLogger("dlth_tf")
 
@@ -96,7 +96,8 @@ def export_source(
       Content of export.json.
 
     Raises:
-      BadInput: If `source` or `options` is invalid, a form already exists, or `export_dir` cannot be written to.
+      BadInput: If `source` or `options` is invalid, no LiteRT file passes its check, a form already exists, or
+        `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     options = options or ExportOptions()
@@ -118,6 +119,7 @@ def export_source(
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
     check_stripped(model)
+    check_stateless(model)
     options.check()
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
@@ -130,7 +132,7 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
     verified, accuracy = verify(written, source, examples)
     left_out = [_leave_out(written, verified, name) for name in list(written) if "left_out" in verified[name]]
     if not written:
-        raise RuntimeError(" ".join(left_out))
+        raise BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {_first(left_out, source)}")
     with dense_reference(source.model):
         dense = write_forms(source, options, staging / "dense")
     inputs = examples.inputs(source.serving.inputs(source.model))
@@ -155,6 +157,12 @@ def _leave_out(written: dict[str, Written], verified: Mapping[str, Any], name: s
     """Removes a form that failed its check, and returns a sentence about it."""
     written.pop(name).path.unlink()
     return f"{name} is left out: {verified[name]['left_out']}."
+
+
+def _first(left_out: Sequence[str], source: Source) -> str:
+    """The first sentence about a form that was left out; with a free batch size, the hint to fix it."""
+    sentence = left_out[0].rstrip(".")
+    return sentence if source.serving.batch else f"{sentence}; a fixed batch size (batch=1) helps some networks"
 
 
 def _add_latency(

@@ -1,6 +1,6 @@
 """The forms of an export and how each is written.
 
-A new form is one function here, one entry in FORMS, and its name in `options.FORMATS`.
+A new form is one function here, one entry in FORMS, and its name in `export_options.FORMATS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import compact, kernel_shapes
-from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
@@ -24,6 +23,7 @@ from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 
 # Folding changes the rounding, usually by 1e-6 of the largest logit. Where channels hardly vary, batch norm multiplies
 # such differences by hundreds: deep random networks with removed filters were seen to differ by 1e-3, and so did Keras

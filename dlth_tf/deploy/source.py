@@ -14,9 +14,9 @@ from dlth_tf.core import Ticket
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
-from dlth_tf.deploy.options import check_serving
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import check_serving
 
 
 class Known(TypedDict, total=False):

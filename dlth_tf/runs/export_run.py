@@ -20,9 +20,9 @@ from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, max_examples
 from dlth_tf.deploy.export import export_source
-from dlth_tf.deploy.options import ExportOptions, check_serving
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions, check_serving
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from dlth_tf import files
 from dlth_tf.core import Ticket
-from dlth_tf.deploy.options import ExportOptions
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.best_run import best_run
 from dlth_tf.runs.export_run import export_run

@@ -98,7 +98,8 @@ def judged(network: Network, form: str, folder: Path) -> str:
     assert report["served"]["task"] == network.task
     fixed = network.fixed(form)
     calls = clients(form, folder)
-    assert form != "tflite" or "float32.tflite" in calls
+    notes = [note for facts in report["forms"].values() for note in facts["notes"]]
+    assert form != "tflite" or "float32.tflite" in calls, notes
     for size in (8, 1) if fixed is None else (fixed,):
         inputs = inputs_of(interface_of(model).inputs, network.most, size)
         expected = reference(model, inputs)

@@ -27,6 +27,7 @@ def _first() -> tf_keras.Model:
     return tf_keras.Sequential([L.Input((8, 8, 3)), L.BatchNormalization(), L.Conv2D(4, 3), L.Flatten(), L.Dense(3)])
 
 
+FREE_BATCH = "cannot be run"
 BLOCK = image(L.BatchNormalization, L.ReLU, lambda: L.Conv2D(6, 3), L.BatchNormalization, L.ReLU)
 NETWORKS = {
     "batch norm": Network(BLOCK),
@@ -42,8 +43,17 @@ NETWORKS = {
     "layer norm of vectors": Network(vector(L.LayerNormalization, L.ReLU)),
     "layer norm of sequences": Network(sequence(lambda: L.Conv1D(6, 3), L.LayerNormalization)),
     "layer norm of three axes": Network(image(lambda: L.LayerNormalization(axis=[1, 2, 3]))),
-    "group norm": Network(image(lambda: L.GroupNormalization(2))),
-    "instance norm": Network(image(lambda: L.GroupNormalization(-1))),
+    "group norm": Network(image(lambda: L.GroupNormalization(2)), refused={"tflite": FREE_BATCH}),
+    "instance norm": Network(image(lambda: L.GroupNormalization(-1)), refused={"tflite": FREE_BATCH}),
+    "group norm, fixed batch": Network(image(lambda: L.GroupNormalization(2)), batch=1),
+    "mixed_float16, wrapped layers": Network(
+        in_precision(
+            "mixed_float16",
+            sequence(lambda: L.TimeDistributed(L.Dense(6)), lambda: L.Bidirectional(L.GRU(4, return_sequences=True))),
+        ),
+        batch=1,
+        tolerance=2e-2,
+    ),
     "unit norm": Network(vector(L.UnitNormalization)),
     "spectral norm": Network(image(lambda: L.SpectralNormalization(L.Conv2D(4, 3)))),
     "mixed_float16": Network(in_precision("mixed_float16", BLOCK), tolerance=2e-2),
