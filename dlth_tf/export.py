@@ -18,6 +18,10 @@ from absl import flags
 from dlth_tf.commands import DONE, define, parse, run_command
 from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions, check_serving
+from dlth_tf.runs.best_run import best_run
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Exports the network of a complete run in one or several forms, and checks each of them in a fresh process.
@@ -89,17 +93,19 @@ def main(argv: Sequence[str]) -> int:
     parse(values, argv, page)
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
-    start_tensorflow()
-    from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
-    from dlth_tf.runs.trust import NO_TRUST, Trust
-
-    run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
-    export_dir = Path(values.export_dir or f"saved_models/{run_dir.name}")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
+    settings.check()
+    check_serving(values.task, values.batch)
+    run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
+    RunDirectory(run_dir).check_complete()
+    export_dir = Path(values.export_dir or f"saved_models/{run_dir.resolve().name}")
     trust = Trust(frozenset(filter(None, (values.model, values.dataset))), values.trust_run)
     if trust != NO_TRUST and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where the user's own code may be
+    start_tensorflow()
+    from dlth_tf.runs.export_run import export_run
+
     report = export_run(run_dir, export_dir, settings, trust, task=values.task, batch=values.batch)
     describe(report, export_dir)
     return DONE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import tensorflow as tf
 import dlth_tf.export as command
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from tests.deploy.conftest import checked_here as checked_here
-from tests.runs.tiny import as_flags, listing
+from tests.runs.tiny import as_flags, environment, listing
 
 
 def ended(**values: object) -> int:
@@ -88,6 +90,40 @@ def test_bad_input_is_one_line_and_nothing_is_written(values, line, here, capsys
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"dlth_tf.export: {line}") and said.err.count("\n") == 1
     assert listing(here) == before
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+import dlth_tf.export as command
+from dlth_tf.commands import run_command
+
+codes = [run_command("dlth_tf.export", command.main, line.split()) for line in sys.stdin]
+print(codes, "tensorflow" in sys.modules)
+"""
+
+
+def test_flags_are_checked_before_tensorflow_loads(here, tiny_runs):
+    run_dir = tiny_runs["rst"].config.run_dir
+    wrong = ["formats=onnx", "values=int8", "values=float16", "task=regression", "batch=0", "sweep_dir=."]
+    lines = [*(f"--run_dir={run_dir} --{flag}" for flag in wrong), "--run_dir=nowhere"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    assert ended.stdout == f"{[BAD_INPUT] * len(lines)} False\n", ended.stderr
+    assert "--values=float16: is for the form packed, and the forms to write are plain" in ended.stderr
+
+
+@pytest.mark.usefixtures("checked_here")
+def test_the_run_directory_may_be_the_present_one(here, monkeypatch, tiny_runs):
+    run_dir = shutil.copytree(tiny_runs["rst"].config.run_dir, here / "mine")
+    monkeypatch.chdir(run_dir)
+    assert ended(run_dir=".", measure_latency=False) == DONE
+    assert (run_dir / "saved_models" / "mine" / "export.json").exists()
 
 
 @pytest.mark.usefixtures("checked_here")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import FORMATS
 
 
 @contextlib.contextmanager
@@ -35,6 +37,44 @@ def staging_folder(export_dir: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:
+    """Refuses to replace an existing export.
+
+    Args:
+      export_dir: Folder of the export.
+      formats: Forms that must not exist yet.
+
+    Raises:
+      BadInput: If one of the forms exists.
+    """
+    for form in formats:
+        if (Path(export_dir) / form).exists():
+            raise BadInput("export_dir", export_dir, f"already holds an export ({form}); use overwrite to replace it")
+
+
+@contextlib.contextmanager
+def publishing(export_dir: Path, new: Sequence[str]) -> Iterator[Callable[[Path, Sequence[str]], None]]:
+    """Locks the place of an export while it is published, so that of two at once one sees what the other published.
+
+    Args:
+      export_dir: Final place of the export.
+      new: Forms that must not exist yet.
+
+    Yields:
+      `publish`, which moves the named entries of a finished export there.
+
+    Raises:
+      BadInput: If one of the forms exists by now.
+    """
+    folder = os.open(export_dir.parent, os.O_RDONLY)  # released with the file, also if the process is killed
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        refuse_existing(export_dir, new)
+        yield lambda staged, names: publish(staged, export_dir, names)
+    finally:
+        os.close(folder)
 
 
 def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:

@@ -15,19 +15,18 @@ import tf_keras
 
 from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
-from dlth_tf.deploy.atomic_folder import publish, staging_folder
+from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
-from dlth_tf.deploy.forms import FORMS, Written, check_forms, write_forms
+from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
-from dlth_tf.deploy.savedmodel.packed import VALUES
-from dlth_tf.deploy.source import ExportOptions, Known, Source
-from dlth_tf.deploy.stripped import check_stripped
+from dlth_tf.deploy.source import Known, Source
+from dlth_tf.deploy.stripped import check_stateless, check_stripped
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import FORMATS, ExportOptions
 
-FORMATS = tuple(FORMS)
 log = logging.getLogger("dlth_tf")
 DISK_ERRORS = (
     tf.errors.OutOfRangeError,
@@ -105,7 +104,8 @@ def export_source(
       Content of export.json.
 
     Raises:
-      BadInput: If `source` or `options` is invalid, a form already exists, or `export_dir` cannot be written to.
+      BadInput: If `source` or `options` is invalid, no LiteRT file passes its check, a form already exists, or
+        `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     options = options or ExportOptions()
@@ -117,9 +117,10 @@ def export_source(
     log.info("%s", source.decision[1])
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         report = _write_and_verify(source, options, examples, staging)
-        report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
-        files.write_json(staging / "export" / "export.json", report)
-        publish(staging / "export", Path(export_dir), [*options.formats, "export.json"])
+        with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
+            report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
+            files.write_json(staging / "export" / "export.json", report)
+            publish(staging / "export", [*options.formats, "export.json"])
     return report
 
 
@@ -135,27 +136,11 @@ def _one_line(export_dir: str | os.PathLike[str]) -> Iterator[None]:
         raise BadInput("export_dir", export_dir, f"cannot be written to ({reason})") from error
 
 
-def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> None:
-    """Refuses to replace an existing export.
-
-    Args:
-      export_dir: Folder of the export.
-      formats: Forms that must not exist yet.
-
-    Raises:
-      BadInput: If one of the forms exists.
-    """
-    for form in formats:
-        if (Path(export_dir) / form).exists():
-            raise BadInput("export_dir", export_dir, f"already holds an export ({form}); use overwrite to replace it")
-
-
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
     check_stripped(model)
-    check_forms(options.formats)
-    if options.values not in VALUES:
-        raise BadInput("values", options.values, f"must be {' or '.join(VALUES)}")
+    check_stateless(model)
+    options.check()
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
@@ -167,7 +152,7 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
     verified, accuracy = verify(written, source, examples)
     left_out = [_leave_out(written, verified, name) for name in list(written) if "left_out" in verified[name]]
     if not written:
-        raise RuntimeError(" ".join(left_out))
+        raise BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {_first(left_out, source)}")
     with dense_reference(source.model):
         dense = write_forms(source, options, staging / "dense")
     inputs = examples.inputs(source.serving.inputs(source.model))
@@ -192,6 +177,12 @@ def _leave_out(written: dict[str, Written], verified: Mapping[str, Any], name: s
     """Removes a form that failed its check, and returns a sentence about it."""
     written.pop(name).path.unlink()
     return f"{name} is left out: {verified[name]['left_out']}."
+
+
+def _first(left_out: Sequence[str], source: Source) -> str:
+    """The first sentence about a form that was left out; with a free batch size, the hint to fix it."""
+    sentence = left_out[0].rstrip(".")
+    return sentence if source.serving.batch else f"{sentence}; a fixed batch size (batch=1) helps some networks"
 
 
 def _add_latency(

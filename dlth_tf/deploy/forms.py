@@ -1,9 +1,12 @@
-"""The forms of an export and how each is written. A new form is one function here and one entry in FORMS."""
+"""The forms of an export and how each is written.
+
+A new form is one function here, one entry in FORMS, and its name in `export_options.FORMATS`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kerne
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 
 # Folding changes the rounding, usually by 1e-6 of the largest logit. Where channels hardly vary, batch norm multiplies
 # such differences by hundreds: deep random networks with removed filters were seen to differ by 1e-3, and so did Keras
@@ -177,18 +181,3 @@ def write_forms(source: Source, options: ExportOptions, folder: Path) -> dict[st
     for form in options.formats:
         written |= FORMS[form](source, options, folder / form)
     return written
-
-
-def check_forms(forms: Sequence[str]) -> None:
-    """Validates the names of forms.
-
-    Args:
-      forms: Names to validate.
-
-    Raises:
-      BadInput: If there is no name, an unknown name, or the same name twice.
-    """
-    for form in forms or [""]:
-        if form not in FORMS or list(forms).count(form) > 1:
-            allowed = f"must be one or more of {', '.join(FORMS)}, each at most once"
-            raise BadInput("formats", form or "(none)", allowed)

@@ -13,7 +13,6 @@ import tf_keras
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.graph import exit_layer, input_names, input_shape, is_operation
 
-TASKS = ("auto", "classifier", "raw")
 IMAGES = "images"  # name of the only input of a network
 LINEAR = "linear"
 NORMALIZING = (tf_keras.layers.UnitNormalization, tf_keras.layers.LayerNormalization)
@@ -134,10 +133,8 @@ def decide_task(interface: Interface, task: str, labels: bool) -> tuple[str, str
       that says what was decided and why.
 
     Raises:
-      BadInput: If the task is unknown, or "classifier" for an output that is not [batch, classes].
+      BadInput: If the task is "classifier", or there are label names, for an output that is not [batch, classes].
     """
-    if task not in TASKS:
-        raise BadInput("task", task, f"must be one of {', '.join(TASKS)}")
     shapes = ", ".join(f"{name} {spec.shape.as_list()}" for name, spec in interface.outputs.items())
     linear = interface.ending in ("", LINEAR) or interface.ending in OPERATIONS_OF_LOGITS
     if interface.classes is None:

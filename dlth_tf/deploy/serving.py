@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.ops.lookup_ops import LookupInterface
 
 from dlth_tf.data.normalize import Normalization
+from dlth_tf.deploy.copied_layers import lookup_tables
 from dlth_tf.deploy.interface import IMAGES, Interface, interface_of
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
-from dlth_tf.masking.keras2.parts import all_sublayers
 
 SIGNATURE = "serving_default"
 BATCH = 256  # examples per call when the reference outputs are computed
@@ -120,16 +118,6 @@ class Served(tf.Module):
             return serving.outputs(model, dict(zip(self.specs, tensors, strict=True)), interface)
 
         self.serve = tf.function(serve, input_signature=list(self.specs.values()))
-
-
-def lookup_tables(model: tf_keras.Model) -> Iterator[Any]:
-    """Yields the lookup tables of a network's layers, which a SavedModel holds beside the variables."""
-    seen: set[int] = set()
-    for layer in all_sublayers(model):
-        for value in list(vars(layer).values()):
-            if isinstance(value, LookupInterface) and id(value) not in seen:
-                seen.add(id(value))
-                yield value
 
 
 def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
-"""The two values of an export: the network that is exported, and the options."""
+"""The network that is exported, with everything that is known about it."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -16,6 +16,7 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import check_serving
 
 
 class Known(TypedDict, total=False):
@@ -70,27 +71,11 @@ class Source:
         """Preprocessing and outputs around the network.
 
         Raises:
-          BadInput: If the task does not fit the network, or the batch size is not that of its inputs.
+          BadInput: If the task does not fit the network, or the batch size is below 1 or not that of its inputs.
         """
+        check_serving(self.task, self.batch)
         fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
         if self.batch is not None and fixed and fixed != {self.batch}:
             raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
         batch = self.batch if self.batch is not None else min(fixed, default=None)
         return Serving(self.normalization, self.label_names, self.decision[0], batch)
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """The options of an export.
-
-    Args:
-      formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16 and tflite_int8.
-      values: Precision in which the packed form stores weights, "float32" or "float16".
-      overwrite: Whether an existing export of the same form is replaced.
-      measure_latency: Whether each form and its dense counterpart are timed.
-    """
-
-    formats: Sequence[str] = ("plain",)
-    values: str = "float32"
-    overwrite: bool = False
-    measure_latency: bool = True

@@ -1,4 +1,4 @@
-"""Check that a model is stripped of pruning wrappers."""
+"""Checks of the network to export: without pruning wrappers, and without a state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,27 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers
+from dlth_tf.masking.keras2.parts import all_sublayers
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
+
+
+def check_stateless(model: tf_keras.Model) -> None:
+    """Checks that no recurrent layer keeps its state from one call to the next: those of clients are independent.
+
+    Raises:
+      BadInput: If one does.
+    """
+    keeping = [
+        layer.name for layer in all_sublayers(model) if getattr(layer, "stateful", False) and is_recurrent(layer)
+    ]
+    if keeping:
+        reason = f"keeps a state between calls (layer {', '.join(keeping)}): build it with stateful=False to export it"
+        raise BadInput("model", model.name, reason)
+
+
+def is_recurrent(layer: tf_keras.layers.Layer) -> bool:
+    """Returns whether a layer is an RNN of some kind, which computes one step after another."""
+    return isinstance(layer, tf_keras.layers.RNN)
 
 
 def check_stripped(model: tf_keras.Model) -> None:

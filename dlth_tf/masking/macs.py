@@ -20,7 +20,7 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
     """Returns the number of output positions of each kernel for one image, summed over all its uses.
 
     Reads the traced forward pass, so shared layers and subclassed models are counted correctly. Kernels inside loops
-    (recurrent layers) are not counted.
+    (recurrent layers), and those whose number of positions depends on the data, are not counted.
 
     Args:
       model: A tf_keras model, wrapped or not.
@@ -42,8 +42,9 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
             source = source.op.inputs[0]
         name = names.get(id(handles.get(id(source))))
         if name is not None:
-            shape = operation.outputs[0].shape
-            positions[name] += int(np.prod(shape[:-1])) // batch
+            first, *others = operation.outputs[0].shape[:-1]
+            if None not in others:
+                positions[name] += int(np.prod([first or batch, *others])) // batch
     return dict(positions)
 
 

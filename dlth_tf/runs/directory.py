@@ -117,6 +117,14 @@ class RunDirectory:
         except BadInput:
             return False
 
+    def check_complete(self) -> None:
+        """Raises BadInput unless the directory is that of a complete run."""
+        required = (self.config, self.ticket, self.weights, self.result)
+        missing = [path.name for path in required if not files.exists(path)]
+        if missing:
+            lacking = f"it lacks {', '.join(missing)}" if self.path.is_dir() else "there is no such directory"
+            raise BadInput("run_dir", self.path, f"is not the directory of a complete run ({lacking})")
+
     def open(self, config: RunConfig, data: dict[str, Any]) -> filelock.BaseFileLock:
         """Creates the directory, locks it for this process, and writes config.json.
 

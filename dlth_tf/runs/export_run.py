@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -12,16 +13,17 @@ import tensorflow as tf
 
 from dlth_tf import data as data_room
 from dlth_tf import files
-from dlth_tf.analysis.results import read_result, read_results
+from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.tf_data_options import cores, options
+from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, max_examples
-from dlth_tf.deploy.export import export_source, refuse_existing
-from dlth_tf.deploy.forms import check_forms
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.export import export_source
+from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions, check_serving
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
@@ -68,11 +70,12 @@ def export_run(
         `deploy.export` refuses the export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
-    check_forms(settings.formats)
+    settings.check()
+    check_serving(task, batch)
     if not settings.overwrite:
         refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
-    _check_complete(directory)
+    directory.check_complete()
     document = files.read_json_object(directory.config, "run_dir")
     try:
         config = RunConfig(**document["config"])
@@ -86,7 +89,7 @@ def export_run(
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     trust.check_model(config, directory.config)
     ticket = Ticket.load(directory.ticket)
-    with machine(config):
+    with machine(for_export(config)):
         model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
         dataset = available(config, shape, trust)
@@ -118,13 +121,9 @@ def _label_names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check_complete(directory: RunDirectory) -> None:
-    required = (directory.config, directory.ticket, directory.weights, directory.result)
-    missing = [path.name for path in required if not files.exists(path)]
-    if missing:
-        lacking = f"it lacks {', '.join(missing)}" if directory.path.is_dir() else "there is no such directory"
-        allowed = f"is not the directory of a complete run ({lacking})"
-        raise BadInput("run_dir", directory.path, allowed)
+def for_export(config: RunConfig) -> RunConfig:
+    """Returns the configuration under which any machine can rebuild the network of a run: one device, without XLA."""
+    return dataclasses.replace(config, strategy="one_device", num_replicas=None, jit_compile=False)
 
 
 def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
@@ -181,20 +180,3 @@ def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
         return split.images[:number]
     read = tf.data.Dataset.range(number).map(split.image, num_parallel_calls=cores()).with_options(options())
     return np.stack(list(read.as_numpy_iterator()))
-
-
-def best_run(sweep_dir: str | os.PathLike[str], method: str) -> Path:
-    """Returns the run of a method with the best validation accuracy; among equals the sparsest, then the first seed.
-
-    Raises:
-      BadInput: If the sweep has no complete run of that method.
-    """
-    results = read_results(sweep_dir)
-    runs = results[results["method"] == method].sort_values(
-        ["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True]
-    )
-    if runs.empty:
-        raise BadInput(
-            "method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}"
-        )
-    return Path(sweep_dir) / runs.iloc[0]["run_dir"]

@@ -99,8 +99,8 @@ def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def make_result(run: Run, digest: str) -> dict[str, Any]:
-    """Returns the content of result.json.
+def make_result(run: Run) -> dict[str, Any]:
+    """Returns the content of result.json but for the digest of the final weights, while the network is wrapped.
 
     `rollback` is present if the run returned to a checkpoint (--on_nan), and `cost.reused` if another run of the sweep
     has done its first phase: the images and multiply-adds of that phase are counted all the same, but not its seconds
@@ -108,7 +108,6 @@ def make_result(run: Run, digest: str) -> dict[str, Any]:
 
     Args:
       run: The finished run.
-      digest: SHA-256 of the final weights.
     """
     state = run.checkpoints.state
     spent = cost(state.phases, state.macs, run.checkpoints.seconds())
@@ -120,7 +119,6 @@ def make_result(run: Run, digest: str) -> dict[str, Any]:
         "phases": state.phases,
         "cost": {**spent, **({"reused": state.reused} if state.reused else {})},
         "parameters": parameters(run.network),
-        "weights_sha256": digest,
         "versions": versions(),
         **({"rollback": state.rollback} if state.rollback else {}),
     }

@@ -91,7 +91,8 @@ def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict
     with open_for_all(run), data_room.broken_images_named(inputs.data):
         log_what_differs(model, run.config.scale_lr)
         _train(run)
-        result = make_result(run, save_network(run))
+        result = make_result(run)  # first: saving strips the network, a subclassed one in place
+        result["weights_sha256"] = save_network(run)
         if run.writes:
             if run.config.tensorboard:
                 write_outcome(run.config, result)

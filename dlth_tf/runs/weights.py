@@ -24,15 +24,15 @@ def save_network(run: Run) -> str:
       RuntimeError: If a weight is not finite.
     """
     model = run.network.model
-    masking.strip(model)
-    weights = masking.weight_arrays(model)
+    config = run.config
+    # First: a subclassed model is stripped in place, and then has no ticket any more.
+    ticket = masking.chosen_ticket(model, method=config.method, seed=config.seed, sparsity=config.sparsity)
+    weights = masking.weight_arrays(masking.strip(model))
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise RuntimeError(f"{name} contains values that are not finite")
     if run.writes:
         files.write_atomic(run.directory.weights, files.npz_bytes(weights))
-        config = run.config
-        ticket = masking.chosen_ticket(model, method=config.method, seed=config.seed, sparsity=config.sparsity)
         ticket.save(run.directory.ticket)
     return files.arrays_sha256(weights)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from dlth_tf.deploy import atomic_folder
-from dlth_tf.deploy.atomic_folder import publish, staging_folder
+from dlth_tf.deploy.atomic_folder import publish, publishing, staging_folder
 from dlth_tf.errors import BadInput
 
 
@@ -54,6 +55,29 @@ def test_if_one_entry_cannot_be_moved_all_are_as_they_were(tmp_path, monkeypatch
         publish(staging / "export", tmp_path, ["plain", "packed"])
     assert contents(tmp_path) == {"packed/file": "old", "plain/file": "old"}
     assert sorted(os.listdir(tmp_path)) == ["packed", "plain"]
+
+
+def test_of_two_exports_at_once_one_wins_and_the_other_is_refused(tmp_path):
+    outcomes: list[str] = []
+
+    def second() -> None:
+        try:
+            with publishing(tmp_path / "out", ["plain"]):
+                outcomes.append("published")
+        except BadInput as error:
+            outcomes.append(str(error))
+
+    other = threading.Thread(target=second)
+    with staging_folder(tmp_path / "out") as staging:
+        write_files(staging / "export", plain="first")
+        with publishing(tmp_path / "out", ["plain"]) as publish_here:
+            other.start()
+            other.join(0.2)
+            assert other.is_alive()  # it waits, and looks again afterwards
+            publish_here(staging / "export", ["plain"])
+    other.join()
+    assert "already holds an export (plain)" in outcomes[0]
+    assert contents(tmp_path) == {"out/plain/file": "first"}
 
 
 def test_what_fails_leaves_nothing(tmp_path):

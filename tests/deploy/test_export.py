@@ -15,9 +15,10 @@ from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
 from dlth_tf.deploy import Examples, forms
 from dlth_tf.deploy.export import export_source
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite import convert, sparse_layers
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 from tests.deploy.families import sparse_network
 from tests.runs.tiny import listing
 

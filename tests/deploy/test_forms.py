@@ -15,7 +15,8 @@ from dlth_tf.deploy.checks.verification import verify
 from dlth_tf.deploy.examples import random_examples
 from dlth_tf.deploy.forms import NOTHING_REMOVED, write_forms
 from dlth_tf.deploy.serving import expected_outputs
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.source import Source
+from dlth_tf.export_options import ExportOptions
 from tests.deploy.families import GRANULARITIES, OTHERS, SMALL, sparse_network
 
 PRODUCT = [

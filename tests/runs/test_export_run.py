@@ -15,11 +15,14 @@ import tensorflow as tf
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
+from dlth_tf.export_options import ExportOptions
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.export_run import ExportOptions, best_run, export_run
+from dlth_tf.runs.best_run import best_run
+from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.runner import run
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.conftest import checks_in_this_process
-from tests.runs.tiny import EXAMPLES, TinyRuns, environment
+from tests.runs.tiny import EXAMPLES, TinyRuns, environment, tiny
 
 BATCHES = (1, 7, 64)
 FAST = ExportOptions(measure_latency=False)
@@ -160,6 +163,57 @@ def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog, 
         report = export_run(run_dir, tmp_path / "out", FAST)
     assert (report["verification"]["on"], report["verification"]["accuracy"]) == ("random images", None)
     assert "the data set of the run is not available: dataset=folder:nowhere" in caplog.text
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize(
+    "machine",
+    [
+        {"strategy": "tpu"},
+        {"strategy": "multi_worker"},
+        {"strategy": "mirrored", "num_replicas": 2, "jit_compile": True},
+        {"jit_compile": True},
+    ],
+    ids=str,
+)
+def test_a_run_of_another_machine_is_exported_on_this_one(machine, tmp_path, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
+    document = json.loads((run_dir / "config.json").read_text())
+    document["config"] |= machine
+    (run_dir / "config.json").write_text(json.dumps(document))
+    report = export_run(run_dir, tmp_path / "out", FAST)
+    assert report["origin"]["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
+
+
+SUBCLASSED = """
+import tf_keras
+
+class Custom(tf_keras.Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.flat = tf_keras.layers.Flatten()
+        self.hidden = tf_keras.layers.Dense(8, "relu", name="hidden")
+        self.head = tf_keras.layers.Dense(classes, name="head")
+
+    def call(self, images):
+        return self.head(self.hidden(self.flat(images)))
+
+def build(image_shape, classes):
+    return Custom(classes)
+"""
+
+
+@pytest.mark.usefixtures("checked_here")
+def test_a_subclassed_network_of_the_users_trains_ends_and_exports(tmp_path, monkeypatch):
+    (tmp_path / "networks_of_the_user.py").write_text(SUBCLASSED)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = {"model": "networks_of_the_user:build", "model_args": "{}", "epochs": 1, "deterministic": False}
+    config = tiny("rst", tmp_path / "run", **network)
+    result = run(config)
+    report = export_run(tmp_path / "run", tmp_path / "out", ExportOptions(("plain", "packed"), measure_latency=False))
+    assert run(config) == result and result["sparsity"]["prunable"] > 0.8
+    ticket = Ticket.load(tmp_path / "run" / "ticket.npz")
+    assert report["parameters"]["removed"] == sum(int((~mask).sum()) for mask in ticket.values()) > 0
 
 
 def copied(tiny_runs: TinyRuns, tmp_path: Path) -> Path:

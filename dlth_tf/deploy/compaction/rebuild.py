@@ -11,6 +11,7 @@ from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import within
+from dlth_tf.deploy.copied_layers import fill, recreated
 from dlth_tf.errors import BadInput
 
 Kept = list[np.ndarray]  # for every tensor, bool[channels]
@@ -35,10 +36,7 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
 
     def smaller(layer: Any) -> Any:
         try:
-            config = layer.get_config()
-            if callable(getattr(layer, "activation", None)) and "activation" in config:
-                config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
-            return type(layer).from_config({**config, **_options(calls[layer.name], kept)})
+            return recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
                 "model", model.name, f"has a layer {layer.name} that cannot be recreated from its config: {error}"
@@ -48,7 +46,7 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     for layer in rebuilt.layers:
-        layer.set_weights(_weights(calls[layer.name], arrays.weights[layer.name], kept))
+        fill(layer, _weights(calls[layer.name], arrays.weights[layer.name], kept))
     return rebuilt
 
 

@@ -27,7 +27,6 @@ from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import weight_arrays
 
-VALUES = ("float32", "float16")
 ALIGNMENT = 64  # bytes per row: TensorFlow returns consecutive rows without copying them
 
 

@@ -15,6 +15,7 @@ from dlth_tf import files
 from dlth_tf.deploy.serving import Served, Serving
 from dlth_tf.deploy.tflite.sparse_layers import sparsify
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.keras2.execution import lstm_as_loop
 from dlth_tf.masking.keras2.parts import all_sublayers
 
 # Largest differences of a logit, relative to the largest logit: from another order of summation, and from rounding
@@ -112,7 +113,8 @@ def _reason(model: tf_keras.Model, error: Exception) -> str:
 def _converter(model: tf_keras.Model, serving: Serving, calibration: np.ndarray | None) -> Callable[[str], bytes]:
     """Returns a function from the kind of a file to its content."""
     served = Served(model, serving)
-    function = served.serve.get_concrete_function()
+    with lstm_as_loop(model):
+        function = served.serve.get_concrete_function()
     spec = next(iter(served.specs.values()))
     size = spec.shape[0] or 1
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import tf_keras
 
+from dlth_tf.deploy.copied_layers import fill, recreated
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers
 from dlth_tf.masking.keras2.graph import is_graph_network
@@ -26,7 +27,7 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
         allowed = f"needs a network in float32, and this one computes in {', '.join(sorted(map(str, precisions)))}"
         raise BadInput("formats", "tflite", allowed)
     twin = _cloned(model)
-    twin.set_weights(model.get_weights())
+    fill(twin, model.get_weights())
     return twin
 
 
@@ -34,7 +35,6 @@ def _cloned(model: tf_keras.Model) -> tf_keras.Model:
     def clone(layer: Any) -> Any:
         if is_graph_network(layer):
             return _cloned(layer)
-        config = layer.get_config()
-        return type(layer).from_config({**config, "dtype": "float32"} if "dtype" in config else config)
+        return recreated(layer, dtype="float32")
 
     return tf_keras.models.clone_model(model, clone_function=clone)

@@ -8,7 +8,8 @@ import tf_keras
 
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.export import export_source
-from dlth_tf.deploy.source import ExportOptions, Source
+from dlth_tf.deploy.source import Source
+from dlth_tf.export_options import ExportOptions
 
 layers = tf_keras.layers
 MASK = np.random.default_rng(0).random((3, 3, 8, 8)) < 0.25

@@ -1,0 +1,64 @@
+"""Layers built anew: from their config, with weights, and with what a config does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import tf_keras
+from tensorflow.python.ops.lookup_ops import LookupInterface
+
+from dlth_tf.masking.keras2.copying import uncalled
+from dlth_tf.masking.keras2.parts import all_sublayers
+
+Layer: TypeAlias = tf_keras.layers.Layer
+
+
+def recreated(layer: Layer, dtype: str | None = None, **changes: Any) -> Layer:
+    """Builds a layer anew from its config.
+
+    A layer with a lookup table is copied instead: its config has no vocabulary that `adapt` has found.
+
+    Args:
+      layer: Layer of any kind.
+      dtype: Precision of the new layer and of the layers inside it; None keeps theirs.
+      **changes: Entries of the config that change.
+    """
+    if any(lookup_tables(layer)):
+        return uncalled(layer)
+    config = layer.get_config()
+    if callable(getattr(layer, "activation", None)) and "activation" in config:
+        config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
+    config |= changes
+    return type(layer).from_config(config if dtype is None else _in_dtype(config, dtype))
+
+
+def fill(layer: Layer, weights: Sequence[np.ndarray]) -> None:
+    """Sets the weights of a new layer, and what Keras derives from them once (`adapt`)."""
+    layer.set_weights(weights)
+    finish(layer)
+
+
+def finish(layer: Layer) -> None:
+    """Lets preprocessing layers use the weights that they have now: Keras reads them when it adapts a layer only."""
+    for part in (layer, *all_sublayers(layer)):
+        if hasattr(part, "finalize_state") and not any(lookup_tables(part)):
+            part.finalize_state()
+
+
+def lookup_tables(layer: Layer) -> Iterator[Any]:
+    """Yields the lookup tables of a layer and of the layers inside it, each once."""
+    seen: set[int] = set()
+    for part in (layer, *all_sublayers(layer)):
+        for value in list(vars(part).values()):
+            if isinstance(value, LookupInterface) and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
+def _in_dtype(value: Any, dtype: str) -> Any:
+    """The same config with another precision, also for the layers inside a layer."""
+    if isinstance(value, dict):
+        return {key: dtype if key == "dtype" else _in_dtype(item, dtype) for key, item in value.items()}
+    return [_in_dtype(item, dtype) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,58 @@
+"""The options of an export and their checks, which need no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlth_tf.errors import BadInput
+
+FORMATS = ("plain", "packed", "compact", "tflite", "tflite_float32", "tflite_float16", "tflite_int8")
+VALUES = ("float32", "float16")
+TASKS = ("auto", "classifier", "raw")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """The options of an export.
+
+    Args:
+      formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16 and tflite_int8.
+      values: Precision in which the packed form stores weights, "float32" or "float16".
+      overwrite: Whether an existing export of the same form is replaced.
+      measure_latency: Whether each form and its dense counterpart are timed.
+    """
+
+    formats: Sequence[str] = ("plain",)
+    values: str = "float32"
+    overwrite: bool = False
+    measure_latency: bool = True
+
+    def check(self) -> None:
+        """Validates the options.
+
+        Raises:
+          BadInput: If there is no form, an unknown one, or the same one twice; or if `values` is unknown, or given
+            without the form that it is for.
+        """
+        for form in self.formats or [""]:
+            if form not in FORMATS or list(self.formats).count(form) > 1:
+                allowed = f"must be one or more of {', '.join(FORMATS)}, each at most once"
+                raise BadInput("formats", form or "(none)", allowed)
+        if self.values not in VALUES:
+            raise BadInput("values", self.values, f"must be {' or '.join(VALUES)}")
+        if self.values != VALUES[0] and "packed" not in self.formats:
+            allowed = f"is for the form packed, and the forms to write are {', '.join(self.formats)}"
+            raise BadInput("values", self.values, allowed)
+
+
+def check_serving(task: str, batch: int | None) -> None:
+    """Validates the choice of a task, and of a fixed batch size.
+
+    Raises:
+      BadInput: If the task is unknown, or the batch size below 1.
+    """
+    if task not in TASKS:
+        raise BadInput("task", task, f"must be one of {', '.join(TASKS)}")
+    if batch is not None and batch < 1:
+        raise BadInput("batch", batch, "must be at least 1")

@@ -1,0 +1,110 @@
+"""Exports a network of the zoo in one form, and compares a bare client's outputs with the Keras model's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from dlth_tf.deploy import export
+from dlth_tf.deploy.interface import interface_of
+from dlth_tf.errors import BadInput
+from tests.deploy.zoo.network import Network, inputs_of
+
+FORMS = ("plain", "packed", "compact", "tflite")
+GRANULARITY = {"plain": "weight", "packed": "weight", "compact": "filter", "tflite": "filter"}
+Arrays = Mapping[str, np.ndarray]
+Client = Callable[[Arrays], dict[str, np.ndarray]]
+
+
+def exported(network: Network, model: tf_keras.Model, form: str, folder: Path) -> dict[str, Any]:
+    """Exports the network in one form, as a user does who knows nothing but the network."""
+    return export(model, folder / "export", formats=(form,), measure_latency=False, batch=network.fixed(form))
+
+
+def clients(form: str, folder: Path) -> dict[str, Client]:
+    """Loads what was exported with TensorFlow alone: a client for each file."""
+    path = folder / "export" / form
+    if form != "tflite":
+        return {form: _saved_model(path)}
+    return {file.name: _litert(file) for file in sorted(path.glob("*.tflite"))}
+
+
+def _saved_model(path: Path) -> Client:
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+    def call(inputs: Arrays) -> dict[str, np.ndarray]:
+        outputs = signature(**{name: tf.constant(array) for name, array in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    call.signature = signature  # type: ignore[attr-defined]  # a signature alone does not keep its variables
+    return call
+
+
+def _litert(path: Path) -> Client:
+    run = tf.lite.Interpreter(str(path)).get_signature_runner("serving_default")
+    return lambda inputs: run(**inputs)
+
+
+def reference(model: tf_keras.Model, inputs: Arrays) -> dict[str, np.ndarray]:
+    """Computes the Keras model's own outputs, by name."""
+    interface = interface_of(model)
+    tensors = tf.nest.pack_sequence_as(interface.structure, [tf.constant(array) for array in inputs.values()])
+    outputs = tf.nest.flatten(model(tensors, training=False))
+    return {name: _float(value) for name, value in zip(interface.outputs, outputs, strict=True)}
+
+
+def _float(value: tf.Tensor) -> np.ndarray:
+    return (tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value).numpy()
+
+
+def wrong(task: str, found: Arrays, expected: Arrays) -> dict[str, float]:
+    """Returns the differences of served outputs, relative to the largest output or 1; infinite for one that lacks."""
+    if task != "raw":
+        (scores,) = expected.values()
+        powers = np.exp(scores - scores.max(-1, keepdims=True))
+        probabilities = scores if task == "probabilities" else powers / powers.sum(-1, keepdims=True)
+        expected = {"probabilities": probabilities, **({"logits": scores} if task == "classifier" else {})}
+        assert ("logits" in found) == (task == "classifier")
+        assert np.array_equal(found["class"], found["probabilities"].argmax(-1))
+    return {name: _distance(found.get(name), value) for name, value in expected.items()}
+
+
+def _distance(found: np.ndarray | None, expected: np.ndarray) -> float:
+    if found is None or found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def judged(network: Network, form: str, folder: Path) -> str:
+    """Exports a network in one form, and compares it at batch 8 and 1.
+
+    Returns:
+      "right", or the sentence with which the export was refused.
+
+    Raises:
+      AssertionError: If an output is wrong, or the network is served for another task.
+    """
+    model = network.pruned(GRANULARITY[form])
+    try:
+        report = exported(network, model, form, folder)
+    except BadInput as error:
+        assert not (folder / "export").exists() and "\n" not in str(error)
+        return str(error)
+    assert report["served"]["task"] == network.task
+    fixed = network.fixed(form)
+    calls = clients(form, folder)
+    notes = [note for facts in report["forms"].values() for note in facts["notes"]]
+    assert form != "tflite" or "float32.tflite" in calls, notes
+    for size in (8, 1) if fixed is None else (fixed,):
+        inputs = inputs_of(interface_of(model).inputs, network.most, size)
+        expected = reference(model, inputs)
+        for name, call in calls.items():
+            tolerance = max(network.tolerance, 3e-2 if "float16" in name else 0)
+            differences = wrong(network.task, call(inputs), expected)
+            assert max(differences.values()) <= tolerance, (name, size, differences)
+    return "right"
