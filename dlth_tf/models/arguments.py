@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import plain
 from dlth_tf.registry import is_path
 
 WORD = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
@@ -38,6 +39,7 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _plain(value: Any, depth: int) -> bool:
+    value = plain(value)
     if value is None or isinstance(value, bool):
         return True
     if isinstance(value, int | float):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any, TypeAlias
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import plain
+from dlth_tf.runs.config_checks import READ_BY_SOME
 
 Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
@@ -24,13 +28,14 @@ def check_types(config: Fields) -> None:
       BadInput: If one is not; the ranges of values are not checked here.
     """
     for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
+        value = plain(getattr(config, item.name))
         kinds = str(item.type).split(" | ")
         if isinstance(value, int) and not _small(value):
             raise BadInput(item.name, "a large number", "must be below 2^63")
         if value is None and kinds == ["float"] and item.default is not None:
             raise BadInput(item.name, value, "must be a number")
-        if value is not None and not _fits(item.name, value, kinds, item.metadata["comma_list"]):
+        unread = item.name in READ_BY_SOME and isinstance(value, int | float)  # checked where a phase reads it
+        if value is not None and not unread and not _fits(item.name, value, kinds, item.metadata["comma_list"]):
             raise BadInput(item.name, value, f"must be {KINDS[kinds[0]]}")
 
 
@@ -41,13 +46,13 @@ def _fits(name: str, value: Any, kinds: list[str], comma_list: bool) -> bool:
         return isinstance(value, bool)
     if isinstance(value, Mapping):
         return name in MAPPINGS
-    if comma_list and isinstance(value, list | tuple):
-        return all(isinstance(entry, str) or _small(entry) for entry in value)
-    return isinstance(value, int | float) and kinds != ["str"] and kinds != ["str", "None"]
+    if comma_list and (isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1):
+        return all(isinstance(entry, str) or _small(plain(entry)) for entry in value)
+    return isinstance(value, Real | Decimal) and kinds != ["str"] and kinds != ["str", "None"]
 
 
 def _small(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < WHOLE
+    return isinstance(value, Real | Decimal) and abs(value) < WHOLE
 
 
 def _encodes(text: str) -> bool:
