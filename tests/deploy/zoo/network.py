@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 import dlth_tf as dlth
+from dlth_tf.deploy.copied_layers import finish
 from dlth_tf.randomness import generator
 
 L = tf_keras.layers
@@ -57,6 +58,7 @@ def lively(model: tf_keras.Model) -> tf_keras.Model:
         if weight.shape.rank == 1 and weight.dtype.is_floating and "seed" not in weight.name:
             low, high = (0.5, 1.5) if "variance" in weight.name or "gamma" in weight.name else (-0.5, 0.5)
             weight.assign(tf.cast(generator(0, "lively", index).uniform(low, high, weight.shape), weight.dtype))
+    finish(model)
     return model
 
 

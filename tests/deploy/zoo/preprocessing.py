@@ -35,6 +35,18 @@ def _adapted() -> Model:
     return Model(start, L.Dense(3)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(layer(start)))))
 
 
+def _adapted_lookup() -> L.Layer:
+    layer = L.StringLookup()
+    layer.adapt(np.array(["cat", "cat", "dog"]))
+    return layer
+
+
+def _adapted_discretization() -> L.Layer:
+    layer = L.Discretization(num_bins=4)
+    layer.adapt(np.random.default_rng(0).normal(0, 1, (50, 4)).astype(np.float32))
+    return layer
+
+
 def _cast() -> Model:
     start = L.Input((8, 8, 3), dtype="uint8")
     out = tf.cast(start, tf.float32) / 255.0
@@ -68,6 +80,8 @@ AUGMENTATIONS = (
 )
 NETWORKS = {
     "string lookup": Network(_of("string", (4,), lambda: L.StringLookup(vocabulary=["cat", "dog"]), *_embedded(4))),
+    "string lookup, adapted": Network(_of("string", (4,), _adapted_lookup, *_embedded(4))),
+    "discretization, adapted": Network(_of("float32", (4,), _adapted_discretization, *_embedded(4))),
     "integer lookup": Network(_of("int64", (4,), lambda: L.IntegerLookup(vocabulary=[3, 5]), *_embedded(4))),
     "text vectorization": Network(
         _of(
