@@ -67,9 +67,12 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
             raise BadInput(
                 "model", model.name, f"has a ticket for {name} but its weights are not removed yet: {remedy}"
             )
-        if np.any(entry.weight.numpy()[~kept]):
+        weight = entry.weight.numpy()
+        if np.any(weight[~kept]):
             cause = "it was trained without callbacks.KeepMask() or RandomMask(remove=True)"
             raise BadInput("model", model.name, f"has removed weights in {name} that are not zero: {cause}")
+        if np.signbit(weight[~kept]).any():  # of a product with a mask: -0.0, which compresses worse
+            entry.weight.assign(np.where(kept, weight, 0))
     with model.distribute_strategy.scope():
         return _rebuild(model, inner_layer)
 
