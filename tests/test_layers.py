@@ -174,7 +174,7 @@ def test_a_circle_would_be_seen(indent):
 PRIVATE = {
     "dlth_tf/callbacks/base.py": "the marker by which Keras 3 recognizes hooks that do nothing",
     "dlth_tf/data/augment/rand_augment.py": "keras-cv's layers have no public way to replace their generators",
-    "dlth_tf/masking/keras2/execution.py": "steps per execution, random generators, the kernel of an LSTM: not public",
+    "dlth_tf/masking/keras2/execution.py": "steps per execution, generators and the kernel of an LSTM are not public",
     "dlth_tf/masking/keras2/fit_session.py": "state that belongs to a model's checkpoints without being a layer of it",
     "dlth_tf/masking/keras2/graph.py": "Keras' graph of layers",
     "dlth_tf/masking/keras2/hook.py": "the optimizer's key of a variable",

@@ -104,7 +104,7 @@ def export_source(
       Content of export.json.
 
     Raises:
-      BadInput: If `source` or `options` is invalid, no LiteRT file passes its check, a form already exists, or
+      BadInput: If `source` or `options` is invalid, no LiteRT file can be run, a form already exists, or
         `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
@@ -150,9 +150,10 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
     verified, accuracy = verify(written, source, examples)
-    left_out = [_leave_out(written, verified, name) for name in list(written) if "left_out" in verified[name]]
-    if not written:
-        raise BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {_first(left_out, source)}")
+    failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
+    if len(failed) == len(written):
+        raise _nothing_left(failed, source, options)
+    left_out = [_leave_out(written, name, facts["left_out"]) for name, facts in failed.items()]
     with dense_reference(source.model):
         dense = write_forms(source, options, staging / "dense")
     inputs = examples.inputs(source.serving.inputs(source.model))
@@ -173,16 +174,19 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
     return {"origin": dict(source.origin or {}), "served": served, **network, "verification": compared, "forms": forms}
 
 
-def _leave_out(written: dict[str, Written], verified: Mapping[str, Any], name: str) -> str:
+def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
     """Removes a form that failed its check, and returns a sentence about it."""
     written.pop(name).path.unlink()
-    return f"{name} is left out: {verified[name]['left_out']}."
+    return f"{name} is left out: {reason}."
 
 
-def _first(left_out: Sequence[str], source: Source) -> str:
-    """The first sentence about a form that was left out; with a free batch size, the hint to fix it."""
-    sentence = left_out[0].rstrip(".")
-    return sentence if source.serving.batch else f"{sentence}; a fixed batch size (batch=1) helps some networks"
+def _nothing_left(failed: Mapping[str, Any], source: Source, options: ExportOptions) -> Exception:
+    """The error for forms that all failed: a limit of the runtime that does not run them, otherwise a defect."""
+    if any(facts["runs"] for facts in failed.values()):
+        return RuntimeError(" ".join(f"{facts['left_out']}." for facts in failed.values()))
+    hint = "" if source.serving.batch else "; a fixed batch size (batch=1) helps some networks"
+    reason = next(iter(failed.values()))["left_out"]
+    return BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {reason}{hint}")
 
 
 def _add_latency(

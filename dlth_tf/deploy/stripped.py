@@ -16,17 +16,11 @@ def check_stateless(model: tf_keras.Model) -> None:
     Raises:
       BadInput: If one does.
     """
-    keeping = [
-        layer.name for layer in all_sublayers(model) if getattr(layer, "stateful", False) and is_recurrent(layer)
-    ]
+    recurrent = (layer for layer in all_sublayers(model) if isinstance(layer, tf_keras.layers.RNN))
+    keeping = [layer.name for layer in recurrent if layer.stateful]
     if keeping:
         reason = f"keeps a state between calls (layer {', '.join(keeping)}): build it with stateful=False to export it"
         raise BadInput("model", model.name, reason)
-
-
-def is_recurrent(layer: tf_keras.layers.Layer) -> bool:
-    """Returns whether a layer is an RNN of some kind, which computes one step after another."""
-    return isinstance(layer, tf_keras.layers.RNN)
 
 
 def check_stripped(model: tf_keras.Model) -> None:

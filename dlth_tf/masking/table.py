@@ -40,7 +40,7 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFr
                 _weight_row(entry, (whole or {}).get(entry.layer_name)) for entry in entries if entry.outer is inner
             ]
         else:
-            size = sum(int(np.prod(weight.shape)) for weight in layer.weights)
+            size = sum(int(np.prod(weight.shape)) for weight in layer.weights if hasattr(weight, "shape"))
             prunable = "left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it"
             why = adapter.why_dense(layer) or prunable
             rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))

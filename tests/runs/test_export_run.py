@@ -185,6 +185,13 @@ def test_a_run_of_another_machine_is_exported_on_this_one(machine, tmp_path, tin
     assert report["origin"]["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
 
 
+@pytest.mark.parametrize("name", ["rst", "rigl"])
+def test_no_saved_weight_is_a_negative_zero(name, tiny_runs):
+    weights = tiny_runs[name].weights
+    assert not any(np.signbit(value[value == 0]).any() for value in weights.values())
+    assert any((value == 0).any() for key, value in weights.items() if key.endswith("kernel"))
+
+
 SUBCLASSED = """
 import tf_keras
 

@@ -31,6 +31,10 @@ class Failed(Exception):
     """A defect of an export, described in one sentence."""
 
 
+class CannotRun(Failed):
+    """A form that the runtime cannot load or run, so that it has no outputs to compare."""
+
+
 class Blocker:
     """Import hook that makes the import of the packages in BLOCKED fail."""
 
@@ -79,12 +83,12 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_or_left_out(form: Mapping[str, Any], data: Arrays) -> dict[str, Any]:
-    """Checks one form; of one that is optional, a failure is a fact: {"left_out": sentence}."""
+    """Checks one form; of one that is optional, a failure is a fact: {"left_out": sentence, "runs": bool}."""
     try:
         return checked(form, data)
     except Failed as error:
         if form["optional"]:
-            return {"left_out": str(error)}
+            return {"left_out": str(error), "runs": not isinstance(error, CannotRun)}
         raise
 
 
@@ -118,13 +122,13 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
         else:
             call, loaded = load_saved_model(form["path"])
     except Exception as error:
-        raise Failed(f"{name}: cannot be loaded ({_first_line(error)})") from error
+        raise CannotRun(f"{name}: cannot be loaded ({_first_line(error)})") from error
 
     def serve(inputs: Arrays) -> dict[str, np.ndarray]:
         try:
             return call(inputs)
         except Exception as error:
-            raise Failed(f"{name}: cannot be run ({_first_line(error)})") from error
+            raise CannotRun(f"{name}: cannot be run ({_first_line(error)})") from error
 
     return serve, loaded
 

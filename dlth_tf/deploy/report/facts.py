@@ -117,7 +117,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     return [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
-def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, float]:
+def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
     """Summarizes the times of calls that took turns with calls of the dense network in the same form.
 
     The median of the ratios is more reliable than the ratio of the medians: on a busy machine, neighboring calls are
@@ -128,13 +128,15 @@ def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, float]
       dense: Milliseconds of each call of its dense counterpart.
 
     Returns:
-      Median milliseconds of both, and the median ratio of two neighboring calls.
+      Median milliseconds of both, the median ratio of two neighboring calls, and the range of its middle half.
     """
     ratios = np.divide(dense, sparse)
-    return {"ms": float(np.median(sparse)), "dense_ms": float(np.median(dense)), "speedup": float(np.median(ratios))}
+    low, middle, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
+    medians = {"ms": float(np.median(sparse)), "dense_ms": float(np.median(dense)), "speedup": middle}
+    return {**medians, "range": [low, high]}
 
 
-def speed_note(form: str, measured: Mapping[str, Mapping[str, float]], skips_zeros: bool) -> str:
+def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool) -> str:
     """Writes one sentence about the measured speed-up.
 
     Args:
@@ -142,11 +144,21 @@ def speed_note(form: str, measured: Mapping[str, Mapping[str, float]], skips_zer
       measured: Batch size -> summary from `latency`.
       skips_zeros: Whether the form has fewer weights than the dense network, or a runtime that skips zeros.
     """
-    speedups = {batch: times["speedup"] for batch, times in measured.items()}
-    ratios = ", ".join(f"{speedup:.2f}x at batch {batch}" for batch, speedup in speedups.items())
-    if max(speedups.values()) >= FASTER:
+    verdicts = {batch: _verdict(times) for batch, times in measured.items()}
+    ratios = ", ".join(
+        f"{times['speedup']:.2f}x at batch {batch}{' (slower)' if verdicts[batch] == 'slower' else ''}"
+        for batch, times in measured.items()
+    )
+    if "faster" in verdicts.values():
         return f"{form}: compared with the dense network in the same form, the speed is {ratios}."
     reason = "" if skips_zeros else "; zeros are multiplied like any other number"
-    return (
-        f"{form}: sparsity brings no speed here ({ratios}, compared with the dense network in the same form){reason}."
-    )
+    outcome = "this form is slower here" if "slower" in verdicts.values() else "sparsity brings no speed here"
+    return f"{form}: {outcome} ({ratios}, compared with the dense network in the same form){reason}."
+
+
+def _verdict(times: Mapping[str, Any]) -> str:
+    """Returns faster or slower if the median says so clearly, and three of four pairs of calls agree; otherwise ""."""
+    low, high = times["range"]
+    if times["speedup"] >= FASTER and low > 1:
+        return "faster"
+    return "slower" if times["speedup"] <= 1 / FASTER and high < 1 else ""

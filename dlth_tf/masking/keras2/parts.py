@@ -122,6 +122,11 @@ def automatic_name(layer: Layer, prefix: str = "") -> tuple[str, int] | None:
     return (match[1], int(match[2] or 0)) if match else None
 
 
+def variables_of(layer: Layer) -> list[tf.Variable]:
+    """Returns the weights of a layer that are variables; Keras lists the vocabulary of a lookup table with them."""
+    return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
+
+
 def weight_names(layer: Layer) -> dict[int, str]:
     """Returns a name for each weight of a layer, by id: the shortest end of its path that no other weight has.
 
@@ -139,12 +144,12 @@ def _weight_paths(layer: Layer) -> dict[int, Path]:
     """The path of every weight: the names of the layers around it, and the last part of its own name."""
     names = stable_names(layer)
     paths: dict[int, Path] = {}
-    order = {id(weight): index for index, weight in enumerate(layer.weights)}
+    order = {id(weight): index for index, weight in enumerate(variables_of(layer))}
 
     def walk(outer: Layer, path: Path) -> None:
         for part in sublayers(outer):
             walk(part, (*path, names[id(part)]))
-        for weight in outer.weights:
+        for weight in variables_of(outer):
             paths.setdefault(id(weight), (*path, _last(weight)))
 
     walk(layer, ())

@@ -12,7 +12,7 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
-from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, renumbered, weight_names
+from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, renumbered, variables_of, weight_names
 from dlth_tf.masking.prunable import PrunableWeight
 
 Layer: TypeAlias = tf_keras.layers.Layer
@@ -130,7 +130,7 @@ def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
     layer_name = layer_names(model)
     for layer in map(inner_layer, leaf_layers(model)):
         names = weight_names(layer)
-        for weight in layer.weights:
+        for weight in variables_of(layer):
             name = f"{layer_name[id(layer)]}/{names[id(weight)]}"
             if name in weights:
                 reason = f"has several layers named {layer.name!r} with weights: rename all but one"

@@ -68,7 +68,8 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
             raise BadInput(
                 "model", model.name, f"has a ticket for {name} but its weights are not removed yet: {remedy}"
             )
-        if observed := not_zero(entry.weight.numpy(), kept):
+        weight = entry.weight.numpy()
+        if observed := not_zero(weight, kept):
             causes = (
                 "a fit without callbacks.KeepMask() or RandomMask(remove=True) changes nearly all of them, a "
                 "constraint, an assignment or a train step of your own may change some, and a loss that is not finite "
@@ -77,6 +78,8 @@ def strip(model: tf_keras.Model) -> tf_keras.Model:
             raise BadInput(
                 "model", model.name, f"has removed weights in {name} that are not zero ({observed}): {causes}"
             )
+        if np.signbit(weight[~kept]).any():  # of a product with a mask: -0.0, which compresses worse
+            entry.weight.assign(np.where(kept, weight, 0))
     with model.distribute_strategy.scope():
         return _rebuild(model, inner_layer)
 

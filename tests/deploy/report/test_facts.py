@@ -67,23 +67,39 @@ def test_forms_of_an_earlier_call_are_kept_only_if_they_hold_the_same_weights(mo
 
 
 NO_SPEED = "form: sparsity brings no speed here"
+SLOWER = "form: this form is slower here"
+ZEROS = "in the same form); zeros are multiplied like any other number."
 
 
 @pytest.mark.parametrize(
-    ("speedup", "skips", "start", "end"),
+    ("speedups", "skips", "start", "end"),
     [
-        (2.0, False, "form: compared with the dense network in the same form,", "2.00x at batch 1, 0.50x at batch 8."),
-        (1.1, False, f"{NO_SPEED} (1.10x at batch 1,", "zeros are multiplied like any other number."),
-        (1.1, True, f"{NO_SPEED} (1.10x at batch 1,", "in the same form)."),
+        ((2.0, 1.0), False, "form: compared with the dense network", "2.00x at batch 1, 1.00x at batch 8."),
+        ((2.0, 0.5), True, "form: compared with the dense network", "2.00x at batch 1, 0.50x at batch 8 (slower)."),
+        ((1.1, 0.9), False, f"{NO_SPEED} (1.10x at batch 1,", ZEROS),
+        ((1.1, 0.9), True, f"{NO_SPEED} (1.10x at batch 1,", "in the same form)."),
+        ((1.1, 0.5), True, f"{SLOWER} (1.10x at batch 1, 0.50x at batch 8 (slower),", "in the same form)."),
+        ((0.8, 0.5), False, f"{SLOWER} (0.80x at batch 1 (slower), 0.50x", ZEROS),
     ],
 )
-def test_the_sentence_says_what_was_measured(speedup, skips, start, end):
-    note = speed_note("form", {"1": {"speedup": speedup}, "8": {"speedup": 0.5}}, skips)
+def test_the_sentence_says_what_was_measured(speedups, skips, start, end):
+    measured = {size: {"speedup": x, "range": [0.9 * x, 1.1 * x]} for size, x in zip("18", speedups, strict=True)}
+    note = speed_note("form", measured, skips)
     assert note.startswith(start) and note.endswith(end)
 
 
+@pytest.mark.parametrize(("speedup", "spread"), [(1.5, [0.8, 2.0]), (0.7, [0.5, 1.3])])
+def test_calls_that_disagree_are_neither_faster_nor_slower(speedup, spread):
+    assert speed_note("form", {"1": {"speedup": speedup, "range": spread}}, True).startswith(NO_SPEED)
+
+
 def test_a_busy_moment_strikes_both_and_not_their_ratio():
-    assert latency([1, 1, 10, 10, 10], [1, 1, 1, 10, 10]) == {"ms": 10, "dense_ms": 1, "speedup": 1}
+    assert latency([1, 1, 10, 10, 10], [1, 1, 1, 10, 10]) == {
+        "ms": 10,
+        "dense_ms": 1,
+        "speedup": 1,
+        "range": [1, 1],
+    }
     assert latency([1, 2, 4], [2, 4, 8])["speedup"] == 2
 
 
@@ -92,5 +108,5 @@ def test_latency_is_measured_in_a_fresh_process(model, tmp_path):
     report = export_with(model, tmp_path, formats=["plain"])
     assert Path(tmp_path, "plain").is_dir()
     (measured,) = [facts["latency"] for facts in report["forms"].values()]
-    assert list(measured) == ["1", "8", "64"] and all(min(times.values()) > 0 for times in measured.values())
+    assert list(measured) == ["1", "8", "64"] and all(times["range"][0] > 0 for times in measured.values())
     assert len(report["forms"]["plain"]["notes"]) == 1

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf.data import Normalization
 from dlth_tf.deploy.compaction import compact
@@ -89,3 +90,14 @@ def test_a_compact_model_can_be_converted_to_onnx(name):
     images = generator(0, "inputs").random((5, *model.input_shape[1:]), np.float32)
     (logits,) = session.run(None, {"images": images})
     assert np.abs(logits - whole(images)).max() <= 1e-5 * np.abs(logits).max() and difference(whole, model) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_recurrent_network_does_not_remember_the_call_before(kind, tmp_path):
+    start = tf_keras.Input((2, 3))
+    model = tf_keras.Model(start, tf_keras.layers.Dense(4)(getattr(tf_keras.layers, kind)(5)(start)))
+    write_tflite(model, tmp_path, serving=Serving(batch=1), kinds=("float32",))
+    call = tf.lite.Interpreter(str(tmp_path / "float32.tflite")).get_signature_runner("serving_default")
+    for example in generator(0, "sequences").normal(0, 1, (3, 1, 2, 3)).astype(np.float32):
+        assert np.allclose(call(images=example)["logits"], model(example), atol=1e-6)
+    assert all(layer._could_use_gpu_kernel for layer in model.layers if isinstance(layer, tf_keras.layers.LSTM))

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from tests.deploy.zoo.network import L, Network, sequence, tokens
+from tests.deploy.zoo.refusals import UNKNOWN_GRAPH
 
 
 class Transformer(L.Layer):
@@ -116,6 +117,8 @@ NETWORKS = {
     "transformer of sequences": Network(sequence(lambda: L.Dense(6), Transformer)),
     "vision transformer": Network(_vit),
     "mixer": Network(sequence(lambda: L.Dense(6), Mixer)),
-    "subclassed": Network(_called(Subclassed, tf.zeros([2, 5]))),
-    "subclassed, dictionaries": Network(_called(Branches, {"a": tf.zeros([2, 5]), "b": tf.zeros([2, 5])}), task="raw"),
+    "subclassed": Network(_called(Subclassed, tf.zeros([2, 5])), refused={"compact": UNKNOWN_GRAPH}),
+    "subclassed, dictionaries": Network(
+        _called(Branches, dict.fromkeys("ab", tf.zeros([2, 5]))), task="raw", refused={"compact": UNKNOWN_GRAPH}
+    ),
 }

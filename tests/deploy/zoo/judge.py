@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy import export
-from dlth_tf.deploy.interface import interface_of
+from dlth_tf.deploy import Examples, export
+from dlth_tf.deploy.interface import IMAGES, interface_of
 from dlth_tf.errors import BadInput
+from tests.deploy.zoo import ZOO
 from tests.deploy.zoo.network import Network, inputs_of
 
 FORMS = ("plain", "packed", "compact", "tflite")
@@ -23,7 +25,12 @@ Client = Callable[[Arrays], dict[str, np.ndarray]]
 
 def exported(network: Network, model: tf_keras.Model, form: str, folder: Path) -> dict[str, Any]:
     """Exports the network in one form, as a user does who knows nothing but the network."""
-    return export(model, folder / "export", formats=(form,), measure_latency=False, batch=network.fixed(form))
+    interface = interface_of(model)
+    few = inputs_of(interface.inputs, network.most, max(16, network.fixed(form) or 0))
+    # Without examples, the export finds some: once is enough, and fewer are faster.
+    examples = None if form == "plain" else Examples(few if len(few) > 1 else few[IMAGES], None, "examples of the zoo")
+    batch = network.fixed(form)
+    return export(model, folder / "export", formats=(form,), measure_latency=False, batch=batch, examples=examples)
 
 
 def clients(form: str, folder: Path) -> dict[str, Client]:
@@ -80,7 +87,13 @@ def _distance(found: np.ndarray | None, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
-def judged(network: Network, form: str, folder: Path) -> str:
+@functools.lru_cache(maxsize=2)
+def pruned(name: str, granularity: str) -> tf_keras.Model:
+    """Builds and prunes a network of the zoo; two forms after one another share it."""
+    return ZOO[name].pruned(granularity)
+
+
+def judged(name: str, form: str, folder: Path) -> str:
     """Exports a network in one form, and compares it at batch 8 and 1.
 
     Returns:
@@ -89,7 +102,7 @@ def judged(network: Network, form: str, folder: Path) -> str:
     Raises:
       AssertionError: If an output is wrong, or the network is served for another task.
     """
-    model = network.pruned(GRANULARITY[form])
+    network, model = ZOO[name], pruned(name, GRANULARITY[form])
     try:
         report = exported(network, model, form, folder)
     except BadInput as error:

@@ -11,7 +11,9 @@ import tensorflow as tf
 import tf_keras
 
 import dlth_tf as dlth
+from dlth_tf.deploy.copied_layers import finish
 from dlth_tf.randomness import generator
+from tests.deploy.zoo.refusals import Refusal
 
 L = tf_keras.layers
 WORDS = ("a", "cat", "dog", "the dog sat", "unknown")
@@ -27,7 +29,7 @@ class Network:
       task: The task that an export must decide on: "classifier", "probabilities" or "raw".
       most: Number above every whole number that it takes.
       batch: Batch size of its LiteRT file, if it needs a fixed one.
-      refused: Form -> part of the sentence with which it is refused.
+      refused: Form -> why it cannot hold the network.
       tolerance: Largest difference that its precision allows, relative to the largest output or 1.
     """
 
@@ -35,7 +37,7 @@ class Network:
     task: str = "classifier"
     most: int = 10
     batch: int | None = None
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
     tolerance: float = 5e-3
 
     def fixed(self, form: str) -> int | None:
@@ -54,9 +56,10 @@ class Network:
 def lively(model: tf_keras.Model) -> tf_keras.Model:
     """Sets all vectors, such as biases and moments, to values as after training."""
     for index, weight in enumerate(model.weights):
-        if weight.shape.rank == 1 and weight.dtype.is_floating and "seed" not in weight.name:
+        if isinstance(weight, tf.Variable) and weight.shape.rank == 1 and weight.dtype.is_floating:
             low, high = (0.5, 1.5) if "variance" in weight.name or "gamma" in weight.name else (-0.5, 0.5)
             weight.assign(tf.cast(generator(0, "lively", index).uniform(low, high, weight.shape), weight.dtype))
+    finish(model)
     return model
 
 

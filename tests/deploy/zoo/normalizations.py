@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tf_keras
 
 from tests.deploy.zoo.network import L, Network, image, sequence, vector
+from tests.deploy.zoo.refusals import FREE_BATCH
 
 
 def in_precision(policy: str, build: Callable[[], tf_keras.Model]) -> Callable[[], tf_keras.Model]:
@@ -27,7 +28,6 @@ def _first() -> tf_keras.Model:
     return tf_keras.Sequential([L.Input((8, 8, 3)), L.BatchNormalization(), L.Conv2D(4, 3), L.Flatten(), L.Dense(3)])
 
 
-FREE_BATCH = "cannot be run"
 BLOCK = image(L.BatchNormalization, L.ReLU, lambda: L.Conv2D(6, 3), L.BatchNormalization, L.ReLU)
 NETWORKS = {
     "batch norm": Network(BLOCK),

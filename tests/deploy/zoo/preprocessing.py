@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tests.deploy.zoo.network import L, Network, image
+from tests.deploy.zoo.refusals import ONLY_SAVED_MODELS, TABLES
 
 Model = tf_keras.Model
 
@@ -33,6 +34,22 @@ def _adapted() -> Model:
     layer.adapt(np.random.default_rng(0).normal(3, 2, (50, 8, 8, 3)))
     start = L.Input((8, 8, 3))
     return Model(start, L.Dense(3)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(layer(start)))))
+
+
+def _lookup() -> L.Layer:
+    return L.StringLookup(vocabulary=["cat", "dog"])
+
+
+def _adapted_lookup() -> L.Layer:
+    layer = L.StringLookup()
+    layer.adapt(np.array(["cat", "cat", "dog"]))
+    return layer
+
+
+def _adapted_discretization() -> L.Layer:
+    layer = L.Discretization(num_bins=4)
+    layer.adapt(np.random.default_rng(0).normal(0, 1, (50, 4)).astype(np.float32))
+    return layer
 
 
 def _cast() -> Model:
@@ -67,21 +84,29 @@ AUGMENTATIONS = (
     lambda: L.RandomBrightness(0.1),
 )
 NETWORKS = {
-    "string lookup": Network(_of("string", (4,), lambda: L.StringLookup(vocabulary=["cat", "dog"]), *_embedded(4))),
-    "integer lookup": Network(_of("int64", (4,), lambda: L.IntegerLookup(vocabulary=[3, 5]), *_embedded(4))),
+    "string lookup": Network(_of("string", (4,), _lookup, *_embedded(4)), refused=TABLES),
+    "string lookup, adapted": Network(_of("string", (4,), _adapted_lookup, *_embedded(4)), refused=TABLES),
+    "discretization, adapted": Network(_of("float32", (4,), _adapted_discretization, *_embedded(4))),
+    "integer lookup": Network(
+        _of("int64", (4,), lambda: L.IntegerLookup(vocabulary=[3, 5]), *_embedded(4)),
+        refused=TABLES | ONLY_SAVED_MODELS,
+    ),
     "text vectorization": Network(
         _of(
             "string",
             (1,),
             lambda: L.TextVectorization(vocabulary=["the", "dog"], output_sequence_length=4),
             *_embedded(5),
-        )
+        ),
+        refused=TABLES | ONLY_SAVED_MODELS,
     ),
-    "tabular": Network(_tabular),
-    "hashing of strings": Network(_of("string", (4,), lambda: L.Hashing(5), *_embedded(5))),
-    "hashing of numbers": Network(_of("int64", (4,), lambda: L.Hashing(5), *_embedded(5))),
-    "category encoding": Network(_of("int32", (4,), lambda: L.CategoryEncoding(10, "multi_hot"))),
-    "one-hot": Network(_of("int32", (1,), lambda: L.CategoryEncoding(10, "one_hot"))),
+    "tabular": Network(_tabular, refused=TABLES | ONLY_SAVED_MODELS),
+    "hashing of strings": Network(_of("string", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS),
+    "hashing of numbers": Network(_of("int64", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS),
+    "category encoding": Network(
+        _of("int32", (4,), lambda: L.CategoryEncoding(10, "multi_hot")), refused=ONLY_SAVED_MODELS
+    ),
+    "one-hot": Network(_of("int32", (1,), lambda: L.CategoryEncoding(10, "one_hot")), refused=ONLY_SAVED_MODELS),
     "discretization": Network(_of("float32", (4,), lambda: L.Discretization([-0.5, 0.0, 0.5]), *_embedded(4))),
     "normalization": Network(_adapted),
     "rescaling": Network(image(lambda: L.Rescaling(2.0, 1.0))),

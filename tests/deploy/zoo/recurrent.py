@@ -5,6 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from tests.deploy.zoo.network import L, Network, last, sequence, tokens
+from tests.deploy.zoo.refusals import STATE
 
 
 def _stateful() -> tf_keras.Model:
@@ -12,6 +13,7 @@ def _stateful() -> tf_keras.Model:
     return tf_keras.Model(start, L.Dense(3)(L.LSTM(6, stateful=True)(start)))
 
 
+EVERYWHERE = dict.fromkeys(("plain", "packed", "compact", "tflite"), STATE)
 NETWORKS = {
     "lstm": Network(last(lambda: L.LSTM(6)), batch=1),
     "gru": Network(last(lambda: L.GRU(6)), batch=1),
@@ -30,7 +32,7 @@ NETWORKS = {
     ),
     "lstm of tokens": Network(tokens(lambda: L.LSTM(6), end=(lambda: L.Dense(3),)), batch=1),
     "lstm of any length": Network(last(lambda: L.LSTM(6), length=None), batch=1),
-    "lstm, stateful": Network(_stateful, batch=8),
+    "lstm, stateful": Network(_stateful, batch=8, refused=EVERYWHERE),
     "conv 1d of any length": Network(sequence(lambda: L.Conv1D(6, 3, activation="relu"), length=None)),
     "tokens of any length": Network(tokens(length=None)),
 }
