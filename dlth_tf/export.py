@@ -19,7 +19,6 @@ from dlth_tf.commands import DONE, define, parse, run_command
 from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, check_serving
-from dlth_tf.runs.best_run import best_run
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.tensorflow_start import start_tensorflow
@@ -96,6 +95,8 @@ def main(argv: Sequence[str]) -> int:
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
     settings.check()
+    from dlth_tf.runs.best_run import best_run  # loads pandas
+
     check_serving(values.task, values.batch)
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
     RunDirectory(run_dir).check_complete()

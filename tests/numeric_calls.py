@@ -79,7 +79,8 @@ def _disk_split(**arguments: Any) -> Any:
 
 
 def _run(**arguments: Any) -> Any:
-    required = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "strategy": "mirrored"}
+    method = "lth_iter" if {"cycles", "round_epochs", "rewind_step"} & arguments.keys() else "rst"  # which reads them
+    required = {"method": method, "dataset": "digits", "model": "lenet_300_100", "strategy": "mirrored"}
     return dlth.RunConfig(**required, **arguments)
 
 

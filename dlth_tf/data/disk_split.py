@@ -143,18 +143,6 @@ class DiskSplit:
         """Returns the split of the examples at `places`, int64 numbers from 0 to N - 1."""
         return replace(self, indices=self.indices[places], labels=self.labels[places])
 
-    def first_broken(self) -> tuple[str, str] | None:
-        """Returns path and problem of the first file that cannot be decoded; None if all can, or they are no files."""
-        import tensorflow as tf
-
-        paths = self.source.paths if isinstance(self.source, ImageFiles) else []
-        for path in (paths[index] for index in self.indices.tolist()) if paths else ():
-            try:
-                decoded(tf.io.read_file(path), self.image_shape, None, self.one_size)
-            except (tf.errors.OpError, ValueError) as error:
-                return path, str(error).split("[Op:")[0].split("}}")[-1].strip().split("\n")[0]
-        return None
-
     def image(self, place: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Reads and decodes one image.
 
@@ -207,7 +195,9 @@ def reason_of(error: Exception) -> str:
     """Returns the message of an error without the names of TensorFlow's operations and the path of the file."""
     message = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", message, flags=re.DOTALL)
-    return " ".join(text.split()).rpartition("; ")[2].rstrip(".")
+    asserted = text.partition("Summarized data:")[2]  # the texts and numbers of a condition that does not hold
+    text = re.sub(r"b'(.*?)'", r"\1", asserted) if asserted else text.rpartition("; ")[2]
+    return " ".join(text.split()).rstrip(".")
 
 
 def decoded(encoded: tf.Tensor, shape: tuple[int, int, int], seed: tf.Tensor | None, one_size: bool) -> tf.Tensor:

@@ -34,7 +34,8 @@ def check_types(config: Fields) -> None:
             raise BadInput(item.name, "a large number", "must be below 2^63")
         if value is None and kinds == ["float"] and item.default is not None:
             raise BadInput(item.name, value, "must be a number")
-        unread = item.name in READ_BY_SOME and isinstance(value, int | float)  # checked where a phase reads it
+        # Flags that only some methods read are checked where a phase reads them.
+        unread = item.name in READ_BY_SOME and (isinstance(value, int | float) or _is_word(value))
         if value is not None and not unread and not _fits(item.name, value, kinds, item.metadata["comma_list"]):
             raise BadInput(item.name, value, f"must be {KINDS[kinds[0]]}")
 
@@ -51,8 +52,12 @@ def _fits(name: str, value: Any, kinds: list[str], comma_list: bool) -> bool:
     return isinstance(value, Real | Decimal) and kinds != ["str"] and kinds != ["str", "None"]
 
 
-def _small(value: object) -> bool:
-    return isinstance(value, Real | Decimal) and abs(value) < WHOLE
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MOST_LETTERS and _encodes(value)
+
+
+def _small(value: Any) -> bool:
+    return isinstance(value, Real | Decimal) and -WHOLE < float(value) < WHOLE
 
 
 def _encodes(text: str) -> bool:

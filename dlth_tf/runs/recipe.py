@@ -7,6 +7,7 @@ import functools
 from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase, Recipe
+from dlth_tf.plain_numbers import plain
 from dlth_tf.runs.config_checks import PICKS, Fields, checked
 from dlth_tf.runs.duration import Duration
 
@@ -167,6 +168,6 @@ def check_batches(config: Fields, replicas: int) -> None:
     """Checks that the batches of all phases can be divided among `replicas` replicas."""
     used = {phase.batch_size for phase in lay_out(config.method, ConfiguredRecipe(config))}
     for name in BATCH_SIZES:
-        size = getattr(config, name)
+        size = plain(getattr(config, name))
         if size in used and size % replicas:
             raise BadInput(name, size, f"must be a multiple of the {replicas} replicas")

@@ -15,7 +15,6 @@ from dlth_tf import deploy, files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import Network, Phase, Recipe
-from dlth_tf.runs.broken_images import naming_broken_images
 from dlth_tf.runs.checkpointing.callback import NotFinite
 from dlth_tf.runs.checkpointing.files import CheckpointFiles, Saved
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
@@ -63,7 +62,7 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
     directory.refuse_other_runs(config)
     result = directory.complete_result()
     if result is None:
-        with naming_broken_images(config.dataset, config.data_dir), machine(config) as strategy, strategy.scope():
+        with machine(config) as strategy, strategy.scope():
             result = _run(config, directory, observer or Observer(on_row))
     if config.export_dir and writes(config.strategy) and not Path(config.export_dir, "export.json").exists():
         export_run(directory.path, config.export_dir, trust=Trust.of(config))
