@@ -57,7 +57,8 @@ def _is_word(value: object) -> bool:
 
 
 def _small(value: Any) -> bool:
-    return isinstance(value, Real | Decimal) and -WHOLE < float(value) < WHOLE
+    number: Any = value  # an int may be too large for a float
+    return isinstance(value, Real | Decimal) and -WHOLE < number < WHOLE
 
 
 def _encodes(text: str) -> bool:

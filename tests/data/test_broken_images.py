@@ -122,7 +122,7 @@ def test_a_single_image_that_is_read_outside_a_pipeline_is_named_too(on_disk: Da
     broken_path(on_disk).write_bytes(b"")
     with pytest.raises(BadInput) as refused:
         on_disk.train.image(tf.constant(17, tf.int64))
-    assert str(refused.value) == f"image={broken_path(on_disk)}: cannot be read (Input is empty)"
+    assert str(refused.value) == f"image={broken_path(on_disk)}: cannot be read (it is too short for an image)"
 
 
 @pytest.mark.parametrize(("count", "ending"), [(2, ")"), (3, ")"), (5, "), ...")])

@@ -20,6 +20,7 @@ from dlth_tf.methods import METHODS
 from dlth_tf.runs.best_run import best_run
 from dlth_tf.runs.export_run import export_run
 from dlth_tf.runs.runner import run
+from dlth_tf.runs.trust import Trust
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.conftest import checks_in_this_process
 from tests.runs.tiny import EXAMPLES, TinyRuns, environment, tiny
@@ -217,7 +218,9 @@ def test_a_subclassed_network_of_the_users_trains_ends_and_exports(tmp_path, mon
     network = {"model": "networks_of_the_user:build", "model_args": "{}", "epochs": 1, "deterministic": False}
     config = tiny("rst", tmp_path / "run", **network)
     result = run(config)
-    report = export_run(tmp_path / "run", tmp_path / "out", ExportOptions(("plain", "packed"), measure_latency=False))
+    named = Trust(frozenset({network["model"]}), False)
+    options = ExportOptions(("plain", "packed"), measure_latency=False)
+    report = export_run(tmp_path / "run", tmp_path / "out", options, named)
     assert run(config) == result and result["sparsity"]["prunable"] > 0.8
     ticket = Ticket.load(tmp_path / "run" / "ticket.npz")
     assert report["parameters"]["removed"] == sum(int((~mask).sum()) for mask in ticket.values()) > 0

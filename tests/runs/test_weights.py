@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tf_keras
@@ -130,7 +131,7 @@ def test_a_file_that_may_not_be_read_is_not_said_to_lack_weights(name, tmp_path,
 
     (tmp_path / name).touch()
     model = spoiled()
-    monkeypatch.setattr(Path, "read_bytes", denied)
-    monkeypatch.setattr(type(model), "load_weights", denied)
+    monkeypatch.setattr(os, "open", denied)
+    monkeypatch.setattr(h5py, "File", denied)
     with pytest.raises(BadInput, match=r"^init_weights=.*: cannot be read \(Permission denied\)$"):
         load_initial_weights(model, str(tmp_path / name))

@@ -89,7 +89,8 @@ def one_line(path: Path) -> str:
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 def test_a_hostile_weights_file_is_one_sentence(write, name, tmp_path):
     write(tmp_path / name)
-    assert "does not contain the weights of" in one_line(tmp_path / name)
+    said = one_line(tmp_path / name)
+    assert "does not contain the weights of" in said or ": cannot be read (it is " in said
 
 
 @pytest.mark.timeout(60)
@@ -111,4 +112,4 @@ def test_a_keras_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
 @pytest.mark.parametrize("write", [sparse, pipe, device], ids=lambda write: write.__name__)
 def test_a_hostile_npz_is_one_sentence(write, tmp_path):
     write(tmp_path / "a.npz")
-    assert "does not contain the weights of" in one_line(tmp_path / "a.npz")
+    assert ": cannot be read (it is " in one_line(tmp_path / "a.npz")

@@ -151,7 +151,7 @@ def test_channels_that_others_read_too_are_told_with_them():
     model = ticketed(small("resnet8"), "channel", dense_layers="none")
     found = [left for left in zeros(model).leftovers if left.layer == "stage1_block1_conv1"]
     assert {left.what for left in found} == {"input channels"}
-    assert found and all(left.why.startswith("also read by stage") for left in found)
+    assert found and all(left.why.startswith("also read by ") for left in found)
 
 
 def test_positions_of_flattened_channels_stay_with_the_channel():
