@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -71,3 +72,8 @@ def difference(one: Model, other: Model) -> list[str]:
     mine, theirs = everything(one), everything(other)
     assert len(mine) == len(theirs) > 10
     return [name for name in mine if mine[name].tobytes() != theirs[name].tobytes()]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Returns this package's own warnings; TensorFlow warns of slow callbacks on a busy machine."""
+    return [each.getMessage() for each in caplog.records if each.name == "dlth_tf" and each.levelno >= logging.WARNING]

@@ -12,10 +12,11 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import IMP, DynamicSparsity, EarlyBird, GradualMagnitude, RandomMask, StraightThrough
-from tests.callbacks.every_callback import CALLBACKS, PER_EPOCH, fit, network, quick_or_slow
+from tests.callbacks.every_callback import CALLBACKS, PER_EPOCH, fit, network, quick_or_slow, said
 from tests.callbacks.transforming import penalty
 from tests.masking.networks import batches, compiled, largest_removed, mlp, unknown_length
 
+slow = pytest.mark.slow
 Early = tf_keras.callbacks.EarlyStopping
 
 
@@ -48,7 +49,7 @@ def removed(model: tf_keras.Model, name: str = "fc1/kernel") -> float:
 def test_a_schedule_that_runs_to_its_end_is_quiet(name, caplog):
     model = network()
     fit(model, CALLBACKS[name](model))
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    assert said(caplog) == []
 
 
 SHORT: dict[str, tuple[Callable[[], list[Any]], str]] = {
@@ -68,14 +69,14 @@ SHORT: dict[str, tuple[Callable[[], list[Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("first", [True, pytest.param(False, marks=slow)], ids=["before", "after"])
 @pytest.mark.parametrize("name", SHORT)
 def test_training_that_ends_early_says_which_sparsity_was_reached(name, first, caplog):
     build, sentence = SHORT[name]
     model = network()
     ours, theirs = build(), stopping(0)
     fit(model, [*theirs, *ours] if first else [*ours, *theirs])
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    warnings = said(caplog)
     assert len(warnings) == 1 and warnings[0].startswith(sentence) and "train on" in warnings[0]
     if "reached" in warnings[0]:
         reached = float(warnings[0].split("reached ")[1].split(":")[0])
@@ -91,7 +92,7 @@ def test_weights_of_an_early_epoch_that_are_restored_at_the_end_are_noticed(name
     model = network()
     ours, theirs = build(), restoring(0)
     fit(model, [*theirs, *ours] if first else [*ours, *theirs])
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    (warning,) = said(caplog)
     assert "asked for a sparsity of 0.9" in warning and "EarlyStopping(restore_best_weights=True)" in warning
     assert removed(model) < 0.9 and largest_removed(model) == 0.0
     kept = {name: entry.kept() for name, entry in masking.prunable_weights(model).items()}
@@ -102,12 +103,15 @@ def test_weights_of_an_early_epoch_that_are_restored_at_the_end_are_noticed(name
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize("name", ["random mask", "keep mask", "straight through", "random growth"])
+@pytest.mark.parametrize(
+    "name",
+    ["straight through", *(pytest.param(name, marks=slow) for name in ("random mask", "keep mask", "random growth"))],
+)
 def test_what_is_sparse_from_the_first_step_may_restore_any_epoch(name, first, caplog):
     model = network()
     ours, theirs = CALLBACKS[name](model), restoring(2)
     fit(model, [*theirs, *ours] if first else [*ours, *theirs])
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    assert said(caplog) == []
     assert largest_removed(model) == 0.0 and removed(model) >= 0.49
     dlth.strip(model)
 
@@ -127,7 +131,7 @@ def test_early_stopping_that_starts_after_the_schedule_is_quiet(caplog):
     theirs = [Quality(3), Early("quality", mode="max", patience=1, restore_best_weights=True, start_from_epoch=3)]
     fit(model, [GradualMagnitude(0.9, begin=2, end=10, every=2), *theirs])
     assert removed(model) == pytest.approx(0.9, abs=0.01) and int(model.optimizer.iterations) == 5 * PER_EPOCH
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    assert said(caplog) == []
 
 
 @pytest.mark.parametrize("name", ["gradual", "dynamic"])
@@ -138,7 +142,7 @@ def test_data_of_unknown_length_that_end_early_are_noticed(name, caplog):
         "dynamic": [RandomMask(0.8, remove=True), DynamicSparsity(every=3, stop=30)],
     }[name]
     model.fit(unknown_length(4), epochs=3, verbose=0, callbacks=callbacks)
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    (warning,) = said(caplog)
     assert "training ended after 12 optimizer steps" in warning and largest_removed(model) == 0.0
 
 
@@ -184,7 +188,7 @@ def test_batches_whose_gradients_are_accumulated_are_not_counted_as_steps(caplog
     model = accumulating(every=4)
     fit(model, [GradualMagnitude(0.9, every=2)], epochs=8)
     assert int(model.optimizer.iterations) == 8
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    (warning,) = said(caplog)
     reached = float(warning.split("reached ")[1].split(":")[0])
     assert "training ended after 8 optimizer steps" in warning and reached == pytest.approx(removed(model), abs=0.01)
 
@@ -193,7 +197,7 @@ def test_steps_of_the_optimizer_that_are_given_are_reached_with_accumulation(cap
     model = accumulating(every=2)
     fit(model, [GradualMagnitude(0.9, begin=2, end=12, every=2)], epochs=8)
     assert removed(model) == pytest.approx(0.9, abs=0.01) and largest_removed(model) == 0.0
-    assert not caplog.records
+    assert not said(caplog)
 
 
 @pytest.mark.parametrize("options", [{"every": 2}, {"times": 2}], ids=["accumulated", "two steps a batch"])
@@ -209,17 +213,26 @@ def test_two_steps_a_batch_reach_the_sparsity_early_and_keep_it(caplog):
     model = accumulating(times=2)
     fit(model, [GradualMagnitude(0.9, every=2)])
     assert int(model.optimizer.iterations) == 48 and removed(model) == pytest.approx(0.9, abs=0.01)
-    assert largest_removed(model) == 0.0 and not caplog.records
+    assert largest_removed(model) == 0.0 and not said(caplog)
 
 
-@pytest.mark.parametrize("name", ["gradual", "straight through", "random growth", "early bird at the last epoch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gradual",
+        *(
+            pytest.param(name, marks=slow)
+            for name in ("straight through", "random growth", "early bird at the last epoch")
+        ),
+    ],
+)
 def test_an_optimizer_that_has_made_steps_starts_the_schedule_where_it_is(name, caplog):
     model = network()
     fit(model, [], epochs=3)
     fit(model, CALLBACKS[name](model))
     sparsity = 0.9 if name in ("gradual", "straight through") else 0.8
     assert int(model.optimizer.iterations) == 36 and removed(model) == pytest.approx(sparsity, abs=0.01)
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    assert said(caplog) == []
 
 
 @pytest.mark.parametrize("name", ["imp", "penalty"])
@@ -235,10 +248,10 @@ def test_steps_that_a_used_optimizer_has_passed_are_pruned_at_once_to_the_end(ca
     model = network()
     model.fit(batches(4), epochs=4, verbose=0)
     fit(model, [GradualMagnitude(0.9, begin=2, end=12, every=2)], epochs=1)
-    assert removed(model) == pytest.approx(0.9, abs=0.01) and largest_removed(model) == 0.0 and not caplog.records
+    assert removed(model) == pytest.approx(0.9, abs=0.01) and largest_removed(model) == 0.0 and not said(caplog)
 
 
 def test_straight_through_reaches_its_sparsity_in_one_step(caplog):
     model = network()
     model.fit(batches(1), verbose=0, callbacks=[StraightThrough(0.9)])
-    assert removed(model) == pytest.approx(0.9, abs=0.01) and not caplog.records
+    assert removed(model) == pytest.approx(0.9, abs=0.01) and not said(caplog)

@@ -232,10 +232,15 @@ def test_names_and_tickets_do_not_depend_on_how_often_a_network_was_built(case):
     assert masking.chosen_ticket(second) == ticket
 
 
+def some_slow(names: list[str], *quick: str) -> list[Any]:
+    """Returns the names as parameters, all but the quick ones marked as slow."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+
+
 SAVED = [name for name in CASES if name != "subclassed"]
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", some_slow(SAVED, "transformer", "low rank"))
 def test_a_saved_network_has_its_masks_and_trains_on(name, tmp_path):
     model = trained(dlth.wrap(CASES[name].build()))
     model.save(tmp_path / "m.keras")
@@ -255,7 +260,7 @@ def test_a_savedmodel_computes_the_same(case, tmp_path):
     np.testing.assert_allclose(tf_keras.models.load_model(tmp_path / "saved")(BATCH), model(BATCH), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["transformer", "blocks of blocks", "stacked cells"])
+@pytest.mark.parametrize("name", some_slow(["transformer", "blocks of blocks", "stacked cells"], "blocks of blocks"))
 def test_files_of_the_plain_network_load(name, tmp_path):
     plain = CASES[name].build()
     model = trained(dlth.wrap(CASES[name].build()))

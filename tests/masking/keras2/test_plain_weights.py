@@ -19,6 +19,11 @@ FILES = ("w.h5", "w.weights.h5", "w.keras", "checkpoint")
 NETWORKS = ("sequential", "states", "conv2d, batch norm, dropout", "nested, shared", "subclassed inside functional")
 PAIRS = [*itertools.product(NETWORKS[:-1], FILES)]
 PAIRS += itertools.product(["subclassed", NETWORKS[-1]], FILES[:2] + FILES[3:])  # they have no get_config for .keras
+QUICK = {"sequential": FILES, "nested, shared": ("w.weights.h5",), "subclassed": ("w.h5", "checkpoint")}
+SOME_SLOW = [
+    pytest.param(name, file, marks=() if file in QUICK.get(name, ()) else pytest.mark.slow)
+    for name, file in dict.fromkeys(PAIRS)
+]
 
 
 def save(model: tf_keras.Model, path: str) -> str:
@@ -36,7 +41,7 @@ def other(kind: Kind) -> tf_keras.Model:
     return model
 
 
-@pytest.mark.parametrize(("name", "file"), PAIRS)
+@pytest.mark.parametrize(("name", "file"), SOME_SLOW)
 def test_weights_of_the_plain_network_load_into_the_wrapped_one(name, file, tmp_path):
     kind = KINDS[name]
     source = other(kind)
@@ -50,7 +55,7 @@ def test_weights_of_the_plain_network_load_into_the_wrapped_one(name, file, tmp_
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("name", ["sequential", "nested, shared"])
+@pytest.mark.parametrize("name", ["sequential", pytest.param("nested, shared", marks=pytest.mark.slow)])
 def test_files_of_the_wrapped_network_still_load_with_masks_and_tickets(name, file, tmp_path):
     kind = KINDS[name]
     source = removed(kind.model())

@@ -12,11 +12,13 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking
 from dlth_tf.callbacks import IMP, DynamicSparsity, GradualMagnitude, KeepMask, RandomMask, RSTPenalty, StraightThrough
+from tests.callbacks.every_callback import said
 from tests.masking.kinds import functional, normal
 from tests.masking.networks import LOSS, batches, compiled, largest_removed, mlp, same, train, watch, weights
 
 L = tf_keras.layers
 IMAGES = normal(8, 6)()
+slow = pytest.mark.slow
 
 
 class Gan(tf_keras.Model):
@@ -82,7 +84,7 @@ def test_removed_weights_stay_zero_whatever_holds_the_optimizers(hold, caplog):
     before = weights(model)
     model.fit(IMAGES, batch_size=2, verbose=0, callbacks=[RandomMask(0.5, remove=True, dense_layers="none")])
     assert kept(model) == pytest.approx({"g1/kernel": 0.5, "g2/kernel": 0.5, "d1/kernel": 0.5, "d2/kernel": 0.5})
-    assert largest_removed(model) == 0.0 and not same(weights(model), before) and not caplog.records
+    assert largest_removed(model) == 0.0 and not same(weights(model), before) and not said(caplog)
     assert not any("update_step" in vars(optimizer) for optimizer in (*model.pair, model.optimizer))
 
 
@@ -119,8 +121,8 @@ def test_the_penalty_squeezes_with_both_optimizers():
     [
         lambda: [GradualMagnitude(0.8, every=2, dense_layers="none")],
         lambda: [IMP(0.8, rounds=2, epochs_per_round=1, dense_layers="none")],
-        lambda: [StraightThrough(0.8, dense_layers="none")],
-        lambda: [RandomMask(0.8, remove=True, dense_layers="none"), DynamicSparsity(every=3)],
+        pytest.param(lambda: [StraightThrough(0.8, dense_layers="none")], marks=slow),
+        pytest.param(lambda: [RandomMask(0.8, remove=True, dense_layers="none"), DynamicSparsity(every=3)], marks=slow),
     ],
     ids=["gradual", "imp", "straight through", "dynamic"],
 )
@@ -128,7 +130,7 @@ def test_schedules_reach_their_sparsity_with_two_optimizers(callbacks, caplog):
     model = gan(run_eagerly=True)
     model.fit(IMAGES, batch_size=2, epochs=4, verbose=0, callbacks=callbacks())
     assert kept(model) == pytest.approx(dict.fromkeys(kept(model), 0.2), abs=0.08)
-    assert largest_removed(model) == 0.0 and [record.getMessage() for record in caplog.records] == []
+    assert largest_removed(model) == 0.0 and said(caplog) == []
 
 
 def test_the_generator_alone_can_be_pruned():
@@ -177,8 +179,8 @@ def test_a_mask_that_no_optimizer_applies_is_told_at_once_and_is_an_error_at_the
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5), remove=True)
     with pytest.raises(RuntimeError, match="removed weights of fc1/kernel are not zero: something outside"):
         train(model, [KeepMask() if callback == "keep mask" else RandomMask(0.5, remove=True)])
-    (said,) = [record.getMessage() for record in caplog.records if record.name == "dlth_tf"]
-    assert "has updated fc1/kernel, fc2/kernel in the first step, so it cannot be kept removed" in said
+    (sentence,) = said(caplog)
+    assert "has updated fc1/kernel, fc2/kernel in the first step, so it cannot be kept removed" in sentence
     assert masking.installed(model) is None and "make_train_function" not in vars(model)
 
 
@@ -247,7 +249,10 @@ def test_constraints_that_move_removed_weights_do_not_bring_them_back(constraint
     assert largest_removed(model) == 0.0 and (weights(model)["fc1/kernel"] == 0).mean() == 0.75
 
 
-@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"jit_compile": True}, *(pytest.param(options, marks=slow) for options in ({}, {"steps_per_execution": 3}))],
+)
 def test_nor_do_they_in_a_graph(options):
     model = constrained(Centered(), **options)
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5), remove=True)
