@@ -51,3 +51,4 @@ def test_another_precision_reaches_the_layers_inside():
     other = recreated(layer, dtype="float32")
     assert (other.compute_dtype, other.layer.compute_dtype) == ("float32", "float32")
     assert recreated(layer).layer.compute_dtype == "float16"
+    assert recreated(L.Hashing(5), dtype="float32").compute_dtype == "int64"
