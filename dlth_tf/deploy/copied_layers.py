@@ -22,7 +22,7 @@ def recreated(layer: Layer, dtype: str | None = None, **changes: Any) -> Layer:
 
     Args:
       layer: Layer of any kind.
-      dtype: Precision of the new layer and of the layers inside it; None keeps theirs.
+      dtype: Precision of the new layer and of the layers inside it, unless they are of whole numbers; None keeps it.
       **changes: Entries of the config that change.
     """
     if any(lookup_tables(layer)):
@@ -58,7 +58,14 @@ def lookup_tables(layer: Layer) -> Iterator[Any]:
 
 
 def _in_dtype(value: Any, dtype: str) -> Any:
-    """The same config with another precision, also for the layers inside a layer."""
+    """The same config with another precision, also for layers inside a layer; those of whole numbers keep theirs."""
     if isinstance(value, dict):
-        return {key: dtype if key == "dtype" else _in_dtype(item, dtype) for key, item in value.items()}
+        return {
+            key: dtype if key == "dtype" and _is_float(item) else _in_dtype(item, dtype) for key, item in value.items()
+        }
     return [_in_dtype(item, dtype) for item in value] if isinstance(value, list) else value
+
+
+def _is_float(policy: Any) -> bool:
+    """Returns whether an entry `dtype` names a precision, as a word or as a policy with its config."""
+    return "float" in str(policy["config"]["name"] if isinstance(policy, dict) else policy)

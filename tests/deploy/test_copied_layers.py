@@ -26,7 +26,7 @@ def adapted(layer: L.Layer, data: np.ndarray) -> L.Layer:
         (lambda: adapted(L.Discretization(num_bins=3), NUMBERS), NUMBERS),
         (lambda: adapted(L.StringLookup(), WORDS), WORDS),
         (lambda: L.StringLookup(vocabulary=["dog"]), WORDS),
-        (lambda: adapted(L.TextVectorization(output_sequence_length=2), WORDS), WORDS),
+        (lambda: adapted(L.TextVectorization(output_sequence_length=2), WORDS[:, :1]), WORDS[:, :1]),
         (lambda: L.Dense(3, activation=lambda x: x + 1), NUMBERS),
         (lambda: L.TimeDistributed(L.Dense(3)), NUMBERS[:, None]),
     ],
@@ -51,3 +51,4 @@ def test_another_precision_reaches_the_layers_inside():
     other = recreated(layer, dtype="float32")
     assert (other.compute_dtype, other.layer.compute_dtype) == ("float32", "float32")
     assert recreated(layer).layer.compute_dtype == "float16"
+    assert recreated(L.Hashing(5), dtype="float32").compute_dtype == "int64"

@@ -10,36 +10,25 @@ import tf_keras
 
 from tests.deploy.zoo.network import L, Network, image
 
-FUNCTIONS = [
-    "elu",
-    "exponential",
-    "gelu",
-    "hard_sigmoid",
-    "linear",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "softsign",
-    "swish",
-    "tanh",
-]
+FUNCTIONS = (
+    ("elu", "exponential", "gelu"),
+    ("hard_sigmoid", "linear", "mish"),
+    ("relu", "relu6", "selu"),
+    ("sigmoid", "softmax", "softplus"),
+    ("softsign", "swish", "tanh"),
+)
 LAYERS = {
-    "elu": lambda: L.ELU(0.5),
-    "leaky_relu": L.LeakyReLU,
-    "prelu": L.PReLU,
-    "prelu_shared_axes": lambda: L.PReLU(shared_axes=[1, 2]),
-    "relu_of_everything": lambda: L.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.2),
-    "softmax_axis_1": lambda: L.Softmax(axis=1),
-    "thresholded_relu": lambda: L.ThresholdedReLU(0.5),
+    "ELU and LeakyReLU": (lambda: L.ELU(0.5), L.LeakyReLU),
+    "PReLU": (L.PReLU, lambda: L.PReLU(shared_axes=[1, 2])),
+    "ReLU with slope and threshold": (lambda: L.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.2),),
+    "Softmax of axis 1": (lambda: L.Softmax(axis=1),),
+    "ThresholdedReLU": (lambda: L.ThresholdedReLU(0.5),),
 }
 
 
-def _function(name: str) -> Network:
-    return Network(image(lambda: L.BatchNormalization(), lambda: L.Conv2D(6, 3, activation=name)))
+def _functions(names: tuple[str, ...]) -> Network:
+    layers = [functools.partial(L.Conv2D, 6, 2, activation=name) for name in names]
+    return Network(image(L.BatchNormalization, *layers))
 
 
 def _hard_swish() -> tf_keras.Model:
@@ -59,10 +48,9 @@ def _operation(function: Any) -> Network:
 
 
 NETWORKS = {
-    **{f"activation {name}": _function(name) for name in FUNCTIONS},
-    **{f"layer {name}": Network(image(make)) for name, make in LAYERS.items()},
+    **{" and ".join(names): _functions(names) for names in FUNCTIONS},
+    **{name: Network(image(*layers)) for name, layers in LAYERS.items()},
     "gelu by tanh": _operation(functools.partial(tf.nn.gelu, approximate=True)),
     "hard_swish by operations": Network(_hard_swish),
     "crelu by operation": _operation(tf.nn.crelu),
-    "silu by operation": _operation(tf.nn.silu),
 }

@@ -109,9 +109,9 @@ NETWORKS = {
     "one-hot": Network(_of("int32", (1,), lambda: L.CategoryEncoding(10, "one_hot")), refused=ONLY_SAVED_MODELS),
     "discretization": Network(_of("float32", (4,), lambda: L.Discretization([-0.5, 0.0, 0.5]), *_embedded(4))),
     "normalization": Network(_adapted),
-    "rescaling": Network(image(lambda: L.Rescaling(2.0, 1.0))),
-    "resizing": Network(image(lambda: L.Resizing(5, 7))),
-    "center crop": Network(image(lambda: L.CenterCrop(4, 4))),
+    "rescaling, resizing and cropping": Network(
+        image(lambda: L.Rescaling(2.0, 1.0), lambda: L.Resizing(5, 7), lambda: L.CenterCrop(4, 4))
+    ),
     "augmentation": Network(image(*AUGMENTATIONS)),
     "uint8 images": Network(_cast),
     "flags": Network(_flags),

@@ -30,7 +30,6 @@ NETWORKS = {
     "lstm of convolutions": Network(
         lambda: tf_keras.Sequential([L.Input((4, 6, 6, 2)), L.ConvLSTM2D(4, 3), L.Flatten(), L.Dense(3)]), batch=1
     ),
-    "lstm of tokens": Network(tokens(lambda: L.LSTM(6), end=(lambda: L.Dense(3),)), batch=1),
     "lstm of any length": Network(last(lambda: L.LSTM(6), length=None), batch=1),
     "lstm, stateful": Network(_stateful, batch=8, refused=EVERYWHERE),
     "conv 1d of any length": Network(sequence(lambda: L.Conv1D(6, 3, activation="relu"), length=None)),

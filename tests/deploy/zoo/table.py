@@ -31,7 +31,7 @@ def _marks(network: Network) -> list[str]:
 
 def _name(name: str, network: Network) -> str:
     fixed = network.batch is not None and "tflite" not in network.refused
-    return f"{name.removeprefix('activation ')}{' ¹' if fixed else ''}"
+    return f"{name}{' ¹' if fixed else ''}"
 
 
 def main() -> None:
