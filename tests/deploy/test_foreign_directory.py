@@ -28,15 +28,15 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", ["write_forms", "publish"])
-def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_path, monkeypatch, step, error):
+@pytest.mark.parametrize(("module", "step"), [("export", "write_forms"), ("atomic_folder", "publish")])
+def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_path, monkeypatch, module, step, error):
     dlth_tf.export(model, tmp_path / "out", **FAST)
     before = named(tmp_path)
 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules["dlth_tf.deploy.export"], step, fail)  # its name is also that of the function
+    monkeypatch.setattr(sys.modules[f"dlth_tf.deploy.{module}"], step, fail)  # its name is also that of the function
     with pytest.raises(BadInput, match=r"export_dir=.*: cannot be written to \(.*\)$") as refused:
         dlth_tf.export(model, tmp_path / "out", overwrite=True, **FAST)
     assert "\n" not in str(refused.value) and "function_node" not in str(refused.value)
