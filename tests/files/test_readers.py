@@ -27,7 +27,7 @@ OTHERS = {  # (file, call) -> why it is not that of the door
     (
         "dlth_tf/data/sets/tfds_reader.py",
         "TFRecordDataset",
-    ): "of shards that `opening` has checked, to name a broken one",
+    ): "of shards that `opening` has checked",
     ("dlth_tf/data/sets/tiny_imagenet.py", "ZipFile"): "of an archive whose kind and size were checked",
     ("dlth_tf/data/sets/tiny_imagenet.py", "open"): "of a member whose size was checked",
     ("dlth_tf/data/tfrecord_index.py", "mmap"): "of a file that the door has opened",

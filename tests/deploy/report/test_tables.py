@@ -20,7 +20,9 @@ def printed(report: dict, width: int) -> str:
 @pytest.mark.parametrize("width", [24, 40, 80, 200])
 def test_the_tables_fit_any_width_and_lose_nothing(report, width):
     for facts in report["forms"].values():
-        facts["latency"] = {batch: {"ms": 1.25, "dense_ms": 2.5, "speedup": 2.0} for batch in ("1", "8", "64")}
+        facts["latency"] = {
+            batch: {"ms": 1.25, "dense_ms": 2.5, "speedup": 2.0, "range": [1.9, 2.1]} for batch in ("1", "8", "64")
+        }
         facts["notes"] = [speed_note("plain", facts["latency"], False)]
     text = printed(report, width)
     assert max(map(len, text.splitlines())) <= width and "…" not in text
