@@ -124,7 +124,7 @@ def automatic_name(layer: Layer, prefix: str = "") -> tuple[str, int] | None:
 
 def variables_of(layer: Layer) -> list[tf.Variable]:
     """Returns the weights of a layer that are variables; Keras lists the vocabulary of a lookup table with them."""
-    return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
+    return [weight for weight in layer.weights if hasattr(weight, "assign")]
 
 
 def weight_names(layer: Layer) -> dict[int, str]:
