@@ -114,8 +114,8 @@ def export_source(
         refuse_existing(export_dir, options.formats)
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
-    log.info("%s", source.decision[1])
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
+        log.info("%s", source.decision[1])
         report = _write_and_verify(source, options, examples, staging)
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
             report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
