@@ -12,6 +12,7 @@ from dlth_tf.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export` is a module and a function at once
     from dlth_tf import callbacks as callbacks
+    from dlth_tf import keras3 as keras3
     from dlth_tf.core.ticket import Ticket as Ticket
     from dlth_tf.data.load import load as _load
     from dlth_tf.errors import BadInput as BadInput
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "apply_ticket": "dlth_tf.masking:apply_ticket",
         "callbacks": "dlth_tf.callbacks",
         "export": "dlth_tf.export",
+        "keras3": "dlth_tf.keras3",
         "load_dataset": "dlth_tf.data:load",
         "layer_table": "dlth_tf.masking:layer_table",
         "magnitude_ticket": "dlth_tf.masking:magnitude_ticket",

@@ -27,6 +27,7 @@ PUBLIC = [
     "apply_ticket",
     "callbacks",
     "export",
+    "keras3",
     "layer_table",
     "load_dataset",
     "magnitude_ticket",

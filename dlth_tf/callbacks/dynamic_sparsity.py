@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from dlth_tf import masking
 from dlth_tf.callbacks.mask_updating import MaskUpdating
 from dlth_tf.core import drop_fraction
 from dlth_tf.core.pruning_spec import exchangeable
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.exchange_times import ExchangeTimes
 from dlth_tf.masking.graph_groups import GraphGroups
-from dlth_tf.masking.keras2 import ops
-from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
-from dlth_tf.masking.keras2.optimizers import slots_of
-from dlth_tf.masking.mask_arithmetic import drop_and_grow
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import Interval, real_number, whole_number, whole_or_none
 from dlth_tf.randomness import stateless_seed
@@ -77,7 +71,7 @@ class DynamicSparsity(MaskUpdating):
         self._planned: list[int] = []
         self._wanted: dict[str, int] = {}
 
-    def updates(self) -> list[MaskUpdate]:
+    def updates(self) -> list[masking.MaskUpdate]:
         """Returns a `DropAndGrow` for every weight of which something is removed."""
         start, stop = self._span()
         entries = [e for e in masking.prunable_weights(self.model).values() if not (e.kept().all() or e.frozen)]
@@ -123,98 +117,10 @@ class DynamicSparsity(MaskUpdating):
                 self._planned[-1],
             )
 
-    def _update(self, entry: PrunableWeight, fractions: list[float], start: int) -> DropAndGrow:
-        groups = GraphGroups(entry, self.granularity, ops)
+    def _update(self, entry: PrunableWeight, fractions: list[float], start: int) -> masking.MaskUpdate:
+        kinds = masking.mask_updates(self.model)
+        groups = GraphGroups(entry, self.granularity, kinds.ops)
         active = groups.kept(entry)
         dropped = np.array([int(fraction * active) for fraction in fractions], np.int32)
         seed = stateless_seed(self.seed, "growth", entry.name) if self.grow == "random" else None
-        return DropAndGrow(entry, groups, ExchangeTimes(self.every, len(dropped), start), dropped, seed)
-
-
-@dataclass(frozen=True)
-class ExchangeTimes:
-    """Optimizer steps that exchange weights: `every`, 2 * `every`, ... `events` * `every` after `start`."""
-
-    every: int
-    events: int
-    start: int = 0
-
-    def event(self, optimizer: Any) -> tf.Tensor:
-        """Returns the number of the exchange at the optimizer's present step, from 0; valid only where one is due."""
-        return (optimizer.iterations - self.start) // self.every - 1
-
-    def due(self, optimizer: Any) -> tf.Tensor:
-        """Returns whether the optimizer's present step exchanges weights."""
-        event = self.event(optimizer)
-        return ((optimizer.iterations - self.start) % self.every == 0) & (event >= 0) & (event < self.events)
-
-
-class DropAndGrow:
-    """Dynamic sparse training of one weight: drops the groups of smallest |w| and grows as many elsewhere (SET, RigL).
-
-    A step that exchanges groups is no weight step. Of all groups that are not kept then, the just dropped too, those
-    with the highest growth score become active: |gradient| (RigL, Evci et al., ICML 2020) or a random number (SET,
-    Mocanu et al., Nature Communications 2018). Weights that stay or return keep value and optimizer slots; newly grown
-    ones start at zero with zero slots.
-
-    Args:
-      entry: The weight; its mask marks the groups that are active at the start.
-      groups: Its groups.
-      times: Steps that exchange groups.
-      dropped: int [events]: number of groups that each exchange drops.
-      seed: Two int32 numbers for random growth; None grows by gradient. XLA draws other numbers from it than
-        TensorFlow.
-    """
-
-    def __init__(
-        self,
-        entry: PrunableWeight,
-        groups: GraphGroups,
-        times: ExchangeTimes,
-        dropped: np.ndarray,
-        seed: tuple[int, int] | None = None,
-    ) -> None:
-        self.variable = entry.weight
-        self.entry = entry
-        self.groups = groups
-        self.dropped = np.asarray(dropped, np.int32)
-        self.times = times
-        self.pause: PauseFn | None = self.times.due  # equal for all weights of a model: the hook evaluates it once
-        self.seed = seed
-        self.active = groups.kept(entry)
-
-    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
-        """Exchanges groups if that is due, otherwise makes the optimizer's step; then applies the mask."""
-        event = self.times.event(optimizer)
-        mask = self.entry.mask
-        slots = slots_of(optimizer, variable)
-
-        def exchange() -> tf.Tensor:
-            growth = self._growth(gradient, variable.dtype.base_dtype, event)
-            counts = self.active, tf.gather(tf.constant(self.dropped), event)
-            new = drop_and_grow(self.groups, variable, mask, growth, counts)
-            mask.assign(tf.cast(new.mask, mask.dtype))
-            for slot in slots:
-                slot.assign(tf.where(new.fresh, tf.zeros_like(slot), slot))
-            return tf.where(new.fresh, tf.zeros_like(variable), variable)
-
-        def ordinary() -> tf.Tensor:
-            step(gradient, variable)
-            return tf.convert_to_tensor(variable)
-
-        variable.assign(masked(tf.cond(self.times.due(optimizer), exchange, ordinary), mask))
-
-    def _growth(self, gradient: Any, dtype: tf.DType, event: tf.Tensor) -> tf.Tensor:
-        if self.seed is None:
-            return self.groups.pool(tf.abs(tf.convert_to_tensor(gradient)))
-        first, second = self.seed
-        seed = tf.stack([tf.constant(first, tf.int64), tf.constant(second, tf.int64) + tf.cast(event, tf.int64)])
-        return tf.random.stateless_uniform([self.groups.count], seed, dtype=dtype, alg="philox")
-
-    def densities(self, first: int, last: int) -> tuple[float, float]:
-        """Returns mean densities (see MaskUpdate); RigL needs the whole gradient at the steps that exchange weights."""
-        density = self.active / self.groups.count
-        steps = np.arange(first, last) - self.times.start
-        every = self.times.every
-        dense = (self.seed is None) & (steps > 0) & (steps % every == 0) & (steps // every <= len(self.dropped))
-        return density, float(np.where(dense, 1.0, density).mean())
+        return kinds.DropAndGrow(entry, groups, ExchangeTimes(self.every, len(dropped), start), dropped, seed)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking, scores
@@ -18,7 +17,6 @@ from dlth_tf.callbacks.shortfall import warn_if_short
 from dlth_tf.core import PruningSpec, Ticket, has_settled
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.hook import PauseFn, UpdateFn
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import AT_LEAST_0, FRACTION, real_number, whole_number, whole_or_none
 
@@ -151,7 +149,8 @@ class EarlyBird(PartOfFit):
         """Installs the hook: with the gammas' penalty until the ticket is drawn, with the mask from then on."""
         gammas = {id(gamma): gamma for gamma in self._gammas.values() if gamma is not None}
         searching = self.ticket is None and self.scale_penalty
-        updates = [SignPenalty(gamma, self.scale_penalty) for gamma in gammas.values()] if searching else []
+        sign_penalty = masking.mask_updates(self.model).SignPenalty
+        updates = [sign_penalty(gamma, self.scale_penalty) for gamma in gammas.values()] if searching else []
         masking.install(self.model, updates=updates)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -211,6 +210,7 @@ class EarlyBird(PartOfFit):
 
     def on_fit_end(self) -> None:
         """Checks that every removed weight is zero, and that as many are removed as were asked for."""
+        masking.accept_restored(self.model)
         masking.check_removed(self.model)
         if self.ticket is None:
             logging.getLogger("dlth_tf").warning(
@@ -222,27 +222,3 @@ class EarlyBird(PartOfFit):
         else:
             wanted = {name: int(mask.sum()) for name, mask in self.ticket.items()}
             warn_if_short(self, wanted)
-
-
-class SignPenalty:
-    """The sub-gradient of an L1 penalty, added to the gradient of one variable: g + strength * sign(w).
-
-    Args:
-      variable: A trainable variable.
-      strength: Strength of the penalty, at least 0.
-    """
-
-    pause: PauseFn | None = None
-
-    def __init__(self, variable: tf.Variable, strength: float) -> None:
-        self.variable = variable
-        self.strength = strength
-
-    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
-        """Makes the optimizer's step with the larger gradient."""
-        penalty = tf.cast(self.strength, variable.dtype) * tf.sign(variable)
-        step(tf.convert_to_tensor(gradient) + penalty, variable)
-
-    def densities(self, first: int, last: int) -> tuple[float, float]:
-        """Returns 1: nothing is sparse here (see MaskUpdate)."""
-        return 1.0, 1.0

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from dlth_tf import masking
 from dlth_tf.callbacks.mask_updating import MaskUpdating
 from dlth_tf.core import PruningSpec, kept_groups
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.graph_groups import GraphGroups
-from dlth_tf.masking.keras2 import ops
-from dlth_tf.masking.keras2.hook import MaskUpdate, PauseFn, UpdateFn, masked
-from dlth_tf.masking.keras2.tfmot import PolynomialDecay
-from dlth_tf.masking.mask_arithmetic import largest
-from dlth_tf.masking.prunable import PrunableWeight, tensors_of
+from dlth_tf.masking.prunable import tensors_of
 from dlth_tf.plain_numbers import whole_number, whole_or_none
 
 
@@ -82,7 +76,7 @@ class GradualMagnitude(MaskUpdating):
             raise BadInput("end", end, f"must be at least {begin}, the first step that prunes")
         return begin, end
 
-    def updates(self) -> list[MaskUpdate]:
+    def updates(self) -> list[masking.MaskUpdate]:
         """Returns a `GradualMask` for every weight of the ticket."""
         begin, end = self.steps()
         events = [*range(begin, end, self.every)]
@@ -91,10 +85,11 @@ class GradualMagnitude(MaskUpdating):
         shares = [*(self.share(step, begin, end) for step in events), 1.0]
         entries = masking.prunable_of_ticket(self.model, self.spec)
         counts = [kept_groups(tensors_of(entries), self.spec, share) for share in shares]
+        kinds = masking.mask_updates(self.model)
         masks = {
-            name: GradualMask(
+            name: kinds.GradualMask(
                 entry,
-                GraphGroups(entry, self.spec.granularity, ops),
+                GraphGroups(entry, self.spec.granularity, kinds.ops),
                 begin,
                 self.every,
                 np.array([kept[name] for kept in counts]),
@@ -127,53 +122,7 @@ class GradualMagnitude(MaskUpdating):
 
     def share(self, step: int, begin: int, end: int) -> float:
         """Returns the fraction of the sparsity that tf-mot's schedule has reached at a step, 0 to 1."""
-        decay = PolynomialDecay(0.0, self.sparsity, begin, end, power=3, frequency=self.every)
-        return min(1.0, float(decay(step)[1]) / self.sparsity) if self.sparsity else 1.0
-
-
-class GradualMask:
-    """Gradual pruning of one weight: after a step that is due, keeps only the largest |w| for the next step.
-
-    A mask that keeps fewer already is left alone, so removed weights never come back.
-
-    Args:
-      entry: The weight.
-      groups: Its groups.
-      begin: The first step that sees a pruned weight.
-      every: Steps from one update of the mask to the next.
-      kept: int [events], not growing: number of groups that are kept from each update on; the last one stays.
-    """
-
-    pause: PauseFn | None = None
-
-    def __init__(self, entry: PrunableWeight, groups: GraphGroups, begin: int, every: int, kept: np.ndarray) -> None:
-        self.variable = entry.weight
-        self.entry = entry
-        self.groups = groups
-        self.begin = begin
-        self.every = every
-        self.kept = np.asarray(kept, np.int32)
-
-    def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
-        """Makes the optimizer's step, updates the mask if that is due, and applies it."""
-        step(gradient, variable)
-        mask = self.entry.mask
-        since = optimizer.iterations + 1 - self.begin
-        kept = tf.gather(tf.constant(self.kept), tf.clip_by_value(since // self.every, 0, len(self.kept) - 1))
-        # Decided by count, not by step: a step that a loss scale skips may be one that was due.
-        more = tf.math.count_nonzero(mask) > tf.cast(kept, tf.int64) * self.groups.weights
-        due = (since >= 0) & more
-        new = tf.cond(
-            due,
-            lambda: tf.cast(largest(self.groups, variable, kept), mask.dtype),
-            lambda: tf.convert_to_tensor(mask),
-        )
-        mask.assign(new)
-        variable.assign(masked(variable, mask))
-
-    def densities(self, first: int, last: int) -> tuple[float, float]:
-        """Returns the mean of the table for the weight and for its gradient (see MaskUpdate)."""
-        since = np.arange(first, last) - self.begin
-        event = np.minimum(since // self.every, len(self.kept) - 1)
-        mean = float(np.where(since < 0, 1.0, self.kept[event] / self.groups.count).mean())
-        return mean, mean
+        if not self.sparsity:
+            return 1.0
+        reached = masking.mask_updates(self.model).polynomial_decay(self.sparsity, begin, end, step)
+        return min(1.0, reached / self.sparsity)

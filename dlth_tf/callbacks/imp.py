@@ -97,8 +97,11 @@ class IMP(PartOfFit, StepCounting):
             rounds = f"{self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more"
             left = f", and initial_epoch={first_epoch} leaves {epochs}" if first_epoch else ""
             raise BadInput("epochs", self.params["epochs"], f"are too few: {rounds}{left}")
-        if per_epoch is not None and self.rewind_step >= per_epoch * self.epochs_per_round:
-            allowed = f"must be below {per_epoch * self.epochs_per_round}, the steps of a round"
+        if per_epoch is None:
+            return
+        steps = per_epoch * self.epochs_per_round // masking.batches_per_step(self.model)
+        if self.rewind_step >= steps:
+            allowed = f"must be below {steps}, the steps of a round"
             raise BadInput("rewind_step", self.rewind_step, allowed)
 
     def _set_up(self) -> None:
@@ -168,6 +171,7 @@ class IMP(PartOfFit, StepCounting):
 
     def on_fit_end(self) -> None:
         """Checks that every removed weight is zero, and that all rounds were made."""
+        masking.accept_restored(self.model)
         masking.check_removed(self.model)
         entries = masking.prunable_of_ticket(self.model, self.spec)
         share = float(self.spec.sparsity)

@@ -14,7 +14,6 @@ from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.callbacks.shortfall import CHANGED, warn_if_short
 from dlth_tf.callbacks.step_counting import StepCounting
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import MaskUpdate
 
 
 class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
@@ -35,7 +34,7 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
         return {"first_epoch": np.int64(0), "start": np.int64(self.iterations())}
 
     @abc.abstractmethod
-    def updates(self) -> Sequence[MaskUpdate]:
+    def updates(self) -> Sequence[masking.MaskUpdate]:
         """Returns one update for every weight whose mask will change; called in the model's strategy scope."""
 
     @abc.abstractmethod
@@ -49,7 +48,9 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
     def end_of_fit(self) -> int | None:
         """Returns the optimizer step at which this `fit` ends, or None if the length of the data is unknown."""
         steps = self.params.get("steps")
-        return None if steps is None else self._start + steps * (self.params["epochs"] - self._first_epoch)
+        if steps is None:
+            return None
+        return self._start + steps * (self.params["epochs"] - self._first_epoch) // masking.batches_per_step(self.model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Builds the updates and installs them."""
@@ -98,6 +99,7 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
 
     def on_fit_end(self) -> None:
         """Checks that every removed weight is zero, and that as many are removed as were asked for."""
+        masking.accept_restored(self.model)
         masking.choose_what_is_kept(self.model)
         masking.check_removed(self.model)
         warn_if_short(self, self.wanted(), self.missed())

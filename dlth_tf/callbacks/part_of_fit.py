@@ -31,6 +31,11 @@ class PartOfFit(Callback):
         """Returns the initial values of the callback's state, by name; None if it does not matter what it was."""
         return {}
 
+    def set_model(self, model: Any) -> None:
+        """Receives the model, which can restore this callback's state from here on."""
+        super().set_model(model)
+        masking.prepare(model)
+
     @property
     def restored(self) -> bool:
         """Returns whether this `fit` goes on with an interrupted one, from a checkpoint of BackupAndRestore."""

@@ -76,7 +76,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that the transformation can run to its end, then installs the penalty."""
         pruned = self._to_remove()
-        self.penalty = dataclasses.replace(self.penalty, dtype=pruned[0].weight.dtype.base_dtype.name)
+        self.penalty = dataclasses.replace(self.penalty, dtype=pruned[0].dtype)
         self.steps = self.penalty.steps
         super().on_train_begin(logs)
         done = self.iterations()
@@ -111,9 +111,16 @@ class RSTPenalty(ExactSteps, PartOfFit):
     def _check_length(self, done: int, first_epoch: int) -> None:
         per_epoch = self.params.get("steps")
         epochs = self.params.get("epochs", 1) - first_epoch
-        if per_epoch is None:
-            return  # data of unknown length: on_train_end checks
-        left = self.steps - done
+        execution = masking.steps_per_execution(self.model)
+        changes = masking.execution_changes(self.model)
+        left = (self.steps - done) * masking.batches_per_step(self.model)
+        if per_epoch is None:  # data of unknown length: on_train_end checks
+            if left % execution and not changes:
+                allowed = (
+                    f"does not divide the {left} steps of the transformation: use {largest_divisor(left, execution)}"
+                )
+                raise BadInput("steps_per_execution", execution, allowed)
+            return
         if epochs * per_epoch < left:
             needed = math.ceil(left / per_epoch)
             allowed = f"are too few: {left} steps of transformation need {needed} epochs of {per_epoch} steps"
@@ -121,12 +128,9 @@ class RSTPenalty(ExactSteps, PartOfFit):
                 allowed += f", and initial_epoch is {first_epoch}"
             raise BadInput("epochs", self.params["epochs"] if first_epoch else epochs, allowed)
         last = left % per_epoch
-        execution = masking.steps_per_execution(self.model)
-        if last % execution and not self.shorten_last_execution:
-            allowed = (
-                f"does not divide the {last} of {self.steps} steps that fall into the last epoch: "
-                f"use {largest_divisor(last, execution)}, or shorten_last_execution=True"
-            )
+        if last % execution and not (self.shorten_last_execution and changes):
+            remedy = f"use {largest_divisor(last, execution)}" + (", or shorten_last_execution=True" if changes else "")
+            allowed = f"does not divide the {last} of {self.steps} steps that fall into the last epoch: {remedy}"
             raise BadInput("steps_per_execution", execution, allowed)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -156,7 +160,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
         fault = ""
         if made < self.steps:
             fault = f"the transformation ended after {made} of {self.steps} steps"
-        elif self.remove_at_end and str(self._magnitudes()) != str(self._squeezed):
+        elif self.remove_at_end and self._changed():
             fault = f"another callback changed the weights after the last step ({RESTORES})"
         if fault:
             self._set_execution(self._execution)
@@ -165,6 +169,10 @@ class RSTPenalty(ExactSteps, PartOfFit):
         if self.remove_at_end:
             masking.remove(self.model)
         super().on_train_end(logs)
+
+    def _changed(self) -> bool:
+        """Returns whether the weights are others than after the last step, and not for moving averages."""
+        return not masking.averages_weights(self.model) and str(self._magnitudes()) != str(self._squeezed)
 
     def on_fit_end(self) -> None:
         """Checks that what was removed has stayed removed."""

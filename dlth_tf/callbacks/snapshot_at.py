@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dlth_tf import masking
 from dlth_tf.callbacks.step_counting import StepCounting
+from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import whole_number
 
 
@@ -26,8 +28,16 @@ class SnapshotAt(StepCounting):
         self._taken = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Notes the model's own steps_per_execution."""
+        """Notes the model's own steps_per_execution.
+
+        Raises:
+          BadInput: If no execution ends at the step, and executions cannot be shortened.
+        """
         self._note_execution()
+        if self.step % self._execution and not masking.execution_changes(self.model):
+            raise BadInput(
+                "steps_per_execution", self._execution, f"does not divide {self.step}, the step to rewind to"
+            )
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns whether the snapshot was taken; the snapshot itself belongs to the caller."""

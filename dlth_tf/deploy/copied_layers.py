@@ -10,7 +10,7 @@ import tf_keras
 from tensorflow.python.ops.lookup_ops import LookupInterface
 
 from dlth_tf.masking.keras2.copying import uncalled
-from dlth_tf.masking.keras2.parts import all_sublayers
+from dlth_tf.masking.layer_paths import all_sublayers
 
 Layer: TypeAlias = tf_keras.layers.Layer
 

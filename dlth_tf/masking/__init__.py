@@ -9,8 +9,10 @@ from dlth_tf.lazy import lazy_names
 if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.dense_layers import prunable_of_ticket as prunable_of_ticket
     from dlth_tf.masking.dense_layers import why_whole as why_whole
+    from dlth_tf.masking.fit_session import begin_fit as begin_fit
+    from dlth_tf.masking.fit_session import end_fit as end_fit
+    from dlth_tf.masking.fit_session import several_fits as several_fits
     from dlth_tf.masking.keras2 import optimizers as optimizers
-    from dlth_tf.masking.keras2.hook import MaskUpdate as MaskUpdate
     from dlth_tf.masking.keras2.hook import StepHook as StepHook
     from dlth_tf.masking.keras2.layer import FixedMask as FixedMask
     from dlth_tf.masking.keras2.layer import MaskedLayer as MaskedLayer
@@ -31,20 +33,25 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.tickets import random_ticket as random_ticket
     from dlth_tf.masking.tickets import remove_weights as remove  # noqa: F401
     from dlth_tf.masking.world import FitState as FitState
+    from dlth_tf.masking.world import MaskUpdate as MaskUpdate
+    from dlth_tf.masking.world import MaskUpdates as MaskUpdates
     from dlth_tf.masking.world import World as World
-    from dlth_tf.masking.world import begin_fit as begin_fit
+    from dlth_tf.masking.world import accept_restored as accept_restored
+    from dlth_tf.masking.world import averages_weights as averages_weights
+    from dlth_tf.masking.world import batches_per_step as batches_per_step
     from dlth_tf.masking.world import check_removed as check_removed
-    from dlth_tf.masking.world import end_fit as end_fit
+    from dlth_tf.masking.world import execution_changes as execution_changes
     from dlth_tf.masking.world import fit_state as fit_state
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
     from dlth_tf.masking.world import install as install
     from dlth_tf.masking.world import installed as installed
     from dlth_tf.masking.world import leaf_layers as leaf_layers
+    from dlth_tf.masking.world import mask_updates as mask_updates
     from dlth_tf.masking.world import named_weights as named_weights
+    from dlth_tf.masking.world import prepare as prepare
     from dlth_tf.masking.world import prunable_weights as prunable_weights
     from dlth_tf.masking.world import scope as scope
     from dlth_tf.masking.world import set_steps_per_execution as set_steps_per_execution
-    from dlth_tf.masking.world import several_fits as several_fits
     from dlth_tf.masking.world import steps_made as steps_made
     from dlth_tf.masking.world import steps_per_execution as steps_per_execution
     from dlth_tf.masking.world import strip as strip
@@ -55,7 +62,8 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
 
 _NAMES = {
     "dense_layers": ("prunable_of_ticket", "why_whole"),
-    "keras2.hook": ("MaskUpdate", "StepHook"),
+    "fit_session": ("begin_fit", "end_fit", "several_fits"),
+    "keras2.hook": ("StepHook",),
     "keras2.layer": ("FixedMask", "MaskedLayer"),
     "prunable": ("PrunableWeight",),
     "residual_ties": ("batch_norm_gammas",),
@@ -75,19 +83,24 @@ _NAMES = {
     ),
     "world": (
         "World",
-        "begin_fit",
         "FitState",
+        "MaskUpdate",
+        "MaskUpdates",
         "check_removed",
-        "end_fit",
         "fit_state",
         "inner_optimizer",
         "install",
         "installed",
+        "prepare",
+        "accept_restored",
+        "averages_weights",
+        "batches_per_step",
+        "execution_changes",
         "leaf_layers",
+        "mask_updates",
         "named_weights",
         "prunable_weights",
         "scope",
-        "several_fits",
         "set_steps_per_execution",
         "steps_made",
         "steps_per_execution",

@@ -53,7 +53,7 @@ class GraphGroups:
         Raises:
           BadInput: If it keeps parts of groups.
         """
-        kept = np.array(self.pool(self.ops.cast(entry.kept(), entry.mask.dtype)))
+        kept = self.ops.convert_to_numpy(self.pool(self.ops.cast(entry.kept(), entry.dtype)))
         if not np.isin(kept, (0, 1)).all():
             raise BadInput(
                 "granularity", self.text, f"does not fit {entry.name}, whose mask keeps parts of such groups"

@@ -51,6 +51,11 @@ class PrunableWeight:
         return tuple(self.weight.shape)
 
     @property
+    def dtype(self) -> str:
+        """Name of the weight's dtype, such as "float32"."""
+        return str(getattr(self.weight.dtype, "name", self.weight.dtype))
+
+    @property
     def layout(self) -> str:
         """Order of the tensor's axes (`core.layout`); transposed convolutions have outputs before inputs."""
         return "transposed" if "Transpose" in type(self.layer).__name__ else layout_of(self.name, self.shape)

@@ -33,14 +33,15 @@ class FreshOptimizer:
     """
 
     def __init__(self, model: Any, used: bool = False) -> None:
-        self.optimizers = of(model).optimizers_of(model)
+        self._adapter = of(model)
+        self.optimizers = self._adapter.optimizers_of(model)
         self._state: list[tuple[Any, np.ndarray]] = []
         for optimizer in self.optimizers:
             fresh = type(optimizer).from_config(optimizer.get_config()) if used else optimizer
             with scope(model):
                 for each in (optimizer, fresh):
                     each.build(model.trainable_variables)
-            variables = (of(model).state_of(each) for each in (optimizer, fresh))
+            variables = (self._adapter.state_of(each) for each in (optimizer, fresh))
             self._state += [(mine, start.numpy()) for mine, start in zip(*variables, strict=True)]
 
     def restore(self, step: int = 0) -> None:
@@ -48,4 +49,4 @@ class FreshOptimizer:
         for variable, value in self._state:
             variable.assign(value)
         for optimizer in self.optimizers:
-            optimizer.iterations.assign(whole_number("step", step, least=0))
+            self._adapter.set_iterations(optimizer, whole_number("step", step, least=0))

@@ -20,7 +20,7 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFr
     """Lists every layer with its pruning status.
 
     Args:
-      model: A tf_keras model, wrapped or not.
+      model: A model of tf_keras or of Keras 3, wrapped or not.
       whole: Layer name -> reason why a ticket keeps it whole (`masking.why_whole`), if known.
 
     Returns:
@@ -29,20 +29,16 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFr
       "dense"), why.
     """
     adapter = of(model)
-    layers = list(leaf_layers(model))
-    wrapped = any(adapter.is_wrapped(layer) for layer in layers)
-    entries = list(prunable_weights(model).values()) if wrapped else []
+    masked = adapter.has_masks(model)
+    entries = list(prunable_weights(model).values()) if masked else []
     rows: list[tuple[object, ...]] = []
-    for layer in layers:
-        if adapter.is_wrapped(layer):
-            inner = adapter.inner_layer(layer)
-            rows += [
-                _weight_row(entry, (whole or {}).get(entry.layer_name)) for entry in entries if entry.outer is inner
-            ]
+    for layer in leaf_layers(model):
+        inner = adapter.inner_layer(layer)
+        if own := [entry for entry in entries if entry.outer is inner]:
+            rows += [_weight_row(entry, (whole or {}).get(entry.layer_name)) for entry in own]
         else:
             size = sum(int(np.prod(weight.shape)) for weight in layer.weights if hasattr(weight, "shape"))
-            prunable = "left out by skip or only" if wrapped else "not wrapped yet: tf-mot can prune it"
-            why = adapter.why_dense(layer) or prunable
+            why = adapter.why_dense(layer) or ("left out by skip or only" if masked else adapter.CAN_BE_PRUNED)
             rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import whole_number
 
-SUPPORTED = "models of Keras 2 are supported: build it with tf_keras (import tf_keras as keras)"
+ADAPTERS = {"tf_keras": "dlth_tf.masking.keras2", "keras": "dlth_tf.masking.keras3"}
 
 
 class FitState(Protocol):
@@ -42,8 +42,48 @@ class FitState(Protocol):
         """Returns a variable of the state."""
 
 
+class MaskUpdate(Protocol):
+    """Replaces the optimizer step of one variable.
+
+    Every update happens inside the graph, at steps and with counts from tables that were computed on the host, so there
+    is no Python per batch and the results do not depend on `steps_per_execution` or the number of replicas.
+    """
+
+    variable: Any
+
+    def densities(self, first: int, last: int) -> tuple[float, float]:
+        """Returns mean densities over the steps first <= t < last: of the weight, and of the gradient it needs."""
+
+
+class MaskUpdates(Protocol):
+    """The kinds of mask updates of an adapter, and the operations that their groups are made with.
+
+    Attributes:
+      ops: Operations of the backend, for `GraphGroups`.
+      GradualMask: Gradual pruning, from (entry, groups, begin, every, kept).
+      DropAndGrow: Dynamic sparse training, from (entry, groups, times, dropped, seed).
+      TopK: Top-k straight-through, from (entry, groups, kept, whole).
+      SignPenalty: An L1 penalty, from (variable, strength).
+      polynomial_decay: tf-mot's schedule, from (sparsity, begin, end, step) to the sparsity at that step.
+    """
+
+    ops: Any
+    GradualMask: Callable[..., Any]
+    DropAndGrow: Callable[..., Any]
+    TopK: Callable[..., Any]
+    SignPenalty: Callable[..., Any]
+    polynomial_decay: Callable[[float, int, int, int], float]
+
+
 class World(Protocol):
     """The operations that an adapter for one version of Keras provides; see the functions of this module."""
+
+    updates: MaskUpdates
+    CAN_BE_PRUNED: str  # what the layer table says of a layer without masks
+    EXECUTION_CHANGES: bool  # whether the steps of one execution may change within a `fit`
+
+    def prepare(self, model: Any) -> None:
+        """Lets files that are read from here on restore masks, tickets and the state of callbacks."""
 
     def wrap(self, model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
         """Makes a model maskable."""
@@ -57,8 +97,8 @@ class World(Protocol):
     def inner_layer(self, layer: Any) -> Any:
         """Returns the layer inside a wrapper, or the layer itself."""
 
-    def is_wrapped(self, layer: Any) -> bool:
-        """Returns whether a layer has masks and tickets."""
+    def has_masks(self, model: Any) -> bool:
+        """Returns whether a model has masks and tickets."""
 
     def why_dense(self, layer: Any) -> str | None:
         """Returns why a layer cannot be pruned, or None if it can."""
@@ -84,20 +124,23 @@ class World(Protocol):
     def steps_made(self, model: Any) -> int:
         """Returns the steps of the optimizer that updates the prunable weights."""
 
+    def set_iterations(self, optimizer: Any, steps: int) -> None:
+        """Sets the number of steps that an optimizer has made."""
+
     def uncount_steps(self, model: Any, steps: int) -> None:
         """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
 
-    def begin_fit(self, model: Any) -> contextlib.ExitStack:
-        """Returns the stack of what is undone when the present `fit` ends."""
-
-    def end_fit(self, model: Any) -> None:
-        """Undoes what callbacks have changed for the present `fit`."""
-
-    def several_fits(self, model: Any) -> contextlib.AbstractContextManager[None]:
-        """Lets several calls of `fit` count as one."""
-
     def fit_state(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:
         """Adds state of a callback to the model's checkpoints."""
+
+    def batches_per_step(self, model: Any) -> int:
+        """Returns how many batches one step of the model's optimizer takes."""
+
+    def averages_weights(self, model: Any) -> bool:
+        """Returns whether the optimizer replaces the weights by moving averages at the end of `fit`."""
+
+    def accept_restored(self, model: Any) -> None:
+        """Lets the masks follow weights that another callback has restored."""
 
     def state_of(self, optimizer: Any) -> list[Any]:
         """Returns the variables of an optimizer except its step count and its learning rate."""
@@ -125,35 +168,46 @@ def of(model: Any) -> World:
     """Returns the adapter for a model's Keras, which is read off its class; neither Keras is imported to find out.
 
     Raises:
-      BadInput: If the model belongs to another Keras, or is not a Keras model.
+      BadInput: If it is not a Keras model.
     """
     for base in type(model).__mro__:
         package = base.__module__.partition(".")[0]
-        if package == "tf_keras":
-            return cast(World, importlib.import_module("dlth_tf.masking.keras2"))
-        if package == "keras":
-            name = f"{type(model).__module__}.{type(model).__qualname__}"
-            raise BadInput("model", name, f"is a model of Keras 3, and only {SUPPORTED}")
-    raise BadInput("model", type(model).__name__, f"is not a Keras model; {SUPPORTED}")
+        if package in ADAPTERS:
+            return cast(World, importlib.import_module(ADAPTERS[package]))
+    raise BadInput("model", type(model).__name__, "is not a Keras model: build it with keras (Keras 3) or tf_keras")
+
+
+def prepare(model: Any) -> None:
+    """Lets files that are read from here on restore masks, tickets and the state of callbacks."""
+    of(model).prepare(model)
+
+
+def execution_changes(model: Any) -> bool:
+    """Returns whether the steps of one execution may change within a `fit`."""
+    return of(model).EXECUTION_CHANGES
 
 
 def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
-    """Puts tf-mot's wrapper (`MaskedLayer`) on every layer that has something to prune.
+    """Gives a model masks and tickets.
 
-    Sequential and Functional models, nested models and shared layers are rebuilt around the same layers, so the weights
-    are those of `model`; a subclassed model gets its layers replaced in place. Layers that tf-mot does not know stay
-    dense: `layer_table` lists them with the reason. A model that was rebuilt is not compiled.
+    A model of Keras 3 comes back itself, with masks beside it; nothing is wrapped, and layers inside the user's own
+    layers count too.
+
+    A tf_keras model gets tf-mot's wrapper (`MaskedLayer`) on every layer that has something to prune. Sequential and
+    Functional models, nested models and shared layers are rebuilt around the same layers, so the weights are those of
+    `model`; a subclassed model gets its layers replaced in place. Layers that tf-mot does not know stay dense:
+    `layer_table` lists them with the reason. A model that was rebuilt is not compiled.
 
     Args:
-      model: A tf_keras model.
+      model: A model of tf_keras or of Keras 3.
       skip: Layer names or patterns ("block1*") that are not wrapped.
       only: If given, only the layers with these names or patterns are wrapped.
 
     Returns:
-      The wrapped model (for a subclassed model, `model` itself).
+      The wrapped model (for a subclassed model, and in Keras 3, `model` itself).
 
     Raises:
-      BadInput: If it is not a tf_keras model, nothing in it can be pruned, a pattern matches no layer, it has stock
+      BadInput: If it is not a Keras model, nothing in it can be pruned, a pattern matches no layer, it has stock
         tf-mot wrappers, or an attention layer was never called.
     """
     return of(model).wrap(model, skip=skip, only=only)
@@ -161,6 +215,8 @@ def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str
 
 def strip(model: Any) -> Any:
     """Returns the ordinary model inside a wrapped one, with exact zeros for removed weights. Shares its weights.
+
+    In Keras 3 this is the model itself.
 
     Args:
       model: A wrapped model.
@@ -214,28 +270,33 @@ def steps_made(model: Any) -> int:
     return of(model).steps_made(model)
 
 
+def batches_per_step(model: Any) -> int:
+    """Returns how many batches one step of the model's optimizer takes: its gradient accumulation, otherwise 1."""
+    return of(model).batches_per_step(model)
+
+
+def averages_weights(model: Any) -> bool:
+    """Returns whether the optimizer replaces the weights by moving averages at the end of `fit`."""
+    return of(model).averages_weights(model)
+
+
+def accept_restored(model: Any) -> None:
+    """Lets the masks follow weights that another callback has restored from an earlier epoch.
+
+    In tf_keras masks are weights of the model and restored with the others; in Keras 3 they are not, so a removed
+    weight that came back is one that its mask keeps again. Callers then say what sparsity is left.
+    """
+    of(model).accept_restored(model)
+
+
 def uncount_steps(model: Any, steps: int) -> None:
     """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
     of(model).uncount_steps(model, whole_number("steps", steps, least=0))
 
 
-def begin_fit(model: Any) -> contextlib.ExitStack:
-    """Returns the stack of what is undone when the present `fit` ends, or, if it is interrupted, the next one begins.
-
-    A `fit` that ends with an exception does not call `on_train_end`; nothing that a callback has changed may act in a
-    later `fit` without the callback.
-    """
-    return of(model).begin_fit(model)
-
-
-def end_fit(model: Any) -> None:
-    """Undoes what callbacks have changed for the present `fit`."""
-    of(model).end_fit(model)
-
-
-def several_fits(model: Any) -> contextlib.AbstractContextManager[None]:
-    """Lets several calls of `fit` count as one, whose callbacks begin before the first and end after the last."""
-    return of(model).several_fits(model)
+def mask_updates(model: Any) -> MaskUpdates:
+    """Returns the kinds of mask updates for a model."""
+    return of(model).updates
 
 
 def fit_state(model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:

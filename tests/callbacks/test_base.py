@@ -1,4 +1,4 @@
-"""The base class of callbacks works in the `fit` of either Keras; the public callbacks refuse models of Keras 3."""
+"""The base class of callbacks works in the `fit` of either Keras."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from dlth_tf import BadInput, callbacks
+from dlth_tf import callbacks
 from dlth_tf.callbacks.base import Callback
 from tests.callbacks.counting import EPOCHS, HOOKS, STEPS
 
@@ -102,38 +102,3 @@ def test_a_callback_that_watches_no_batches_says_so(name, tmp_path):
     assert callback._implements_test_batch_hooks() is False and callback._implements_predict_batch_hooks() is False
     silent = [getattr(getattr(callback, f"on_train_batch_{when}"), "_is_default", False) for when in ("begin", "end")]
     assert all(silent) is (name in WATCH_NO_BATCHES), "the mark that Keras 3 reads"
-
-
-def trained_keras_3_model() -> tuple[Any, Any]:
-    """Returns a model of Keras 3 that has made some steps, so that all its variables exist, and its data."""
-    import keras
-
-    layers = [keras.layers.Input((4,)), keras.layers.Dense(3, "relu", name="a"), keras.layers.Dense(2, name="b")]
-    model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.01), "mse")
-    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
-    data = x, x[:, :2] + 1
-    model.fit(*data, batch_size=4, verbose=0)
-    return model, data
-
-
-def state(model: Any) -> list[bytes]:
-    """Returns the bytes of all variables of a Keras 3 model and its optimizer."""
-    return [np.asarray(variable).tobytes() for variable in (*model.variables, *model.optimizer.variables)]
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_a_keras_3_model_is_refused_in_one_sentence_and_left_as_it_was(name, tmp_path):
-    model, data = trained_keras_3_model()
-    before = state(model)
-    attributes = set(vars(model)), set(vars(model.optimizer))
-    with pytest.raises(BadInput) as refused:
-        model.fit(*data, epochs=20, batch_size=4, verbose=0, callbacks=[PUBLIC[name](tmp_path)])
-    sentence = str(refused.value)
-    assert sentence.isprintable() and sentence.startswith("model=keras.")
-    assert "is a model of Keras 3" in sentence and "only models of Keras 2 are supported" in sentence
-    assert "build it with tf_keras" in sentence
-    assert state(model) == before and (set(vars(model)), set(vars(model.optimizer))) == attributes
-    assert not list(tmp_path.iterdir()), "nothing was written"
-    model.fit(*data, batch_size=4, verbose=0)
-    assert state(model) != before, "the twin: without the callback it trains on"

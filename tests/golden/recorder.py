@@ -8,6 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf import masking
+from dlth_tf.callbacks.base import Callback
+
 State = dict[str, np.ndarray]
 
 
@@ -21,7 +24,7 @@ class TableRate(tf_keras.optimizers.schedules.LearningRateSchedule):
         return tf.gather(tf.constant(self.rates, tf_keras.backend.floatx()), step)
 
 
-class Recorder(tf_keras.callbacks.Callback):
+class Recorder(Callback):
     """Records losses, states and velocities of every step; before RSTPenalty in the list, it sees the end unremoved.
 
     Args:
@@ -40,9 +43,10 @@ class Recorder(tf_keras.callbacks.Callback):
         self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.losses.append(logs["loss"])
+        masking.steps_made(self.model)  # on JAX the model has its state from here on
+        self.losses.append(float(logs["loss"]))
         self.states.append(self.state())
-        self.velocities.append([v.numpy() for v in getattr(self.model.optimizer, "velocities", [])])
+        self.velocities.append([np.array(v.numpy()) for v in getattr(self.model.optimizer, "velocities", [])])
 
     def on_train_end(self, logs=None):
         self.before_removal = self.state()

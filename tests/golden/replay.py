@@ -44,19 +44,33 @@ class Replay(Trace):
 
     def build(self) -> None:
         """Builds the wrapped network with the recorded initial weights."""
-        tf_keras.backend.clear_session()
-        tf_keras.backend.set_floatx(self.dtype)
-        self.net = build_network(self.meta["net"], self.padding)
+        self.net = self.network()
         self.model = dlth.wrap(self.net)
         self.load("init")
 
+    def network(self) -> Any:
+        """Returns the network in the dtype of the trace."""
+        tf_keras.backend.clear_session()
+        tf_keras.backend.set_floatx(self.dtype)
+        return build_network(self.meta["net"], self.padding)
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the variables of the network by their names in PyTorch."""
+        return torch_variables(self.net)
+
+    def compile(self, rates: np.ndarray) -> None:
+        """Compiles the model with the learning rates of some steps."""
+        arguments = {name: self.args[name] for name in ("momentum", "weight_decay")}
+        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.model.compile(self.optimizer(TableRate(rates), **arguments), loss)
+
     def state(self) -> dict[str, np.ndarray]:
         """Returns all parameters and running statistics, in PyTorch's names and layouts."""
-        return {name: to_torch(v.numpy()) for name, v in torch_variables(self.net).items()}
+        return {name: np.array(to_torch(v.numpy())) for name, v in self.variables().items()}
 
     def load(self, prefix: str) -> None:
         """Writes a recorded state into the network."""
-        for name, variable in torch_variables(self.net).items():
+        for name, variable in self.variables().items():
             variable.assign(to_keras(self.z[f"{prefix}/{name}"]))
 
     def pick(self, cycle: int) -> dlth.Ticket:
@@ -82,7 +96,7 @@ class Replay(Trace):
 
     def mask_after_next_step(self, ticket: dlth.Ticket) -> None:
         """Installs masks as the official L1_Iter and mini finetune do: they act only after the first step."""
-        before = {n: e.weight.numpy() for n, e in masking.prunable_weights(self.model).items()}
+        before = {n: np.array(e.weight.numpy()) for n, e in masking.prunable_weights(self.model).items()}
         dlth.apply_ticket(self.model, ticket, remove=True)
         for name, entry in masking.prunable_weights(self.model).items():
             entry.weight.assign(before[name])
@@ -98,11 +112,9 @@ class Replay(Trace):
     def fit(self, steps: slice, callbacks: list) -> Recorder:
         """Trains some recorded steps, and compares losses, snapshots and the first gradients."""
         recorder = Recorder(self.state)
-        rate = TableRate(self.z["steps/lr"][steps])
-        optimizer = self.optimizer(rate, momentum=self.args["momentum"], weight_decay=self.args["weight_decay"])
-        self.model.compile(optimizer, tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        self.compile(self.z["steps/lr"][steps])
         first = self.state()
-        self.model.fit(self.data(steps), epochs=1, verbose=0, callbacks=[recorder, *callbacks])
+        self.model.fit(self.data(steps), epochs=1, verbose=0, shuffle=False, callbacks=[recorder, *callbacks])
         assert len(recorder.losses) == steps.stop - steps.start, "the number of steps differs"
         np.testing.assert_allclose(
             recorder.losses, self.z["steps/loss"][steps], rtol=0, atol=self.tolerance, err_msg="loss"

@@ -1,54 +1,84 @@
 """The adapter for Keras 2 (tf_keras), on tf-mot's wrapper; it fulfills `masking.world.World`."""
 
+import tf_keras
+
 from dlth_tf.masking.keras2 import optimizers as optimizers  # registers SGD, so that load_model finds it
+from dlth_tf.masking.keras2 import updates
 from dlth_tf.masking.keras2.execution import scope, set_steps_per_execution, steps_per_execution
-from dlth_tf.masking.keras2.fit_session import FitState as fit_state
-from dlth_tf.masking.keras2.fit_session import begin_fit, end_fit, several_fits
+from dlth_tf.masking.keras2.fit_state import FitState as fit_state
 from dlth_tf.masking.keras2.graph import channel_graph
 from dlth_tf.masking.keras2.hook import (
     inner_optimizer,
     install,
     installed,
     optimizers_of,
+    set_iterations,
     steps_made,
     uncount_steps,
     uninstall,
 )
 from dlth_tf.masking.keras2.optimizers import state_of
 from dlth_tf.masking.keras2.weights import (
+    has_masks,
     inner_layer,
     is_batch_norm,
-    is_wrapped,
     leaf_layers,
     named_weights,
     prunable_weights,
 )
 from dlth_tf.masking.keras2.wrapping import strip, why_dense, wrap
 
+EXECUTION_CHANGES = True
+CAN_BE_PRUNED = "not wrapped yet: tf-mot can prune it"
+
+
+def prepare(model: tf_keras.Model) -> None:
+    """Does nothing: what files restore is in the wrappers of a wrapped model."""
+
+
+def batches_per_step(model: tf_keras.Model) -> int:
+    """Returns 1: optimizers of Keras 2 accumulate no gradients."""
+    return 1
+
+
+def averages_weights(model: tf_keras.Model) -> bool:
+    """Returns False: an optimizer with moving averages cannot carry the hook."""
+    return False
+
+
+def accept_restored(model: tf_keras.Model) -> None:
+    """Does nothing: masks are weights of the model, which are restored with the others."""
+
+
 __all__ = [
-    "begin_fit",
+    "CAN_BE_PRUNED",
+    "EXECUTION_CHANGES",
+    "accept_restored",
+    "averages_weights",
+    "batches_per_step",
     "channel_graph",
-    "end_fit",
     "fit_state",
+    "has_masks",
     "inner_layer",
     "inner_optimizer",
     "install",
     "installed",
     "is_batch_norm",
-    "is_wrapped",
     "leaf_layers",
     "named_weights",
     "optimizers_of",
+    "prepare",
     "prunable_weights",
     "scope",
+    "set_iterations",
     "set_steps_per_execution",
-    "several_fits",
     "state_of",
     "steps_made",
     "steps_per_execution",
     "strip",
     "uncount_steps",
     "uninstall",
+    "updates",
     "why_dense",
     "wrap",
 ]

@@ -19,9 +19,10 @@ import tf_keras
 
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.fit_session import begin_fit, in_fit, made_train_function
+from dlth_tf.masking.fit_session import begin_fit, in_fit, made_train_function
 from dlth_tf.masking.keras2.weights import prunable_weights
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.world import MaskUpdate
 
 HOOKS = "_dlth_tf_hooks"
 log = logging.getLogger("dlth_tf")
@@ -29,21 +30,13 @@ UpdateFn = Callable[[Any, tf.Variable], None]
 PauseFn = Callable[[Any], tf.Tensor]
 
 
-class MaskUpdate(Protocol):
-    """Replaces the optimizer step of one variable.
+class GraphUpdate(MaskUpdate, Protocol):
+    """A mask update inside TensorFlow's graph."""
 
-    Every update happens inside the graph, at steps and with counts from tables that were computed on the host, so there
-    is no Python per batch and the results do not depend on `steps_per_execution` or the number of replicas.
-    """
-
-    variable: tf.Variable
     pause: PauseFn | None  # from the optimizer to whether no other variable is updated in this step; None: never
 
     def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
         """Calls `step(gradient, variable)`, or does not, and does everything else that belongs to the step."""
-
-    def densities(self, first: int, last: int) -> tuple[float, float]:
-        """Returns mean densities over the steps first <= t < last: of the weight, and of the gradient it needs."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class StepHook:
       block_loss_grad: The official option: prunable weights get no gradient of the loss, only of penalty and weight
         decay.
       updates: Replacements of the step of some variables. In a step in which one of them pauses the others
-        (`MaskUpdate.pause`), no other variable is updated either, as in RigL.
+        (`GraphUpdate.pause`), no other variable is updated either, as in RigL.
       always_mask: Whether masks that are still whole are applied too, because they will change between two steps.
     """
 
@@ -87,7 +80,7 @@ class StepHook:
         penalty: PenaltySchedule | None = None,
         *,
         block_loss_grad: bool = False,
-        updates: Iterable[MaskUpdate] = (),
+        updates: Iterable[GraphUpdate] = (),
         always_mask: bool = False,
     ) -> None:
         self.penalty = penalty
@@ -288,6 +281,11 @@ def optimizers_of(model: tf_keras.Model) -> list[Any]:
 def steps_made(model: tf_keras.Model) -> int:
     """Returns the steps of the optimizer that updates the prunable weights; of several, those of the slowest."""
     return int(_counting(model).iterations.numpy())
+
+
+def set_iterations(optimizer: Any, steps: int) -> None:
+    """Sets the number of steps that an optimizer has made."""
+    optimizer.iterations.assign(steps)
 
 
 def uncount_steps(model: tf_keras.Model, steps: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 abs = tf.abs
@@ -21,6 +22,11 @@ inverse_permutation = tf.math.invert_permutation
 def argsort(values: Any) -> tf.Tensor:
     """Returns the indices that sort a vector; equal values keep their order."""
     return tf.argsort(values, stable=True)
+
+
+def convert_to_numpy(values: tf.Tensor) -> np.ndarray:
+    """Returns an eager tensor as an array."""
+    return values.numpy()
 
 
 def constant(values: Any) -> tf.Tensor:

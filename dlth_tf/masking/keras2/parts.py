@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking.keras2.tfmot import PruneRegistry
+from dlth_tf.masking.layer_paths import Path, parts_of
 
 Layer: TypeAlias = tf_keras.layers.Layer
-Path: TypeAlias = tuple[str, ...]
-
-
-def sublayers(layer: Layer) -> list[Layer]:
-    """Returns the layers that a layer holds in its attributes, also in lists and dictionaries, but not theirs."""
-    return list(layer._flatten_layers(recursive=False, include_self=False))
-
-
-def all_sublayers(layer: Layer) -> list[Layer]:
-    """Returns the layers inside a layer, at any depth."""
-    return list(layer._flatten_layers(recursive=True, include_self=False))
 
 
 def declares_weights(layer: Layer) -> bool:
@@ -47,29 +34,8 @@ def is_prunable(layer: Layer) -> bool:
 
 
 def prunable_parts(layer: Layer) -> list[tuple[Path, Layer]]:
-    """Returns the prunable layers inside a layer that is not prunable itself, with their paths, in order of creation.
-
-    A path is made of the names of the layers from the outer layer's sublayer to the part ("attend"; "feed", "up").
-    """
-    return [(path, part) for path, part in _inside(layer) if is_prunable(part)]
-
-
-def _inside(layer: Layer) -> Iterator[tuple[Path, Layer]]:
-    """Every layer inside, with its path; layers inside prunable ones are theirs."""
-    names = stable_names(layer)
-    seen: set[int] = set()
-
-    def walk(outer: Layer, path: Path) -> Iterator[tuple[Path, Layer]]:
-        for part in sublayers(outer):
-            if id(part) in seen:
-                continue
-            seen.add(id(part))
-            here = (*path, names[id(part)])
-            yield here, part
-            if not is_prunable(part):
-                yield from walk(part, here)
-
-    return walk(layer, ())
+    """Returns the prunable layers inside a layer that is not prunable itself (see `layer_paths.parts_of`)."""
+    return parts_of(layer, is_prunable)
 
 
 def weights_of_parts(layer: Layer, chosen: Callable[[Path], bool]) -> list[tf.Variable]:
@@ -86,81 +52,3 @@ def own_prunable_weights(layer: Layer) -> list[tf.Variable]:
     if declares_weights(layer):
         return list(layer.get_prunable_weights())
     return list(PruneRegistry.make_prunable(layer).get_prunable_weights())
-
-
-def stable_names(layer: Layer) -> dict[int, str]:
-    """Returns a name for each layer inside, by id: its own, except that automatic numbers count within `layer`.
-
-    Keras numbers unnamed layers through the whole process (lstm_cell_7), so that the same network has other names when
-    it is built again. Here the first unnamed LSTMCell inside a layer is always lstm_cell, and the second lstm_cell_1.
-    """
-    return renumbered(all_sublayers(layer), prefix=r"(?:\w+_)?")
-
-
-def renumbered(inside: list[Layer], prefix: str = "") -> dict[int, str]:
-    """Returns the names of layers, by id, with automatic numbers that count among these layers alone.
-
-    Args:
-      inside: The layers.
-      prefix: Regular expression of what may stand before an automatic name (Bidirectional puts "forward_" there).
-    """
-    numbered = {id(part): automatic for part in inside if (automatic := automatic_name(part, prefix))}
-    counts: dict[str, list[int]] = defaultdict(list)
-    for base, number in numbered.values():
-        counts[base].append(number)
-    names = {id(part): part.name for part in inside}
-    for key, (base, number) in numbered.items():
-        rank = sorted(set(counts[base])).index(number)
-        names[key] = f"{base}_{rank}" if rank else base
-    return names
-
-
-def automatic_name(layer: Layer, prefix: str = "") -> tuple[str, int] | None:
-    """Returns base and number of a name that Keras made from the layer's type ("lstm_cell", 7), or None."""
-    kind = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", type(layer).__name__)).lower()
-    match = re.fullmatch(rf"({prefix}{re.escape(kind)})(?:_(\d+))?", layer.name)
-    return (match[1], int(match[2] or 0)) if match else None
-
-
-def variables_of(layer: Layer) -> list[tf.Variable]:
-    """Returns the weights of a layer that are variables; Keras lists the vocabulary of a lookup table with them."""
-    return [weight for weight in layer.weights if hasattr(weight, "assign")]
-
-
-def weight_names(layer: Layer) -> dict[int, str]:
-    """Returns a name for each weight of a layer, by id: the shortest end of its path that no other weight has.
-
-    "kernel" in a Dense layer, "query/kernel" in attention, "lstm_cell_1/kernel" in stacked cells.
-    """
-    paths = _weight_paths(layer)
-    for length in range(1, 1 + max((len(path) for path in paths.values()), default=0)):
-        names = {key: "/".join(path[-length:]) for key, path in paths.items()}
-        if len(set(names.values())) == len(names):
-            return names
-    return {key: f"{path[-1]}_{index}" for index, (key, path) in enumerate(paths.items())}
-
-
-def _weight_paths(layer: Layer) -> dict[int, Path]:
-    """The path of every weight: the names of the layers around it, and the last part of its own name."""
-    names = stable_names(layer)
-    paths: dict[int, Path] = {}
-    order = {id(weight): index for index, weight in enumerate(variables_of(layer))}
-
-    def walk(outer: Layer, path: Path) -> None:
-        for part in sublayers(outer):
-            walk(part, (*path, names[id(part)]))
-        for weight in variables_of(outer):
-            paths.setdefault(id(weight), (*path, _last(weight)))
-
-    walk(layer, ())
-    return dict(sorted(paths.items(), key=lambda item: order[item[0]]))
-
-
-def _last(weight: Any) -> str:
-    return weight.name.split(":")[0].split("/")[-1]
-
-
-def matches_path(path: Path, pattern: str) -> bool:
-    """Returns whether a pattern means a part: by its name ("up"), its path ("block/feed/up"), or a layer around it."""
-    names = {*path, *("/".join(path[:length]) for length in range(1, 1 + len(path)))}
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -12,7 +12,8 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
-from dlth_tf.masking.keras2.parts import Path, is_prunable, prunable_parts, renumbered, variables_of, weight_names
+from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts
+from dlth_tf.masking.layer_paths import Path, located, renumbered, unique_names, variables_of, weight_names
 from dlth_tf.masking.prunable import PrunableWeight
 
 Layer: TypeAlias = tf_keras.layers.Layer
@@ -21,6 +22,11 @@ Layer: TypeAlias = tf_keras.layers.Layer
 def is_wrapped(layer: Layer) -> bool:
     """Returns whether the layer is this package's wrapper."""
     return isinstance(layer, MaskedLayer)
+
+
+def has_masks(model: tf_keras.Model) -> bool:
+    """Returns whether the model is wrapped."""
+    return any(is_wrapped(layer) for layer in leaf_layers(model))
 
 
 def inner_layer(layer: Layer) -> Layer:
@@ -41,33 +47,12 @@ def leaf_layers(model: tf_keras.Model) -> Iterator[Layer]:
 
 def _located(model: tf_keras.Model) -> Iterator[tuple[Path, Layer]]:
     """Every layer with the names of the nested models around it."""
-    seen: set[int] = set()
-
-    def walk(layers: list[Layer], path: Path) -> Iterator[tuple[Path, Layer]]:
-        for layer in layers:
-            if id(layer) in seen:
-                continue
-            seen.add(id(layer))
-            if isinstance(layer, tf_keras.Model):
-                yield from walk(layer.layers, (*path, layer.name))
-            elif not isinstance(layer, tf_keras.layers.InputLayer):
-                yield path, layer
-
-    return walk(model.layers, ())
+    return located(model, tf_keras.Model, tf_keras.layers.InputLayer)
 
 
 def layer_names(model: tf_keras.Model) -> dict[int, str]:
-    """Returns a name for every layer with weights, by id of the layer inside the wrapper.
-
-    It is the layer's own; where several have the same, as in two towers that one function has built, those of the
-    nested models around it are put before it ("left/conv1").
-    """
-    located = [(path, inner_layer(layer)) for path, layer in _located(model)]
-    located = [(path, layer) for path, layer in located if layer.weights or not layer.built]
-    times = Counter(layer.name for _, layer in located)
-    return {
-        id(layer): "/".join((*path, layer.name)) if times[layer.name] > 1 else layer.name for path, layer in located
-    }
+    """Returns a name for every layer with weights, by id of the layer inside the wrapper (see `unique_names`)."""
+    return unique_names([(path, inner_layer(layer)) for path, layer in _located(model)])
 
 
 def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.core.removed_weights import not_zero
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.fit_session import HELD, SESSION
 from dlth_tf.masking.keras2.copying import uncalled
-from dlth_tf.masking.keras2.fit_session import HELD, SESSION
 from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.hook import HOOKS
 from dlth_tf.masking.keras2.layer import MaskedLayer
-from dlth_tf.masking.keras2.parts import Path, is_prunable, matches_path, prunable_parts
+from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts
 from dlth_tf.masking.keras2.plain_weights import LOAD, accept_plain_weights
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruneRegistry
 from dlth_tf.masking.keras2.weights import inner_layer, leaf_layers, prunable_weights
+from dlth_tf.masking.layer_choice import LayerChoice
+from dlth_tf.masking.layer_paths import Path, paths_of
+from dlth_tf.masking.stripping import check_strippable
 
 Layer: TypeAlias = tf_keras.layers.Layer
 # Attributes that this package gives a wrapped model, and one that its callbacks train at present.
@@ -34,10 +34,10 @@ def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | S
         raise BadInput("model", type(model).__name__, allowed)
     layers = list(leaf_layers(model))
     _check_wrappable(model, layers)
-    choice = _Choice.parse(skip, only).check(layers)
+    choice = LayerChoice.parse(skip, only).check([path for layer in layers for path in _paths(layer)])
     with model.distribute_strategy.scope():
         # All wrappers are made before anything is exchanged, so a layer that fails leaves the model as it was.
-        wrappers = {id(layer): _wrap_layer(layer, choice) for layer in layers if choice.wraps(layer)}
+        wrappers = {id(layer): _wrap_layer(layer, choice) for layer in layers if _wraps(layer, choice)}
         if wrappers:
             new = _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
             for each in [new, *(layer for layer in new._flatten_layers() if isinstance(layer, tf_keras.Model))]:
@@ -61,25 +61,7 @@ def _check_wrappable(model: tf_keras.Model, layers: list[Layer]) -> None:
 
 def strip(model: tf_keras.Model) -> tf_keras.Model:
     """Returns the ordinary model inside a wrapped one (see `masking.world.strip`)."""
-    for name, entry in prunable_weights(model).items():
-        kept = entry.kept()
-        if np.any(kept & ~entry.chosen()):
-            remedy = "let RSTPenalty finish, or apply_ticket(model, ticket, remove=True)"
-            raise BadInput(
-                "model", model.name, f"has a ticket for {name} but its weights are not removed yet: {remedy}"
-            )
-        weight = entry.weight.numpy()
-        if observed := not_zero(weight, kept):
-            causes = (
-                "a fit without callbacks.KeepMask() or RandomMask(remove=True) changes nearly all of them, a "
-                "constraint, an assignment or a train step of your own may change some, and a loss that is not finite "
-                "makes kept weights NaN too; masking.remove(model) sets them to zero again"
-            )
-            raise BadInput(
-                "model", model.name, f"has removed weights in {name} that are not zero ({observed}): {causes}"
-            )
-        if np.signbit(weight[~kept]).any():  # of a product with a mask: -0.0, which compresses worse
-            entry.weight.assign(np.where(kept, weight, 0))
+    check_strippable(model, prunable_weights(model))
     with model.distribute_strategy.scope():
         return _rebuild(model, inner_layer)
 
@@ -101,52 +83,18 @@ def why_dense(layer: Layer) -> str | None:
     return f"tf-mot does not know the layer type {kind}" if layer.weights or not layer.built else "has no weights"
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Patterns of layers that are left out, and of those that alone are wrapped (none: all)."""
-
-    skip: tuple[str, ...]
-    only: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, skip: str | Sequence[str], only: str | Sequence[str]) -> _Choice:
-        return cls(_patterns(skip), _patterns(only))
-
-    def check(self, layers: list[Layer]) -> _Choice:
-        """Returns the choice if every pattern means a layer, or one inside a layer."""
-        paths = [path for layer in layers for path in _paths(layer)]
-        for kind, patterns in (("skip", self.skip), ("only", self.only)):
-            for pattern in patterns:
-                if not any(matches_path(path, pattern) for path in paths):
-                    names = ", ".join("/".join(path) for path in paths)
-                    raise BadInput(kind, pattern, f"matches no layer; the model has {names}")
-        return self
-
-    def wraps(self, layer: Layer) -> bool:
-        """Returns whether a layer gets a wrapper."""
-        whole, *parts = _paths(layer)
-        return why_dense(layer) is None and any(self.includes(path) for path in parts or [whole])
-
-    def includes(self, path: Path) -> bool:
-        """Returns whether the layer at a path is pruned."""
-        left_out = any(matches_path(path, pattern) for pattern in self.skip)
-        return not left_out and (not self.only or any(matches_path(path, pattern) for pattern in self.only))
+def _wraps(layer: Layer, choice: LayerChoice) -> bool:
+    """Returns whether a layer gets a wrapper."""
+    whole, *parts = _paths(layer)
+    return why_dense(layer) is None and any(choice.includes(path) for path in parts or [whole])
 
 
 def _paths(layer: Layer) -> list[Path]:
     """The paths of a layer and of its prunable parts, each beginning with the layer's own name."""
-    layer = inner_layer(layer)
-    parts = [] if is_prunable(layer) else prunable_parts(layer)
-    return [(layer.name,), *((layer.name, *path) for path, _ in parts)]
+    return paths_of(inner_layer(layer), is_prunable)
 
 
-def _patterns(patterns: str | Sequence[str]) -> tuple[str, ...]:
-    if isinstance(patterns, str):
-        return tuple(part.strip() for part in patterns.split(",") if part.strip())
-    return tuple(patterns)
-
-
-def _wrap_layer(layer: Layer, choice: _Choice) -> MaskedLayer:
+def _wrap_layer(layer: Layer, choice: LayerChoice) -> MaskedLayer:
     parts = _paths(layer)[1:]
     chosen = [path for path in parts if choice.includes(path)]
     inner = uncalled(layer) if layer._inbound_nodes else layer  # the loss terms of a call belong to its graph

@@ -25,12 +25,6 @@ def attention_that_was_never_called() -> tf_keras.Model:
     return Model()
 
 
-def keras_3_model():
-    import keras
-
-    return keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(2)])
-
-
 def stock_wrapped() -> tf_keras.Model:
     return tfmot.sparsity.keras.prune_low_magnitude(mlp())
 
@@ -38,12 +32,6 @@ def stock_wrapped() -> tf_keras.Model:
 @pytest.mark.parametrize(
     ("build", "arguments", "sentence"),
     [
-        (
-            keras_3_model,
-            {},
-            r"model=keras\..*Sequential: is a model of Keras 3, and only models of Keras 2 are supported: "
-            "build it with tf_keras",
-        ),
         (lambda: L.Dense(3), {}, "model=Dense: must be a tf_keras.Model"),
         (stock_wrapped, {}, "tf-mot's own wrapper prune_low_magnitude_fc1: call .*strip_pruning first"),
         (mlp, {"skip": "conv*"}, r"skip=conv\*: matches no layer; the model has fc1, fc2, out"),

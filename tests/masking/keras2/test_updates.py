@@ -7,10 +7,8 @@ import pytest
 import tensorflow as tf
 
 from dlth_tf import masking
-from dlth_tf.callbacks.dynamic_sparsity import DropAndGrow, ExchangeTimes
-from dlth_tf.callbacks.early_bird import SignPenalty
-from dlth_tf.callbacks.gradual_magnitude import GradualMask
-from dlth_tf.callbacks.straight_through import TopK
+from dlth_tf.masking.exchange_times import ExchangeTimes
+from dlth_tf.masking.keras2.updates import DropAndGrow, GradualMask, SignPenalty, TopK
 from tests.masking.networks import graph_groups, wrapped
 
 

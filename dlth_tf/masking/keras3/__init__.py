@@ -1,0 +1,67 @@
+"""The adapter for Keras 3, on the backend it runs on; it fulfills `masking.world.World`. Nothing is wrapped."""
+
+from typing import Any
+
+from dlth_tf.masking.keras3 import optimizers as optimizers  # registers SGD, so that load_model finds it
+from dlth_tf.masking.keras3 import updates
+from dlth_tf.masking.keras3.execution import scope, set_steps_per_execution, steps_per_execution
+from dlth_tf.masking.keras3.graph import channel_graph
+from dlth_tf.masking.keras3.installing import (
+    averages_weights,
+    batches_per_step,
+    inner_optimizer,
+    install,
+    installed,
+    optimizers_of,
+    set_iterations,
+    steps_made,
+    uncount_steps,
+    uninstall,
+)
+from dlth_tf.masking.keras3.optimizers import state_of
+from dlth_tf.masking.keras3.prunable import why_dense
+from dlth_tf.masking.keras3.tickets import FitState as fit_state
+from dlth_tf.masking.keras3.tickets import accept_restored, has_masks, prepare, prunable_weights, strip, wrap
+from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_weights
+
+CAN_BE_PRUNED = "can be pruned: dlth_tf.wrap, or the first callback in a fit, gives it a mask"
+EXECUTION_CHANGES = False
+
+
+def inner_layer(layer: Any) -> Any:
+    """Returns the layer itself: nothing is wrapped."""
+    return layer
+
+
+__all__ = [
+    "CAN_BE_PRUNED",
+    "EXECUTION_CHANGES",
+    "accept_restored",
+    "averages_weights",
+    "batches_per_step",
+    "channel_graph",
+    "fit_state",
+    "has_masks",
+    "inner_layer",
+    "inner_optimizer",
+    "install",
+    "installed",
+    "is_batch_norm",
+    "leaf_layers",
+    "named_weights",
+    "optimizers_of",
+    "prepare",
+    "prunable_weights",
+    "scope",
+    "set_iterations",
+    "set_steps_per_execution",
+    "state_of",
+    "steps_made",
+    "steps_per_execution",
+    "strip",
+    "uncount_steps",
+    "uninstall",
+    "updates",
+    "why_dense",
+    "wrap",
+]

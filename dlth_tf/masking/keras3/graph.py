@@ -1,0 +1,102 @@
+"""The graph of a Keras 3 model: the only file that names Keras' private graph attributes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import keras
+
+from dlth_tf.masking.channel_graph import ChannelGraph
+
+Layer: TypeAlias = Any  # keras.Layer, or the Operation that Keras makes of `a + b` on its tensors
+
+# Layers that keep every channel at its index, so that a removed one can be followed through them.
+CHANNELWISE = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        *("InputLayer", "DepthwiseConv1D", "DepthwiseConv2D", "BatchNormalization", "Activation", "ReLU", "LeakyReLU"),
+        *("ELU", "PReLU", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+        *(f"{kind}Pooling{rank}D" for kind in ("Max", "Average", "GlobalMax", "GlobalAverage") for rank in (1, 2, 3)),
+        *(f"{kind}{rank}D" for kind in ("UpSampling", "Cropping", "ZeroPadding") for rank in (1, 2, 3)),
+    )
+)
+JOINING = tuple(
+    getattr(keras.layers, name) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+)
+
+
+def channel_graph(model: Any) -> ChannelGraph:
+    """Builds the graph of layers, across the borders of nested models; the graph of a subclassed model is not known.
+
+    Args:
+      model: A Keras 3 model.
+    """
+    consumers: dict[int, list[Layer]] = defaultdict(list)
+    producers: dict[int, list[Layer]] = defaultdict(list)
+    for graph in _graphs(model):
+        for node in _nodes(graph):
+            for place, tensor in enumerate(node.input_tensors):
+                consumer, producer = _entrance(node.operation, place), _exit(tensor)
+                consumers[id(producer)].append(consumer)
+                producers[id(consumer)].append(producer)
+    return ChannelGraph(dict(consumers), dict(producers), passes=_passes, joins=_joins)
+
+
+def _functional(model: Any) -> Any:
+    """The Functional model that has the graph: the model itself, or the one inside a built Sequential; else None."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if hasattr(model, "_nodes_by_depth") else None
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    if (graph := _functional(model)) is not None:
+        yield graph
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _graphs(layer)
+
+
+def _nodes(graph: Any) -> list[Any]:
+    """The calls of a graph, in the order of computation, without its inputs."""
+    by_depth = graph._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+
+
+def _entrance(operation: Layer, place: int) -> Layer:
+    """The layer, or for a nested model the input layer that receives its tensor number `place`."""
+    graph = _functional(operation) if isinstance(operation, keras.Model) else None
+    return operation if graph is None else graph.inputs[place]._keras_history.operation
+
+
+def _exit(tensor: Any) -> Layer:
+    """The layer that computes a Keras tensor, inside a nested model if need be."""
+    operation, _, output = tensor._keras_history
+    graph = _functional(operation) if isinstance(operation, keras.Model) else None
+    return operation if graph is None else _exit(graph.outputs[output])
+
+
+def _is_operation(layer: Layer) -> bool:
+    return not isinstance(layer, keras.Layer)
+
+
+def _inputs(layer: Layer) -> int:
+    return max(len(node.input_tensors) for node in layer._inbound_nodes)
+
+
+def _passes(layer: Layer) -> bool:
+    """Returns whether every channel keeps its index; an operation that keeps its tensor's shape is elementwise."""
+    if _is_operation(layer):
+        return _inputs(layer) == 1 and all(
+            node.input_tensors[0].shape == node.output_tensors[0].shape for node in layer._inbound_nodes
+        )
+    return isinstance(layer, CHANNELWISE)
+
+
+def _joins(layer: Layer) -> bool:
+    """Returns whether channels of several tensors are combined index by index."""
+    if _is_operation(layer):
+        return _inputs(layer) > 1 and "concat" not in type(layer).__name__.lower()
+    return isinstance(layer, JOINING)

@@ -1,0 +1,106 @@
+"""SGD with the published update on every backend, and access to the variables of any optimizer of Keras 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import AT_LEAST_0, BELOW_1, real_number
+
+
+@keras.saving.register_keras_serializable("dlth_tf")
+class SGD(keras.optimizers.Optimizer):
+    """Momentum SGD with coupled L2 and the learning rate outside the velocity.
+
+        d = g + weight_decay * w;  v = momentum * v + d;  w -= learning_rate * v
+        (Nesterov: w -= learning_rate * (d + momentum * v))
+
+    The update of torch.optim.SGD, and so of the official code, in float64 too. Keras' own SGD has the learning rate
+    inside the velocity, and its `weight_decay` is decoupled from the gradient.
+
+    Args:
+      learning_rate: A number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it.
+      momentum: mu, at least 0 and below 1.
+      nesterov: Whether to use Nesterov's form, which needs momentum.
+      weight_decay: Coupled L2 on all trainable variables, at least 0.
+      name: Name of the optimizer.
+      **kwargs: Gradient clipping and the other arguments of `keras.optimizers.Optimizer`.
+
+    Raises:
+      BadInput: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        name: str = "SGD",
+        **kwargs: Any,
+    ) -> None:
+        if not callable(learning_rate):  # as schedules are
+            learning_rate = float(real_number("learning_rate", learning_rate, AT_LEAST_0))
+        momentum = float(real_number("momentum", momentum, BELOW_1))
+        if nesterov and not momentum:
+            raise BadInput("nesterov", nesterov, "needs a momentum above 0")
+        weight_decay = float(real_number("weight_decay", weight_decay, AT_LEAST_0))
+        # Not passed to the base class, whose weight decay is the decoupled one.
+        super().__init__(learning_rate=learning_rate, name=name, weight_decay=None, **kwargs)
+        self.momentum = momentum
+        self.nesterov = bool(nesterov)
+        self.l2 = weight_decay
+
+    def build(self, variables: list[Any]) -> None:
+        """Creates one velocity, zeros, for each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity") if self.momentum else []
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable."""
+        # Python numbers take the dtype of a tensor; `ops.cast(.9, "float64")` would round to float32 on TensorFlow.
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.convert_to_tensor(gradient)  # an embedding's sparse gradient too
+        if self.l2:
+            gradient = gradient + self.l2 * ops.convert_to_tensor(variable)
+        if not self.momentum:
+            self.assign_sub(variable, rate * gradient)
+            return
+        velocity = self.velocities[self._get_variable_index(variable)]
+        new = self.momentum * ops.convert_to_tensor(velocity) + gradient
+        self.assign(velocity, new)
+        self.assign_sub(variable, rate * (gradient + self.momentum * new if self.nesterov else new))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        own = {"momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.l2}
+        return {**super().get_config(), **own}
+
+
+def slots_of(optimizer: Any, variable: Any) -> list[Any]:
+    """Returns the optimizer's own variables for one weight: velocities, moments."""
+    index = optimizer._get_variable_index(variable)
+    number = len(optimizer._trainable_variables_indices)
+    own = {id(slot) for slot in optimizer.variables}
+    lists = [value for value in vars(optimizer).values() if isinstance(value, list | tuple) and len(value) == number]
+    slots = [value[index] for value in lists if id(value[index]) in own]
+    return [slot for slot in slots if tuple(slot.shape) == tuple(variable.shape)]
+
+
+def state_of(optimizer: Any) -> list[Any]:
+    """Returns all variables of a built optimizer except its step count and its learning rate."""
+    excluded = {id(optimizer._iterations), id(optimizer._learning_rate)}
+    return [variable for variable in optimizer.variables if id(variable) not in excluded]
+
+
+def decayed(optimizer: Any, variable: Any, value: Any) -> Any:
+    """Returns a value of the variable after Keras' decoupled weight decay, where the optimizer applies one to it."""
+    if optimizer.weight_decay is None or not optimizer._use_weight_decay(variable):
+        return value
+    rate = ops.cast(optimizer.learning_rate, value.dtype)
+    return value * (1 - rate * optimizer.weight_decay)

@@ -1,0 +1,244 @@
+"""Masks and tickets of a Keras 3 model: one object beside it, which Keras saves and restores with it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dlth_tf.errors import BadInput
+from dlth_tf.masking.fit_session import begin_fit
+from dlth_tf.masking.keras3.arrays import HostArray
+from dlth_tf.masking.keras3.execution import sync
+from dlth_tf.masking.keras3.prunable import why_dense
+from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, paths
+from dlth_tf.masking.layer_choice import LayerChoice
+from dlth_tf.masking.layer_paths import Path
+from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.stripping import check_strippable
+
+ATTRIBUTE = "dlth_tickets"
+STATE = "fit"  # first part of the names of callbacks' state in a file
+
+
+class Tickets(keras.layers.Layer):
+    """Masks and tickets by name, boolean arrays on the host.
+
+    It is a layer only because Keras saves those. It has no variables, and no model counts it among its layers, so
+    `model.weights`, `summary` and `export` do not see it, and the stock `keras.saving.load_model` reads the files.
+
+    Args:
+      model: The model.
+      choice: The layers that get masks.
+    """
+
+    def __init__(self, model: Any, choice: LayerChoice) -> None:
+        super().__init__(name=ATTRIBUTE)
+        held = {
+            "of_model": weakref.ref(model),
+            "choice": choice,
+            "arrays": {},
+            "states": {},  # name of a callback -> name -> array, while its `fit` lasts
+            "waiting": {},  # the same from a file, for a callback that has not begun yet
+        }
+        for name, value in held.items():
+            object.__setattr__(self, name, value)  # past the tracking of Keras and of torch
+        self.built = True
+
+    def entries(self) -> dict[str, PrunableWeight]:
+        """Returns the prunable weights of the model with their masks and tickets."""
+        return find_prunable(self.of_model(), self._of)
+
+    def _of(self, name: str, path: Path, weight: Any) -> tuple[HostArray, HostArray] | None:
+        if not self.choice.includes(path):
+            return None
+        shape = tuple(weight.shape)
+        if name not in self.arrays or self.arrays[name][0].shape != shape:
+            self.arrays[name] = HostArray(np.ones(shape, bool)), HostArray(np.ones(shape, bool))
+        return self.arrays[name]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes masks and tickets bit-packed, a sixteenth of a float32 weight, and the state of callbacks."""
+        model = self.of_model()
+        if model is not None and not _is_built(model):
+            return
+        for name in self.entries():
+            store[_key(name)] = np.stack([np.packbits(array.numpy()) for array in self.arrays[name]])
+        for callback, values in self.states.items():
+            for name, array in values.items():
+                store[_key(f"{STATE}/{callback}/{name}")] = array.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what a file has; where it has nothing, as one of stock Keras, masks and tickets become whole.
+
+        Raises:
+          BadInput: If an array does not fit its weight.
+        """
+        keys = list(store.keys())
+        for name in self.entries():
+            both = self.arrays[name]
+            if _key(name) not in keys:
+                for array in both:
+                    array.assign(True)
+                continue
+            bits = np.asarray(store[_key(name)])
+            size = int(np.prod(both[0].shape, dtype=np.int64))
+            if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
+                allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
+                raise BadInput("tickets", name, allowed)
+            for array, packed in zip(both, bits, strict=True):
+                array.assign(np.unpackbits(packed, count=size).reshape(array.shape))
+        self.waiting.clear()
+        for key in keys:
+            if key.startswith(_key(f"{STATE}/")):
+                _, callback, name = key.split("|", 2)
+                self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
+        for callback, values in self.states.items():
+            _take_over(values, self.waiting.pop(callback, {}))
+
+
+def _key(name: str) -> str:
+    return name.replace("/", "|")  # a slash would make a group of an HDF5 file
+
+
+def _take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
+    """Assigns what a file has, if it has all of it in the same shapes."""
+    fits = {_key(name): array for name, array in values.items()}
+    if fits.keys() == stored.keys() and all(array.shape == stored[key].shape for key, array in fits.items()):
+        for key, array in fits.items():
+            array.assign(stored[key])
+
+
+def _is_built(model: Any) -> bool:
+    return bool(model.built)
+
+
+class FitState:
+    """State of a callback that belongs to a `fit`: part of the model's files while the `fit` lasts.
+
+    Args:
+      model: The model that is trained.
+      name: Name of the callback.
+      values: Name -> value of each array at the beginning, of any shape.
+    """
+
+    def __init__(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> None:
+        self._arrays = {key: HostArray(value) for key, value in {"begun": np.int64(0), **values}.items()}
+        held = tickets_of(model)
+        held.states[name] = self._arrays
+        _take_over(self._arrays, held.waiting.pop(name, {}))
+        begin_fit(model).callback(held.states.pop, name, None)
+
+    @property
+    def restored(self) -> bool:
+        """Returns whether the state comes from a file of an interrupted `fit`, or its first epoch has begun."""
+        return bool(self._arrays["begun"].numpy())
+
+    def begin(self) -> None:
+        """Notes that the first epoch has begun: a file from here on is one of this `fit`."""
+        self._arrays["begun"].assign(1)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name].numpy()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._arrays[name].assign(value)
+
+    def variable(self, name: str) -> HostArray:
+        """Returns an array of the state."""
+        return self._arrays[name]
+
+
+def tickets_of(model: Any) -> Tickets:
+    """Returns the masks and tickets of a model, which it gets here if it has none, for all of its layers."""
+    if ATTRIBUTE not in vars(model):
+        _give(model, LayerChoice())
+    return vars(model)[ATTRIBUTE]
+
+
+def _give(model: Any, choice: LayerChoice) -> None:
+    object.__setattr__(model, ATTRIBUTE, Tickets(model, choice))  # past the tracking of Keras and of torch
+
+
+def prepare(model: Any) -> None:
+    """Lets a model hold masks and tickets, so that a file that is read from here on can restore them."""
+    tickets_of(model)
+
+
+def has_masks(model: Any) -> bool:
+    """Returns whether the model has masks and tickets."""
+    return ATTRIBUTE in vars(model)
+
+
+def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
+    """Gives a model masks and tickets (see `masking.world.wrap`); the same model comes back, and nothing is wrapped."""
+    if not isinstance(model, keras.Model):
+        raise BadInput("model", type(model).__name__, "must be a keras.Model")
+    choice = LayerChoice.parse(skip, only).check(paths(model))
+    prunable = [layer for layer in leaf_layers(model) if why_dense(layer) is None]
+    if not prunable or not any(choice.includes(path) for path in paths(model)):
+        reason = "has no layer that can be pruned (dlth_tf.layer_table gives the reason for each)"
+        raise BadInput("model", model.name, reason)
+    if has_masks(model):
+        object.__setattr__(tickets_of(model), "choice", choice)
+    else:
+        _give(model, choice)
+    return model
+
+
+def strip(model: Any) -> Any:
+    """Checks that all that the ticket does not keep is removed and zero, and returns the same model."""
+    if not has_masks(model):
+        reason = "has no masks (call dlth_tf.wrap(model), or train it with a callback of dlth_tf)"
+        raise BadInput("model", model.name, reason)
+    check_strippable(model, prunable_weights(model))
+    return model
+
+
+def prunable_weights(model: Any) -> dict[str, PrunableWeight]:
+    """Returns the prunable weights of a model: "layer_name/weight" -> PrunableWeight, in model order.
+
+    Raises:
+      BadInput: If the model is not built, two of its weights share a name, or nothing in it can be pruned.
+    """
+    sync(model)
+    entries = tickets_of(model).entries()
+    if not entries:
+        reason = "has no layer that can be pruned (dlth_tf.layer_table gives the reason for each)"
+        raise BadInput("model", model.name, reason)
+    return entries
+
+
+def accept_restored(model: Any) -> None:
+    """Lets a mask keep every weight that is not zero, as after another callback has restored an earlier epoch."""
+    for entry in prunable_weights(model).values():
+        weight = entry.weight.numpy()
+        if np.any(weight[~entry.kept()]):
+            entry.mask.assign(entry.kept() | (weight != 0))
+
+
+def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
+    """Loads a model of Keras 3 with the masks and tickets that were saved with it.
+
+    `keras.saving.load_model` reads the same files, without masks and tickets.
+
+    Args:
+      path: A .keras file.
+      **options: Of `keras.saving.load_model`: `custom_objects`, `compile`, and `safe_mode`, which is True unless given:
+        nothing in the file runs.
+
+    Returns:
+      The model; all of its masks are whole if the file has none.
+
+    Raises:
+      ValueError: If a mask in the file does not fit its weight; Keras adds words of its own to the sentence.
+    """
+    model = keras.saving.load_model(path, **options)
+    prepare(model)
+    model.load_weights(path)
+    return model

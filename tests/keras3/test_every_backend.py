@@ -1,0 +1,84 @@
+"""The tests of this folder and the recorded traces, on the backends of Keras 3 other than that of this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHERS = ("jax", "torch")
+# Of each kind one, for the fast tests.
+ONE_OF_EACH = (
+    *(
+        "tests/keras3/test_callbacks.py::test_every_callback_reaches_its_sparsity_and_zeros_hold",
+        "tests/keras3/test_files.py",
+    ),
+    *("tests/keras3/test_seam.py::test_gradient_accumulation_takes_one_step_for_several_batches",),
+    *("tests/keras3/test_seam.py::test_removed_weights_stay_zero_with_every_stock_optimizer",),
+    *("tests/keras3/test_seam.py::test_the_step_is_compiled_anew_for_every_hook",),
+    *("tests/keras3/test_models.py::test_what_is_prunable_and_that_it_stays_removed[transformer]",),
+    "tests/golden/test_official_traces_keras3.py::test_agrees_with_the_official_code_at_every_recorded_step",
+)
+
+
+def run(backend: str, *arguments: str) -> str:
+    pytest.importorskip(backend, reason=f"{backend} is not installed: pip install 'dlth-tf[{backend}]'")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTEST_XDIST_WORKER", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-1000:]
+    return ended.stdout
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_one_of_each_kind(backend):
+    run(backend, "-m", "not slow", *ONE_OF_EACH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
+def test_everything(backend):
+    run(backend, "tests/keras3", "tests/golden/test_official_traces_keras3.py", f"--ignore={__file__}")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", *OTHERS])
+def test_the_example_of_the_page_runs(backend, tmp_path):
+    pytest.importorskip(backend)
+    page = (ROOT / "docs" / "keras3.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "50.00% by the ticket" in ended.stdout
+    assert (tmp_path / "best.keras").exists()
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+import keras, numpy as np
+import dlth_tf as dlth
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="a"), keras.layers.Dense(2, name="b")])
+model.compile(dlth.keras3.SGD(.1, momentum=.9), "mse")
+rst = dlth.callbacks.RSTPenalty(step=.5, every=1, hold_steps=2)
+both = [dlth.callbacks.RandomMask(.5), rst]
+model.fit(np.ones((8, 4)), np.ones((8, 2)), epochs=rst.epochs(1), verbose=0, callbacks=both)
+model.compile(dlth.keras3.SGD(.1), "mse")
+model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[dlth.callbacks.KeepMask()])
+print(sorted(name for name in ("tensorflow", "tf_keras", "tensorflow_model_optimization") if name in sys.modules))
+print(float((model.get_layer("a").kernel.numpy() == 0).mean()))
+"""
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_fit_on_another_backend_imports_no_tensorflow(backend, tmp_path):
+    pytest.importorskip(backend)
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["[]", "0.5"]
