@@ -10,6 +10,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from dlth_tf.onednn import turn_on_onednn
+
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
@@ -31,9 +33,18 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and tf-mot and initializes the devices quietly; DLTH_LOUD=1 keeps their messages."""
-    if "tensorflow" in sys.modules or os.environ.get("DLTH_LOUD") == "1":
+    """Turns oneDNN on, imports TensorFlow and tf-mot and initializes the devices quietly.
+
+    DLTH_LOUD=1 keeps their messages, and leaves the import to whoever needs TensorFlow first.
+    """
+    if "tensorflow" in sys.modules:
         return
+    turn_on_onednn()
+    if os.environ.get("DLTH_LOUD") != "1":
+        _load()
+
+
+def _load() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
         import tensorflow

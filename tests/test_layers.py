@@ -14,7 +14,18 @@ PACKAGE = "dlth_tf"
 
 # From the ground up. A room may import its own files and those of lower floors, but no neighbor on its floor.
 FLOORS = (
-    ("errors", "files", "lazy", "legacy_keras", "plain_numbers", "randomness", "registry", "stopping", "version"),
+    (
+        "errors",
+        "files",
+        "lazy",
+        "legacy_keras",
+        "onednn",
+        "plain_numbers",
+        "randomness",
+        "registry",
+        "stopping",
+        "version",
+    ),
     ("console", "core", "export_options"),
     ("scores",),
     ("masking", "data", "models", "analysis"),
