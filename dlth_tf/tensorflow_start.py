@@ -32,6 +32,18 @@ def quiet_stderr() -> Iterator[None]:
             os.close(terminal)
 
 
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """Suspends garbage collection, which takes a quarter of the time of loading TensorFlow and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def start_tensorflow() -> None:
     """Turns oneDNN on, imports TensorFlow and tf-mot and initializes the devices quietly.
 
@@ -46,7 +58,7 @@ def start_tensorflow() -> None:
 
 def _load() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():
+    with quiet_stderr(), without_collections():
         import tensorflow
 
         importlib.import_module("dlth_tf.masking.keras2.tfmot")  # for the messages of its native libraries
