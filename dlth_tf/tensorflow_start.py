@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from dlth_tf.console import announced
 from dlth_tf.onednn import turn_on_onednn
 
 
@@ -44,16 +45,20 @@ def without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(announce: bool = False) -> None:
     """Turns oneDNN on, imports TensorFlow and tf-mot and initializes the devices quietly.
 
     DLTH_LOUD=1 keeps their messages, and leaves the import to whoever needs TensorFlow first.
+
+    Args:
+      announce: Whether a line on a terminal says meanwhile what is loaded.
     """
     if "tensorflow" in sys.modules:
         return
     turn_on_onednn()
     if os.environ.get("DLTH_LOUD") != "1":
-        _load()
+        with announced("loading TensorFlow ...") if announce else contextlib.nullcontext():
+            _load()
 
 
 def _load() -> None:

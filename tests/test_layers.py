@@ -26,7 +26,7 @@ FLOORS = (
         "stopping",
         "version",
     ),
-    ("console", "core", "export_options"),
+    ("console", "core", "export_options", "flag_files"),
     ("scores",),
     ("masking", "data", "models", "analysis"),
     ("callbacks", "deploy", "tensorflow_start"),
@@ -34,7 +34,7 @@ FLOORS = (
     ("runs",),
     ("sweeps",),
     ("commands",),
-    ("train", "sweep", "export", "report"),
+    ("train", "sweep", "export", "report", "__main__"),
 )
 FACE = PACKAGE  # dlth_tf/__init__.py hands names on; no file imports it
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
