@@ -26,6 +26,7 @@ GUIDES = (
     "index",
     "how_it_works",
     "keras",
+    "schedule",
     "commands",
     "watching",
     "data",
@@ -135,6 +136,14 @@ def test_the_page_on_data_shows_what_it_loads(capsys):
 @pytest.mark.parametrize("name", GUIDES)
 def test_links_lead_somewhere_and_named_tests_exist(name):
     assert not dead_links(DOCS / f"{name}.md", PAGES[name]) and not missing_tests(PAGES[name])
+
+
+def test_the_snippet_on_schedules_transforms_and_removes():
+    names: dict[str, Any] = {}
+    exec(blocks((DOCS / "methods" / "README.md").read_text(), "python")[0], names)
+    (snippet,) = blocks(PAGES["schedule"], "python")
+    exec(snippet, names)
+    assert set(removed(names["model"])) == {0.9, 0.0}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -20,6 +20,7 @@ Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
+PUBLISHED = "published"  # value of --transform_epochs
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 PICKS = {
     "random": "random",
@@ -202,6 +203,7 @@ READ_BY_SOME: dict[str, Callable[[str, Any], Any]] = {
     "penalty_every": _at_least_1,
     "penalty_limit": _above_0,
     "hold_steps": functools.partial(duration, unit="it", least=0),
+    "transform_epochs": lambda name, value: value if value in (None, PUBLISHED) else duration(name, value),
     "transform_lr": _above_0,
     "transform_batch_size": _at_least_1,
     "cycles": _at_least_1,

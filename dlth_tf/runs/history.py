@@ -34,6 +34,8 @@ COLUMNS = (
     "seconds",
 )
 
+SECONDS_APART = 10.0  # between two times that history.csv is written during a phase
+
 
 class History(tf_keras.callbacks.Callback):
     """Evaluates the network at the end of every epoch, and collects the rows of one phase.
@@ -110,3 +112,23 @@ class History(tf_keras.callbacks.Callback):
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes the rows of all phases so far, atomically."""
     files.write_atomic(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+
+
+class GrowingFile:
+    """history.csv of a run that is training: written at the ends of epochs, seconds apart.
+
+    The runner writes it once more, complete, at the end of every phase.
+
+    Args:
+      path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._written = time.monotonic()
+
+    def update(self, rows: list[dict[str, Any]]) -> None:
+        """Writes the rows so far, unless the file was written less than `SECONDS_APART` ago."""
+        if time.monotonic() - self._written >= SECONDS_APART:
+            write_history(self.path, rows)
+            self._written = time.monotonic()
