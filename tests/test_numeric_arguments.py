@@ -28,7 +28,10 @@ IDS = [f"{name}({argument})" for name, argument in ARGUMENTS]
 WHOLE = (np.int32, np.int64, np.uint16, np.array, tf.constant)
 REAL = (np.float32, np.float64, lambda value: np.array(value, np.float32), tf.constant)
 # Sparsities and lengths may be text, as flags are.
-TEXT = {"sparsity", *(f"RunConfig.{name}" for name in ("epochs", "hold_steps", "round_epochs", "rewind_step"))}
+TEXT = {
+    "sparsity",
+    *(f"RunConfig.{name}" for name in ("epochs", "hold_steps", "transform_epochs", "round_epochs", "rewind_step")),
+}
 ROOMS: dict[str, tuple[ModuleType, ...]] = {
     "": (dlth,),
     "callbacks.": (callbacks,),

@@ -71,8 +71,8 @@ class PenaltySchedule:
           BadInput: If a value is out of its range.
 
         >>> stairs = PenaltySchedule.of_length(9)
-        >>> stairs.steps, stairs.hold_steps, stairs.at([0, 4, 8]).round(2).tolist()
-        (9, 4, [0.22, 1.11, 1.11])
+        >>> stairs.steps, stairs.hold_steps, [f"{value:.2f}" for value in stairs.at([0, 3, 4, 8])]
+        (9, 4, ['0.22', '0.89', '1.11', '1.11'])
         """
         steps = whole_number("steps", steps, least=1)
         if schedule not in SCHEDULES:

@@ -363,10 +363,11 @@ class RunConfig:
         Raises:
           BadInput: If a value is out of range.
         """
-        if self.transform_epochs == PUBLISHED:
+        length = config_checks.checked(self, "transform_epochs")
+        if length == PUBLISHED:
             return PenaltySchedule(dtype=self.weight_dtype)
-        if self.transform_epochs is not None:
-            steps = Duration.parse(self.transform_epochs).steps(steps_per_epoch)
+        if length is not None:
+            steps = Duration.parse(length).steps(steps_per_epoch)
             with renamed({name: f"penalty_{name}" for name in ("schedule", "limit")}):
                 return PenaltySchedule.of_length(steps, self.penalty_schedule, self.penalty_limit, self.weight_dtype)
         hold_steps = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
