@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export
     from dlth_tf.masking import magnitude_ticket as magnitude_ticket
     from dlth_tf.masking import random_ticket as random_ticket
     from dlth_tf.masking import strip as strip
+    from dlth_tf.masking import summary as summary
     from dlth_tf.masking import wrap as wrap
     from dlth_tf.masking.keras2 import optimizers as optimizers
     from dlth_tf.runs.config import RunConfig as RunConfig
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "random_ticket": "dlth_tf.masking:random_ticket",
         "run": "dlth_tf.runs.runner:run",
         "strip": "dlth_tf.masking:strip",
+        "summary": "dlth_tf.masking:summary",
         "wrap": "dlth_tf.masking:wrap",
     },
 )

@@ -34,6 +34,7 @@ PUBLIC = [
     "random_ticket",
     "run",
     "strip",
+    "summary",
     "wrap",
 ]
 
