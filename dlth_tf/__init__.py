@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from dlth_tf.lazy import lazy_names
 from dlth_tf.version import __version__ as __version__
 
-if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export` is a module and a function at once
+if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export` is called, though it is a module too
     from dlth_tf import callbacks as callbacks
     from dlth_tf.core.ticket import Ticket as Ticket
     from dlth_tf.data.load import load as _load
+    from dlth_tf.deploy.export import export as export
     from dlth_tf.errors import BadInput as BadInput
     from dlth_tf.masking import apply_ticket as apply_ticket
     from dlth_tf.masking import layer_table as layer_table
