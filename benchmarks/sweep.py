@@ -173,6 +173,7 @@ def planned_saving() -> str:
     """Returns a sentence on the images of the sweep over all methods, with and without sharing."""
     from dlth_tf import sweep
     from dlth_tf.commands import define, define_fields
+    from dlth_tf.flag_files import expanded
     from dlth_tf.sweeps.dry_run import (
         plan_runs,
         shared_images,
@@ -183,7 +184,7 @@ def planned_saving() -> str:
     define_fields(values, fields)
     for name, text, default, kind in sweep.GRID:
         define(values, name, default, text, kind)
-    values(["sweep", f"--flagfile={ALL_METHODS}"])
+    values(["sweep", *expanded([f"--flagfile={ALL_METHODS}"])])
     shared = {field.name: values[field.name].value for field in fields} | {"shared_dir": "anywhere"}
     runs = plan_runs(make_grid(values.methods, values.sparsities, values.seeds, "nowhere", shared))
     images, saved = sum(run.images for run in runs), shared_images(runs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +13,24 @@ from typing import Any
 from absl import flags
 
 from dlth_tf import files
+from dlth_tf.console import entries_text
 from dlth_tf.errors import BadInput, shown
+from dlth_tf.flag_files import expanded, recipes
 from dlth_tf.registry import is_path
 from dlth_tf.stopping import STOPPED, Stopped
+from dlth_tf.version import __version__
 
 DONE = 0
 FAILED = 1
 BAD_INPUT = 2
 MOST_LINE = 6000  # letters of an error
-MOST_FLAG_FILES = 100  # that one command line leads to; absl follows them by recursion
 PATHS = ("run_dir", "sweep_dir", "data_dir", "export_dir", "shared_dir", "init_weights")
 CODE = ("model", "dataset")  # flags whose value may be a package.module:function
+ABOUT = {
+    "help": "show this page",
+    "recipes": "list the recipes of the package",
+    "version": "print the version",
+}
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 
 
@@ -108,22 +114,23 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
       page: Function that returns the --help page.
 
     Raises:
-      SystemExit: With code 0 after --help.
+      SystemExit: With code 0 after --help, --recipes and --version.
       BadInput: If a flag file cannot be read.
       absl.flags.Error: If a flag is unknown, a value is invalid, or an argument is not a flag.
     """
-    _check_flag_files(argv)
-    flags.DEFINE_boolean("help", False, "show this page", short_name="h", flag_values=values, allow_override=True)
+    words = expanded(argv)
+    for name, text in ABOUT.items():
+        short = {"short_name": "h"} if name == "help" else {}
+        flags.DEFINE_boolean(name, False, text, flag_values=values, allow_override=True, **short)
     try:
-        rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *argv])[1:]
-    except flags.CantOpenFlagFileError as error:
-        cause = error.__context__
-        raise BadInput("flagfile", cause.filename, f"cannot be read ({cause.strerror})") from None
-    except ValueError as error:  # not wrapped by absl: --noflag=value, a flag file that is not text
+        rest = values([os.path.basename(sys.argv[0] or "dlth_tf"), *words])[1:]
+    except ValueError as error:  # not wrapped by absl: --noflag=value
         raise flags.Error(str(error)) from None
-    if values.help:
-        print(page())
-        raise SystemExit(DONE)
+    pages = {"help": page, "recipes": _recipes, "version": lambda: f"dlth_tf {__version__}"}
+    for name in ABOUT:
+        if values[name].value:
+            print(pages[name]())
+            raise SystemExit(DONE)
     for name in PATHS:
         if name in values and values[name].value:
             files.check_path(name, values[name].value)
@@ -133,27 +140,12 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     return values
 
 
-def _check_flag_files(argv: Sequence[str]) -> None:
-    """Reads all flag files that a command line leads to within bounds, before absl reads them without any."""
-    words = list(argv)
-    read: list[str] = []
-    while words:
-        match = re.fullmatch(r"--?flagfile(?:=(.*))?", words.pop(0), re.DOTALL)
-        if match is None:
-            continue
-        path = os.path.expanduser((words.pop(0) if words else "") if match[1] is None else match[1].strip())
-        if not path or path in read:
-            continue
-        read.append(path)
-        if len(read) > MOST_FLAG_FILES:
-            raise BadInput("flagfile", path, f"leads to more than {MOST_FLAG_FILES} flag files")
-        try:
-            text = files.read_file(path, files.MOST_TEXT)
-        except OSError as error:
-            raise BadInput("flagfile", path, f"cannot be read ({error.strerror})") from None
-        if b"\0" in text:
-            raise BadInput("flagfile", path, "must be text, but contains NUL")
-        words += [line.strip() for line in text.decode(errors="replace").splitlines()]
+def _recipes() -> str:
+    """Returns the list of the recipes, with cost and expectation."""
+    entries = []
+    for recipe in recipes():
+        entries.append((f"{recipe.name} ({recipe.command})", [f"Cost: {recipe.cost}", f"Expect: {recipe.expectation}"]))
+    return entries_text(entries)
 
 
 def _refuse_code_of_flag_files(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -212,6 +204,16 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
         logger.handlers[:] = handlers
         logger.level = level
         logger.propagate = propagate
+
+
+def run_console_script(name: str, main: Callable[[Sequence[str]], int | None]) -> int:
+    """Runs a command whose flags may name the user's own code, which is then looked for in the working directory too.
+
+    `python -m` looks there by itself. Installed packages come first here.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return run_command(name, main)
 
 
 def _users_traceback(error: BaseException) -> str:

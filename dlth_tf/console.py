@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+import sys
 import textwrap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich import box
@@ -17,6 +20,10 @@ from dlth_tf.errors import shown
 LEAST_WIDTH = 40  # of the --help page, in characters
 TWO_COLUMNS = 72  # least width at which a flag and its text are printed side by side
 MOST_WIDTH = 120
+OF_EVERY_COMMAND = (
+    "Flags (also from a file: --flagfile=FILE, one per line, or a recipe of the package: --flagfile=dlth:digits/rst; "
+    "--recipes lists them, --version prints the version):"
+)
 GAP = 2  # characters between the columns of a table
 
 
@@ -27,13 +34,41 @@ def help_text(usage: str, groups: dict[str, list[tuple[str, str, Any]]]) -> str:
       usage: Description of the command and examples.
       groups: Flags by heading, each as (name, text, default).
     """
-    width = max(LEAST_WIDTH, min(MOST_WIDTH, shutil.get_terminal_size((MOST_WIDTH, 24)).columns))
-    lines = [usage.strip(), "", *textwrap.wrap("Flags (also from a file: --flagfile=FILE, one per line):", width)]
+    width = _width()
+    lines = [usage.strip(), "", *textwrap.wrap(OF_EVERY_COMMAND, width)]
     for group, entries in groups.items():
         lines += ["", f"{group}:"]
         for name, text, default in entries:
             lines += _help_entry(name, with_default(text, default), width)
     return "\n".join(lines)
+
+
+def _width() -> int:
+    return max(LEAST_WIDTH, min(MOST_WIDTH, shutil.get_terminal_size((MOST_WIDTH, 24)).columns))
+
+
+def entries_text(entries: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """Returns headings with indented paragraphs below each, as wide as the terminal."""
+    width = _width()
+    lines = []
+    for heading, paragraphs in entries:
+        lines.append(heading)
+        for text in paragraphs:
+            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Shows a line on stderr while the block runs, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(text, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(f"\r{' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
 
 
 def with_default(text: str, default: Any) -> str:

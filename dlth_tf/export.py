@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     trust = Trust(frozenset(filter(None, (values.model, values.dataset))), values.trust_run)
     if trust != NO_TRUST and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where the user's own code may be
-    start_tensorflow()
+    start_tensorflow(announce=True)
     from dlth_tf.runs.export_run import export_run
 
     report = export_run(run_dir, export_dir, settings, trust, task=values.task, batch=values.batch)
@@ -131,6 +131,11 @@ def describe(report: Mapping[str, Any], export_dir: Path) -> None:
 
 def _accuracy(facts: Mapping[str, Any]) -> str:
     return "" if facts["accuracy"] is None else f", accuracy {100 * facts['accuracy']:.2f} %"
+
+
+def console_script() -> int:
+    """Runs `dlth-export`."""
+    return run_command("dlth-export", main)
 
 
 class _CallableModule(types.ModuleType):

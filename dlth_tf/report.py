@@ -14,13 +14,15 @@ from absl import flags
 from rich.console import Console
 from rich.text import Text
 
-from dlth_tf.analysis.pages.run_page import write_run_report
-from dlth_tf.analysis.report import FILES, write_report
-from dlth_tf.analysis.tables import console_table
-from dlth_tf.analysis.verdict import DEFAULT_MARGIN
 from dlth_tf.commands import DONE, define, parse, run_command
-from dlth_tf.console import help_text
+from dlth_tf.console import announced, help_text
 from dlth_tf.errors import BadInput
+
+with announced("loading pandas and matplotlib ..."):
+    from dlth_tf.analysis.pages.run_page import write_run_report
+    from dlth_tf.analysis.report import FILES, write_report
+    from dlth_tf.analysis.tables import console_table
+    from dlth_tf.analysis.verdict import DEFAULT_MARGIN
 
 USAGE = f"""For a sweep: prints the table and the verdict, and writes {", ".join(FILES[:-1])}
 and {FILES[-1]} (all of it on one page) into its directory.
@@ -87,6 +89,11 @@ def _print_paragraphs(console: Console, texts: Sequence[str], style: str = "") -
     """Prints each nonempty text as a wrapped paragraph, without interpreting square brackets as markup."""
     for text in filter(None, texts):
         console.print(Text(text, style=style), end="\n\n")
+
+
+def console_script() -> int:
+    """Runs `dlth-report`."""
+    return run_command("dlth-report", main)
 
 
 if __name__ == "__main__":

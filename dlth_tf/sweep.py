@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, parse, run_command
+from dlth_tf.commands import DONE, FAILED, define, define_fields, field_groups, parse, run_command, run_console_script
 from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, real_number, whole_number
@@ -22,7 +22,8 @@ from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Trains every combination of methods, sparsities and seeds, and skips runs that are already complete.
 
-  python -m dlth_tf.sweep --flagfile=flags/digits/demo.flags [--any_flag=...]"""
+  python -m dlth_tf.sweep --flagfile=flags/digits/demo.flags [--any_flag=...]
+  dlth-sweep --flagfile=dlth:digits/demo                       (the same, from any folder)"""
 GRID = [
     ("methods", "comma-separated list of methods; required", None, "list"),
     (
@@ -105,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
         shared["shared_dir"] = f"{values.sweep_dir}/{SHARED}"
     grid = make_grid(values.methods, values.sparsities, values.seeds, values.sweep_dir, shared)
     if values.dry_run:
-        start_tensorflow()
+        start_tensorflow(announce=True)
         from dlth_tf.sweeps.dry_run import print_plan
 
         print_plan(grid, values.parallel if values.backend == "local" else 1, values.calibrate)
@@ -148,6 +149,11 @@ def _seconds(text: str | None) -> float | None:
     if match is None or not float(match[1]):
         raise BadInput("time_limit", text, "must be a time above 0 such as 90s, 30min or 2h")
     return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
+
+
+def console_script() -> int:
+    """Runs `dlth-sweep`."""
+    return run_console_script("dlth-sweep", main)
 
 
 if __name__ == "__main__":

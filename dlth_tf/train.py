@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, define_fields, field_groups, parse, run_command
+from dlth_tf.commands import DONE, define, define_fields, field_groups, parse, run_command, run_console_script
 from dlth_tf.console import help_text, print_table, show_log
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.stopping import stop_on_signals
@@ -16,7 +16,8 @@ from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Trains one network by one method and writes its result to a run directory.
 
-  python -m dlth_tf.train --flagfile=flags/digits/rst.flags [--any_flag=...]"""
+  python -m dlth_tf.train --flagfile=flags/digits/rst.flags [--any_flag=...]
+  dlth-train --flagfile=dlth:digits/rst                        (the same, from any folder)"""
 DRY_RUN = (
     "dry_run",
     "print the phases with their steps and images, and a table of the layers, without training or writing anything",
@@ -49,7 +50,7 @@ def show_plan(config: RunConfig) -> int:
     import pandas as pd
 
     show_log()
-    start_tensorflow()
+    start_tensorflow(announce=True)
     from dlth_tf.runs.dry_run import dry_run
 
     phases, layers, source = dry_run(config)
@@ -70,7 +71,7 @@ def train(config: RunConfig) -> int:
     if config.verbosity:
         show_log()
     complete = RunDirectory(Path(config.run_dir)).is_complete()
-    start_tensorflow()
+    start_tensorflow(announce=config.verbosity > 0)
     from dlth_tf.runs.runner import run
 
     result = run(config)
@@ -86,6 +87,11 @@ def train(config: RunConfig) -> int:
     if config.export_dir:
         print(f"exported to {config.export_dir}")
     return DONE
+
+
+def console_script() -> int:
+    """Runs `dlth-train`."""
+    return run_console_script("dlth-train", main)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dlth_tf.onednn import turn_on_onednn
+
 if TYPE_CHECKING:
     from tests.runs.tiny import TinyRuns
 
@@ -20,7 +22,8 @@ SESSION_FOLDER = "DLTH_TEST_SESSION_FOLDER"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Creates the folder of the session in the process that starts the workers."""
+    """Turns oneDNN on as the commands do; creates the folder of the session in the process that starts the workers."""
+    turn_on_onednn()
     if not hasattr(config, "workerinput"):
         os.environ[SESSION_FOLDER] = tempfile.mkdtemp(prefix="dlth_tf-tests-")
 

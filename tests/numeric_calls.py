@@ -80,8 +80,10 @@ def _disk_split(**arguments: Any) -> Any:
 
 def _run(**arguments: Any) -> Any:
     required = {"dataset": "digits", "model": "lenet_300_100", "strategy": "mirrored"}
-    dlth.RunConfig(method="lth_iter", **required, **arguments)  # reads what rst does not
-    return dlth.RunConfig(method="rst", **required, **arguments)
+    dlth.RunConfig(method="lth_iter", **{**required, **arguments})  # reads what rst does not
+    length = {name: arguments.pop(name) for name in ("transform_epochs",) if name in arguments}
+    # Twice: a length replaces three of the others.
+    return [dlth.RunConfig(method="rst", **required, **arguments, **more) for more in ({}, length)]
 
 
 RUN = {
@@ -96,6 +98,7 @@ RUN = {
     "penalty_every": 2,
     "penalty_limit": 0.9,
     "hold_steps": 5,
+    "transform_epochs": 6,
     "transform_lr": 0.3,
     "transform_batch_size": 4,
     "cycles": 3,
@@ -108,7 +111,7 @@ RUN = {
 PENALTY = {"step": 0.3, "every": 2, "limit": 0.9, "hold_steps": 5}
 CALLS: dict[str, Call] = {
     "RunConfig": (_run, RUN),
-    "RunConfig.penalty": (lambda **steps: _run(sparsity=0.5).penalty(**steps), {"steps_per_epoch": 7}),
+    "RunConfig.penalty": (lambda **steps: _run(sparsity=0.5)[0].penalty(**steps), {"steps_per_epoch": 7}),
     "random_ticket": (_of_model(dlth.random_ticket), {"sparsity": 0.3, "seed": 3}),
     "magnitude_ticket": (_of_model(dlth.magnitude_ticket), {"sparsity": 0.3}),
     "optimizers.SGD": (
@@ -132,11 +135,16 @@ CALLS: dict[str, Call] = {
     "callbacks.IMP.epochs": (callbacks.IMP(0.5).epochs, {"finetune": 3}),
     "callbacks.RSTPenalty": (callbacks.RSTPenalty, PENALTY),
     "callbacks.RSTPenalty.epochs": (callbacks.RSTPenalty(**PENALTY).epochs, {"steps_per_epoch": 3}),
+    "callbacks.RSTPenalty.for_epochs": (
+        callbacks.RSTPenalty.for_epochs,
+        {"epochs": 3, "steps_per_epoch": 5, "limit": 0.9},
+    ),
     "callbacks.RandomMask": (callbacks.RandomMask, {"sparsity": 0.3, "seed": 3}),
     "callbacks.SnapshotAt": (lambda **step: SnapshotAt(**step, take=print), {"step": 3}),
     "callbacks.StraightThrough": (callbacks.StraightThrough, {"sparsity": 0.3}),
     "core.PatternMap.after": (core.PatternMap.parse({"a": 0.3}).after, {"cycle": 2, "cycles": 3}),
     "core.PenaltySchedule": (core.PenaltySchedule, PENALTY),
+    "core.PenaltySchedule.of_length": (core.PenaltySchedule.of_length, {"steps": 9, "limit": 0.9}),
     "core.PruningSpec.parse": (core.PruningSpec.parse, {"sparsity": 0.3}),
     "core.Round": (core.Round, {"number": 2, "of": 3}),
     "core.cumulative_sparsity": (core.cumulative_sparsity, {"sparsity": 0.3, "cycle": 2, "cycles": 3}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dlth_tf import train
-from dlth_tf.console import print_table, show_log
+from dlth_tf.console import announced, print_table, show_log
 
 
 @pytest.mark.parametrize("columns", [20, 40, 71, 80, 200])
@@ -73,3 +74,27 @@ def test_a_row_of_empty_cells_is_no_obstacle():
     console = Console(file=io.StringIO(), width=10, force_terminal=True, color_system=None)
     print_table(pd.DataFrame({"a long name": ["", "x"], "and another": ["", "y"]}), console)
     assert "a long" in console.file.getvalue()
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_loaded_is_on_a_terminal_at_once_and_gone_afterwards(fails, monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with contextlib.suppress(ImportError), announced("loading ..."):
+        assert screen.getvalue() == "loading ..."
+        if fails:
+            raise ImportError
+    assert screen.getvalue() == f"loading ...\r{' ' * 11}\r"
+
+
+def test_nothing_is_announced_elsewhere(capsys):
+    with announced("loading ..."):
+        pass
+    assert capsys.readouterr() == ("", "")

@@ -12,6 +12,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking
+from dlth_tf.commands import ABOUT
 from dlth_tf.data import AUGMENTS, DATASETS, NORMALIZATIONS
 from dlth_tf.models import MODELS
 from dlth_tf.sweeps import dry_run
@@ -25,6 +26,7 @@ GUIDES = (
     "index",
     "how_it_works",
     "keras",
+    "schedule",
     "commands",
     "watching",
     "data",
@@ -50,7 +52,7 @@ def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
         r"python -m dlth_tf\..*": lambda match: planned(match[0], monkeypatch) is not None,
         r"make ([\w-]+)": lambda match: re.search(rf"^{match[1]}:", (ROOT / "Makefile").read_text(), re.M),
         r"tensorboard (--logdir=\S+)": lambda match: tensorboard_takes(match[1]),
-        r"pip install -e \.(\[gpu\])?": lambda match: (ROOT / "pyproject.toml").exists(),
+        r"pip install -e (?:\.|'\.\[gpu\]')": lambda match: (ROOT / "pyproject.toml").exists(),
         r"\.venv/bin/python -m pytest (tests/\S+) -q": lambda match: (ROOT / match[1]).exists(),
         r'python -c "(.*)"': lambda match: compile(match[1], "gpu.md", "exec"),
         r"python -m pytest -m gpu (tests)": lambda match: (ROOT / match[1]).exists(),
@@ -136,6 +138,14 @@ def test_links_lead_somewhere_and_named_tests_exist(name):
     assert not dead_links(DOCS / f"{name}.md", PAGES[name]) and not missing_tests(PAGES[name])
 
 
+def test_the_snippet_on_schedules_transforms_and_removes():
+    names: dict[str, Any] = {}
+    exec(blocks((DOCS / "methods" / "README.md").read_text(), "python")[0], names)
+    (snippet,) = blocks(PAGES["schedule"], "python")
+    exec(snippet, names)
+    assert set(removed(names["model"])) == {0.9, 0.0}
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_flags_and_files_that_a_page_names_are_there(name):
     known = {
@@ -145,7 +155,7 @@ def test_flags_and_files_that_a_page_names_are_there(name):
         for flag in flags
     }
     named = set(re.findall(r"`[^`\n]*?--(\w+)", PAGES[name])) - {
-        "help",
+        *ABOUT,
         "flagfile",
         "name",
         "noname",

@@ -14,8 +14,19 @@ PACKAGE = "dlth_tf"
 
 # From the ground up. A room may import its own files and those of lower floors, but no neighbor on its floor.
 FLOORS = (
-    ("errors", "files", "lazy", "legacy_keras", "plain_numbers", "randomness", "registry", "stopping", "version"),
-    ("console", "core", "export_options"),
+    (
+        "errors",
+        "files",
+        "lazy",
+        "legacy_keras",
+        "onednn",
+        "plain_numbers",
+        "randomness",
+        "registry",
+        "stopping",
+        "version",
+    ),
+    ("console", "core", "export_options", "flag_files"),
     ("scores",),
     ("masking", "data", "models", "analysis"),
     ("callbacks", "deploy", "keras3", "tensorflow_start"),
@@ -23,7 +34,7 @@ FLOORS = (
     ("runs",),
     ("sweeps",),
     ("commands",),
-    ("train", "sweep", "export", "report"),
+    ("train", "sweep", "export", "report", "__main__"),
 )
 FACE = PACKAGE  # dlth_tf/__init__.py hands names on; no file imports it
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -28,7 +28,10 @@ IDS = [f"{name}({argument})" for name, argument in ARGUMENTS]
 WHOLE = (np.int32, np.int64, np.uint16, np.array, tf.constant)
 REAL = (np.float32, np.float64, lambda value: np.array(value, np.float32), tf.constant)
 # Sparsities and lengths may be text, as flags are.
-TEXT = {"sparsity", *(f"RunConfig.{name}" for name in ("epochs", "hold_steps", "round_epochs", "rewind_step"))}
+TEXT = {
+    "sparsity",
+    *(f"RunConfig.{name}" for name in ("epochs", "hold_steps", "transform_epochs", "round_epochs", "rewind_step")),
+}
 ROOMS: dict[str, tuple[ModuleType, ...]] = {
     "": (dlth,),
     "callbacks.": (callbacks,),
@@ -54,6 +57,7 @@ ELSEWHERE = {  # calls whose numbers are not the user's, or that are tested belo
     "core.parse_allocation": "a map of sparsities",
     "masking.MaskUpdate.densities": "a protocol",
     "masking.World.set_iterations": "a protocol",
+    "masking.Summary": "a result",
     "masking.World.set_steps_per_execution": "a protocol",
     "masking.World.uncount_steps": "a protocol",
 }

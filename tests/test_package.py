@@ -35,6 +35,7 @@ PUBLIC = [
     "random_ticket",
     "run",
     "strip",
+    "summary",
     "wrap",
 ]
 
@@ -101,3 +102,21 @@ def test_missing_upper_bound_would_be_seen():
 def test_no_pin_needs_cuda_or_a_host():
     text = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"nvidia|cuda|://|^-|@", text, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_the_public_functions(tmp_path):
+    """Also `export`, which is a module at run time."""
+    calls = "import dlth_tf as dlth\n" + "".join(
+        f"reveal_type(dlth.{name})\n" for name in ("export", "load_dataset", "summary", "wrap")
+    )
+    (tmp_path / "program.py").write_text(calls + 'dlth.export(None, "there", formatz=("packed",))\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), str(tmp_path / "program.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert 'Revealed type is "Any"' not in done.stdout and done.stdout.count("Revealed type") == 4
+    assert 'Unexpected keyword argument "formatz" for "export"' in done.stdout

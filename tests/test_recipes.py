@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from dlth_tf.commands import define_fields
+from dlth_tf.flag_files import expanded
 from dlth_tf.methods import METHODS, LearningRate
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.plan import make_recipe
@@ -32,7 +33,7 @@ def read(*words: str) -> RunConfig:
     """Returns the configuration of a command line."""
     values = flags.FlagValues()
     define_fields(values, dataclasses.fields(RunConfig))
-    values(["train", *words])
+    values(["train", *expanded(words)])
     return RunConfig(**{field.name: values[field.name].value for field in dataclasses.fields(RunConfig)})
 
 

@@ -182,6 +182,22 @@ def test_dry_run_prints_phases_and_layers_and_writes_nothing(here, capsys):
     assert layers["fc3"][:7] == ["fc3", "Dense", "kernel", "10x10", "100", "100", "dense"]
 
 
+@pytest.mark.parametrize("words", [["--dry_run"], ["--verbosity=2"]], ids=str)
+def test_a_transformation_out_of_proportion_to_its_training_is_named_in_one_line(words, here, capsys):
+    assert ended(*tiny_flags("rst", "run", transform_epochs=20), *words) == DONE
+    out, err = lines(capsys)
+    assert [line for line in out if "times as many images" in line] == [
+        "phase transform (340 steps) sees 11 times as many images as a full training (--epochs): --transform_epochs=2 "
+        "makes a transformation as long as that"
+    ]
+    assert err == []
+
+
+def test_a_transformation_in_proportion_is_not_remarked_upon(here, capsys):
+    assert ended(*tiny_flags("rst", "run", transform_epochs=18), "--dry_run") == DONE
+    assert "times as many" not in capsys.readouterr().out
+
+
 def test_dry_run_refuses_what_a_run_would(here, capsys):
     assert ended(*tiny_flags("rst", "run", batch_size=2000), "--dry_run") == BAD_INPUT
     assert len(lines(capsys)[1]) == 1

@@ -69,6 +69,34 @@ class RSTPenalty(ExactSteps, PartOfFit):
         self.resume = resume
         self._squeezed: dict[str, float] = {}
 
+    @classmethod
+    def for_epochs(
+        cls, epochs: int, steps_per_epoch: int, *, schedule: str = "x", limit: float = 1.0, **options: bool
+    ) -> RSTPenalty:
+        """Returns a transformation that takes exactly `epochs` epochs: the published staircase over that length.
+
+        Args:
+          epochs: Epochs of `fit`, at least 1.
+          steps_per_epoch: Optimizer steps per epoch, at least 1.
+          schedule: As above.
+          limit: As above.
+          **options: `block_loss_grad`, `remove_at_end`, `shorten_last_execution` and `resume`.
+
+        Raises:
+          BadInput: If a value is out of its range.
+
+        Example:
+          transform = RSTPenalty.for_epochs(20, steps_per_epoch=18)
+          model.fit(x, y, batch_size=64, epochs=20, callbacks=[RandomMask(.98), transform])
+        """
+        steps = whole_number("epochs", epochs, least=1) * whole_number("steps_per_epoch", steps_per_epoch, least=1)
+        arguments: dict[str, Any] = {**PenaltySchedule.of_length(steps, schedule, limit).arguments, **options}
+        return cls(**arguments)
+
+    def __repr__(self) -> str:
+        schedule = ", ".join(f"{name}={value!r}" for name, value in self.penalty.arguments.items())
+        return f"RSTPenalty({schedule}): {self.steps:,} steps"
+
     def epochs(self, steps_per_epoch: int) -> int:
         """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
         return math.ceil(self.steps / whole_number("steps_per_epoch", steps_per_epoch, least=1))

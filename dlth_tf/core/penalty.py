@@ -7,6 +7,7 @@ The penalty is (lambda / 2) * w^2 on every weight that will be removed, so its g
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from dlth_tf.plain_numbers import ABOVE_0, real_number, store, whole_number
 
 SCHEDULES = {"x": 1, "x^2": 2, "x^3": 3}
 MOST_STAIRS = 10_000_000
+HELD = 40_000 / 89_996  # share of the published transformation in which lambda is held
+MOST_STAIRS_OF_LENGTH = 2_500  # so few that rounding, in any dtype, moves no stair across the limit
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,36 @@ class PenaltySchedule:
     limit: float = 1.0
     hold_steps: int = 40_000
     dtype: str = "float32"
+
+    @classmethod
+    def of_length(cls, steps: int, schedule: str = "x", limit: float = 1.0, dtype: str = "float32") -> PenaltySchedule:
+        """Returns the published staircase over another length: lambda grows over five ninths of it, then is held.
+
+        The stairs are one step wide, or as wide as 2,500 of them require.
+
+        Args:
+          steps: Length of the whole transformation in optimizer steps, at least 1.
+          schedule: "x", "x^2" or "x^3".
+          limit: lambda stops growing once it is strictly above this value; above 0.
+          dtype: Dtype of the weights.
+
+        Raises:
+          BadInput: If a value is out of its range.
+
+        >>> stairs = PenaltySchedule.of_length(9)
+        >>> stairs.steps, stairs.hold_steps, [f"{value:.2f}" for value in stairs.at([0, 3, 4, 8])]
+        (9, 4, ['0.22', '0.89', '1.11', '1.11'])
+        """
+        steps = whole_number("steps", steps, least=1)
+        if schedule not in SCHEDULES:
+            raise BadInput("schedule", schedule, f"must be one of {', '.join(SCHEDULES)}")
+        limit = real_number("limit", limit, ABOVE_0)
+        growing = steps - 1 - round(HELD * steps)
+        every = max(1, math.ceil(growing / MOST_STAIRS_OF_LENGTH))
+        stairs = growing // every + 1
+        # The limit lies in the middle between the last two stairs.
+        step = limit ** (1 / SCHEDULES[schedule]) / (stairs - 0.5)
+        return cls(schedule, step, every, limit, steps - 1 - (stairs - 1) * every, dtype)
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:

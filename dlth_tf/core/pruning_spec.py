@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypedDict
@@ -81,7 +81,7 @@ class PruningSpec:
         }
         if isinstance(groups, NByM):
             exact, rule = _checked_n_m(groups, exact, rule, texts)
-        return cls(exact, rule, groups, dense_layers if isinstance(dense_layers, str) else tuple(dense_layers), texts)
+        return cls(exact, rule, groups, _layers(dense_layers), texts)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -102,6 +102,17 @@ class PruningSpec:
             raise BadInput("allocation", "global", f"{allowed}: use uniform, erk or a map")
         exchangeable(self.granularity, user)
         return self
+
+
+def _layers(dense_layers: Any) -> DenseLayers:
+    """Returns a value of `dense_layers` as text or as a tuple of texts; raises BadInput if it is neither."""
+    if isinstance(dense_layers, str):
+        return dense_layers
+    words = tuple(dense_layers) if isinstance(dense_layers, Iterable) else (None,)
+    if not all(isinstance(word, str) for word in words):
+        allowed = 'must be layer names or patterns, "first", "last", "none" or "auto": one text, or several'
+        raise BadInput("dense_layers", dense_layers, allowed)
+    return words
 
 
 def exchangeable(granularity: str | Granularity, user: str) -> Granularity:

@@ -41,6 +41,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images of {'x'.join(map(str, self.image_shape))})"
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every image."""
@@ -94,6 +97,10 @@ class DataSet:
             self._check(part, split)
         NORMALIZATIONS.check(self.normalization)
         check_augment(self.augment)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test images"
+        return f"DataSet({self.name}: {sizes} of {'x'.join(map(str, self.image_shape))}, {self.num_classes} classes)"
 
     def _check(self, part: str, split: Split | DiskSplit) -> None:
         if split.image_shape != self.image_shape:

@@ -139,6 +139,9 @@ class DiskSplit:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def __repr__(self) -> str:
+        return f"DiskSplit({len(self):,} images on disk, decoded to {'x'.join(map(str, self.image_shape))})"
+
     def subset(self, places: np.ndarray) -> DiskSplit:
         """Returns the split of the examples at `places`, int64 numbers from 0 to N - 1."""
         return replace(self, indices=self.indices[places], labels=self.labels[places])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.keras2.hook import StepHook as StepHook
     from dlth_tf.masking.keras2.layer import FixedMask as FixedMask
     from dlth_tf.masking.keras2.layer import MaskedLayer as MaskedLayer
+    from dlth_tf.masking.overview import Summary as Summary
+    from dlth_tf.masking.overview import summary as summary
     from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
     from dlth_tf.masking.residual_ties import batch_norm_gammas as batch_norm_gammas
     from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
@@ -65,6 +67,7 @@ _NAMES = {
     "fit_session": ("begin_fit", "end_fit", "several_fits"),
     "keras2.hook": ("StepHook",),
     "keras2.layer": ("FixedMask", "MaskedLayer"),
+    "overview": ("Summary", "summary"),
     "prunable": ("PrunableWeight",),
     "residual_ties": ("batch_norm_gammas",),
     "rewinding": ("FreshOptimizer", "rewind"),

@@ -51,14 +51,24 @@ def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dic
 Densities = Mapping[str, tuple[float, float]]
 
 
-def densities(model: tf_keras.Model, first: int = 0, last: int = 1) -> dict[str, tuple[float, float]]:
+def densities(
+    model: tf_keras.Model, first: int = 0, last: int = 1, kept: Mapping[str, float] | None = None
+) -> dict[str, tuple[float, float]]:
     """Returns (fraction kept, fraction of the gradient needed) of each prunable tensor, means over first <= t < last.
 
     Masks that change inside the training step provide their own numbers (`MaskUpdate.densities`); for all others it is
     the present mask.
+
+    Args:
+      model: A wrapped tf_keras model.
+      first: First step.
+      last: Step after the last one.
+      kept: Fraction of each tensor that its present mask keeps, if it is known; otherwise the masks are read.
     """
     hook = installed(model)
     updates = {id(update.variable): update for update in hook.updates.values()} if hook else {}
+    if kept is not None and not updates:
+        return {name: (now, now) for name, now in kept.items()}
     means = {}
     for name, entry in prunable_weights(model).items():
         now = float(entry.kept().mean())

@@ -16,7 +16,7 @@ from dlth_tf.models import MODELS
 from dlth_tf.models.arguments import check_arguments
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
-from dlth_tf.runs.config_checks import PRECISIONS
+from dlth_tf.runs.config_checks import PRECISIONS, PUBLISHED
 from dlth_tf.runs.config_types import check_types
 from dlth_tf.runs.duration import Duration
 from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
@@ -184,6 +184,12 @@ class RunConfig:
         "40000it",
         "Transformation",
         "how long the final penalty is held (ep, it; plain number: steps)",
+    )
+    transform_epochs: str | int | None = option(
+        None,
+        "Transformation",
+        "length of the transformation (ep, it; plain number: epochs): the published staircase over that length; or "
+        "published, its published numbers; replaces penalty_step, penalty_every and hold_steps, which count by default",
     )
     transform_lr: float = option(
         1e-3,
@@ -357,6 +363,13 @@ class RunConfig:
         Raises:
           BadInput: If a value is out of range.
         """
+        length = config_checks.checked(self, "transform_epochs")
+        if length == PUBLISHED:
+            return PenaltySchedule(dtype=self.weight_dtype)
+        if length is not None:
+            steps = Duration.parse(length).steps(steps_per_epoch)
+            with renamed({name: f"penalty_{name}" for name in ("schedule", "limit")}):
+                return PenaltySchedule.of_length(steps, self.penalty_schedule, self.penalty_limit, self.weight_dtype)
         hold_steps = Duration.parse(self.hold_steps, "it").steps(steps_per_epoch)
         with renamed({name: f"penalty_{name}" for name in ("schedule", "step", "every", "limit")}):
             return PenaltySchedule(

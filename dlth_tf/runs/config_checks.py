@@ -20,6 +20,7 @@ Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
+PUBLISHED = "published"  # value of --transform_epochs
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 PICKS = {
     "random": "random",
@@ -192,6 +193,10 @@ def duration(name: str, value: object, unit: str = "ep", least: int = 1) -> str:
     return str(Duration.parse(value, unit, name=name, least=least))
 
 
+def _is_published_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value == PUBLISHED)
+
+
 _above_0 = functools.partial(real_number, allowed=ABOVE_0)
 _at_least_1 = functools.partial(whole_number, least=1)
 # Flags that only some methods read -> function (name, value) -> the single form that equivalent values are resolved to.
@@ -202,6 +207,7 @@ READ_BY_SOME: dict[str, Callable[[str, Any], Any]] = {
     "penalty_every": _at_least_1,
     "penalty_limit": _above_0,
     "hold_steps": functools.partial(duration, unit="it", least=0),
+    "transform_epochs": lambda name, value: value if _is_published_or_none(value) else duration(name, value),
     "transform_lr": _above_0,
     "transform_batch_size": _at_least_1,
     "cycles": _at_least_1,

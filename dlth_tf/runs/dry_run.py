@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from dlth_tf import data as data_room
@@ -12,7 +13,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.devices.replicas import rate_factor
 from dlth_tf.runs.network import prepare_network
-from dlth_tf.runs.plan import make_phases
+from dlth_tf.runs.plan import make_phases, out_of_proportion
 
 
 def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
@@ -30,6 +31,8 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
         macs, _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
         whole = masking.why_whole(model, recipe.spec)
         phases = make_phases(config.method, recipe, rate_factor(config.scale_lr))
+        if warning := out_of_proportion(phases, recipe):
+            logging.getLogger("dlth_tf").warning(warning)
         return describe(phases, outline.examples, macs), masking.layer_table(model, whole), outline.known_from
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
+
+MOST_KEPT = 1 << 24  # bytes of all sets together up to which they are kept: fetching them takes longer than evaluating
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -28,6 +32,8 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 class Evaluator:
     """Evaluates a model in one traced function, without Python code per batch and without touching the compiled state.
 
+    Small sets are kept in memory after the first evaluation, and all of them are evaluated in one call.
+
     Args:
       model: A model that returns logits.
       sets: Name ("val", "test") -> batches of (images, labels) with known cardinality.
@@ -35,27 +41,72 @@ class Evaluator:
 
     def __init__(self, model: tf_keras.Model, sets: Mapping[str, tf.data.Dataset]) -> None:
         self.model = model
-        # Infinite iterators, kept open: opening one takes longer than evaluating a small set.
-        self._sets = {name: (iter(batches.repeat()), batches.cardinality()) for name, batches in sets.items()}
-        self._measure = tf.function(self._totals)
+        self._sets = dict(sets)
+        self._all_totals: Callable[[], dict[str, np.ndarray]] | None = None
 
-    def _totals(self, batches: Iterator[Any], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        loss = tf.constant(0.0, tf.float64)
-        correct = tf.constant(0, tf.int64)
-        count = tf.constant(0, tf.int64)
-        for _ in tf.range(number):
-            images, labels = next(batches)
-            logits = self.model(images, training=False)
-            loss += tf.reduce_sum(tf.cast(cross_entropy(labels, logits), tf.float64))
-            correct += tf.math.count_nonzero(tf.argmax(logits, -1) == labels)
-            count += tf.size(labels, tf.int64)
-        return loss, correct, count
+    def _batch_totals(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns [sum of the losses, number of correct predictions, number of examples] of a batch, float64."""
+        logits = self.model(images, training=False)
+        loss = tf.reduce_sum(tf.cast(cross_entropy(labels, logits), tf.float64))
+        correct = tf.math.count_nonzero(tf.argmax(logits, -1) == labels)
+        return tf.stack([loss, tf.cast(correct, tf.float64), tf.cast(tf.size(labels), tf.float64)])
+
+    def _in_memory(self, kept: Mapping[str, Sequence[tuple[tf.Tensor, tf.Tensor]]]) -> Callable[[], Any]:
+        """Returns the function that evaluates batches in memory: all sets in one loop, each batch as it was."""
+        names = [name for name, batches in kept.items() for _ in batches]
+        images, labels = (tf.concat(parts, 0) for parts in zip(*itertools.chain(*kept.values()), strict=True))
+        ends = np.cumsum([len(batch[1]) for batch in itertools.chain(*kept.values())])
+        bounds = tf.constant(np.stack([np.r_[0, ends[:-1]], ends], 1))
+
+        @tf.function
+        def totals(images: tf.Tensor, labels: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
+            def of_batch(bound: tf.Tensor) -> tf.Tensor:
+                return self._batch_totals(images[bound[0] : bound[1]], labels[bound[0] : bound[1]])
+
+            return tf.map_fn(of_batch, bounds, fn_output_signature=tf.float64, parallel_iterations=1)
+
+        def all_totals() -> dict[str, np.ndarray]:
+            sums = {name: np.zeros(3) for name in kept}
+            for name, values in zip(names, totals(images, labels, bounds).numpy(), strict=True):
+                sums[name] += values
+            return sums
+
+        return all_totals
+
+    def _streamed(self) -> Callable[[], Any]:
+        """Returns the function that fetches and evaluates one set after the other."""
+        # Infinite iterators, kept open: opening one takes longer than evaluating a small set.
+        open_sets = {name: (iter(batches.repeat()), batches.cardinality()) for name, batches in self._sets.items()}
+
+        @tf.function
+        def totals(batches: Iterator[Any], number: tf.Tensor) -> tf.Tensor:
+            sums = tf.zeros(3, tf.float64)
+            for _ in tf.range(number):
+                sums += self._batch_totals(*next(batches))
+            return sums
+
+        return lambda: {name: totals(*opened).numpy() for name, opened in open_sets.items()}
 
     def __call__(self) -> dict[str, float]:
         """Returns `val_loss`, `val_accuracy`, `test_loss` and `test_accuracy`; accuracies are 0 to 1."""
+        if self._all_totals is None:
+            kept = _kept(self._sets)
+            self._all_totals = self._streamed() if kept is None else self._in_memory(kept)
         metrics = {}
-        for name, (batches, number) in self._sets.items():
-            loss, correct, count = (value.numpy() for value in self._measure(batches, number))
+        for name, (loss, correct, count) in self._all_totals().items():
             metrics[f"{name}_loss"] = float(loss / count)
             metrics[f"{name}_accuracy"] = float(correct / count)
         return metrics
+
+
+def _kept(sets: Mapping[str, tf.data.Dataset]) -> dict[str, list[tuple[tf.Tensor, tf.Tensor]]] | None:
+    """Returns all batches of all sets, or None as soon as they are more than is kept in memory."""
+    kept: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {name: [] for name in sets}
+    size = 0
+    for name, batches in sets.items():
+        for images, labels in batches:
+            size += len(labels) * int(np.prod(images.shape[1:])) * images.dtype.size
+            if size > MOST_KEPT:
+                return None
+            kept[name].append((images, labels))
+    return kept

@@ -24,7 +24,7 @@ from dlth_tf.runs.checkpointing.state import (
 )
 from dlth_tf.runs.devices.replicas import check_same
 from dlth_tf.runs.evaluation import cross_entropy
-from dlth_tf.runs.history import History
+from dlth_tf.runs.history import GrowingFile, History
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
 from dlth_tf.runs.shared_training import SharedTraining, reused
@@ -98,7 +98,7 @@ def train_phase(
         for action in phase.start:
             action(network)
         run.observer.on_phase_begin(phase, network)
-    history = History(phase, network.evaluate, run.observer.on_row)
+    history = _history(run, phase)
     if shared is not None and shared.take(network, history):
         run.checkpoints.state.reused = reused(phase, history)
     else:
@@ -109,6 +109,19 @@ def train_phase(
     for action in phase.end:
         action(network)
     check_same(network.model)
+    return history
+
+
+def _history(run: Run, phase: Phase) -> History:
+    """Returns the history of a phase, whose rows appear in history.csv while it trains."""
+    growing = GrowingFile(run.directory.history)
+
+    def on_row(row: dict[str, Any]) -> None:
+        run.observer.on_row(row)
+        if run.writes:
+            growing.update([*run.checkpoints.state.rows, *history.rows])
+
+    history = History(phase, run.network.evaluate, on_row)
     return history
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import tf_keras
 from dlth_tf import files, masking
 from dlth_tf.masking.macs import densities
 from dlth_tf.methods import Phase
+from dlth_tf.runs.weight_statistics import weight_statistics
 
 COLUMNS = (
     "phase",
@@ -32,6 +33,8 @@ COLUMNS = (
     "magnitude_removed",
     "seconds",
 )
+
+SECONDS_APART = 10.0  # between two times that history.csv is written during a phase
 
 
 class History(tf_keras.callbacks.Callback):
@@ -59,6 +62,7 @@ class History(tf_keras.callbacks.Callback):
         """Starts the clock of the phase."""
         self._step = self._steps_made()
         self._sums: dict[str, np.ndarray] = {}
+        self._statistics = weight_statistics(self.model)
         self._began = time.perf_counter()
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -84,8 +88,8 @@ class History(tf_keras.callbacks.Callback):
         """Returns the duration of the phase, without the time between two processes of the run."""
         return time.perf_counter() - self._began
 
-    def _add_densities(self, step: int) -> None:
-        for name, density in densities(self.model, self._step, step).items():
+    def _add_densities(self, step: int, kept: Mapping[str, float]) -> None:
+        for name, density in densities(self.model, self._step, step, kept).items():
             steps = step - self._step
             self._sums[name] = self._sums.get(name, np.zeros(3)) + steps * np.array([*density, 1.0])
         self._step = step
@@ -93,10 +97,11 @@ class History(tf_keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the row of the epoch, and writes its values into `logs`."""
         step = self._steps_made()
-        self._add_densities(step)
+        now = self._statistics()
+        self._add_densities(step, now.kept)
         logs.update(self.evaluate())
         logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=self.seconds())
-        logs.update(_current_weights(self.model))
+        logs.update({name: getattr(now, name) for name in ("sparsity", "magnitude_kept", "magnitude_removed")})
         logs.setdefault("penalty", 0.0)
         self.rows.append(
             {"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}}
@@ -104,24 +109,26 @@ class History(tf_keras.callbacks.Callback):
         self.on_row(self.rows[-1])
 
 
-def _current_weights(model: tf_keras.Model) -> dict[str, float]:
-    """Sparsity over all prunable tensors; mean |w| inside and outside the ticket, over the tensors that it prunes."""
-    removed = total = 0
-    sums = np.zeros(2)
-    counts = np.zeros(2)
-    for entry in masking.prunable_weights(model).values():
-        kept = entry.kept()
-        chosen = entry.chosen()
-        removed += kept.size - int(np.count_nonzero(kept))
-        total += kept.size
-        if not chosen.all():
-            magnitudes = np.abs(entry.weight.numpy())
-            sums += magnitudes.sum(where=chosen, dtype=np.float64), magnitudes.sum(where=~chosen, dtype=np.float64)
-            counts += np.count_nonzero(chosen), np.count_nonzero(~chosen)
-    mean_kept, mean_removed = (sums / np.maximum(counts, 1)).tolist()
-    return {"sparsity": removed / total, "magnitude_kept": mean_kept, "magnitude_removed": mean_removed}
-
-
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes the rows of all phases so far, atomically."""
     files.write_atomic(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+
+
+class GrowingFile:
+    """history.csv of a run that is training: written at the ends of epochs, seconds apart.
+
+    The runner writes it once more, complete, at the end of every phase.
+
+    Args:
+      path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._written = time.monotonic()
+
+    def update(self, rows: list[dict[str, Any]]) -> None:
+        """Writes the rows so far, unless the file was written less than `SECONDS_APART` ago."""
+        if time.monotonic() - self._written >= SECONDS_APART:
+            write_history(self.path, rows)
+            self._written = time.monotonic()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from dlth_tf.methods import Phase, Recipe
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.recipe import ConfiguredRecipe, lay_out
+
+OUT_OF_PROPORTION = 10  # times the images of a full training
 
 
 def make_recipe(config: RunConfig, examples: int) -> Recipe:
@@ -37,6 +40,25 @@ def make_phases(method: str, recipe: Recipe, rate_factor: float = 1.0) -> list[P
         dataclasses.replace(phase, learning_rate=phase.learning_rate.scaled(rate_factor))
         for phase in lay_out(method, recipe)
     ]
+
+
+def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
+    """Returns a sentence on the first phase that sees many times the images of a full training, or None.
+
+    Args:
+      phases: The phases of a run.
+      recipe: The resolved configuration.
+    """
+    training = recipe.train_steps * recipe.batch_size
+    epochs = math.ceil(recipe.train_steps / recipe.steps_per_epoch)
+    for phase in phases:
+        images = phase.steps * phase.batch_size
+        if images > OUT_OF_PROPORTION * training:
+            return (
+                f"phase {phase.name} ({phase.steps:,} steps) sees {images / training:,.0f} times as many images as a "
+                f"full training (--epochs): --transform_epochs={epochs} makes a transformation as long as that"
+            )
+    return None
 
 
 def epochs_of(phase: Phase, examples: int) -> int:

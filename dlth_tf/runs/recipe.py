@@ -8,9 +8,10 @@ from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase, Recipe
 from dlth_tf.plain_numbers import plain
-from dlth_tf.runs.config_checks import PICKS, Fields, checked
+from dlth_tf.runs.config_checks import PICKS, PUBLISHED, Fields, checked
 from dlth_tf.runs.duration import Duration
 
+OF_THE_STAIRCASE = ("penalty_schedule", "penalty_step", "penalty_every", "penalty_limit", "hold_steps")
 BATCH_SIZES = ("batch_size", "transform_batch_size")
 
 
@@ -86,7 +87,9 @@ class ConfiguredRecipe(Recipe):
     @functools.cached_property
     def penalty(self) -> PenaltySchedule:
         """The penalty of the transformation."""
-        for name in ("penalty_schedule", "penalty_step", "penalty_every", "penalty_limit", "hold_steps"):
+        length = checked(self._config, "transform_epochs")
+        read = {None: OF_THE_STAIRCASE, PUBLISHED: ()}.get(length, ("penalty_schedule", "penalty_limit"))
+        for name in read:
             checked(self._config, name)
         return self._config.penalty(self._steps_per_epoch(self.transform_batch_size))
 

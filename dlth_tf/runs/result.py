@@ -8,6 +8,7 @@ import numpy as np
 
 from dlth_tf import masking
 from dlth_tf.methods import Network, Phase
+from dlth_tf.onednn import onednn_is_on
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.training_run import Run
 
@@ -120,5 +121,6 @@ def make_result(run: Run) -> dict[str, Any]:
         "cost": {**spent, **({"reused": state.reused} if state.reused else {})},
         "parameters": parameters(run.network),
         "versions": versions(),
+        "onednn": onednn_is_on(),
         **({"rollback": state.rollback} if state.rollback else {}),
     }

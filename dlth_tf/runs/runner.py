@@ -31,7 +31,7 @@ from dlth_tf.runs.fit_phase import train_phase
 from dlth_tf.runs.history import History, write_history
 from dlth_tf.runs.inputs import Inputs, load_inputs
 from dlth_tf.runs.network import prepare_network
-from dlth_tf.runs.plan import make_phases
+from dlth_tf.runs.plan import make_phases, out_of_proportion
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.shared_training import SharedTraining, shared_training
 from dlth_tf.runs.tensorboard import write_outcome
@@ -118,6 +118,8 @@ def open_for_all(run: Run) -> contextlib.AbstractContextManager[Any]:
 def _train(run: Run) -> None:
     """Trains all phases in order, from the newest checkpoint on; the outcome is the state of `run.checkpoints`."""
     phases = make_phases(run.config.method, run.network.recipe, rate_factor(run.config.scale_lr))
+    if run.writes and run.config.verbosity and (warning := out_of_proportion(phases, run.network.recipe)):
+        logging.getLogger("dlth_tf").warning(warning)
     checkpoints = run.checkpoints
     rollback = run.config.on_nan == "rollback"
     positions = kernel_positions(run.network.model, run.inputs.image_shape)

@@ -15,6 +15,7 @@ import filelock
 from dlth_tf import files
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import Network, Phase
+from dlth_tf.onednn import onednn_is_on
 from dlth_tf.runs.checkpointing.checked import check_history, check_rewind
 from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
@@ -139,6 +140,7 @@ def shared_key(run: Run, phase: Phase) -> str:
         ],
         "rewind_step": run.config.rewind_step,
         "versions": versions(),
+        "onednn": onednn_is_on(),
         "code": code_digest(),
     }
     return files.sha256(json.dumps(content, sort_keys=True).encode())

@@ -63,7 +63,7 @@ class RayBackend:
         except ImportError as error:
             missing = isinstance(error, ModuleNotFoundError) and error.name == "ray"
             observed = "is not installed" if missing else f"cannot be imported ({error})"
-            raise BadInput("backend", "ray", f"requires Ray, which {observed}: pip install 'dlth-tf[sweep]'") from None
+            raise BadInput("backend", "ray", f"requires Ray, which {observed}: pip install 'ray>=2.40,<3'") from None
         self._ray = ray
         self.cpus = cpus
         self.gpus = gpus

@@ -6,6 +6,7 @@ import pytest
 
 import dlth_tf as dlth
 from dlth_tf import masking
+from dlth_tf.callbacks import RSTPenalty
 from tests.callbacks.transforming import chosen, penalty, transform
 from tests.masking.networks import (
     batches,
@@ -68,3 +69,29 @@ def test_data_of_unknown_length_that_end_too_early_remove_nothing():
     with pytest.raises(RuntimeError, match="ended after 9 of 17 steps: nothing was removed"):
         model.fit(unknown_length(9), epochs=1, verbose=0, callbacks=[penalty()])
     assert kept_whole(model)
+
+
+@pytest.mark.parametrize(("epochs", "per_epoch"), [(4, 5), (1, 1), (3, 18)])
+def test_a_transformation_for_epochs_takes_them_and_removes(epochs, per_epoch):
+    callback = RSTPenalty.for_epochs(epochs, per_epoch)
+    assert (callback.steps, callback.epochs(per_epoch)) == (epochs * per_epoch, epochs)
+    model = compiled(chosen())
+    history = transform(model, callback, per_epoch, epochs=epochs)
+    assert int(model.optimizer.iterations) == epochs * per_epoch and largest_removed(model) == 0.0
+    assert history.history["penalty"][-1] > 1
+
+
+def test_a_transformation_for_epochs_takes_the_other_options_too():
+    callback = RSTPenalty.for_epochs(4, 5, schedule="x^2", limit=0.5, remove_at_end=False)
+    assert (callback.penalty.schedule, callback.penalty.limit, callback.remove_at_end) == ("x^2", 0.5, False)
+
+
+@pytest.mark.parametrize(("arguments", "name"), [((0, 5), "epochs"), ((4, 0), "steps_per_epoch"), ((2.5, 5), "epochs")])
+def test_a_number_of_epochs_or_steps_out_of_range_is_refused(arguments, name):
+    with pytest.raises(dlth.BadInput, match=rf"^{name}="):
+        RSTPenalty.for_epochs(*arguments)
+
+
+def test_a_penalty_shows_its_schedule_and_its_length():
+    callback = RSTPenalty(step=0.25, every=2, limit=0.5, hold_steps=12)
+    assert repr(callback) == "RSTPenalty(schedule='x', step=0.25, every=2, limit=0.5, hold_steps=12): 17 steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
@@ -197,3 +198,41 @@ def test_a_step_that_never_moves_the_counter_is_refused_without_looping_or_alloc
 def test_a_counter_that_gets_stuck_below_the_limit_is_refused():
     with pytest.raises(BadInput, match=r"is too small for float16 weights: lambda would never exceed 1\.0$"):
         PenaltySchedule("x", step=1e-4, limit=1.0, dtype="float16")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.integers(1, 200_000),
+    schedule=st.sampled_from(list(SCHEDULES)),
+    limit=st.floats(0.01, 100),
+)
+def test_a_staircase_of_a_length_has_it_in_every_dtype_and_passes_the_limit_on_its_last_stair(steps, schedule, limit):
+    single, double = (PenaltySchedule.of_length(steps, schedule, limit, dtype) for dtype in DTYPES)
+    assert single.steps == double.steps == steps and len(single.values) == len(double.values)
+    # The callback takes the dtype from the model, when the length has been promised already.
+    assert dataclasses.replace(single, dtype="float64").steps == steps
+    assert single.values[-1] > np.float32(limit) and (len(single.values) == 1 or single.values[-2] <= np.float32(limit))
+
+
+def test_a_staircase_of_the_published_length_grows_and_holds_as_long_as_the_published_one():
+    published, same_length = PenaltySchedule(), PenaltySchedule.of_length(89_996)
+    assert same_length.steps == published.steps
+    assert abs(same_length.hold_steps - published.hold_steps) < same_length.every
+    steps = np.arange(0, 89_996, 7)
+    assert np.abs(same_length.at(steps) - published.at(steps)).max() <= 0.001  # both are stairs
+
+
+@pytest.mark.parametrize("steps", [9, 340, 6000])
+def test_lambda_grows_over_five_ninths_of_any_length(steps):
+    stairs = PenaltySchedule.of_length(steps)
+    held = np.count_nonzero(stairs.at(np.arange(steps)) == stairs.values[-1])
+    assert held == pytest.approx(steps * 4 / 9, abs=stairs.every + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [((0,), "steps"), ((9.0,), "steps"), ((9, "x^4"), "schedule"), ((9, "x", 0), "limit")],
+)
+def test_a_length_or_a_limit_out_of_range_is_refused_by_its_name(arguments, name):
+    with pytest.raises(BadInput, match=rf"^{name}="):
+        PenaltySchedule.of_length(*arguments)

@@ -110,3 +110,14 @@ def test_n_of_m_is_refused_where_groups_are_exchanged():
     ):
         exchangeable("2:4", "RigL")
     assert exchangeable("block:4x1", "RigL").text == "block:4x1"
+
+
+@pytest.mark.parametrize("dense_layers", [3, None, True, ["first", 3], [None]], ids=str)
+def test_dense_layers_that_are_no_names_are_refused_when_the_choice_is_made(dense_layers):
+    with pytest.raises(BadInput, match=r"^dense_layers=.*must be layer names or patterns"):
+        PruningSpec.parse(0.5, dense_layers=dense_layers)
+
+
+def test_dense_layers_may_be_any_collection_of_names():
+    names = [PruningSpec.parse(0.5, dense_layers=words).dense_layers for words in ("a,b", ["a", "b"], {"a": 1}, ())]
+    assert names == ["a,b", ("a", "b"), ("a",), ()]

@@ -20,6 +20,13 @@ def test_a_data_set_tells_its_classes_and_its_image_shape() -> None:
     assert (dataset.num_classes, dataset.image_shape, len(dataset.train)) == (3, (4, 5, 3), 30)
 
 
+def test_sets_and_splits_show_their_sizes_and_no_arrays() -> None:
+    dataset = random_dataset()
+    assert repr(dataset.train) == "Split(30 images of 4x5x3)"
+    sizes = f"30 training, {len(dataset.validation)} validation and {len(dataset.test)} test images"
+    assert repr(dataset) == f"DataSet({dataset.name}: {sizes} of 4x5x3, 3 classes)"
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "thing"),
     [

@@ -46,6 +46,10 @@ def batches(
     return list(train_batches(on_disk, order, BatchFormat(RAW3, augment, num_classes=COUNT)).as_numpy_iterator())
 
 
+def test_it_shows_its_size_and_no_arrays(on_disk: DiskSplit) -> None:
+    assert repr(on_disk) == f"DiskSplit({COUNT} images on disk, decoded to {'x'.join(map(str, SHAPE))})"
+
+
 def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(on_disk: DiskSplit) -> None:
     epoch = batches(on_disk, 0, COUNT // BATCH)
     for images, labels in epoch:

@@ -42,6 +42,7 @@ KEYS: dict[str, Any] = {
     "parameters": {"total": int, "prunable": int, "nonzero": int},
     "weights_sha256": str,
     "versions": dict,
+    "onednn": bool,
 }
 KEYS["val"] = KEYS["test"]
 

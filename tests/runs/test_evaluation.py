@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf.data import BatchFormat, Normalization, Split, evaluation_batches
+from dlth_tf.runs import evaluation
 from dlth_tf.runs.evaluation import Evaluator
 
 UNIT = Normalization(1 / 255, (0.0,), (1.0,))
@@ -46,10 +48,12 @@ def evaluator(model: tf_keras.Model, batch_size: int, **sets: Split) -> Evaluato
     )
 
 
+@pytest.mark.parametrize("most_kept", [0, evaluation.MOST_KEPT], ids=["streamed", "in memory"])
 @pytest.mark.parametrize(
     "batch_size", [4, 11, 500], ids=["last batch smaller", "one batch", "batch larger than the set"]
 )
-def test_it_agrees_with_numpy(model, batch_size):
+def test_it_agrees_with_numpy(model, batch_size, most_kept, monkeypatch):
+    monkeypatch.setattr(evaluation, "MOST_KEPT", most_kept)
     sets = {"val": split(11, 1), "test": split(30, 2)}
     found = evaluator(model, batch_size, **sets)()
     assert list(found) == ["val_loss", "val_accuracy", "test_loss", "test_accuracy"]
@@ -66,6 +70,30 @@ def test_one_wrong_label_costs_one_example(model):
     wrong[10] = (wrong[10] + 1) % 3  # in the last, smaller batch
     assert evaluator(model, 4, test=Split(data.images, right))()["test_accuracy"] == 1.0
     assert evaluator(model, 4, test=Split(data.images, wrong))()["test_accuracy"] == 10 / 11
+
+
+def test_sets_in_memory_are_evaluated_to_the_same_bits_as_streamed_ones(model, monkeypatch):
+    sets = {"val": split(11, 1), "test": split(30, 2)}
+    in_memory = evaluator(model, 4, **sets)()
+    monkeypatch.setattr(evaluation, "MOST_KEPT", 0)
+    assert evaluator(model, 4, **sets)() == in_memory
+
+
+def test_small_sets_are_read_once(model):
+    opened = []
+
+    class Counted:
+        """A data set that notes when it is read."""
+
+        def __init__(self, batches: tf.data.Dataset) -> None:
+            self.batches = batches
+
+        def __iter__(self):
+            opened.append("read")
+            return iter(self.batches)
+
+    measure = Evaluator(model, {"test": Counted(evaluation_batches(split(30, 2), BatchFormat(UNIT), 4))})
+    assert measure() == measure() == measure() and opened == ["read"]
 
 
 def test_repeated_calls_agree_until_the_network_changes(model):

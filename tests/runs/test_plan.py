@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.dry_run import describe
-from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
+from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe, out_of_proportion
 
 EXAMPLES = 1097
 FINETUNE = ("finetune", 16, 128)
@@ -74,3 +75,41 @@ def test_a_batch_larger_than_the_data_is_refused(name):
     with pytest.raises(BadInput, match=f"^{name}=1098: must be at most 1097, the number of training images of digits$"):
         phases(**{name: 1098})
     assert phases(**{name: 1097})
+
+
+@pytest.mark.parametrize(
+    ("length", "steps"),
+    [(20, 340), ("3ep", 51), ("100it", 100), ("published", 89_996), (None, 9)],
+)
+def test_the_transformation_has_the_length_that_is_asked_for(length, steps):
+    transform = phases(transform_epochs=length)[0]
+    assert (transform.name, transform.steps) == ("transform", steps)
+    if length is not None:  # what it replaces is not read, so not refused either
+        assert phases(transform_epochs=length, penalty_step=-1, penalty_every=0, hold_steps=-1)[0].steps == steps
+
+
+def test_the_length_keeps_the_power_and_the_limit_and_published_has_its_own():
+    own = {"penalty_schedule": "x^2", "penalty_limit": 0.5}
+    stretched = make_recipe(config(transform_epochs=20, **own), EXAMPLES).penalty
+    assert (stretched.schedule, stretched.limit) == ("x^2", 0.5)
+    assert make_recipe(config(transform_epochs="published", **own), EXAMPLES).penalty == PenaltySchedule()
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase"),
+    [
+        ({"transform_epochs": "published"}, "transform (89,996 steps) sees 2,812 times"),
+        ({"transform_epochs": "published", "method": "scratch_long"}, "finetune (45,014 steps) sees 2,813 times"),
+        ({"transform_epochs": 2}, None),
+        ({"transform_epochs": "published", "epochs": 600}, None),
+        ({"method": "lth"}, None),
+    ],
+    ids=str,
+)
+def test_a_phase_out_of_proportion_to_the_training_is_named_with_the_alternative(changes, phase):
+    mine = config(**changes)
+    recipe = make_recipe(mine, EXAMPLES)
+    sentence = out_of_proportion(make_phases(mine.method, recipe), recipe)
+    assert (sentence is None) == (phase is None)
+    if phase:
+        assert sentence.startswith(f"phase {phase}") and "--transform_epochs=2 " in sentence and "\n" not in sentence

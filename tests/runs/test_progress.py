@@ -125,6 +125,7 @@ def test_a_real_terminal_shows_nothing_but_our_own_lines_none_of_them_too_wide_a
     text = on_a_terminal(40, sys.executable, "-m", "dlth_tf.train", *flags, NO_COLOR="1")
     states = shown(text)
     assert states[-2].startswith("dense: test accuracy ") or states[-1].startswith("dense: test accuracy ")
-    moving = [state for state in states if not state.startswith("dense: ")]
+    first, *moving = [state for state in states if not state.startswith("dense: ")]
+    assert first == "loading TensorFlow ..." and text.startswith(first)  # before anything that takes time
     assert moving and all(state.startswith("train ") and len(state) <= 40 for state in moving), moving
     assert not re.search(r"\x1b\[[0-9;]*[349]\d[0-9;]*m", text)

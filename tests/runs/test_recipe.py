@@ -28,6 +28,7 @@ INVALID = {  # flag -> values that no method can use
     "penalty_every": (0, -5, 1.5, "often"),
     "penalty_limit": (0, math.inf, NAN),
     "hold_steps": (-1, "long", 2.5),
+    "transform_epochs": (0, -1, "soon", 2.5),
     "transform_lr": (0, -1, NAN, math.inf, "fast"),
     "transform_batch_size": (0, -64, 64.0, "all"),
     "cycles": (0, -1, 2.0, "many"),
@@ -39,7 +40,8 @@ PRUNING = {  # flag -> the same, for the flags that a method without tickets doe
     "allocation": ("even", "{", '{"*": 2}'),
     "granularity": ("row", "4:2", "block:0x1"),
 }
-PENALTY = {"penalty_schedule", "penalty_step", "penalty_every", "penalty_limit", "hold_steps", "transform_batch_size"}
+PENALTY = {"penalty_schedule", "penalty_step", "penalty_every", "penalty_limit", "hold_steps"}
+PENALTY |= {"transform_epochs", "transform_batch_size"}
 READ = {  # method -> flags of INVALID that it reads; methods that are not named here read none
     "scratch": {"ticket_pick"},
     "set": {"ticket_pick"},

@@ -29,6 +29,15 @@ def test_it_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path, log, tiny
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_convolutional_network_too_with_onednn(tmp_path, log):
+    changes = {"model": "lenet5", "epochs": 1, "penalty_step": 0.5, "checkpoint_every": "3it"}
+    straight = runner.run(tiny.tiny("rst", tmp_path / "straight", **changes))
+    config = interrupted("rst", "finetune", tmp_path / "run", **changes, steps_per_execution=20)
+    resumed = runner.run(config)
+    assert went_on(log) and straight["onednn"] is True
+    assert resumed["weights_sha256"] == straight["weights_sha256"]
+
+
 def test_from_the_last_but_one_if_the_last_is_damaged_and_says_so(tmp_path, log, tiny_runs):
     config = interrupted("rst", "finetune", tmp_path / "run")
     newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))

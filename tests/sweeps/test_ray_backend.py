@@ -33,7 +33,7 @@ def test_without_ray_one_sentence_says_how_to_get_it(tmp_path, monkeypatch, caps
     assert run_command("dlth_tf.sweep", sweep.main, flags) == BAD_INPUT
     assert (
         capsys.readouterr().err
-        == "dlth_tf.sweep: --backend=ray: requires Ray, which is not installed: pip install 'dlth-tf[sweep]'\n"
+        == "dlth_tf.sweep: --backend=ray: requires Ray, which is not installed: pip install 'ray>=2.40,<3'\n"
     )
     assert not (tmp_path / "sweep").exists()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from dlth_tf import masking, stopping
 from dlth_tf.methods import Phase
 from dlth_tf.runs.checkpointing.manager import CheckpointManager
 from dlth_tf.runs.devices.replicas import agreed
+from dlth_tf.runs.weight_statistics import all_finite
 
 
 class NotFinite(RuntimeError):
@@ -61,6 +62,7 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.manager = manager
         self.callbacks = callbacks
+        self._all_finite: Callable[[], bool] | None = None
 
     def step(self) -> int:
         """Returns the number of completed steps of this phase."""
@@ -85,12 +87,17 @@ class CheckpointCallback(tf_keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Checks the weights and the evaluated losses; saves after the history row of the epoch."""
-        if first_not_finite(self.model):
+        if not self._weights_are_finite():
             raise self._error("a weight is not finite", self.step())
         for name in ("val_loss", "test_loss"):
             if logs and not math.isfinite(logs.get(name, 0.0)):
                 raise self._error(f"{name} is {logs[name]}", self.step())
         self._save_if_due(self.step())
+
+    def _weights_are_finite(self) -> bool:
+        if self._all_finite is None:
+            self._all_finite = all_finite(masking.named_weights(self.model).values())
+        return self._all_finite()
 
     def _save_if_due(self, step: int) -> None:
         stop, due = agreed(stopping.requested(), self.manager.due(step - self.saved_at, self.steps_per_epoch))
