@@ -46,13 +46,27 @@ class ExportOptions:
             raise BadInput("values", self.values, allowed)
 
 
-def check_serving(task: str, batch: int | None) -> None:
-    """Validates the choice of a task, and of a fixed batch size.
+@dataclass(frozen=True)
+class ServingOptions:
+    """Choices of what a client sends and gets.
 
-    Raises:
-      BadInput: If the task is unknown, or the batch size below 1.
+    Args:
+      task: "classifier", "raw", or "auto", which decides by the output.
+      batch: Number of examples in every call; None leaves it free.
+      labels: Whether label names are served, where they are known.
     """
-    if task not in TASKS:
-        raise BadInput("task", task, f"must be one of {', '.join(TASKS)}")
-    if batch is not None and batch < 1:
-        raise BadInput("batch", batch, "must be at least 1")
+
+    task: str = "auto"
+    batch: int | None = None
+    labels: bool = True
+
+    def check(self) -> None:
+        """Validates the choices.
+
+        Raises:
+          BadInput: If the task is unknown, or the batch size below 1.
+        """
+        if self.task not in TASKS:
+            raise BadInput("task", self.task, f"must be one of {', '.join(TASKS)}")
+        if self.batch is not None and self.batch < 1:
+            raise BadInput("batch", self.batch, "must be at least 1")

@@ -23,7 +23,7 @@ from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
 from dlth_tf.deploy.source import Known, Source
-from dlth_tf.deploy.stripped import check_stateless, check_stripped
+from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS, ExportOptions
 
@@ -59,8 +59,8 @@ def export(
     model's. docs/deploy.md describes the forms.
 
     Args:
-      model: Keras model, as returned by `dlth_tf.strip`. Its weights are changed while the dense
-        counterpart is written for comparison, and restored afterwards.
+      model: Keras model, as returned by `dlth_tf.strip`. A -0.0 in its weights becomes 0.0. Its weights
+        are changed while the dense counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
         tflite_float32, tflite_float16 and tflite_int8.
@@ -114,6 +114,7 @@ def export_source(
         refuse_existing(export_dir, options.formats)
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
+    clear_signed_zeros(source.model)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
         report = _write_and_verify(source, options, examples, staging)

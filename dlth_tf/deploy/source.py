@@ -16,7 +16,7 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import check_serving
+from dlth_tf.export_options import ServingOptions
 
 
 class Known(TypedDict, total=False):
@@ -73,7 +73,7 @@ class Source:
         Raises:
           BadInput: If the task does not fit the network, or the batch size is below 1 or not that of its inputs.
         """
-        check_serving(self.task, self.batch)
+        ServingOptions(self.task, self.batch).check()
         fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
         if self.batch is not None and fixed and fixed != {self.batch}:
             raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")

@@ -75,6 +75,16 @@ def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(mo
     assert len(loaded.network_variables) == 4
 
 
+def test_a_negative_zero_is_written_as_zero(tmp_path):
+    model = network()
+    kernel = model.get_layer("body").kernel
+    kernel.assign(kernel * np.where(MASK, 1, -0.0))
+    assert np.signbit(kernel.numpy()[~MASK]).any()
+    dlth_tf.export(model, tmp_path, **FAST)
+    written = signature(tmp_path / "plain")[0].network_variables[0].numpy()
+    assert not written[~MASK].any() and not np.signbit(written[~MASK]).any() and np.array_equal(written, kernel)
+
+
 def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
     normalization = Normalization(1 / 255, (0.5,), (0.25,))
     dlth_tf.export(model, tmp_path, normalization=normalization, **FAST)
