@@ -23,7 +23,17 @@ FAILED = 1
 BAD_INPUT = 2
 MOST_LINE = 6000  # letters of an error
 MOST_FLAG_FILES = 100  # that one command line leads to; absl follows them by recursion
-PATHS = ("run_dir", "sweep_dir", "data_dir", "export_dir", "shared_dir", "init_weights", "keras_model", "ticket")
+PATHS = (
+    "run_dir",
+    "sweep_dir",
+    "data_dir",
+    "export_dir",
+    "shared_dir",
+    "init_weights",
+    "keras_model",
+    "ticket",
+    "check",
+)
 CODE = ("model", "dataset")  # flags whose value may be a package.module:function
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 

@@ -16,9 +16,9 @@ from typing import Any
 from absl import flags
 
 from dlth_tf import files
-from dlth_tf.commands import DONE, define, parse, run_command
+from dlth_tf.commands import DONE, FAILED, define, parse, run_command
 from dlth_tf.console import help_text
-from dlth_tf.errors import BadInput
+from dlth_tf.errors import BadInput, shown
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.trust import NO_TRUST, Trust
@@ -31,7 +31,8 @@ Each form is checked in a fresh process before it appears.
   python -m dlth_tf.export --run_dir=DIR --export_dir=saved_models/NAME
   python -m dlth_tf.export --run_dir=DIR --formats=packed,plain,compact,tflite --values=float16
   python -m dlth_tf.export --sweep_dir=DIR --method=rst --sparsity=.98 --export_dir=saved_models/NAME
-  python -m dlth_tf.export --keras_model=FILE.keras --formats=packed"""
+  python -m dlth_tf.export --keras_model=FILE.keras --formats=packed
+  python -m dlth_tf.export --check saved_models/NAME"""
 FLAGS = [
     ("run_dir", "directory of a complete run", None, "text"),
     (
@@ -46,6 +47,7 @@ FLAGS = [
         None,
         "text",
     ),
+    ("check", "check the files and outputs of an earlier export, in this folder, and export nothing", None, "text"),
     ("method", "with sweep_dir: method whose runs are considered", "rst", "text"),
     ("sparsity", "with sweep_dir: sparsity of the runs that are considered; default any", None, "float"),
     ("seed", "with sweep_dir: seed of the runs that are considered; default any", None, "int"),
@@ -105,6 +107,8 @@ def main(argv: Sequence[str]) -> int:
     for name, text, default, kind in FLAGS:
         define(values, name, default, text, kind)
     parse(values, argv, page)
+    if values.check is not None:
+        return _check_earlier(values)
     _check_source(values)
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
@@ -114,6 +118,26 @@ def main(argv: Sequence[str]) -> int:
     report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
     describe(report, export_dir)
     return DONE
+
+
+def _check_earlier(values: flags.FlagValues) -> int:
+    """Checks an earlier export, and prints a line for every form, or for everything that is wrong."""
+    others = [name for name, *_ in FLAGS if name != "check" and values[name].present]
+    if others:
+        raise BadInput("check", values.check, f"cannot be combined with --{', --'.join(others)}")
+    folder = Path(values.check)
+    if not files.exists(folder / "export.json"):
+        found = "it has no export.json" if folder.is_dir() else "there is no such folder"
+        raise BadInput("check", folder, f"is not an export ({found})")
+    start_tensorflow()
+    from dlth_tf.deploy.checks.earlier import check_export
+
+    checked = check_export(folder)
+    for line in checked.passed:
+        print(f"{folder}/{shown(line)}")
+    for line in checked.failed:
+        print(f"dlth_tf.export: {folder}/{shown(line)}", file=sys.stderr)
+    return FAILED if checked.failed else DONE
 
 
 SOURCES = ("run_dir", "sweep_dir", "keras_model")

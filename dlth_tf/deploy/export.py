@@ -17,6 +17,7 @@ from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.dense_reference import dense_reference
+from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
@@ -115,13 +116,14 @@ def export_source(
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
     clear_signed_zeros(source.model)
+    probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
-        report = _write_and_verify(source, options, examples, staging)
+        report = _write_and_verify(source, options, examples, probe, staging)
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
-            report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
-            files.write_json(staging / "export" / "export.json", report)
-            publish(staging / "export", [*options.formats, "export.json"])
+            report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
+            beside = _write_beside(staging / "export", report, probe)
+            publish(staging / "export", [*options.formats, *beside])
     return report
 
 
@@ -147,10 +149,12 @@ def _check(source: Source, options: ExportOptions) -> None:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
 
 
-def _write_and_verify(source: Source, options: ExportOptions, examples: Examples, staging: Path) -> dict[str, Any]:
+def _write_and_verify(
+    source: Source, options: ExportOptions, examples: Examples, probe: Probe | None, staging: Path
+) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
-    verified, accuracy = verify(written, source, examples)
+    verified, accuracy = verify(written, source, examples, probe)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
         raise _nothing_left(failed, source, options)
@@ -172,7 +176,23 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
         "tensorflow": tf.__version__,
     }
     served = {"task": source.serving.task, "decision": source.decision[1]}
-    return {"origin": dict(source.origin or {}), "served": served, **network, "verification": compared, "forms": forms}
+    return {
+        "origin": dict(source.origin or {}),
+        "served": served,
+        **network,
+        "verification": compared,
+        "probe": probe and probe.facts(),
+        "forms": forms,
+    }
+
+
+def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None) -> list[str]:
+    """Writes the files beside the forms, and returns their names."""
+    files.write_json(folder / "export.json", report)
+    if probe is None:
+        return ["export.json"]
+    files.write_atomic(folder / PROBE, probe.data())
+    return ["export.json", PROBE]
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
@@ -214,14 +234,18 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
             facts["notes"].append(speed_note(name, facts["latency"], skips_zeros))
 
 
-def _other_forms(export_dir: Path, weights_sha256: str, formats: Sequence[str]) -> dict[str, Any]:
-    """Returns the facts about existing forms that are kept and that contain the same weights."""
+def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:
+    """Returns the facts about existing forms that are kept and that contain the same weights.
+
+    If the probe changes, because something else is served now, theirs is gone.
+    """
     try:
         earlier = files.read_json(export_dir / "export.json")
-        if earlier["weights_sha256"] != weights_sha256:
+        if earlier["weights_sha256"] != report["weights_sha256"]:
             return {}
+        gone = {} if earlier.get("probe") == report["probe"] else {"probe_tolerance": None}
         return {
-            name: facts
+            name: {**facts, **gone}
             for name, facts in earlier["forms"].items()
             if name.split("/")[0] in FORMATS and name.split("/")[0] not in formats and is_described(facts)
         }

@@ -76,4 +76,4 @@ def _check_name(module: Any, name: str) -> None:
 def _check_operation(name: str) -> None:
     first, *others = name.removeprefix("compat.v1.").split(".")
     if first not in OPERATIONS if others else first in NOT_OPERATIONS:
-        raise ValueError(f"calls tf.{name}, which is no operation on tensors")
+        raise ValueError(f"calls tf.{name}, which works on more than tensors")

@@ -43,7 +43,7 @@ def test_layers_functions_and_operations_of_keras_pass():
         (layer("os.system", "keras.engine.training"), r"\(keras.engine.training.os.system\)"),
         (layer("x", activation={"class_name": "function", "module": "builtins", "config": "exec"}), "builtins.exec"),
         (layer("x", spec={"class_name": "__typespec__", "spec_name": "S", "module": "os", "config": []}), r"os\.S"),
-        (layer("TFOpLambda", function="io.write_file"), "calls tf.io.write_file, which is no operation on tensors"),
+        (layer("TFOpLambda", function="io.write_file"), "calls tf.io.write_file, which works on more than tensors"),
         (layer("TFOpLambda", function="keras.utils.get_file"), "calls tf.keras.utils.get_file"),
         (layer("TFOpLambda", function="compat.v1.py_function"), "py_function"),
         (layer("TFOpLambda", function="load_library"), "load_library"),

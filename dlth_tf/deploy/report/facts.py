@@ -95,6 +95,7 @@ def form_facts(
         "multiply_adds": work and work["dense"],
         **verified,
         **written.facts,
+        "kind": written.kind,
         "files": listing(written.path),
     }
 
