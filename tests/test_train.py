@@ -202,6 +202,7 @@ def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_
     before = listing(done.directory.path)
     assert ended(*argv) == DONE
     assert lines(capsys)[0][-1] == "exported to out" and sorted(os.listdir(here / "out")) == [
+        "README.md",
         "export.json",
         "plain",
         "probe.npz",

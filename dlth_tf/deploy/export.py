@@ -22,7 +22,8 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
+from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, signature_facts, speed_note
+from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
@@ -122,7 +123,9 @@ def export_source(
         report = _write_and_verify(source, options, examples, probe, staging)
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
             report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
-            beside = _write_beside(staging / "export", report, probe)
+            labels = source.serving.label_names
+            card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
+            beside = _write_beside(staging / "export", report, probe, card)
             publish(staging / "export", [*options.formats, *beside])
     return report
 
@@ -175,7 +178,7 @@ def _write_and_verify(
         "accuracy": accuracy,
         "tensorflow": tf.__version__,
     }
-    served = {"task": source.serving.task, "decision": source.decision[1]}
+    served = {"task": source.serving.task, "decision": source.decision[1], **signature_facts(source)}
     return {
         "origin": dict(source.origin or {}),
         "served": served,
@@ -186,13 +189,14 @@ def _write_and_verify(
     }
 
 
-def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None) -> list[str]:
+def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, card: Mapping[str, str]) -> list[str]:
     """Writes the files beside the forms, and returns their names."""
     files.write_json(folder / "export.json", report)
-    if probe is None:
-        return ["export.json"]
-    files.write_atomic(folder / PROBE, probe.data())
-    return ["export.json", PROBE]
+    contents: dict[str, bytes | str] = dict(card)
+    if probe is not None:
+        contents[PROBE] = probe.data()
+    files.write_all(folder, contents)
+    return ["export.json", *contents]
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
@@ -247,7 +251,7 @@ def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[
         return {
             name: {**facts, **gone}
             for name, facts in earlier["forms"].items()
-            if name.split("/")[0] in FORMATS and name.split("/")[0] not in formats and is_described(facts)
+            if name.isprintable() and name.split("/")[0] in set(FORMATS) - set(formats) and is_described(facts)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

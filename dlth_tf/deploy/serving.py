@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -87,12 +88,31 @@ class Serving:
             return outputs
         return {**outputs, "label": tf.gather(tf.constant(self.label_names), outputs["class"])}
 
+    def output_specs(self, interface: Interface) -> dict[str, tf.TensorSpec]:
+        """Returns shape and dtype of all outputs of the signature, by name."""
+        specs = {
+            name: tf.TensorSpec([self.batch, *spec.shape[1:]], _wide(spec.dtype)) if spec.shape.rank else spec
+            for name, spec in interface.outputs.items()
+        }
+        if self.task == RAW:
+            return specs | _dense_logits(specs, interface)
+        only = next(iter(specs.values()))
+        dtype = tf.float32 if self.task == CLASSIFIER else only.dtype
+        names = ("logits", PROBABILITIES) if self.task == CLASSIFIER else (PROBABILITIES,)
+        specs = {name: tf.TensorSpec(only.shape, dtype) for name in names}
+        specs["class"] = tf.TensorSpec([self.batch], tf.int64)
+        return specs if self.label_names is None else {**specs, "label": tf.TensorSpec([self.batch], tf.string)}
+
+
+def _wide(dtype: tf.DType) -> tf.DType:
+    return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
 
 def _at_least_float32(value: tf.Tensor) -> tf.Tensor:
-    return tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value
+    return tf.cast(value, _wide(value.dtype))
 
 
-def _dense_logits(outputs: Mapping[str, tf.Tensor], interface: Interface) -> dict[str, tf.Tensor]:
+def _dense_logits(outputs: Mapping[str, Any], interface: Interface) -> dict[str, Any]:
     """The only output a second time as `logits`, if it is one for each class at every position (segmentation)."""
     name, *others = outputs
     dense = not others and interface.ending == "linear" and (outputs[name].shape.rank or 0) > 2

@@ -58,7 +58,7 @@ def signature(folder) -> tuple:
 
 def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(model, tmp_path):
     report = export_source(Source(model, ticket=TICKET), tmp_path / "out", ExportOptions(**FAST))
-    assert sorted(os.listdir(tmp_path / "out")) == ["export.json", "plain", "probe.npz"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "export.json", "plain", "probe.npz"]
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == report
     # The biases are still zero.
     assert report["parameters"] == {"total": 96 + 6 + 18 + 3, "nonzero": 24 + 18, "prunable": 96, "removed": 72}
@@ -192,7 +192,7 @@ def test_an_export_is_replaced_only_when_asked(model, tmp_path):
     (tmp_path / "plain" / "stale").write_text("from the earlier export")
     dlth_tf.export(model, tmp_path, overwrite=True, **FAST)
     assert (
-        sorted(os.listdir(tmp_path)) == ["export.json", "plain", "probe.npz"]
+        sorted(os.listdir(tmp_path)) == ["README.md", "export.json", "plain", "probe.npz"]
         and not (tmp_path / "plain" / "stale").exists()
     )
 

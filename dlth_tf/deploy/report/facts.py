@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.report.size_bound import size_of
+from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
 
@@ -65,6 +67,21 @@ def multiply_adds(model: tf_keras.Model, shapes: Shapes) -> dict[str, int] | Non
         "dense": sum(weights[name].size * times for name, times in positions.items()),
         "nonzero": sum(int(np.count_nonzero(weights[name])) * times for name, times in positions.items()),
     }
+
+
+def signature_facts(source: Source) -> dict[str, Any]:
+    """Describes inputs and outputs of the signature, and whether a normalization is inside."""
+    serving = source.serving
+    return {
+        "inputs": {name: _spec(spec) for name, spec in serving.inputs(source.model).items()},
+        "outputs": {name: _spec(spec) for name, spec in serving.output_specs(source.interface).items()},
+        "normalized": serving.normalization is not None,
+    }
+
+
+def _spec(spec: tf.TensorSpec) -> dict[str, Any]:
+    shape = None if spec.shape.rank is None else spec.shape.as_list()
+    return {"dtype": spec.dtype.name, "shape": shape}
 
 
 def form_facts(
