@@ -74,6 +74,12 @@ FLAGS = [
         "text",
     ),
     ("labels", "serve the names of the classes, where they are known", True, "bool"),
+    (
+        "image_bytes",
+        "give the SavedModels of a classifier of images a second signature, image_bytes, that takes JPEG and PNG files",
+        False,
+        "bool",
+    ),
     ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
     ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
     (
@@ -113,8 +119,8 @@ def main(argv: Sequence[str]) -> int:
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
     settings.check()
-    served = ServingOptions(values.task, values.batch, values.labels)
-    served.check()
+    served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes)
+    served.check(forms)
     report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
     describe(report, export_dir)
     return DONE

@@ -27,7 +27,7 @@ from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import FORMATS, ExportOptions
+from dlth_tf.export_options import FORMATS, ExportOptions, ServingOptions
 
 log = logging.getLogger("dlth_tf")
 DISK_ERRORS = (
@@ -75,7 +75,8 @@ def export(
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
       **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
-        `batch`, the number of examples in every call, if it is to be fixed; `ticket`, whose removed weights must be
+        `batch`, the number of examples in every call, if it is to be fixed; `image_bytes`, whether SavedModels have a
+        second signature for encoded images; `ticket`, whose removed weights must be
         zero in every form; `calibration`, raw training images for forms that need activation ranges; `origin`, its
         provenance as JSON.
 
@@ -147,6 +148,7 @@ def _check(source: Source, options: ExportOptions) -> None:
     check_stripped(model)
     check_stateless(model)
     options.check()
+    ServingOptions(image_bytes=source.image_bytes).check(options.formats)
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")

@@ -17,6 +17,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 
 SIGNATURE = "serving_default"
+IMAGE_BYTES = "image_bytes"  # name of a second signature, and of its input
 BATCH = 256  # examples per call when the reference outputs are computed
 CLASSIFIER = "classifier"
 PROBABILITIES = "probabilities"
@@ -34,12 +35,14 @@ class Serving:
       task: "classifier": float32 logits [batch, classes] in, and out come logits, probabilities and class;
         "probabilities": the same for a network that ends in softmax, without logits; "raw": the network's outputs.
       batch: Number of examples in every call; None leaves it free.
+      image_bytes: Whether SavedModels have a second signature that takes encoded images.
     """
 
     normalization: Normalization | None = None
     label_names: tuple[str, ...] | None = None
     task: str = CLASSIFIER
     batch: int | None = None
+    image_bytes: bool = False
 
     def inputs(self, model: tf_keras.Model) -> dict[str, tf.TensorSpec]:
         """Returns shape and dtype of what a client sends, by name.
@@ -55,6 +58,23 @@ class Serving:
         if self.batch is None:
             return specs
         return {name: tf.TensorSpec((self.batch, *spec.shape[1:]), spec.dtype, name) for name, spec in specs.items()}
+
+    def check_image_bytes(self, model: tf_keras.Model) -> None:
+        """Checks that encoded images can be served, if they are to be.
+
+        Raises:
+          BadInput: If the network is no classifier of images of one size, or the batch size is fixed.
+        """
+        if not self.image_bytes:
+            return
+        specs = list(self.inputs(model).values())
+        shape = specs[0].shape
+        if self.task == RAW or len(specs) > 1 or shape.rank != 4 or None in shape[1:] or shape[3] not in (1, 3, 4):
+            found = ", ".join(f"{spec.dtype.name} {spec.shape.as_list()}" for spec in specs)
+            allowed = "is for classifiers of images of one size and 1, 3 or 4 channels"
+            raise BadInput(IMAGE_BYTES, True, f"{allowed}, and this network is served as {self.task} of {found}")
+        if self.batch is not None:
+            raise BadInput(IMAGE_BYTES, True, f"needs a free batch size, and that of this export is {self.batch}")
 
     @property
     def compared(self) -> tuple[str, ...]:

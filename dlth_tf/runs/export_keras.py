@@ -56,7 +56,14 @@ def export_keras(
         _check_ticket(masks, model, str(ticket))
     origin = {"keras_model": Path(path).resolve().name}
     with renamed({"model": "keras_model"}):
-        source = Source(model, ticket=masks, origin=origin, task=served.task, batch=served.batch)
+        source = Source(
+            model,
+            ticket=masks,
+            origin=origin,
+            task=served.task,
+            batch=served.batch,
+            image_bytes=served.image_bytes,
+        )
         return export_source(source, export_dir, settings)
 
 

@@ -101,6 +101,7 @@ def export_run(
             origin=_origin(directory, config.sparsity),
             task=served.task,
             batch=served.batch,
+            image_bytes=served.image_bytes,
         )
         return export_source(source, export_dir, settings)
 

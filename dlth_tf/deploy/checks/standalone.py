@@ -21,6 +21,7 @@ TIMED_BATCHES = (1, 8, 64)
 IMAGES_PER_CALL = 256
 WRAPPERS = ("pruning_step", "prune_low_magnitude")
 MIN_ROUNDS = 5
+ENCODED = 4  # images that are encoded to check the signature image_bytes
 SPARE = 1e-3  # of the difference of a form without a limit, on another machine
 MAX_ROUNDS = 100
 
@@ -196,6 +197,8 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
         if form["compared"]:
             outputs = serve(_rows(inputs, slice(size)))
             check_outputs(name, outputs, form["compared"][0], form["label_names"])
+        if form["image_bytes"]:
+            check_image_bytes(name, loaded, serve, _rows(inputs, slice(ENCODED)))
     parts = [serve(_rows(inputs, slice(start, start + size))) for start in range(0, count, size)]
     found = {key: np.concatenate([part[key] for part in parts]) for key in expected if key in parts[0]}
     difference, tolerance = compared(form, found, expected)
@@ -337,6 +340,21 @@ def check_outputs(name: str, outputs: Arrays, scores: str, label_names: list[str
         return
     if [label.decode() for label in outputs["label"]] != [label_names[index] for index in outputs["class"]]:
         raise Failed(f"{name}: a label is not the name of its class")
+
+
+def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays) -> None:
+    """Checks that encoded images give the same outputs as the images themselves."""
+    import tensorflow as tf
+
+    (key, images), *_ = inputs.items()
+    pixels = np.clip(images, 0, 255).astype(np.uint8)
+    encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
+    outputs = serve({key: pixels.astype(images.dtype)})
+    for output, value in loaded.signatures["image_bytes"](image_bytes=encoded).items():
+        found = value.numpy()
+        same = np.allclose(found, outputs[output], atol=1e-5) if found.dtype.kind == "f" else found == outputs[output]
+        if not np.all(same):
+            raise Failed(f"{name}: encoded images yield another {output} than the images themselves")
 
 
 def check_batches(form: Mapping[str, Any], serve: Serve, inputs: Arrays, found: Arrays) -> None:

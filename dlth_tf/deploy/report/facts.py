@@ -76,6 +76,7 @@ def signature_facts(source: Source) -> dict[str, Any]:
         "inputs": {name: _spec(spec) for name, spec in serving.inputs(source.model).items()},
         "outputs": {name: _spec(spec) for name, spec in serving.output_specs(source.interface).items()},
         "normalized": serving.normalization is not None,
+        "image_bytes": serving.image_bytes,
     }
 
 

@@ -143,6 +143,12 @@ def _loading(report: Mapping[str, Any]) -> Iterator[str]:
             f"mkdir -p models/NAME && cp -r {saved[0]} models/NAME/1",
             "tensorflow_model_server --rest_api_port=8501 --model_name=NAME --model_base_path=$PWD/models/NAME",
         )
+    if saved and report["served"]["image_bytes"]:
+        yield from _code(
+            "The same server with a JPEG or PNG file:",
+            'echo \'{"signature_name": "image_bytes", "instances": [{"b64": "\'$(base64 -w0 picture.jpg)\'"}]}\' |',
+            "  curl -d @- localhost:8501/v1/models/NAME:predict",
+        )
     for kind, lines in RUNTIMES.items():
         if path := _file(report["forms"], kind):
             title, *code = (line.format(path=path, argument=argument, given=given) for line in lines)
