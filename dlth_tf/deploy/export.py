@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, signature_facts, speed_note
+from dlth_tf.deploy.report.facts import dense_partner, form_facts, latency, network_facts, signature_facts, speed_note
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
@@ -165,7 +166,7 @@ def _write_and_verify(
         raise _nothing_left(failed, source, options)
     left_out = [_leave_out(written, name, facts["left_out"]) for name, facts in failed.items()]
     with dense_reference(source.model):
-        dense = write_forms(source, options, staging / "dense")
+        dense = write_forms(source, _for_the_dense_network(options), staging / "dense")
     inputs = examples.inputs(source.serving.inputs(source.model))
     shapes = {name: array.shape[1:] for name, array in inputs.items()}
     network = network_facts(source.model, source.ticket, shapes)
@@ -216,6 +217,13 @@ def _nothing_left(failed: Mapping[str, Any], source: Source, options: ExportOpti
     return BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {reason}{hint}")
 
 
+def _for_the_dense_network(options: ExportOptions) -> ExportOptions:
+    """The forms of the dense network: a LiteRT file is timed beside that in float32, whatever its own numbers are."""
+    rounded = options.measure_latency and {"tflite_float16", "tflite_int8"} & set(options.formats)
+    more = ["tflite_float32"] if rounded and "tflite_float32" not in options.formats else []
+    return dataclasses.replace(options, formats=[*options.formats, *more])
+
+
 def _add_latency(
     forms: dict[str, dict[str, Any]],
     written: Mapping[str, Written],
@@ -223,12 +231,13 @@ def _add_latency(
     source: Source,
     inputs: Mapping[str, np.ndarray],
 ) -> None:
-    both = [name for name in written if name in dense]
-    pairs = {key: form for name in both for key, form in ((name, written[name]), (f"dense {name}", dense[name]))}
-    times = measure(pairs, inputs, source.serving.batch)
-    for name in both:
+    partners = {name: dense_partner(name, dense) for name in written if dense_partner(name, dense) in dense}
+    timed = {name: written[name] for name in partners} | {f"dense {name}": dense[name] for name in partners.values()}
+    times = measure(timed, inputs, source.serving.batch)
+    for name, partner in partners.items():
+        forms[name]["latency_beside"] = f"dense {partner}"
         forms[name]["latency"] = {
-            batch: latency(sparse, times[f"dense {name}"][batch]) for batch, sparse in times[name].items()
+            batch: latency(sparse, times[f"dense {partner}"][batch]) for batch, sparse in times[name].items()
         }
 
 
@@ -237,7 +246,8 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
         facts["notes"] = [note] if (note := facts.pop("note", "")) else []
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
-            facts["notes"].append(speed_note(name, facts["latency"], skips_zeros))
+            beside = facts["latency_beside"].removeprefix("dense ")
+            facts["notes"].append(speed_note(name, facts["latency"], skips_zeros, beside))
 
 
 def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:

@@ -33,9 +33,16 @@ def _timed(latency: Any) -> bool:
         isinstance(latency, dict)
         and list(latency) == [str(batch) for batch in TIMED_BATCHES]
         and all(
-            isinstance(times, dict) and all(_number(times.get(name)) for name in TIMES) for times in latency.values()
+            isinstance(times, dict)
+            and all(_number(times.get(name)) for name in TIMES)
+            and _is_range(times.get("range"))
+            for times in latency.values()
         )
     )
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
 def _number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlth_tf import files
 from dlth_tf.analysis.names import markdown_text
+from dlth_tf.deploy.report.facts import verdict
 from dlth_tf.version import __version__
 
 CARD = "README.md"
@@ -113,13 +114,23 @@ def _speed(report: Mapping[str, Any]) -> Iterator[str]:
     batches = list(dict.fromkeys(batch for times in timed.values() for batch in times))
     yield "## Speed"
     yield ""
-    yield "Median milliseconds per call on one thread of the exporting machine, and speed-up over the dense network."
+    yield (
+        "Median milliseconds per call on one thread of the exporting machine, and the speed-up over the dense float32 "
+        "network in the same runtime."
+    )
     yield ""
     yield f"| form | {' | '.join(f'batch {markdown_text(batch)}' for batch in batches)} |"
     yield "|---" * (len(batches) + 1) + "|"
     for name, times in timed.items():
-        cells = (f"{times[b]['ms']:.3g} ({times[b]['speedup']:.2f}x)" if b in times else "" for b in batches)
+        cells = (
+            f"{times[b]['ms']:.3g} ({times[b]['speedup']:.2f}x{_slower(times[b])})" if b in times else ""
+            for b in batches
+        )
         yield f"| {markdown_text(name)} | {' | '.join(cells)} |"
+
+
+def _slower(times: Mapping[str, Any]) -> str:
+    return ", slower" if verdict(times) == "slower" else ""
 
 
 def _loading(report: Mapping[str, Any]) -> Iterator[str]:

@@ -59,9 +59,10 @@ def test_foreign_text_is_escaped(exported):
 
 
 def test_times_are_shown_with_the_speed_up(exported):
-    times = {batch: {"ms": 0.25, "dense_ms": 0.5, "speedup": 2.0} for batch in ("1", "8", "64")}
+    times = {batch: {"ms": 0.25, "dense_ms": 0.5, "speedup": 2.0, "range": [1.9, 2.1]} for batch in ("1", "8", "64")}
+    times["64"] |= {"speedup": 0.5, "range": [0.4, 0.6]}
     report = exported[1] | {"forms": {"plain": exported[1]["forms"]["plain"] | {"latency": times}}}
-    assert "| plain | 0.25 (2.00x) | 0.25 (2.00x) | 0.25 (2.00x) |" in model_card(report, None)
+    assert "| plain | 0.25 (2.00x) | 0.25 (2.00x) | 0.25 (0.50x, slower) |" in model_card(report, None)
 
 
 @pytest.mark.parametrize("word", ["tf.saved_model", "Interpreter"])
