@@ -141,6 +141,24 @@ def test_the_run_directory_may_be_the_present_one(here, monkeypatch, tiny_runs):
     assert (run_dir / "saved_models" / "mine" / "export.json").exists()
 
 
+@pytest.mark.faults
+def test_of_two_processes_that_export_into_one_directory_one_wins_and_the_other_is_refused(here, tiny_runs):
+    run_dir = tiny_runs["rst"].config.run_dir
+    flags = [f"--run_dir={run_dir}", "--export_dir=out", "--formats=plain,packed", "--nomeasure_latency"]
+    command_line = [sys.executable, "-m", "dlth_tf.export"]
+    started = [
+        subprocess.Popen([*command_line, *flags], env=environment(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    lines = [process.communicate(timeout=600)[1] for process in started]
+    codes = [process.returncode for process in started]
+    assert sorted(codes) == [DONE, BAD_INPUT]
+    assert "--export_dir=out: already holds an export (plain)" in lines[codes.index(BAD_INPUT)]
+    assert os.listdir(here) == ["out"]
+    checked = subprocess.run([*command_line, "--check", "out"], env=environment(), check=False)
+    assert checked.returncode == DONE
+
+
 @pytest.mark.usefixtures("checked_here")
 def test_a_failed_verification_is_exit_code_1_and_leaves_nothing(here, capsys, tiny_runs):
     shutil.copytree(tiny_runs["rst"].config.run_dir, here / "run")

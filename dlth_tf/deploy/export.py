@@ -23,7 +23,15 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import dense_partner, form_facts, latency, network_facts, signature_facts, speed_note
+from dlth_tf.deploy.report.facts import (
+    dense_partner,
+    form_facts,
+    latency,
+    network_facts,
+    signature_facts,
+    size_note,
+    speed_note,
+)
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
@@ -125,6 +133,8 @@ def export_source(
         report = _write_and_verify(source, options, examples, probe, staging)
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
             report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
+            if note := size_note(report):
+                report["forms"]["plain"]["notes"].append(note)
             labels = source.serving.label_names
             card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
             beside = _write_beside(staging / "export", report, probe, card)

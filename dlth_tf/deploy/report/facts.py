@@ -19,6 +19,7 @@ from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
 
+WORTH_PACKING = 0.9  # of the bytes of the weights
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
 
 
@@ -195,6 +196,21 @@ def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros
     reason = "" if skips_zeros else "; zeros are multiplied like any other number"
     outcome = "this form is slower here" if "slower" in verdicts.values() else "sparsity brings no speed here"
     return f"{form}: {outcome} ({ratios}, compared with {dense}){reason}."
+
+
+def size_note(report: Mapping[str, Any]) -> str:
+    """Writes one sentence on what the form packed would save; empty if there is nothing to say.
+
+    Args:
+      report: Content of export.json.
+    """
+    total, bound = 4 * report["parameters"]["total"], report["bound_bytes"]
+    if "plain" not in report["forms"] or "packed" in report["forms"] or bound > WORTH_PACKING * total:
+        return ""
+    return (
+        f"plain: zeros are stored like other numbers; with --formats=packed, the weights take about {bound:,} bytes "
+        f"instead of {total:,}."
+    )
 
 
 def verdict(times: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 import dlth_tf
 from dlth_tf.deploy import export as export_with
-from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, speed_note
+from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, size_note, speed_note
 from dlth_tf.files import sha256
 from tests.deploy.report.conftest import MASK
 
@@ -112,6 +112,17 @@ def test_a_busy_moment_strikes_both_and_not_their_ratio():
         "range": [1, 1],
     }
     assert latency([1, 2, 4], [2, 4, 8])["speedup"] == 2
+
+
+def test_plain_alone_says_what_packed_would_save():
+    report = {"parameters": {"total": 1000}, "bound_bytes": 500, "forms": {"plain": {}}}
+    assert size_note(report).endswith("--formats=packed, the weights take about 500 bytes instead of 4,000.")
+    assert (
+        size_note(report | {"forms": {"plain": {}, "packed": {}}})
+        == ""
+        == size_note(report | {"forms": {"compact": {}}})
+    )
+    assert size_note(report | {"bound_bytes": 3900}) == ""
 
 
 @pytest.mark.slow  # in the fast tests that of test_export.py and of the README's snippet
