@@ -51,8 +51,8 @@ class Trust:
         modules = " and ".join(dict.fromkeys(flag.partition("=")[2].partition(":")[0] for flag in refused))
         return (
             f"its {path.name} names code outside of this package ({' '.join(refused)}), which is only imported if the "
-            f"command repeats these flags or has --trust_run; the folder of {modules} must then be the working directory "
-            "or in PYTHONPATH"
+            f"command repeats these flags or has --trust_run; the folder of {modules} must then be the working "
+            "directory or in PYTHONPATH"
         )
 
 
