@@ -129,6 +129,9 @@ def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     """The origin of the model in export.json."""
     result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
+    kind, is_folder, folder = facts["dataset"].partition("folder:")
+    if is_folder and not kind:
+        facts["dataset"] = f"folder:{without_home(Path(folder))}"
     return {"run_dir": without_home(directory.path), **facts, "sparsity": sparsity}
 
 

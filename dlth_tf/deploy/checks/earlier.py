@@ -13,12 +13,13 @@ import numpy as np
 
 from dlth_tf import files
 from dlth_tf.deploy.checks import verification
-from dlth_tf.deploy.checks.probe import PROBE, parse_probe
+from dlth_tf.deploy.checks.probe import MOST, PROBE, parse_probe
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS
 
 REPORT = "export.json"
+MOST_PROBE = 2 * MOST  # bytes of probe.npz, with the headers of its arrays
 CHANGED = f"not as recorded in {REPORT}: it has changed"
 
 
@@ -92,7 +93,7 @@ def _report(folder: Path) -> dict[str, Any]:
     forms, probe = report.get("forms"), report.get("probe")
     if not isinstance(forms, dict) or not forms or not all(_is_form(name, facts) for name, facts in forms.items()):
         raise BadInput("check", folder, f"its {REPORT} does not describe forms with their files, as this version does")
-    if probe is not None and not (isinstance(probe, dict) and _is_file(probe)):
+    if probe is not None and not (isinstance(probe, dict) and _is_file(probe, MOST_PROBE)):
         raise BadInput("check", folder, f"its {REPORT} does not describe its {PROBE}")
     return {"forms": forms, "probe": probe}
 
@@ -123,11 +124,11 @@ def _is_inside(path: str) -> bool:
     )
 
 
-def _is_file(facts: Any) -> bool:
+def _is_file(facts: Any, most: int = files.MOST_ARRAYS) -> bool:
     return (
         isinstance(facts, dict)
         and type(facts.get("bytes")) is int
-        and 0 <= facts["bytes"] <= files.MOST_ARRAYS
+        and 0 <= facts["bytes"] <= most
         and isinstance(facts.get("sha256"), str)
     )
 
@@ -153,14 +154,12 @@ def _difference(folder: Path, path: str, recorded: Mapping[str, Any]) -> str:
         if files.is_link(place):
             return "a link, which is not followed"
     try:
-        data = files.read_file(place, recorded["bytes"])
+        found = files.sha256_of(place, recorded["bytes"])
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         return f"not as recorded ({error.strerror})" if error.errno != errno.EFBIG else CHANGED
-    if len(data) != recorded["bytes"] or files.sha256(data) != recorded["sha256"]:
-        return CHANGED
-    return ""
+    return "" if found == (recorded["bytes"], recorded["sha256"]) else CHANGED
 
 
 def _changed_probe(folder: Path, probe: Mapping[str, Any] | None) -> list[str]:

@@ -219,8 +219,16 @@ def probe_tolerance(form: Mapping[str, Any], serve: Serve, data: Arrays) -> floa
     if not expected:
         return None
     found = serve(_part(data, "probe_input"))
-    difference, _ = compared({**form, "tolerance": None}, found, expected)
-    return 2 * difference + SPARE if form["tolerance"] is None else form["tolerance"]
+    compared({**form, "tolerance": None}, found, expected)
+    if form["tolerance"] is not None:
+        return form["tolerance"]
+    floats = {key: value for key, value in expected.items() if value.dtype.kind == "f"}
+    differences = (_largest(found[key] - value) / max(1, _largest(value)) for key, value in floats.items())
+    return float(2 * max(differences, default=0) + SPARE)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(np.abs(values), initial=0))
 
 
 def probed(form: Mapping[str, Any], data: Arrays) -> dict[str, Any]:

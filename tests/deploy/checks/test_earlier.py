@@ -128,6 +128,7 @@ FILE = {"bytes": 1, "sha256": "x"}
         lambda report: report | {"forms": {}},
         lambda report: report | {"forms": [1]},
         lambda report: report | {"probe": {"sha256": 3}},
+        lambda report: report | {"probe": {"sha256": "x", "bytes": 2**30}},
         lambda report: named(report, "../plain"),
         lambda report: named(report, "plain/../../x"),
         lambda report: named(report, "other"),

@@ -9,6 +9,7 @@ import tf_keras
 from dlth_tf import files
 from dlth_tf.deploy import Examples
 from dlth_tf.deploy.checks import probe as module
+from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.checks.probe import Probe, make_probe, parse_probe
 from dlth_tf.deploy.examples import random_examples
 from dlth_tf.deploy.source import Source
@@ -51,6 +52,18 @@ def test_texts_and_numbers_are_read_back():
     read = parse_probe(Probe(arrays, "mine").data())
     assert read.keys() == arrays.keys()
     assert all(np.array_equal(read[name], value, equal_nan=value.dtype.kind == "f") for name, value in arrays.items())
+
+
+def test_a_form_without_a_limit_may_differ_by_twice_as_much_as_when_it_was_written():
+    data = {"probe_input/x": INPUT, "probe_output/y": np.array([[4.0], [1.0]]), "output/y": INPUT}
+
+    def serve(inputs):
+        return {"y": np.array([[4.0], [1.5]])} if inputs.keys() == {"x"} else {}
+
+    form = {"name": "tflite/int8", "tolerance": None}
+    assert standalone.probe_tolerance(form, serve, data) == pytest.approx(2 * 0.5 / 4 + standalone.SPARE)
+    assert standalone.probe_tolerance({**form, "tolerance": 0.1}, serve, data) == 0.1
+    assert standalone.probe_tolerance(form, serve, {"input/x": INPUT}) is None
 
 
 @pytest.mark.parametrize(
