@@ -98,7 +98,7 @@ def export_run(
             ticket,
             examples=test_examples(dataset) if dataset else None,
             calibration=calibration_images(dataset) if dataset else None,
-            origin=_origin(directory, config.sparsity),
+            origin=origin_of(directory, config.sparsity),
             task=served.task,
             batch=served.batch,
             image_bytes=served.image_bytes,
@@ -125,8 +125,8 @@ def for_export(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, strategy="one_device", num_replicas=None, jit_compile=False)
 
 
-def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
-    """The origin of the model in export.json."""
+def origin_of(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
+    """Returns the origin of the model for export.json, without the folders above the working directory."""
     result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
     kind, is_folder, folder = facts["dataset"].partition("folder:")

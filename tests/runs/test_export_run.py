@@ -18,7 +18,8 @@ from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.best_run import Choice, best_run
-from dlth_tf.runs.export_run import export_run, without_home
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.export_run import export_run, origin_of, without_home
 from dlth_tf.runs.runner import run
 from dlth_tf.runs.trust import Trust
 from tests.deploy.conftest import checked_here as checked_here
@@ -342,3 +343,6 @@ def test_labels_may_be_left_out_and_the_run_is_named_without_the_folders_above(t
     assert report["origin"]["run_dir"] == run_dir.name
     monkeypatch.chdir(tmp_path.parent)
     assert without_home(run_dir) == f"{tmp_path.name}/{run_dir.name}"
+    result = run_dir / "result.json"
+    result.write_text(json.dumps({**json.loads(result.read_text()), "dataset": "folder:/home/me/pictures"}))
+    assert origin_of(RunDirectory(run_dir), 0.9)["dataset"] == "folder:pictures"
