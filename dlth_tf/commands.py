@@ -24,7 +24,17 @@ DONE = 0
 FAILED = 1
 BAD_INPUT = 2
 MOST_LINE = 6000  # letters of an error
-PATHS = ("run_dir", "sweep_dir", "data_dir", "export_dir", "shared_dir", "init_weights")
+PATHS = (
+    "run_dir",
+    "sweep_dir",
+    "data_dir",
+    "export_dir",
+    "shared_dir",
+    "init_weights",
+    "keras_model",
+    "ticket",
+    "check",
+)
 CODE = ("model", "dataset")  # flags whose value may be a package.module:function
 ABOUT = {
     "help": "show this page",

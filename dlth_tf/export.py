@@ -15,19 +15,24 @@ from typing import Any
 
 from absl import flags
 
-from dlth_tf.commands import DONE, define, parse, run_command
+from dlth_tf import files
+from dlth_tf.commands import DONE, FAILED, define, parse, run_command
 from dlth_tf.console import help_text
-from dlth_tf.errors import BadInput
-from dlth_tf.export_options import ExportOptions, check_serving
+from dlth_tf.errors import BadInput, shown
+from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.tensorflow_start import start_tensorflow
 
-USAGE = """Exports the network of a complete run in one or several forms, and checks each of them in a fresh process.
+USAGE = """Exports the network of a complete run, or a saved Keras model, in one or several forms.
+
+Each form is checked in a fresh process before it appears.
 
   python -m dlth_tf.export --run_dir=DIR --export_dir=saved_models/NAME
   python -m dlth_tf.export --run_dir=DIR --formats=packed,plain,compact,tflite --values=float16
-  python -m dlth_tf.export --sweep_dir=DIR --method=rst --export_dir=saved_models/NAME"""
+  python -m dlth_tf.export --sweep_dir=DIR --method=rst --sparsity=.98 --export_dir=saved_models/NAME
+  python -m dlth_tf.export --keras_model=FILE.keras --formats=packed
+  python -m dlth_tf.export --check saved_models/NAME"""
 FLAGS = [
     ("run_dir", "directory of a complete run", None, "text"),
     (
@@ -36,10 +41,20 @@ FLAGS = [
         None,
         "text",
     ),
+    (
+        "keras_model",
+        "instead of run_dir: a model of your own that tf_keras saved, as .keras, .h5 or SavedModel",
+        None,
+        "text",
+    ),
+    ("check", "check the files and outputs of an earlier export, in this folder, and export nothing", None, "text"),
     ("method", "with sweep_dir: method whose runs are considered", "rst", "text"),
+    ("sparsity", "with sweep_dir: sparsity of the runs that are considered; default any", None, "float"),
+    ("seed", "with sweep_dir: seed of the runs that are considered; default any", None, "int"),
+    ("ticket", "with keras_model: file of a ticket whose removed weights must be zero in every form", None, "text"),
     (
         "export_dir",
-        "directory to write to, one folder per form; default saved_models/<name of the run directory>",
+        "directory to write to, one folder per form; default saved_models/<name of the run or of the saved model>",
         None,
         "text",
     ),
@@ -58,6 +73,13 @@ FLAGS = [
         "auto",
         "text",
     ),
+    ("labels", "serve the names of the classes, where they are known", True, "bool"),
+    (
+        "image_bytes",
+        "give the SavedModels of a classifier of images a second signature, image_bytes, that takes JPEG and PNG files",
+        False,
+        "bool",
+    ),
     ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
     ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
     (
@@ -69,8 +91,9 @@ FLAGS = [
     ("overwrite", "replace an existing export", False, "bool"),
     (
         "trust_run",
-        "import the network and the data set that the run's config.json names as package.module:function: their code "
-        "runs with your rights, so only for runs whose origin you trust",
+        "import the network and the data set that the run's config.json names as package.module:function, or load a "
+        "saved model with Lambda layers or layers of other packages: their code runs with your rights, so only for "
+        "files whose origin you trust",
         False,
         "bool",
     ),
@@ -90,26 +113,98 @@ def main(argv: Sequence[str]) -> int:
     for name, text, default, kind in FLAGS:
         define(values, name, default, text, kind)
     parse(values, argv, page)
-    if (values.run_dir is None) == (values.sweep_dir is None):
-        raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
+    if values.check is not None:
+        return _check_earlier(values)
+    _check_source(values)
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
     settings.check()
-    from dlth_tf.runs.best_run import best_run  # loads pandas
+    served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes)
+    served.check(forms)
+    report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
+    describe(report, export_dir)
+    return DONE
 
-    check_serving(values.task, values.batch)
-    run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, values.method)
+
+def _check_earlier(values: flags.FlagValues) -> int:
+    """Checks an earlier export, and prints a line for every form, or for everything that is wrong."""
+    others = [name for name, *_ in FLAGS if name != "check" and values[name].present]
+    if others:
+        raise BadInput("check", values.check, f"cannot be combined with --{', --'.join(others)}")
+    folder = Path(values.check)
+    if not files.exists(folder / "export.json"):
+        found = "it has no export.json" if folder.is_dir() else "there is no such folder"
+        raise BadInput("check", folder, f"is not an export ({found})")
+    start_tensorflow()
+    from dlth_tf.deploy.checks.earlier import check_export
+
+    checked = check_export(folder)
+    for line in checked.passed:
+        print(f"{folder}/{shown(line)}")
+    for line in checked.failed:
+        print(f"dlth_tf.export: {folder}/{shown(line)}", file=sys.stderr)
+    return FAILED if checked.failed else DONE
+
+
+SOURCES = ("run_dir", "sweep_dir", "keras_model")
+ONLY_WITH = {  # flag -> sources that it is for
+    "method": ("sweep_dir",),
+    "sparsity": ("sweep_dir",),
+    "seed": ("sweep_dir",),
+    "ticket": ("keras_model",),
+    "labels": ("run_dir", "sweep_dir"),
+    "model": ("run_dir", "sweep_dir"),
+    "dataset": ("run_dir", "sweep_dir"),
+}
+
+
+def _check_source(values: flags.FlagValues) -> None:
+    """Raises BadInput unless there is one source, and all flags are for it."""
+    given = [name for name in SOURCES if values[name].value is not None]
+    if len(given) != 1:
+        first = given[0] if given else SOURCES[0]
+        allowed = "exactly one of --run_dir, --sweep_dir and --keras_model is required"
+        raise BadInput(first, values[first].value or "(missing)", allowed)
+    for name, sources in ONLY_WITH.items():
+        if values[name].present and given[0] not in sources:
+            raise BadInput(name, values[name].value, f"is for --{' and --'.join(sources)}, not for --{given[0]}")
+
+
+def _export_run(
+    values: flags.FlagValues, settings: ExportOptions, served: ServingOptions
+) -> tuple[dict[str, Any], Path]:
+    from dlth_tf.runs.best_run import Choice, best_run  # loads pandas
+
+    choice = Choice(values.method, values.sparsity, values.seed)
+    run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, choice)
     RunDirectory(run_dir).check_complete()
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.resolve().name}")
     trust = Trust(frozenset(filter(None, (values.model, values.dataset))), values.trust_run)
-    if trust != NO_TRUST and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where the user's own code may be
-    start_tensorflow(announce=True)
+    _start(users_code=trust != NO_TRUST)
     from dlth_tf.runs.export_run import export_run
 
-    report = export_run(run_dir, export_dir, settings, trust, task=values.task, batch=values.batch)
-    describe(report, export_dir)
-    return DONE
+    return export_run(run_dir, export_dir, settings, trust, served), export_dir
+
+
+def _export_keras(
+    values: flags.FlagValues, settings: ExportOptions, served: ServingOptions
+) -> tuple[dict[str, Any], Path]:
+    path = Path(values.keras_model)
+    if not files.exists(path):
+        raise BadInput("keras_model", path, "there is no such file or directory")
+    export_dir = Path(values.export_dir or f"saved_models/{path.resolve().stem}")
+    _start(users_code=values.trust_run)
+    from dlth_tf.runs.export_keras import export_keras
+
+    report = export_keras(path, export_dir, settings, served, ticket=values.ticket, trusted=values.trust_run)
+    return report, export_dir
+
+
+def _start(users_code: bool) -> None:
+    """Starts TensorFlow; code of the user's own may be in the working directory."""
+    if users_code and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    start_tensorflow(announce=True)
 
 
 def describe(report: Mapping[str, Any], export_dir: Path) -> None:

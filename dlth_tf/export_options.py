@@ -9,6 +9,7 @@ from dlth_tf.errors import BadInput
 
 FORMATS = ("plain", "packed", "compact", "tflite", "tflite_float32", "tflite_float16", "tflite_int8")
 VALUES = ("float32", "float16")
+SAVED_MODELS = ("plain", "packed", "compact")
 TASKS = ("auto", "classifier", "raw")
 
 
@@ -46,13 +47,36 @@ class ExportOptions:
             raise BadInput("values", self.values, allowed)
 
 
-def check_serving(task: str, batch: int | None) -> None:
-    """Validates the choice of a task, and of a fixed batch size.
+@dataclass(frozen=True)
+class ServingOptions:
+    """Choices of what a client sends and gets.
 
-    Raises:
-      BadInput: If the task is unknown, or the batch size below 1.
+    Args:
+      task: "classifier", "raw", or "auto", which decides by the output.
+      batch: Number of examples in every call; None leaves it free.
+      labels: Whether label names are served, where they are known.
+      image_bytes: Whether SavedModels have a second signature that takes encoded images.
     """
-    if task not in TASKS:
-        raise BadInput("task", task, f"must be one of {', '.join(TASKS)}")
-    if batch is not None and batch < 1:
-        raise BadInput("batch", batch, "must be at least 1")
+
+    task: str = "auto"
+    batch: int | None = None
+    labels: bool = True
+    image_bytes: bool = False
+
+    def check(self, formats: Sequence[str] = SAVED_MODELS) -> None:
+        """Validates the choices.
+
+        Args:
+          formats: Forms to write.
+
+        Raises:
+          BadInput: If the task is unknown, the batch size below 1, or encoded images are asked for without a form that
+            can take them.
+        """
+        if self.image_bytes and not set(formats) & set(SAVED_MODELS):
+            allowed = f"is for {', '.join(SAVED_MODELS)}, and the forms to write are {', '.join(formats)}"
+            raise BadInput("image_bytes", True, allowed)
+        if self.task not in TASKS:
+            raise BadInput("task", self.task, f"must be one of {', '.join(TASKS)}")
+        if self.batch is not None and self.batch < 1:
+            raise BadInput("batch", self.batch, "must be at least 1")

@@ -55,7 +55,7 @@ def test_an_export_is_only_replaced_when_asked_to(here, capsys, tiny_runs):
 @pytest.mark.usefixtures("checked_here")
 def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs):
     shutil.copytree(tiny_runs["rst"].config.run_dir, here / "sweep" / "rst-0.9-s0")
-    assert ended(sweep_dir="sweep", measure_latency=False) == DONE
+    assert ended(sweep_dir="sweep", sparsity=0.9, seed=0, measure_latency=False) == DONE
     assert os.listdir(here / "saved_models") == ["rst-0.9-s0"]
     said = capsys.readouterr().out
     assert "\nsaved_models/rst-0.9-s0/plain: " in said and "Median milliseconds" not in said
@@ -64,9 +64,14 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({}, "--run_dir=(missing): exactly one of --run_dir and --sweep_dir is required"),
-        ({"run_dir": "a", "sweep_dir": "b"}, "--run_dir=a: exactly one of --run_dir and --sweep_dir is required"),
+        ({}, "--run_dir=(missing): exactly one of --run_dir, --sweep_dir and --keras_model is required"),
+        (
+            {"run_dir": "a", "sweep_dir": "b"},
+            "--run_dir=a: exactly one of --run_dir, --sweep_dir and --keras_model is required",
+        ),
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
+        ({"keras_model": "file", "model": "x"}, "--model=x: is for --run_dir and --sweep_dir, not for --keras_model"),
+        ({"keras_model": "file"}, "--keras_model=file: is not a model that tf_keras saved"),
         ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         (
             {"run_dir": "complete", "formats": "onnx"},
@@ -104,8 +109,18 @@ print(codes, "tensorflow" in sys.modules)
 
 def test_flags_are_checked_before_tensorflow_loads(here, tiny_runs):
     run_dir = tiny_runs["rst"].config.run_dir
-    wrong = ["formats=onnx", "values=int8", "values=float16", "task=regression", "batch=0", "sweep_dir=."]
-    lines = [*(f"--run_dir={run_dir} --{flag}" for flag in wrong), "--run_dir=nowhere"]
+    wrong = [
+        "seed=1",
+        "ticket=x",
+        "keras_model=x",
+        "formats=onnx",
+        "values=int8",
+        "values=float16",
+        "task=regression",
+        "batch=0",
+        "sweep_dir=.",
+    ]
+    lines = [*(f"--run_dir={run_dir} --{flag}" for flag in wrong), "--run_dir=nowhere", "--keras_model=nowhere"]
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW],
         input="\n".join(lines),
@@ -124,6 +139,24 @@ def test_the_run_directory_may_be_the_present_one(here, monkeypatch, tiny_runs):
     monkeypatch.chdir(run_dir)
     assert ended(run_dir=".", measure_latency=False) == DONE
     assert (run_dir / "saved_models" / "mine" / "export.json").exists()
+
+
+@pytest.mark.faults
+def test_of_two_processes_that_export_into_one_directory_one_wins_and_the_other_is_refused(here, tiny_runs):
+    run_dir = tiny_runs["rst"].config.run_dir
+    flags = [f"--run_dir={run_dir}", "--export_dir=out", "--formats=plain,packed", "--nomeasure_latency"]
+    command_line = [sys.executable, "-m", "dlth_tf.export"]
+    started = [
+        subprocess.Popen([*command_line, *flags], env=environment(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    lines = [process.communicate(timeout=600)[1] for process in started]
+    codes = [process.returncode for process in started]
+    assert sorted(codes) == [DONE, BAD_INPUT]
+    assert "--export_dir=out: already holds an export (plain)" in lines[codes.index(BAD_INPUT)]
+    assert os.listdir(here) == ["out"]
+    checked = subprocess.run([*command_line, "--check", "out"], env=environment(), check=False)
+    assert checked.returncode == DONE
 
 
 @pytest.mark.usefixtures("checked_here")

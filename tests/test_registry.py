@@ -127,7 +127,10 @@ def test_a_path_that_leads_nowhere_is_refused_in_one_sentence(path, reason):
 
 
 def test_an_entry_that_leads_nowhere_is_refused_as_well():
-    assert refusal(METHODS.load, "later") == "method=dlth_no_module:x: there is no module dlth_no_module"
+    assert refusal(METHODS.load, "later") == (
+        "method=dlth_no_module:x: there is no module dlth_no_module: the folder that holds it must be the working "
+        "directory or in PYTHONPATH"
+    )
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,12 @@ def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_
     argv = tiny_flags("scratch", done.config.run_dir, verbosity=1, export_dir="out")
     before = listing(done.directory.path)
     assert ended(*argv) == DONE
-    assert lines(capsys)[0][-1] == "exported to out" and sorted(os.listdir(here / "out")) == ["export.json", "plain"]
+    assert lines(capsys)[0][-1] == "exported to out" and sorted(os.listdir(here / "out")) == [
+        "README.md",
+        "export.json",
+        "plain",
+        "probe.npz",
+    ]
     after = listing(here / "out")
     assert ended(*argv) == DONE  # neither the run nor the export is repeated
     assert listing(here / "out") == after and listing(done.directory.path) == before

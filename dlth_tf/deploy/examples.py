@@ -45,8 +45,8 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     return np.char.encode(array.astype(str)) if array.dtype.kind in "OU" else array
 
 
-def random_examples(model: tf_keras.Model, serving: Serving) -> Examples:
-    """Draws 256 random examples that the network can take, without labels.
+def random_examples(model: tf_keras.Model, serving: Serving, count: int = RANDOM_IMAGES) -> Examples:
+    """Draws random examples that the network can take, without labels.
 
     Sizes that are free are those of the first of SIZES that works, whole numbers are below the smallest vocabulary of
     the network's layers, and texts are words of its vocabularies and others.
@@ -57,7 +57,7 @@ def random_examples(model: tf_keras.Model, serving: Serving) -> Examples:
     specs = serving.inputs(model)
     error = ""
     for size, most in _trials(model, specs):
-        images = {name: _random(spec, size, most, model) for name, spec in specs.items()}
+        images = {name: _random(spec, (count, size), most, model) for name, spec in specs.items()}
         try:
             few = {name: tf.constant(array[: serving.batch or 2]) for name, array in images.items()}
             serving.reference(model, few)
@@ -88,9 +88,10 @@ def _vocabularies(model: tf_keras.Model) -> list[int]:
     return limits
 
 
-def _random(spec: tf.TensorSpec, size: int, most: int, model: tf_keras.Model) -> np.ndarray:
+def _random(spec: tf.TensorSpec, sizes: tuple[int, int], most: int, model: tf_keras.Model) -> np.ndarray:
+    count, size = sizes
     random = generator(0, "export probe")
-    shape = (RANDOM_IMAGES, *(size if axis is None else axis for axis in spec.shape[1:]))
+    shape = (count, *(size if axis is None else axis for axis in spec.shape[1:]))
     if spec.dtype == tf.string:
         return _bytes(random.choice(np.array(_words(model), dtype=object), shape))
     if spec.dtype == tf.bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +18,25 @@ from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.dense_reference import dense_reference
+from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
+from dlth_tf.deploy.report.facts import (
+    dense_partner,
+    form_facts,
+    latency,
+    network_facts,
+    signature_facts,
+    size_note,
+    speed_note,
+)
+from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Known, Source
-from dlth_tf.deploy.stripped import check_stateless, check_stripped
+from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import FORMATS, ExportOptions
+from dlth_tf.export_options import FORMATS, ExportOptions, ServingOptions
 
 log = logging.getLogger("dlth_tf")
 DISK_ERRORS = (
@@ -59,8 +70,8 @@ def export(
     model's. docs/deploy.md describes the forms.
 
     Args:
-      model: Keras model, as returned by `dlth_tf.strip`. Its weights are changed while the dense
-        counterpart is written for comparison, and restored afterwards.
+      model: Keras model, as returned by `dlth_tf.strip`. A -0.0 in its weights becomes 0.0. Its weights
+        are changed while the dense counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
         tflite_float32, tflite_float16 and tflite_int8.
@@ -73,7 +84,8 @@ def export(
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
       **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
-        `batch`, the number of examples in every call, if it is to be fixed; `ticket`, whose removed weights must be
+        `batch`, the number of examples in every call, if it is to be fixed; `image_bytes`, whether SavedModels have a
+        second signature for encoded images; `ticket`, whose removed weights must be
         zero in every form; `calibration`, raw training images for forms that need activation ranges; `origin`, its
         provenance as JSON.
 
@@ -114,13 +126,19 @@ def export_source(
         refuse_existing(export_dir, options.formats)
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
+    clear_signed_zeros(source.model)
+    probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
-        report = _write_and_verify(source, options, examples, staging)
+        report = _write_and_verify(source, options, examples, probe, staging)
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
-            report["forms"] |= _other_forms(Path(export_dir), report["weights_sha256"], options.formats)
-            files.write_json(staging / "export" / "export.json", report)
-            publish(staging / "export", [*options.formats, "export.json"])
+            report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
+            if note := size_note(report):
+                report["forms"]["plain"]["notes"].append(note)
+            labels = source.serving.label_names
+            card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
+            beside = _write_beside(staging / "export", report, probe, card)
+            publish(staging / "export", [*options.formats, *beside])
     return report
 
 
@@ -141,21 +159,24 @@ def _check(source: Source, options: ExportOptions) -> None:
     check_stripped(model)
     check_stateless(model)
     options.check()
+    ServingOptions(image_bytes=source.image_bytes).check(options.formats)
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
 
 
-def _write_and_verify(source: Source, options: ExportOptions, examples: Examples, staging: Path) -> dict[str, Any]:
+def _write_and_verify(
+    source: Source, options: ExportOptions, examples: Examples, probe: Probe | None, staging: Path
+) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
-    verified, accuracy = verify(written, source, examples)
+    verified, accuracy = verify(written, source, examples, probe)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
         raise _nothing_left(failed, source, options)
     left_out = [_leave_out(written, name, facts["left_out"]) for name, facts in failed.items()]
     with dense_reference(source.model):
-        dense = write_forms(source, options, staging / "dense")
+        dense = write_forms(source, _for_the_dense_network(options), staging / "dense")
     inputs = examples.inputs(source.serving.inputs(source.model))
     shapes = {name: array.shape[1:] for name, array in inputs.items()}
     network = network_facts(source.model, source.ticket, shapes)
@@ -170,8 +191,25 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
         "accuracy": accuracy,
         "tensorflow": tf.__version__,
     }
-    served = {"task": source.serving.task, "decision": source.decision[1]}
-    return {"origin": dict(source.origin or {}), "served": served, **network, "verification": compared, "forms": forms}
+    served = {"task": source.serving.task, "decision": source.decision[1], **signature_facts(source)}
+    return {
+        "origin": dict(source.origin or {}),
+        "served": served,
+        **network,
+        "verification": compared,
+        "probe": probe and probe.facts(),
+        "forms": forms,
+    }
+
+
+def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, card: Mapping[str, str]) -> list[str]:
+    """Writes the files beside the forms, and returns their names."""
+    files.write_json(folder / "export.json", report)
+    contents: dict[str, bytes | str] = dict(card)
+    if probe is not None:
+        contents[PROBE] = probe.data()
+    files.write_all(folder, contents)
+    return ["export.json", *contents]
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
@@ -189,6 +227,13 @@ def _nothing_left(failed: Mapping[str, Any], source: Source, options: ExportOpti
     return BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {reason}{hint}")
 
 
+def _for_the_dense_network(options: ExportOptions) -> ExportOptions:
+    """The forms of the dense network: a LiteRT file is timed beside that in float32, whatever its own numbers are."""
+    rounded = options.measure_latency and {"tflite_float16", "tflite_int8"} & set(options.formats)
+    more = ["tflite_float32"] if rounded and "tflite_float32" not in options.formats else []
+    return dataclasses.replace(options, formats=[*options.formats, *more])
+
+
 def _add_latency(
     forms: dict[str, dict[str, Any]],
     written: Mapping[str, Written],
@@ -196,12 +241,13 @@ def _add_latency(
     source: Source,
     inputs: Mapping[str, np.ndarray],
 ) -> None:
-    both = [name for name in written if name in dense]
-    pairs = {key: form for name in both for key, form in ((name, written[name]), (f"dense {name}", dense[name]))}
-    times = measure(pairs, inputs, source.serving.batch)
-    for name in both:
+    partners = {name: dense_partner(name, dense) for name in written if dense_partner(name, dense) in dense}
+    timed = {name: written[name] for name in partners} | {f"dense {name}": dense[name] for name in partners.values()}
+    times = measure(timed, inputs, source.serving.batch)
+    for name, partner in partners.items():
+        forms[name]["latency_beside"] = f"dense {partner}"
         forms[name]["latency"] = {
-            batch: latency(sparse, times[f"dense {name}"][batch]) for batch, sparse in times[name].items()
+            batch: latency(sparse, times[f"dense {partner}"][batch]) for batch, sparse in times[name].items()
         }
 
 
@@ -210,19 +256,24 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
         facts["notes"] = [note] if (note := facts.pop("note", "")) else []
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
-            facts["notes"].append(speed_note(name, facts["latency"], skips_zeros))
+            beside = facts["latency_beside"].removeprefix("dense ")
+            facts["notes"].append(speed_note(name, facts["latency"], skips_zeros, beside))
 
 
-def _other_forms(export_dir: Path, weights_sha256: str, formats: Sequence[str]) -> dict[str, Any]:
-    """Returns the facts about existing forms that are kept and that contain the same weights."""
+def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:
+    """Returns the facts about existing forms that are kept and that contain the same weights.
+
+    If the probe changes, because something else is served now, theirs is gone.
+    """
     try:
         earlier = files.read_json(export_dir / "export.json")
-        if earlier["weights_sha256"] != weights_sha256:
+        if earlier["weights_sha256"] != report["weights_sha256"]:
             return {}
+        gone = {} if earlier.get("probe") == report["probe"] else {"probe_tolerance": None}
         return {
-            name: facts
+            name: {**facts, **gone}
             for name, facts in earlier["forms"].items()
-            if name.split("/")[0] in FORMATS and name.split("/")[0] not in formats and is_described(facts)
+            if name.isprintable() and name.split("/")[0] in set(FORMATS) - set(formats) and is_described(facts)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 
 SIGNATURE = "serving_default"
+IMAGE_BYTES = "image_bytes"  # name of a second signature, and of its input
 BATCH = 256  # examples per call when the reference outputs are computed
 CLASSIFIER = "classifier"
 PROBABILITIES = "probabilities"
@@ -33,12 +35,14 @@ class Serving:
       task: "classifier": float32 logits [batch, classes] in, and out come logits, probabilities and class;
         "probabilities": the same for a network that ends in softmax, without logits; "raw": the network's outputs.
       batch: Number of examples in every call; None leaves it free.
+      image_bytes: Whether SavedModels have a second signature that takes encoded images.
     """
 
     normalization: Normalization | None = None
     label_names: tuple[str, ...] | None = None
     task: str = CLASSIFIER
     batch: int | None = None
+    image_bytes: bool = False
 
     def inputs(self, model: tf_keras.Model) -> dict[str, tf.TensorSpec]:
         """Returns shape and dtype of what a client sends, by name.
@@ -54,6 +58,23 @@ class Serving:
         if self.batch is None:
             return specs
         return {name: tf.TensorSpec((self.batch, *spec.shape[1:]), spec.dtype, name) for name, spec in specs.items()}
+
+    def check_image_bytes(self, model: tf_keras.Model) -> None:
+        """Checks that encoded images can be served, if they are to be.
+
+        Raises:
+          BadInput: If the network is no classifier of images of one size, or the batch size is fixed.
+        """
+        if not self.image_bytes:
+            return
+        specs = list(self.inputs(model).values())
+        shape = specs[0].shape
+        if self.task == RAW or len(specs) > 1 or shape.rank != 4 or None in shape[1:] or shape[3] not in (1, 3, 4):
+            found = ", ".join(f"{spec.dtype.name} {spec.shape.as_list()}" for spec in specs)
+            allowed = "is for classifiers of images of one size and 1, 3 or 4 channels"
+            raise BadInput(IMAGE_BYTES, True, f"{allowed}, and this network is served as {self.task} of {found}")
+        if self.batch is not None:
+            raise BadInput(IMAGE_BYTES, True, f"needs a free batch size, and that of this export is {self.batch}")
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -87,12 +108,31 @@ class Serving:
             return outputs
         return {**outputs, "label": tf.gather(tf.constant(self.label_names), outputs["class"])}
 
+    def output_specs(self, interface: Interface) -> dict[str, tf.TensorSpec]:
+        """Returns shape and dtype of all outputs of the signature, by name."""
+        specs = {
+            name: tf.TensorSpec([self.batch, *spec.shape[1:]], _wide(spec.dtype)) if spec.shape.rank else spec
+            for name, spec in interface.outputs.items()
+        }
+        if self.task == RAW:
+            return specs | _dense_logits(specs, interface)
+        only = next(iter(specs.values()))
+        dtype = tf.float32 if self.task == CLASSIFIER else only.dtype
+        names = ("logits", PROBABILITIES) if self.task == CLASSIFIER else (PROBABILITIES,)
+        specs = {name: tf.TensorSpec(only.shape, dtype) for name in names}
+        specs["class"] = tf.TensorSpec([self.batch], tf.int64)
+        return specs if self.label_names is None else {**specs, "label": tf.TensorSpec([self.batch], tf.string)}
+
+
+def _wide(dtype: tf.DType) -> tf.DType:
+    return tf.float32 if dtype in (tf.float16, tf.bfloat16) else dtype
+
 
 def _at_least_float32(value: tf.Tensor) -> tf.Tensor:
-    return tf.cast(value, tf.float32) if value.dtype in (tf.float16, tf.bfloat16) else value
+    return tf.cast(value, _wide(value.dtype))
 
 
-def _dense_logits(outputs: Mapping[str, tf.Tensor], interface: Interface) -> dict[str, tf.Tensor]:
+def _dense_logits(outputs: Mapping[str, Any], interface: Interface) -> dict[str, Any]:
     """The only output a second time as `logits`, if it is one for each class at every position (segmentation)."""
     name, *others = outputs
     dense = not others and interface.ending == "linear" and (outputs[name].shape.rank or 0) > 2

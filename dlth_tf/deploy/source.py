@@ -16,7 +16,7 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import check_serving
+from dlth_tf.export_options import ServingOptions
 
 
 class Known(TypedDict, total=False):
@@ -24,6 +24,7 @@ class Known(TypedDict, total=False):
 
     task: str
     batch: int | None
+    image_bytes: bool
     ticket: Ticket | None
     calibration: np.ndarray | None
     origin: Mapping[str, Any] | None
@@ -44,6 +45,7 @@ class Source:
       origin: Provenance of the network as JSON values, for export.json.
       task: "classifier" of [batch, classes] logits or softmax, "raw", or "auto" (`interface.decide_task`).
       batch: Number of examples in every call; None leaves it free, except for a network that was built for one.
+      image_bytes: Whether SavedModels have a second signature, `image_bytes`, that takes encoded images.
     """
 
     model: tf_keras.Model
@@ -55,6 +57,7 @@ class Source:
     origin: Mapping[str, Any] | None = None
     task: str = "auto"
     batch: int | None = None
+    image_bytes: bool = False
 
     @functools.cached_property
     def interface(self) -> Interface:
@@ -71,11 +74,14 @@ class Source:
         """Preprocessing and outputs around the network.
 
         Raises:
-          BadInput: If the task does not fit the network, or the batch size is below 1 or not that of its inputs.
+          BadInput: If the task does not fit the network, the batch size is below 1 or not that of its inputs, or
+            encoded images cannot be served.
         """
-        check_serving(self.task, self.batch)
+        ServingOptions(self.task, self.batch).check()
         fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
         if self.batch is not None and fixed and fixed != {self.batch}:
             raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
         batch = self.batch if self.batch is not None else min(fixed, default=None)
-        return Serving(self.normalization, self.label_names, self.decision[0], batch)
+        serving = Serving(self.normalization, self.label_names, self.decision[0], batch, self.image_bytes)
+        serving.check_image_bytes(self.model)
+        return serving

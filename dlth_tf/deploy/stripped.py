@@ -1,11 +1,12 @@
-"""Checks of the network to export: without pruning wrappers, and without a state."""
+"""Checks of the network to export: without pruning wrappers, without a state, and without negative zeros."""
 
 from __future__ import annotations
 
+import numpy as np
 import tf_keras
 
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import leaf_layers
+from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
 from dlth_tf.masking.layer_paths import all_sublayers
 
@@ -33,3 +34,14 @@ def check_stripped(model: tf_keras.Model) -> None:
         if isinstance(layer, PruneLowMagnitude):
             reason = f"is wrapped (layer {layer.name}): call model = dlth_tf.strip(model) first"
             raise BadInput("model", model.name, reason)
+
+
+def clear_signed_zeros(model: tf_keras.Model) -> None:
+    """Replaces -0.0 by 0.0 in the weights, in place: an equal number, which compresses better.
+
+    A product with a mask has a -0.0 in the place of every removed negative weight.
+    """
+    for variable in named_weights(model).values():
+        value = variable.numpy()
+        if value.dtype.kind == "f" and np.signbit(value[value == 0]).any():
+            variable.assign(np.where(value == 0, 0, value))

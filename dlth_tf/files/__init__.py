@@ -19,6 +19,7 @@ from dlth_tf.files.reading import (
     open_regular,
     read_file,
     regular_size,
+    sha256_of,
 )
 from dlth_tf.files.writing import HALF_WRITTEN, is_half_written, remove_half_written, write_all, write_atomic
 
@@ -47,6 +48,7 @@ __all__ = [
     "remove_half_written",
     "remove_own",
     "sha256",
+    "sha256_of",
     "write_all",
     "write_atomic",
     "write_json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from typing import BinaryIO
@@ -61,6 +62,24 @@ def read_file(path: str | os.PathLike[str], most: int) -> bytes:
     if len(data) > size:
         raise OSError(errno.EBUSY, "it grows while it is read", _name(path))
     return data
+
+
+def sha256_of(path: str | os.PathLike[str], most: int) -> tuple[int, str]:
+    """Returns size and SHA-256 of a regular file in a few megabytes of memory.
+
+    Args:
+      path: The file.
+      most: Largest size in bytes.
+
+    Raises:
+      OSError: If it cannot be opened or read, is no regular file, or is larger.
+    """
+    size, digest = 0, hashlib.sha256()
+    with open_regular(path, most) as file:
+        while size <= most and (data := file.read(2**20)):
+            size += len(data)
+            digest.update(data)
+    return size, digest.hexdigest()
 
 
 def regular_size(path: str | os.PathLike[str], most: int = MOST_ARRAYS) -> int:

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from dlth_tf.analysis.results import read_results
 from dlth_tf.errors import BadInput
 
 
-def best_run(sweep_dir: str | os.PathLike[str], method: str) -> Path:
-    """Returns the run of a method with the best validation accuracy; among equals the sparsest, then the first seed.
+@dataclass(frozen=True)
+class Choice:
+    """The runs of a sweep that are considered.
+
+    Args:
+      method: Their method.
+      sparsity: Their sparsity; None: any.
+      seed: Their seed; None: any.
+    """
+
+    method: str
+    sparsity: float | None = None
+    seed: int | None = None
+
+
+def best_run(sweep_dir: str | os.PathLike[str], choice: Choice) -> Path:
+    """Returns the run with the best validation accuracy; among equals the sparsest, then the first seed.
 
     Raises:
-      BadInput: If the sweep has no complete run of that method.
+      BadInput: If the sweep has no complete run of that method, that sparsity and that seed.
     """
-    results = read_results(sweep_dir)
-    runs = results[results["method"] == method].sort_values(
-        ["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True]
-    )
-    if runs.empty:
-        raise BadInput(
-            "method", method, f"has no complete run in {sweep_dir}; there are {', '.join(results['method'].unique())}"
-        )
+    runs = read_results(sweep_dir)
+    for name, value in vars(choice).items():
+        if value is None:
+            continue
+        here = runs[runs[name] == value]
+        if here.empty:
+            found = ", ".join(f"{there}" for there in sorted(runs[name].unique()))
+            others = "" if name == "method" else f" of {choice.method}"
+            raise BadInput(name, value, f"has no complete run{others} in {sweep_dir}; there are {found}")
+        runs = here
+    runs = runs.sort_values(["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True])
     return Path(sweep_dir) / runs.iloc[0]["run_dir"]

@@ -23,7 +23,7 @@ from dlth_tf.deploy.examples import Examples, max_examples
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import ExportOptions, check_serving
+from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
@@ -38,6 +38,7 @@ CALIBRATION = 256  # training images for forms that choose number ranges from th
 
 
 DEFAULTS = ExportOptions()
+SERVED = ServingOptions()
 
 
 def export_run(
@@ -45,9 +46,7 @@ def export_run(
     export_dir: str | os.PathLike[str],
     settings: ExportOptions = DEFAULTS,
     trust: Trust = NO_TRUST,
-    *,
-    task: str = "auto",
-    batch: int | None = None,
+    served: ServingOptions = SERVED,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
@@ -59,8 +58,7 @@ def export_run(
       export_dir: Directory for the export, created if it does not exist.
       settings: Forms to write, and how.
       trust: Dotted paths in config.json that may be imported; none by default.
-      task: "classifier", "raw" or "auto", as in `deploy.export`.
-      batch: Number of images in every call; None leaves it free.
+      served: Task, batch size and labels that clients get.
 
     Returns:
       The content of export.json.
@@ -71,7 +69,7 @@ def export_run(
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     settings.check()
-    check_serving(task, batch)
+    served.check()
     if not settings.overwrite:
         refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
@@ -96,13 +94,14 @@ def export_run(
         source = Source(
             model,
             normalization,
-            None if task == "raw" else label_names,
+            label_names if served.labels and served.task != "raw" else None,
             ticket,
             examples=test_examples(dataset) if dataset else None,
             calibration=calibration_images(dataset) if dataset else None,
-            origin=_origin(directory, config.sparsity),
-            task=task,
-            batch=batch,
+            origin=origin_of(directory, config.sparsity),
+            task=served.task,
+            batch=served.batch,
+            image_bytes=served.image_bytes,
         )
         return export_source(source, export_dir, settings)
 
@@ -126,11 +125,20 @@ def for_export(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, strategy="one_device", num_replicas=None, jit_compile=False)
 
 
-def _origin(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
-    """The origin of the model in export.json."""
+def origin_of(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
+    """Returns the origin of the model for export.json, without the folders above the working directory."""
     result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
-    return {"run_dir": str(directory.path), **facts, "sparsity": sparsity}
+    kind, is_folder, folder = facts["dataset"].partition("folder:")
+    if is_folder and not kind:
+        facts["dataset"] = f"folder:{without_home(Path(folder))}"
+    return {"run_dir": without_home(directory.path), **facts, "sparsity": sparsity}
+
+
+def without_home(path: Path) -> str:
+    """Returns a path as it may be published: relative to the working directory, or outside of it the name alone."""
+    whole = path.resolve()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else whole.name
 
 
 def available(config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO_TRUST) -> DataSet | None:

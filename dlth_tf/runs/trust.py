@@ -48,9 +48,11 @@ class Trust:
         """Returns the names of code that are not trusted, and how to trust them, as the rest of a sentence."""
         named = {"model": config.model, "dataset": config.dataset}
         refused = [f"--{flag}={name}" for flag, name in named.items() if not self.allows(name)]
+        modules = " and ".join(dict.fromkeys(flag.partition("=")[2].partition(":")[0] for flag in refused))
         return (
             f"its {path.name} names code outside of this package ({' '.join(refused)}), which is only imported if the "
-            "command repeats these flags or has --trust_run"
+            f"command repeats these flags or has --trust_run; the folder of {modules} must then be the working "
+            "directory or in PYTHONPATH"
         )
 
 

@@ -35,16 +35,25 @@ def check_weights_file(path: str, model: tf_keras.Model) -> None:
     files.regular_size(path, most)
     if not path.endswith(KERAS):
         with h5py.File(path, "r") as file:
-            _check_group(file, max(sizes, default=1))
+            check_group(file, max(sizes, default=1))
         return
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(INSIDE).file_size > most:
             raise ValueError(f"its {INSIDE} is larger than {most:,} bytes")
         with archive.open(INSIDE) as member, h5py.File(member, "r") as file:
-            _check_group(file, max(sizes, default=1))
+            check_group(file, max(sizes, default=1))
 
 
-def _check_group(root: h5py.Group, most: int) -> None:
+def check_group(root: h5py.Group, most: int) -> None:
+    """Checks that all arrays are in the file itself.
+
+    Args:
+      root: An open HDF5 file, or a group of one.
+      most: Largest number of elements of an array.
+
+    Raises:
+      ValueError: If an entry refers to another place or file, or an array is larger.
+    """
     groups = [root]
     seen = {h5py.h5o.get_info(root.id).addr}  # hard links may form a circle
     count = 0

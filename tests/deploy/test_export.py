@@ -58,7 +58,7 @@ def signature(folder) -> tuple:
 
 def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(model, tmp_path):
     report = export_source(Source(model, ticket=TICKET), tmp_path / "out", ExportOptions(**FAST))
-    assert sorted(os.listdir(tmp_path / "out")) == ["export.json", "plain"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "export.json", "plain", "probe.npz"]
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == report
     # The biases are still zero.
     assert report["parameters"] == {"total": 96 + 6 + 18 + 3, "nonzero": 24 + 18, "prunable": 96, "removed": 72}
@@ -73,6 +73,16 @@ def test_dlth_tf_export_writes_a_plain_saved_model_with_the_models_own_inputs(mo
     assert np.allclose(outputs["probabilities"], np.exp(expected) / np.exp(expected).sum(1, keepdims=True), atol=1e-6)
     assert outputs["class"].numpy().tolist() == expected.argmax(1).tolist()
     assert len(loaded.network_variables) == 4
+
+
+def test_a_negative_zero_is_written_as_zero(tmp_path):
+    model = network()
+    kernel = model.get_layer("body").kernel
+    kernel.assign(kernel * np.where(MASK, 1, -0.0))
+    assert np.signbit(kernel.numpy()[~MASK]).any()
+    dlth_tf.export(model, tmp_path, **FAST)
+    written = signature(tmp_path / "plain")[0].network_variables[0].numpy()
+    assert not written[~MASK].any() and not np.signbit(written[~MASK]).any() and np.array_equal(written, kernel)
 
 
 def test_a_normalization_is_put_in_front_of_raw_images(model, tmp_path):
@@ -181,7 +191,10 @@ def test_an_export_is_replaced_only_when_asked(model, tmp_path):
     assert listing(tmp_path) == before
     (tmp_path / "plain" / "stale").write_text("from the earlier export")
     dlth_tf.export(model, tmp_path, overwrite=True, **FAST)
-    assert sorted(os.listdir(tmp_path)) == ["export.json", "plain"] and not (tmp_path / "plain" / "stale").exists()
+    assert (
+        sorted(os.listdir(tmp_path)) == ["README.md", "export.json", "plain", "probe.npz"]
+        and not (tmp_path / "plain" / "stale").exists()
+    )
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(model, tmp_path):

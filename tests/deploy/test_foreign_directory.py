@@ -62,6 +62,7 @@ def test_an_earlier_report_that_is_not_one_is_left_out_and_a_good_one_is_kept(mo
         changed(report, notes=["\x1b[2J"]),
         changed(report, latency={"1": {}}),
         changed(report, bytes=None),
+        changed(report, files=None),
     ]
     for content in contents:
         path.write_text(content)

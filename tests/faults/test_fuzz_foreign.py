@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -27,11 +28,15 @@ from dlth_tf.commands import define_fields, parse
 from dlth_tf.data.disk_split import decoded
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.data.tfrecord_index import open_records
+from dlth_tf.deploy.checks import verification
+from dlth_tf.deploy.checks.earlier import check_export
 from dlth_tf.deploy.report.described import is_described
+from dlth_tf.deploy.report.model_card import model_card
 from dlth_tf.deploy.report.tables import show
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.checkpointing.checked import check_history, check_meta
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.keras_configs import check_config
 from dlth_tf.runs.weights_files import check_weights_file
 from tests.analysis.conftest import make_config, make_result, write_run
 from tests.data.pictures import jpeg
@@ -225,8 +230,20 @@ def test_images(examples):
 FORM = {
     **{"bytes": 10, "dense_bytes": 20, "parameters": 5, "nonzero": 3, "times_bound": 1.5, "max_difference": 1e-7},
     **{"multiply_adds": None, "tolerance": 1e-5, "accuracy": 0.5, "notes": ["a note"]},
-    "latency": {batch: {"ms": 1.0, "dense_ms": 2.0, "speedup": 2.0} for batch in ("1", "8", "64")},
+    "files": {"float32.tflite": {"bytes": 10, "sha256": "ab"}},
+    "latency": {batch: {"ms": 1.0, "dense_ms": 2.0, "speedup": 2.0, "range": [1.9, 2.1]} for batch in ("1", "8", "64")},
 }
+
+REPORT = {
+    "origin": {"model": "mine"},
+    "served": {"decision": "task: raw.", "inputs": {"images": {"dtype": "uint8", "shape": [None, 8]}}, "outputs": {}},
+    "weights_sha256": "ab",
+    "parameters": {"nonzero": 1, "total": 2, "prunable": 2, "removed": 1},
+    "multiply_adds": None,
+    "bound_bytes": 3,
+    "verification": {"on": "random images", "images": 2, "accuracy": None, "tensorflow": "2"},
+}
+REPORT["served"] |= {"normalized": False, "image_bytes": False}
 
 
 def test_described_exports_can_be_shown(examples, capsys):
@@ -236,11 +253,39 @@ def test_described_exports_can_be_shown(examples, capsys):
     def check(place: tuple[list[int], Any]) -> None:
         facts = json.loads(changed_json(whole, *place))
         if is_described(facts):
-            report = {"parameters": {"nonzero": 1, "total": 2}, "multiply_adds": None, "bound_bytes": 3}
-            show({**report, "forms": {"plain": facts, "packed": FORM}})
+            report = {**REPORT, "forms": {"plain": facts, "packed": FORM, "tflite/float32": facts}}
+            show(report)
+            assert "\x1b" not in model_card(report, None)
 
     fuzz(examples, st.tuples(WAY, JSON), check)
     capsys.readouterr()
+
+
+def test_earlier_exports_are_checked_or_refused(examples, tmp_path, monkeypatch):
+    form = {**FORM, "kind": "saved_model", "probe_tolerance": 1e-5}
+    whole = json.dumps({"forms": {"plain": form}, "probe": {"bytes": 10, "sha256": "ab"}}).encode()
+    monkeypatch.setattr(verification, "in_a_fresh_process", pytest.fail)  # no file is as recorded
+
+    def check(place: tuple[list[int], Any]) -> None:
+        (tmp_path / "export.json").write_bytes(changed_json(whole, *place))
+        try:
+            checked = check_export(tmp_path)
+        except BadInput:
+            return
+        assert checked.failed
+
+    fuzz(examples, st.tuples(WAY, JSON), check)
+
+
+def test_configurations_of_keras(examples):
+    layer = {"class_name": "TFOpLambda", "module": "keras.layers", "config": {"name": "a", "function": "math.add"}}
+    whole = json.dumps({"class_name": "Functional", "config": {"layers": [layer]}}).encode()
+
+    def check(place: tuple[list[int], Any]) -> None:
+        with contextlib.suppress(ValueError):
+            check_config(json.loads(changed_json(whole, *place)))
+
+    fuzz(examples, st.tuples(WAY, JSON), check)
 
 
 def test_normalizations(examples):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlth_tf.files import arrays_sha256, sha256
+from dlth_tf.files import arrays_sha256, sha256, sha256_of
 
 BASE = {"a": np.array([[1, 0], [0, 1]], np.uint8), "b": np.array([1.5, 2])}
 
@@ -59,3 +59,11 @@ def test_neither_order_nor_layout_changes_the_checksum():
 
 def test_the_checksum_of_a_file_is_its_sha_256():
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_checksum_of_a_file_is_that_of_its_bytes_and_a_larger_file_is_refused(tmp_path):
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "file").write_bytes(data)
+    assert sha256_of(tmp_path / "file", len(data)) == (len(data), sha256(data))
+    with pytest.raises(OSError, match="larger than"):
+        sha256_of(tmp_path / "file", len(data) - 1)

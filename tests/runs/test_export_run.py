@@ -15,10 +15,11 @@ import tensorflow as tf
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import ExportOptions
+from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.best_run import best_run
-from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.best_run import Choice, best_run
+from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.export_run import export_run, origin_of, without_home
 from dlth_tf.runs.runner import run
 from dlth_tf.runs.trust import Trust
 from tests.deploy.conftest import checked_here as checked_here
@@ -307,16 +308,41 @@ def test_best_run_goes_by_validation_and_never_by_test_accuracy(tmp_path, tiny_r
     folder = sweep(
         tiny_runs, tmp_path, ("rst", 0.9, 0, 0.5), ("rst", 0.9, 1, 0.8), ("rst", 0.95, 0, 0.7), ("lth", 0.9, 0, 0.9)
     )
-    assert best_run(folder, "rst") == folder / "rst-0.9-s1"
-    assert best_run(folder, "lth") == folder / "lth-0.9-s0"
+    assert best_run(folder, Choice("rst")) == folder / "rst-0.9-s1"
+    assert best_run(folder, Choice("lth")) == folder / "lth-0.9-s0"
 
 
 def test_among_equals_the_sparsest_then_the_first_seed_is_best(tmp_path, tiny_runs):
     folder = sweep(tiny_runs, tmp_path, ("rst", 0.9, 0, 0.8), ("rst", 0.95, 2, 0.8), ("rst", 0.95, 1, 0.8))
-    assert best_run(folder, "rst") == folder / "rst-0.95-s1"
+    assert best_run(folder, Choice("rst")) == folder / "rst-0.95-s1"
 
 
 def test_a_method_without_a_run_is_refused(tmp_path, tiny_runs):
     folder = sweep(tiny_runs, tmp_path, ("rst", 0.9, 0, 0.5))
     with pytest.raises(BadInput, match=r"method=lth: has no complete run in .*; there are rst"):
-        best_run(folder, "lth")
+        best_run(folder, Choice("lth"))
+
+
+def test_sparsity_and_seed_choose_within_a_sweep(tmp_path, tiny_runs):
+    folder = sweep(
+        tiny_runs, tmp_path, ("rst", 0.9, 0, 0.8), ("rst", 0.9, 1, 0.5), ("rst", 0.95, 2, 0.9), ("lth", 0.98, 3, 1.0)
+    )
+    assert best_run(folder, Choice("rst", sparsity=0.9)) == folder / "rst-0.9-s0"
+    assert best_run(folder, Choice("rst", seed=1)) == folder / "rst-0.9-s1"
+    for choice, there in [(Choice("rst", sparsity=0.98), "0.9, 0.95"), (Choice("rst", 0.9, seed=2), "0, 1")]:
+        with pytest.raises(BadInput, match=rf"has no complete run of rst in .*; there are {there}$"):
+            best_run(folder, choice)
+
+
+@pytest.mark.usefixtures("checked_here")
+def test_labels_may_be_left_out_and_the_run_is_named_without_the_folders_above(tmp_path, monkeypatch, tiny_runs):
+    run_dir = copied(tiny_runs, tmp_path)
+    report = export_run(run_dir, tmp_path / "out", FAST, served=ServingOptions(labels=False))
+    serve = tf.saved_model.load(str(tmp_path / "out" / "plain")).signatures["serving_default"]
+    assert set(serve.structured_outputs) == {"logits", "probabilities", "class"}
+    assert report["origin"]["run_dir"] == run_dir.name
+    monkeypatch.chdir(tmp_path.parent)
+    assert without_home(run_dir) == f"{tmp_path.name}/{run_dir.name}"
+    result = run_dir / "result.json"
+    result.write_text(json.dumps({**json.loads(result.read_text()), "dataset": "folder:/home/me/pictures"}))
+    assert origin_of(RunDirectory(run_dir), 0.9)["dataset"] == "folder:pictures"

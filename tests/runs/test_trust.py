@@ -100,7 +100,8 @@ def test_the_refusal_names_the_code_and_its_file_in_one_sentence(run_dir, untouc
     assert status("export", export_command, f"--run_dir={run_dir}") == BAD_INPUT
     assert capsys.readouterr().err == (
         f"dlth_tf.export: --run_dir={run_dir}: its config.json names code outside of this package (--model=os:system "
-        f"--dataset={PATH}), which is only imported if the command repeats these flags or has --trust_run\n"
+        f"--dataset={PATH}), which is only imported if the command repeats these flags or has --trust_run; "
+        f"the folder of os and {PATH.split(':')[0]} must then be the working directory or in PYTHONPATH\n"
     )
 
 

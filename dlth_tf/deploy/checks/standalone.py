@@ -21,6 +21,8 @@ TIMED_BATCHES = (1, 8, 64)
 IMAGES_PER_CALL = 256
 WRAPPERS = ("pruning_step", "prune_low_magnitude")
 MIN_ROUNDS = 5
+ENCODED = 4  # images that are encoded to check the signature image_bytes
+SPARE = 1e-3  # of the difference of a form without a limit, on another machine
 MAX_ROUNDS = 100
 
 Arrays = Mapping[str, np.ndarray]
@@ -49,8 +51,8 @@ def main(task_path: str, result_path: str) -> None:
     """Runs a task and writes its result.
 
     Args:
-      task_path: JSON file with the task: what ("check" or "time"), threads, forms, data, packages, and for timing
-        seconds.
+      task_path: JSON file with the task: what ("check", "probe" or "time"), threads, forms, data, packages, and for
+        timing seconds.
       result_path: JSON file to write: {"forms": name -> facts}, or {"error": sentence}.
     """
     with open(task_path) as file:
@@ -77,15 +79,25 @@ def run(task: Mapping[str, Any]) -> dict[str, Any]:
             serves = {form["name"]: load(form, threads=1)[0] for form in task["forms"]}
             sizes = (task["batch"],) if task["batch"] else TIMED_BATCHES
             return {"forms": timed(serves, _part(data, "input"), task["seconds"], sizes)}
+        if task["what"] == "probe":
+            return {"forms": {form["name"]: checked_or_left_out(form, data, probed) for form in task["forms"]}}
         return {"forms": {form["name"]: checked_or_left_out(form, data) for form in task["forms"]}}
     except Failed as error:
         return {"error": str(error)}
 
 
-def checked_or_left_out(form: Mapping[str, Any], data: Arrays) -> dict[str, Any]:
-    """Checks one form; of one that is optional, a failure is a fact: {"left_out": sentence, "runs": bool}."""
+def checked_or_left_out(
+    form: Mapping[str, Any], data: Arrays, check: Callable[..., dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Checks one form; of one that is optional, a failure is a fact: {"left_out": sentence, "runs": bool}.
+
+    Args:
+      form: Description of the form.
+      data: Arrays for the check.
+      check: The check; None: `checked`.
+    """
     try:
-        return checked(form, data)
+        return (check or checked)(form, data)
     except Failed as error:
         if form["optional"]:
             return {"left_out": str(error), "runs": not isinstance(error, CannotRun)}
@@ -167,6 +179,7 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
       tolerance: Largest allowed difference; None allows any.
       accuracy: Accuracy of the form; None without labels.
       agreement: Fraction of examples with the same class as in the Keras model; None if it is no classifier.
+      probe_tolerance: Largest allowed difference on the probe, relative to the largest output or 1; None without one.
 
     Raises:
       Failed: If a check fails.
@@ -184,17 +197,55 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
         if form["compared"]:
             outputs = serve(_rows(inputs, slice(size)))
             check_outputs(name, outputs, form["compared"][0], form["label_names"])
+        if form["image_bytes"]:
+            check_image_bytes(name, loaded, serve, _rows(inputs, slice(ENCODED)))
     parts = [serve(_rows(inputs, slice(start, start + size))) for start in range(0, count, size)]
     found = {key: np.concatenate([part[key] for part in parts]) for key in expected if key in parts[0]}
     difference, tolerance = compared(form, found, expected)
     check_batches(form, serve, inputs, found)
     facts = {"max_difference": difference, "tolerance": tolerance, "accuracy": None, "agreement": None}
+    facts["probe_tolerance"] = probe_tolerance(form, serve, data)
     if form["compared"]:
         key = form["compared"][0]
         classes = found[key].argmax(-1)
         facts["accuracy"] = float(np.mean(classes == data["labels"])) if "labels" in data else None
         facts["agreement"] = float(np.mean(classes == expected[key].argmax(-1)))
     return facts
+
+
+def probe_tolerance(form: Mapping[str, Any], serve: Serve, data: Arrays) -> float | None:
+    """Returns the allowed difference on the probe: that of the form, or twice the present one if that has no limit."""
+    expected = _part(data, "probe_output")
+    if not expected:
+        return None
+    found = serve(_part(data, "probe_input"))
+    compared({**form, "tolerance": None}, found, expected)
+    if form["tolerance"] is not None:
+        return form["tolerance"]
+    floats = {key: value for key, value in expected.items() if value.dtype.kind == "f"}
+    differences = (_largest(found[key] - value) / max(1, _largest(value)) for key, value in floats.items())
+    return float(2 * max(differences, default=0) + SPARE)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(np.abs(values), initial=0))
+
+
+def probed(form: Mapping[str, Any], data: Arrays) -> dict[str, Any]:
+    """Checks the operations of an earlier export, and compares its outputs on the probe with the recorded ones.
+
+    Args:
+      form: Description of the form: name, kind, path and tolerance.
+      data: Arrays input/<name> and output/<name>.
+
+    Raises:
+      Failed: If it cannot be run, or the outputs differ by more than the tolerance.
+    """
+    if form["kind"] == "saved_model":
+        check_operations(form["name"], form["path"])
+    serve, _ = load(form, threads=0)
+    difference, tolerance = compared(form, serve(_part(data, "input")), _part(data, "output"))
+    return {"max_difference": difference, "tolerance": tolerance}
 
 
 def compared(form: Mapping[str, Any], found: Arrays, expected: Arrays) -> tuple[float, float | None]:
@@ -297,6 +348,21 @@ def check_outputs(name: str, outputs: Arrays, scores: str, label_names: list[str
         return
     if [label.decode() for label in outputs["label"]] != [label_names[index] for index in outputs["class"]]:
         raise Failed(f"{name}: a label is not the name of its class")
+
+
+def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays) -> None:
+    """Checks that encoded images give the same outputs as the images themselves."""
+    import tensorflow as tf
+
+    (key, images), *_ = inputs.items()
+    pixels = np.clip(images, 0, 255).astype(np.uint8)
+    encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
+    outputs = serve({key: pixels.astype(images.dtype)})
+    for output, value in loaded.signatures["image_bytes"](image_bytes=encoded).items():
+        found = value.numpy()
+        same = np.allclose(found, outputs[output], atol=1e-5) if found.dtype.kind == "f" else found == outputs[output]
+        if not np.all(same):
+            raise Failed(f"{name}: encoded images yield another {output} than the images themselves")
 
 
 def check_batches(form: Mapping[str, Any], serve: Serve, inputs: Arrays, found: Arrays) -> None:

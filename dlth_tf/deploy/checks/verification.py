@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from dlth_tf import files
 from dlth_tf.deploy.checks import standalone
+from dlth_tf.deploy.checks.probe import Probe
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.serving import Serving, expected_outputs
@@ -28,7 +29,7 @@ TIMEOUT = 1800  # seconds that a fresh process may take
 
 
 def verify(
-    written: Mapping[str, Written], source: Source, examples: Examples
+    written: Mapping[str, Written], source: Source, examples: Examples, probe: Probe | None = None
 ) -> tuple[dict[str, dict[str, Any]], float | None]:
     """Checks all forms in one fresh process.
 
@@ -36,6 +37,7 @@ def verify(
       written: Name -> form to check.
       source: The exported network, with the ticket whose removed weights must be zero.
       examples: Images on which the logits are compared.
+      probe: Examples for later checks of the export; None: without one.
 
     Returns:
       Name -> facts that `standalone.checked` returns, and the accuracy of the Keras model itself (None without labels).
@@ -53,6 +55,7 @@ def verify(
     labels = examples.labels if serving.compared else None
     if labels is not None:
         arrays["labels"] = labels[:count]
+    arrays |= {f"probe_{name}": array for name, array in (probe.arrays if probe else {}).items()}
     arrays |= {f"mask/{name}": mask for name, mask in (source.ticket or {}).items()}
     forms = [_description(name, form, source.serving) for name, form in written.items()]
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
@@ -97,6 +100,7 @@ def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
         "optional": form.optional,
         "compared": list(serving.compared),
         "batch": serving.batch,
+        "image_bytes": serving.image_bytes,
         "label_names": None if serving.label_names is None else list(serving.label_names),
         "weights": list(weights),
         "places": places,

@@ -22,6 +22,7 @@ def is_described(facts: Any) -> bool:
         all(type(facts.get(name)) is int for name in WHOLE)
         and all(_number(facts.get(name)) for name in NUMBERS)
         and all(name in facts and (facts[name] is None or _number(facts[name])) for name in OPTIONAL)
+        and isinstance(facts.get("files"), dict)
         and isinstance(notes, list)
         and all(isinstance(note, str) and note.isprintable() and len(note) <= MOST_LETTERS for note in notes)
         and ("latency" not in facts or _timed(facts["latency"]))
@@ -33,9 +34,16 @@ def _timed(latency: Any) -> bool:
         isinstance(latency, dict)
         and list(latency) == [str(batch) for batch in TIMED_BATCHES]
         and all(
-            isinstance(times, dict) and all(_number(times.get(name)) for name in TIMES) for times in latency.values()
+            isinstance(times, dict)
+            and all(_number(times.get(name)) for name in TIMES)
+            and _is_range(times.get("range"))
+            for times in latency.values()
         )
     )
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
 def _number(value: Any) -> bool:

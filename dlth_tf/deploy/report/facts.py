@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.report.size_bound import size_of
+from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
 
+WORTH_PACKING = 0.9  # of the bytes of the weights
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
 
 
@@ -67,6 +71,22 @@ def multiply_adds(model: tf_keras.Model, shapes: Shapes) -> dict[str, int] | Non
     }
 
 
+def signature_facts(source: Source) -> dict[str, Any]:
+    """Describes inputs and outputs of the signature, and whether a normalization is inside."""
+    serving = source.serving
+    return {
+        "inputs": {name: _spec(spec) for name, spec in serving.inputs(source.model).items()},
+        "outputs": {name: _spec(spec) for name, spec in serving.output_specs(source.interface).items()},
+        "normalized": serving.normalization is not None,
+        "image_bytes": serving.image_bytes,
+    }
+
+
+def _spec(spec: tf.TensorSpec) -> dict[str, Any]:
+    shape = None if spec.shape.rank is None else spec.shape.as_list()
+    return {"dtype": spec.dtype.name, "shape": shape}
+
+
 def form_facts(
     written: Written,
     dense: Written | None,
@@ -95,6 +115,7 @@ def form_facts(
         "multiply_adds": work and work["dense"],
         **verified,
         **written.facts,
+        "kind": written.kind,
         "files": listing(written.path),
     }
 
@@ -118,7 +139,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
 
 
 def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
-    """Summarizes the times of calls that took turns with calls of the dense network in the same form.
+    """Summarizes the times of calls that took turns with calls of the dense network.
 
     The median of the ratios is more reliable than the ratio of the medians: on a busy machine, neighboring calls are
     slow at the same time.
@@ -128,35 +149,71 @@ def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
       dense: Milliseconds of each call of its dense counterpart.
 
     Returns:
-      Median milliseconds of both, the median ratio of two neighboring calls, and the range of its middle half.
+      Median milliseconds of both, the median ratio of two neighboring calls, and the ranges of the middle half of each:
+      ms_range, dense_ms_range and range.
     """
-    ratios = np.divide(dense, sparse)
-    low, middle, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
-    medians = {"ms": float(np.median(sparse)), "dense_ms": float(np.median(dense)), "speedup": middle}
-    return {**medians, "range": [low, high]}
+    low, middle, high = _quartiles(np.divide(dense, sparse))
+    sparse_low, sparse_middle, sparse_high = _quartiles(sparse)
+    dense_low, dense_middle, dense_high = _quartiles(dense)
+    medians = {"ms": sparse_middle, "dense_ms": dense_middle, "speedup": middle}
+    spread = {"ms_range": [sparse_low, sparse_high], "dense_ms_range": [dense_low, dense_high], "range": [low, high]}
+    return {**medians, **spread}
 
 
-def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool) -> str:
+def _quartiles(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return float(low), float(middle), float(high)
+
+
+def dense_partner(form: str, dense: Iterable[str]) -> str:
+    """Returns the form of the dense network that a form is timed beside: float32 in the same runtime.
+
+    Args:
+      form: Name of the form.
+      dense: Forms of the dense network.
+    """
+    wanted = re.sub("float16|int8", "float32", form) if form.startswith("tflite") else form
+    return wanted if wanted in dense else form
+
+
+def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool, beside: str) -> str:
     """Writes one sentence about the measured speed-up.
 
     Args:
       form: Name of the form.
       measured: Batch size -> summary from `latency`.
       skips_zeros: Whether the form has fewer weights than the dense network, or a runtime that skips zeros.
+      beside: Form of the dense network that it was timed beside.
     """
-    verdicts = {batch: _verdict(times) for batch, times in measured.items()}
+    dense = "the dense network in the same form" if beside == form else f"the dense network as {beside}"
+    verdicts = {batch: verdict(times) for batch, times in measured.items()}
     ratios = ", ".join(
         f"{times['speedup']:.2f}x at batch {batch}{' (slower)' if verdicts[batch] == 'slower' else ''}"
         for batch, times in measured.items()
     )
     if "faster" in verdicts.values():
-        return f"{form}: compared with the dense network in the same form, the speed is {ratios}."
+        return f"{form}: compared with {dense}, the speed is {ratios}."
     reason = "" if skips_zeros else "; zeros are multiplied like any other number"
     outcome = "this form is slower here" if "slower" in verdicts.values() else "sparsity brings no speed here"
-    return f"{form}: {outcome} ({ratios}, compared with the dense network in the same form){reason}."
+    return f"{form}: {outcome} ({ratios}, compared with {dense}){reason}."
 
 
-def _verdict(times: Mapping[str, Any]) -> str:
+def size_note(report: Mapping[str, Any]) -> str:
+    """Writes one sentence on what the form packed would save; empty if there is nothing to say.
+
+    Args:
+      report: Content of export.json.
+    """
+    total, bound = 4 * report["parameters"]["total"], report["bound_bytes"]
+    if "plain" not in report["forms"] or "packed" in report["forms"] or bound > WORTH_PACKING * total:
+        return ""
+    return (
+        f"plain: zeros are stored like other numbers; with --formats=packed, the weights take about {bound:,} bytes "
+        f"instead of {total:,}."
+    )
+
+
+def verdict(times: Mapping[str, Any]) -> str:
     """Returns faster or slower if the median says so clearly, and three of four pairs of calls agree; otherwise ""."""
     low, high = times["range"]
     if times["speedup"] >= FASTER and low > 1:

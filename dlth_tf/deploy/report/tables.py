@@ -10,6 +10,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dlth_tf.deploy.report.facts import verdict
+
 
 def show(report: Mapping[str, Any], console: Console | None = None) -> None:
     """Prints sizes, times and notes.
@@ -33,7 +35,7 @@ def _parts(report: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"Multiply-adds of one image: {work['dense']:,} dense, {work['nonzero']:,} without the zeros.")
     yield _sizes(forms)
     if any("latency" in facts for facts in forms.values()):
-        yield Text("Median milliseconds per call with one thread (the dense network in the same form):")
+        yield Text("Median milliseconds per call with one thread (the dense float32 network in the same runtime):")
         yield _times(forms)
     yield from (Text(note) for facts in forms.values() for note in facts["notes"])
 
@@ -58,8 +60,12 @@ def _times(forms: Mapping[str, Any]) -> Table:
     table = _table("form", *(f"batch {batch} (dense)" for batch in batches))
     for name, latency in measured.items():
         times = (latency[batch] for batch in batches)
-        table.add_row(Text(name), *(f"{time['ms']:.3g} ({time['dense_ms']:.3g})" for time in times))
+        table.add_row(Text(name), *(f"{time['ms']:.3g} ({time['dense_ms']:.3g}){_slower(time)}" for time in times))
     return table
+
+
+def _slower(time: Mapping[str, Any]) -> str:
+    return " slower" if verdict(time) == "slower" else ""
 
 
 def _table(first: str, *others: str) -> Table:

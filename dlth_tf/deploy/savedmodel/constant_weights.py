@@ -10,9 +10,10 @@ import tf_keras
 
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import freeze, shorten
+from dlth_tf.deploy.savedmodel.image_bytes import signatures
 from dlth_tf.deploy.savedmodel.plain import save_plain
 from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
-from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
+from dlth_tf.deploy.serving import Served, Serving
 
 LARGEST = 1_900_000_000  # bytes of constants: a graph is one protobuf message, which is limited to 2 GiB
 
@@ -49,7 +50,7 @@ def save_constant(model: tf_keras.Model, path: Path, serving: Serving, form: str
     def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return short.outputs_for(dict(zip(frozen.inputs.values(), tensors, strict=True)))
 
-    signatures = {SIGNATURE: serve.get_concrete_function()}
+    functions = signatures(serve.get_concrete_function(), serving, next(iter(specs.values())))
     options = tf.saved_model.SaveOptions(save_debug_info=False)
-    tf.saved_model.save(tf.Module(), os.fspath(path), signatures=signatures, options=options)
+    tf.saved_model.save(tf.Module(), os.fspath(path), signatures=functions, options=options)
     shrink_saved_model(path)

@@ -20,10 +20,11 @@ import tf_keras
 
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, freeze, shorten
+from dlth_tf.deploy.savedmodel.image_bytes import signatures
 from dlth_tf.deploy.savedmodel.packing import pack
 from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.savedmodel.unpacking import Unpacked
-from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
+from dlth_tf.deploy.serving import Served, Serving
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import weight_arrays
 
@@ -101,7 +102,8 @@ def save_packed(model: tf_keras.Model, path: Path, serving: Serving, values: str
     vectors = by_dtype(frozen.constants)
     module, signature = build(frozen, vectors, served.specs)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
-    tf.saved_model.save(module, os.fspath(path), signatures={SIGNATURE: signature}, options=options)
+    functions = signatures(signature, serving, next(iter(served.specs.values())))
+    tf.saved_model.save(module, os.fspath(path), signatures=functions, options=options)
     shrink_saved_model(path)
     return {"folded": folded, "places": _places(vectors, constants)}
 

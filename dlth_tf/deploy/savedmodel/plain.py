@@ -8,7 +8,8 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy.serving import SIGNATURE, Served, Serving
+from dlth_tf.deploy.savedmodel.image_bytes import signatures
+from dlth_tf.deploy.serving import Served, Serving
 
 
 def save_plain(model: tf_keras.Model, path: Path, serving: Serving) -> None:
@@ -20,4 +21,6 @@ def save_plain(model: tf_keras.Model, path: Path, serving: Serving) -> None:
       serving: Preprocessing and outputs around the network.
     """
     served = Served(model, serving)
-    tf.saved_model.save(served, os.fspath(path), signatures={SIGNATURE: served.serve.get_concrete_function()})
+    images = next(iter(served.specs.values()))
+    functions = signatures(served.serve.get_concrete_function(), serving, images)
+    tf.saved_model.save(served, os.fspath(path), signatures=functions)

@@ -37,6 +37,7 @@ FORM: dict[str, Any] = {
     "places": None,
     "nonzero": {"body/kernel": 9},
     "same_weights": True,
+    "image_bytes": False,
     "optional": False,
     "compared": ["logits"],
     "batch": None,

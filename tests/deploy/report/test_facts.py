@@ -10,7 +10,7 @@ import pytest
 
 import dlth_tf
 from dlth_tf.deploy import export as export_with
-from dlth_tf.deploy.report.facts import latency, multiply_adds, speed_note
+from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, size_note, speed_note
 from dlth_tf.files import sha256
 from tests.deploy.report.conftest import MASK
 
@@ -84,13 +84,22 @@ ZEROS = "in the same form); zeros are multiplied like any other number."
 )
 def test_the_sentence_says_what_was_measured(speedups, skips, start, end):
     measured = {size: {"speedup": x, "range": [0.9 * x, 1.1 * x]} for size, x in zip("18", speedups, strict=True)}
-    note = speed_note("form", measured, skips)
+    note = speed_note("form", measured, skips, "form")
     assert note.startswith(start) and note.endswith(end)
 
 
 @pytest.mark.parametrize(("speedup", "spread"), [(1.5, [0.8, 2.0]), (0.7, [0.5, 1.3])])
 def test_calls_that_disagree_are_neither_faster_nor_slower(speedup, spread):
-    assert speed_note("form", {"1": {"speedup": speedup, "range": spread}}, True).startswith(NO_SPEED)
+    assert speed_note("form", {"1": {"speedup": speedup, "range": spread}}, True, "other").startswith(NO_SPEED)
+
+
+def test_a_rounded_file_is_timed_beside_the_dense_network_in_float32():
+    dense = ["plain", "packed", "tflite/float32", "tflite/float16", "tflite/int8"]
+    assert [dense_partner(form, dense) for form in dense] == ["plain", "packed", *["tflite/float32"] * 3]
+    assert dense_partner("tflite_int8", ["tflite_int8", "tflite_float32"]) == "tflite_float32"
+    assert dense_partner("tflite_int8", ["tflite_int8"]) == "tflite_int8"  # that in float32 could not be written
+    note = speed_note("tflite/int8", {"1": {"speedup": 0.5, "range": [0.4, 0.6]}}, False, "tflite/float32")
+    assert "slower here (0.50x at batch 1 (slower), compared with the dense network as tflite/float32)" in note
 
 
 def test_a_busy_moment_strikes_both_and_not_their_ratio():
@@ -98,9 +107,22 @@ def test_a_busy_moment_strikes_both_and_not_their_ratio():
         "ms": 10,
         "dense_ms": 1,
         "speedup": 1,
+        "ms_range": [1, 10],
+        "dense_ms_range": [1, 10],
         "range": [1, 1],
     }
     assert latency([1, 2, 4], [2, 4, 8])["speedup"] == 2
+
+
+def test_plain_alone_says_what_packed_would_save():
+    report = {"parameters": {"total": 1000}, "bound_bytes": 500, "forms": {"plain": {}}}
+    assert size_note(report).endswith("--formats=packed, the weights take about 500 bytes instead of 4,000.")
+    assert (
+        size_note(report | {"forms": {"plain": {}, "packed": {}}})
+        == ""
+        == size_note(report | {"forms": {"compact": {}}})
+    )
+    assert size_note(report | {"bound_bytes": 3900}) == ""
 
 
 @pytest.mark.slow  # in the fast tests that of test_export.py and of the README's snippet
@@ -110,3 +132,8 @@ def test_latency_is_measured_in_a_fresh_process(model, tmp_path):
     (measured,) = [facts["latency"] for facts in report["forms"].values()]
     assert list(measured) == ["1", "8", "64"] and all(times["range"][0] > 0 for times in measured.values())
     assert len(report["forms"]["plain"]["notes"]) == 1
+    report = export_with(model, tmp_path, formats=["tflite_float16"])
+    assert report["forms"]["tflite_float16"]["latency_beside"] == "dense tflite_float32"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("README.md", "export.json", "plain", "probe.npz", "tflite_float16")
+    ]

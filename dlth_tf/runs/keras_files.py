@@ -1,0 +1,106 @@
+"""Saved models of tf_keras: .keras and .h5 files and SavedModels, checked before tf_keras loads them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import tf_keras
+from google.protobuf.message import DecodeError
+from tf_keras.protobuf import saved_metadata_pb2
+
+from dlth_tf import files
+from dlth_tf.errors import BadInput
+from dlth_tf.runs.keras_configs import check_config
+from dlth_tf.runs.weights_files import INSIDE, KERAS, ROOM, check_group
+
+METADATA = "keras_metadata.pb"  # of the SavedModels that tf_keras writes
+MOST_RATIO = 64  # of what a file claims to hold to its size
+KEPT = "is only loaded with --trust_run"
+
+
+def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> tf_keras.Model:
+    """Loads a model that tf_keras saved, without compiling it.
+
+    Args:
+      path: A .keras file, an HDF5 file (.h5), or the folder of a SavedModel that tf_keras wrote.
+      trusted: Whether layers may be Python code: lambdas, and classes of modules that the file names.
+
+    Raises:
+      BadInput: If it cannot be read, was written by Keras 3, contains code and is not trusted, or is not a model.
+    """
+    path = Path(path)
+    try:
+        config, version = _read(path)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, DecodeError) as error:
+        if isinstance(error, OSError) and error.strerror:  # h5py's own, about the content, have none
+            raise BadInput("keras_model", path, f"cannot be read ({error.strerror})") from None
+        raise BadInput("keras_model", path, f"is not a model that tf_keras saved ({_short(error)})") from None
+    if version.startswith("3"):
+        reason = f"was saved by Keras {version}, and only models of tf_keras (Keras 2) can be exported so far"
+        raise BadInput("keras_model", path, reason)
+    if not trusted:
+        try:
+            check_config(config)
+        except ValueError as error:
+            raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
+    try:
+        model = tf_keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
+    except Exception as error:  # Keras raises all kinds, also those of a class of the user's own
+        raise BadInput("keras_model", path, f"cannot be loaded ({_short(error)})") from error
+    if not isinstance(model, tf_keras.Model):
+        raise BadInput("keras_model", path, f"contains a {type(model).__name__}, not a model")
+    return model
+
+
+def _read(path: Path) -> tuple[Any, str]:
+    """Returns the configuration in a saved model, and the version of Keras that wrote it, "" if that is not known."""
+    if path.is_dir():
+        return _of_saved_model(path), ""
+    size = files.regular_size(path)
+    if path.suffix == KERAS:
+        with zipfile.ZipFile(path) as archive:
+            return _of_archive(archive, MOST_RATIO * size + ROOM)
+    with h5py.File(path, "r") as file:
+        check_group(file, MOST_RATIO * size + ROOM)
+        text = file.attrs.get("model_config")
+        if text is None:
+            raise ValueError("it has no model_config, so it holds weights alone")
+        return files.parse_json(text), str(_text(file.attrs.get("keras_version", "")))
+
+
+def _of_archive(archive: zipfile.ZipFile, most: int) -> tuple[Any, str]:
+    members = {info.filename: info.file_size for info in archive.infolist()}
+    if sum(members.values()) > most:
+        raise ValueError(f"its members have more than {most:,} bytes")
+    if members["config.json"] > files.MOST_JSON or members["metadata.json"] > files.MOST_JSON:
+        raise ValueError(f"its configuration has more than {files.MOST_JSON:,} bytes")
+    version = str(files.parse_json(archive.read("metadata.json"))["keras_version"])
+    with archive.open(INSIDE) as member, h5py.File(member, "r") as file:
+        check_group(file, most)
+    if "model.weights.npz" in members:
+        raise ValueError("it has weights of a format that tf_keras does not write")
+    return files.parse_json(archive.read("config.json")), version
+
+
+def _of_saved_model(path: Path) -> list[Any]:
+    """Returns the configurations of all layers of a SavedModel; what its graph computes is not looked at."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            files.regular_size(os.path.join(folder, name))
+    if not files.exists(path / METADATA):
+        raise ValueError(f"it has no {METADATA}, which tf_keras' model.save writes into a SavedModel")
+    saved = saved_metadata_pb2.SavedMetadata.FromString(files.read_file(path / METADATA, files.MOST_JSON))
+    return [files.parse_json(node.metadata) for node in saved.nodes]
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".")

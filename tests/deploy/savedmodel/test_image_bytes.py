@@ -1,0 +1,102 @@
+"""A SavedModel takes encoded images in a second signature, as clients of TensorFlow Serving send them."""
+
+from __future__ import annotations
+
+import os
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import dlth_tf
+from dlth_tf.data import Normalization
+from dlth_tf.data.disk_split import decoded
+from dlth_tf.deploy.checks import standalone
+from dlth_tf.deploy.savedmodel.image_bytes import decode
+from dlth_tf.errors import BadInput
+from tests.deploy.conftest import checked_here as checked_here
+from tests.deploy.conftest import checks_in_this_process
+
+layers = tf_keras.layers
+FORMS = ("plain", "packed", "compact")
+FAST = {"measure_latency": False}
+
+
+def network(*shape: int | None) -> tf_keras.Model:
+    more = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    return tf_keras.Sequential([tf_keras.Input(shape), *more])
+
+
+def pictures(count: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    known = {"normalization": Normalization(1 / 255, (0.5,) * 3, (0.25,) * 3), "label_names": ["a", "b", "c"]}
+    with checks_in_this_process(folder):
+        dlth_tf.export(network(8, 6, 3), folder / "out", formats=FORMS, image_bytes=True, **known, **FAST)
+    return folder / "out"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_png_files_give_the_outputs_of_their_images(exported, form):
+    loaded = tf.saved_model.load(os.fspath(exported / form))
+    images = pictures(5, 8, 6)
+    encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
+    found = loaded.signatures["image_bytes"](image_bytes=encoded)
+    expected = loaded.signatures["serving_default"](images=tf.constant(images))
+    assert found.keys() == expected.keys() == {"logits", "probabilities", "class", "label"}
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+    assert found["logits"].shape == (5, 3) and np.ptp(found["logits"].numpy()) > 0
+
+
+def test_the_card_says_how_to_send_them(exported):
+    assert '"signature_name": "image_bytes"' in (exported / "README.md").read_text()
+
+
+def test_a_picture_of_another_size_is_cropped_and_resized_as_in_evaluation():
+    shape = tf.TensorShape([8, 6, 3])
+    for height, width in ((20, 31), (6, 8)):
+        encoded = tf.io.encode_png(pictures(1, height, width)[0])
+        assert np.array_equal(decode(encoded, shape), decoded(encoded, (8, 6, 3), None, one_size=False))
+    jpeg = tf.io.encode_jpeg(pictures(1, 8, 6)[0])
+    assert np.array_equal(decode(jpeg, shape), tf.io.decode_jpeg(jpeg))
+    gray = tf.io.encode_png(pictures(1, 8, 6)[0][..., :1])
+    assert decode(gray, shape).shape == shape
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\xff" * 30])
+def test_what_is_no_picture_is_an_error(exported, content):
+    serve = tf.saved_model.load(os.fspath(exported / "packed")).signatures["image_bytes"]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        serve(image_bytes=tf.constant([content]))
+
+
+def test_a_signature_with_other_outputs_would_be_found(exported):
+    other = types.SimpleNamespace(signatures={"image_bytes": lambda image_bytes: {"logits": tf.ones([4, 3])}})
+    with pytest.raises(standalone.Failed, match="plain: encoded images yield another logits"):
+        standalone.check_image_bytes(
+            "plain", other, lambda inputs: {"logits": np.zeros((4, 3))}, {"images": pictures(4, 8, 6)}
+        )
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize(
+    ("shape", "known", "reason"),
+    [
+        ((8, 6, 3), {"task": "raw"}, r"is for classifiers of images of one size .* served as raw of float32 \[None, 8"),
+        ((None, None, 3), {}, "is for classifiers of images of one size"),
+        ((8, 6, 5), {}, "1, 3 or 4 channels"),
+        ((8, 6, 3), {"batch": 2}, "needs a free batch size, and that of this export is 2"),
+        ((8, 6, 3), {"formats": ["tflite"]}, "is for plain, packed, compact, and the forms to write are tflite"),
+    ],
+)
+def test_where_encoded_images_cannot_be_served_is_one_sentence(tmp_path, shape, known, reason):
+    with pytest.raises(BadInput, match=f"image_bytes=True: .*{reason}"):
+        dlth_tf.export(network(*shape), tmp_path / "out", image_bytes=True, **known, **FAST)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,56 @@
+"""A Keras configuration of somebody else names layers of Keras and operations on tensors, or is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlth_tf.runs.keras_configs import check_config
+
+
+def layer(kind: str, module: str | None = "keras.layers", **config: object) -> dict:
+    return {"class_name": kind, "module": module, "config": {"name": "mine", **config}}
+
+
+def model(*layers: dict) -> dict:
+    return {"class_name": "Functional", "module": "keras.src.engine.functional", "config": {"layers": list(layers)}}
+
+
+def test_layers_functions_and_operations_of_keras_pass():
+    check_config(
+        model(
+            layer("Dense", activation="relu", kernel_initializer=layer("GlorotUniform", "keras.initializers")),
+            layer("Dense", activation={"class_name": "function", "module": "builtins", "config": "gelu"}),
+            layer("TFOpLambda", function="math.add"),
+            layer("TFOpLambda", function="reshape"),
+            layer("TFOpLambda", function="compat.v1.nn.relu"),
+            layer("StringLookup", vocabulary=["a", "b"]),
+            {"class_name": "Own", "config": {}},  # as in an HDF5 file, where only registered classes have such a name
+            model(layer("Conv2D", "tf_keras.layers")),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (layer("Lambda", function=["code"]), r"a layer of the class Lambda \(mine\), which is code"),
+        (layer("Activation", activation={"class_name": "__lambda__", "config": {}}), "__lambda__"),
+        (layer("ResidualWrapper", residual_fn_type="lambda"), "a lambda, which is code"),
+        (layer("TensorFlowOpLayer", node_def={}), "TensorFlowOpLayer"),
+        (layer("Own", "my_layers"), r"names code outside of Keras \(my_layers.Own\)"),
+        (layer("system", "os"), r"\(os.system\)"),
+        (layer("get_file", "keras.utils"), r"\(keras.utils.get_file\)"),
+        (layer("os.system", "keras.engine.training"), r"\(keras.engine.training.os.system\)"),
+        (layer("x", activation={"class_name": "function", "module": "builtins", "config": "exec"}), "builtins.exec"),
+        (layer("x", spec={"class_name": "__typespec__", "spec_name": "S", "module": "os", "config": []}), r"os\.S"),
+        (layer("TFOpLambda", function="io.write_file"), "calls tf.io.write_file, which works on more than tensors"),
+        (layer("TFOpLambda", function="keras.utils.get_file"), "calls tf.keras.utils.get_file"),
+        (layer("TFOpLambda", function="compat.v1.py_function"), "py_function"),
+        (layer("TFOpLambda", function="load_library"), "load_library"),
+        (layer("StringLookup", vocabulary="/etc/passwd"), "reads the file /etc/passwd"),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_code_in_any_place_is_refused(entry, reason, nested):
+    with pytest.raises(ValueError, match=reason):
+        check_config(model(layer("TimeDistributed", layer=model(entry))) if nested else entry)

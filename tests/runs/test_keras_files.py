@@ -1,0 +1,142 @@
+"""Saved models of tf_keras are loaded; what is none, or would run code, is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from dlth_tf.errors import BadInput
+from dlth_tf.runs.keras_files import load_keras_model
+
+layers = tf_keras.layers
+KINDS = ("mine.keras", "mine.h5", "mine")
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+
+
+def network(*more: tf_keras.layers.Layer) -> tf_keras.Model:
+    images = tf_keras.Input((4, 4, 1))
+    x = layers.Flatten()(images)
+    for layer in more:
+        x = layer(x)
+    x = tf.nn.relu(layers.Dense(6, name="body")(x)) + 1.0
+    return tf_keras.Model(images, layers.Dense(3, "softmax", name="head")(x), name="mine")
+
+
+def save(model: tf_keras.Model, folder: Path) -> None:
+    for kind in KINDS:
+        model.save(folder / kind, save_format=kind.rpartition(".")[2].replace("mine", "tf"))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> tuple[Path, tf_keras.Model]:
+    folder = tmp_path_factory.mktemp("saved")
+    model = network()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    save(model, folder)
+    return folder, model
+
+
+@pytest.fixture(scope="module")
+def with_lambda(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("with_lambda")
+    save(network(layers.Lambda(lambda x: x + 1, name="plus")), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_has_the_same_outputs(saved, kind):
+    folder, model = saved
+    loaded = load_keras_model(folder / kind)
+    images = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    assert np.array_equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lambda_is_loaded_only_if_the_file_is_trusted(with_lambda, kind):
+    with pytest.raises(
+        BadInput, match=r"the class Lambda \(plus\), which is code, and is only loaded with --trust_run"
+    ):
+        load_keras_model(with_lambda / kind)
+    assert "plus" in [layer.name for layer in load_keras_model(with_lambda / kind, trusted=True).layers]
+
+
+@pytest.mark.parametrize("kind", ["mine.keras", "mine.h5"])
+def test_a_model_of_keras_3_is_refused(tmp_path, kind):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / kind)
+    with pytest.raises(BadInput, match=r"was saved by Keras 3\.\d+.*, and only models of tf_keras"):
+        load_keras_model(tmp_path / kind)
+
+
+def rewritten(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (kept | members).items():
+            archive.writestr(name, data)
+
+
+def importing(path: Path) -> None:
+    config = {"class_name": "Functional", "module": "hostile_canary", "registered_name": None, "config": {}}
+    rewritten(path, {"config.json": json.dumps(config).encode()})
+
+
+def linked(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["model_weights/other"] = h5py.ExternalLink("/etc/hosts", "/x")
+
+
+def bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("assets/zeros", bytes(100 * 2**20))
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def weights_alone(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file.attrs["model_config"]
+
+
+def without_metadata(path: Path) -> None:
+    (path / "keras_metadata.pb").unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "reason"),
+    [
+        ("mine.keras", importing, "names code outside of Keras"),
+        ("mine.keras", lambda path: rewritten(path, {"config.json": b"[" * 100_000}), "is not a model .*nested"),
+        ("mine.keras", lambda path: rewritten(path, {"model.weights.npz": b""}), "weights of a format that tf_keras"),
+        ("mine.keras", bomb, "its members have more than"),
+        ("mine.keras", lambda path: path.write_bytes(b"PK"), "is not a model that tf_keras saved"),
+        ("mine.keras", pipe, "cannot be read .*not a regular file"),
+        ("mine.h5", linked, "refers to another place or file"),
+        ("mine.h5", weights_alone, "it holds weights alone"),
+        ("mine.h5", lambda path: path.write_bytes(b"\x89HDF"), "is not a model that tf_keras saved"),
+        ("mine", without_metadata, "it has no keras_metadata.pb"),
+        ("mine", lambda path: pipe(path / "keras_metadata.pb"), "cannot be read .*not a regular file"),
+        ("mine", lambda path: (path / "keras_metadata.pb").write_bytes(b"\xff" * 9), "is not a model"),
+        ("mine", lambda path: (path / "saved_model.pb").write_bytes(b""), "cannot be loaded"),
+    ],
+)
+def test_a_damaged_or_hostile_file_is_one_sentence(saved, tmp_path, kind, damage, reason):
+    source = saved[0] / kind
+    path = tmp_path / kind
+    (shutil.copytree if source.is_dir() else shutil.copy)(source, path)
+    damage(path)
+    with pytest.raises(BadInput, match=reason) as refused:
+        load_keras_model(path)
+    assert refused.value.thing == "keras_model" and "\n" not in str(refused.value)
