@@ -237,6 +237,13 @@ class _CallableModule(types.ModuleType):
     """Makes this module callable: `dlth_tf.export` is both the module of the command and the public function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        model = args[0] if args else kwargs.get("model")
+        from dlth_tf.masking.world import package_of
+
+        if package_of(model) == "keras":
+            from dlth_tf.deploy.keras3.exporting import export_keras3
+
+            return export_keras3(*args, **kwargs)
         from dlth_tf.deploy import export
 
         return export(*args, **kwargs)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import check_removed as check_removed
     from dlth_tf.masking.world import execution_changes as execution_changes
     from dlth_tf.masking.world import fit_state as fit_state
+    from dlth_tf.masking.world import has_masks as has_masks
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
     from dlth_tf.masking.world import install as install
     from dlth_tf.masking.world import installed as installed
@@ -93,6 +94,7 @@ _NAMES = {
         "fit_state",
         "inner_optimizer",
         "install",
+        "has_masks",
         "installed",
         "prepare",
         "accept_restored",

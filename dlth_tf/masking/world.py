@@ -164,16 +164,21 @@ class World(Protocol):
         """Changes the optimizer steps of the next call into the backend."""
 
 
+def package_of(model: Any) -> str | None:
+    """Returns the Keras that a model belongs to, "tf_keras" or "keras" (Keras 3), or None if to neither."""
+    packages = (base.__module__.partition(".")[0] for base in type(model).__mro__)
+    return next((package for package in packages if package in ADAPTERS), None)
+
+
 def of(model: Any) -> World:
     """Returns the adapter for a model's Keras, which is read off its class; neither Keras is imported to find out.
 
     Raises:
       BadInput: If it is not a Keras model.
     """
-    for base in type(model).__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in ADAPTERS:
-            return cast(World, importlib.import_module(ADAPTERS[package]))
+    package = package_of(model)
+    if package is not None:
+        return cast(World, importlib.import_module(ADAPTERS[package]))
     raise BadInput("model", type(model).__name__, "is not a Keras model: build it with keras (Keras 3) or tf_keras")
 
 
@@ -226,6 +231,11 @@ def strip(model: Any) -> Any:
         not zero.
     """
     return of(model).strip(model)
+
+
+def has_masks(model: Any) -> bool:
+    """Returns whether a model has masks and tickets: it is wrapped, or of Keras 3 and was given some."""
+    return of(model).has_masks(model)
 
 
 def leaf_layers(model: Any) -> Iterator[Any]:
