@@ -6,6 +6,7 @@ A new form is one function here, one entry in FORMS, and its name in `export_opt
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,11 @@ import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.report.folder_size import bytes_of
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
+from dlth_tf.deploy.serving import Serving
 from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32
@@ -34,6 +37,17 @@ NOTHING_REMOVED = (
     "computes the same as plain (tickets of --granularity=filter or channel are made for this form)."
 )
 NO_INT8 = "tflite: no int8.tflite, because there are no images to calibrate it with."
+
+# Parameters of the compact network, as a fraction of the network's, from which `packed` begins with it. Above, packed
+# zeros take no more bytes, and in their original shapes they can be compared with the ticket.
+WORTHWHILE = 0.95
+
+# Bytes below which packing may not pay: the operations that unpack take some 7 kB.
+TINY = 100_000
+NOT_PACKED = (
+    "packed: stored as constants, like compact, because the operations that unpack would take more bytes than packing "
+    "saves."
+)
 
 # Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest,
 # in Keras too.
@@ -74,12 +88,33 @@ def _plain(source: Source, options: ExportOptions, path: Path) -> dict[str, Writ
 
 
 def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
-    facts = save_packed(source.model, path, source.serving, options.values)
+    """Packs the compact network, or the network itself if compaction gains next to nothing."""
+    small = _compact_if_possible(source.model)
+    whole = small.count_params() > WORTHWHILE * source.model.count_params()
+    facts = save_packed(source.model if whole else small, path, source.serving, options.values)
     places = facts.pop("places")
     rounded = options.values != "float32"
-    tolerance = allowed(source.model, HALF if rounded else FOLDED, rounded)
     facts = {"values": options.values, **facts}
-    return {"packed": Written(source.model, "saved_model", path, tolerance, places, facts=facts)}
+    if not rounded and bytes_of(path) < TINY and _smaller_as_constants(small, path, source.serving):
+        places = None
+        whole = False
+        facts["note"] = NOT_PACKED
+    if not whole:
+        facts["kernels"] = kernel_shapes(source.model, small)
+    tolerance = allowed(source.model, HALF if rounded else FOLDED, rounded)
+    model = source.model if whole else small
+    return {"packed": Written(model, "saved_model", path, tolerance, places, same_weights=whole, facts=facts)}
+
+
+def _smaller_as_constants(model: tf_keras.Model, path: Path, serving: Serving) -> bool:
+    """Replaces a packed SavedModel by one with constants if that is smaller, and returns whether it was."""
+    constant = path.with_name(f"{path.name}-constant")
+    save_constant(model, constant, serving, "packed")
+    smaller = bytes_of(constant) < bytes_of(path)
+    shutil.rmtree(path if smaller else constant)
+    if smaller:
+        constant.rename(path)
+    return smaller
 
 
 def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:

@@ -179,8 +179,8 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
     size = form["batch"] or min(IMAGES_PER_CALL, count)
     if loaded is not None:
         check_operations(name, form["path"])
-        if form["same_weights"]:
-            check_zeros(form, loaded, data)
+        if form["same_weights"] or form["places"] is not None:
+            check_zeros(form, loaded, _part(data, "mask") if form["same_weights"] else {})
         if form["compared"]:
             outputs = serve(_rows(inputs, slice(size)))
             check_outputs(name, outputs, form["compared"][0], form["label_names"])
@@ -250,21 +250,25 @@ def check_operations(name: str, path: str) -> None:
         raise Failed(f"{name}: contains no variables")
 
 
-def check_zeros(form: Mapping[str, Any], loaded: Any, data: Mapping[str, np.ndarray]) -> None:
+def check_zeros(form: Mapping[str, Any], loaded: Any, masks: Arrays) -> None:
     """Checks that all removed weights are zero, and that no tensor has more nonzero values than the model's."""
     name = form["name"]
     weights = dict(loaded_weights(form, loaded))
-    masks = {key.removeprefix("mask/"): value for key, value in data.items() if key.startswith("mask/")}
-    for key, mask in masks.items():
-        if key not in weights or weights[key].shape != mask.shape:
-            raise Failed(f"{name}: the export has no weight {key} of the ticket's shape")
-        if np.any(weights[key].ravel()[~mask.ravel()]):
-            raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
+    check_masks(name, weights, masks)
     for key, value in weights.items():
         count = int(np.count_nonzero(value))
         allowed = form["nonzero"][key]
         if count > allowed:
             raise Failed(f"{name}: {key} has {count} nonzero values, and the model's has {allowed}")
+
+
+def check_masks(name: str, weights: Arrays, masks: Arrays) -> None:
+    """Checks that all weights which a ticket removes are zero."""
+    for key, mask in masks.items():
+        if key not in weights or weights[key].shape != mask.shape:
+            raise Failed(f"{name}: the export has no weight {key} of the ticket's shape")
+        if np.any(weights[key].ravel()[~mask.ravel()]):
+            raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
 
 
 def loaded_weights(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, np.ndarray]]:

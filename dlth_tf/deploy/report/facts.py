@@ -12,6 +12,7 @@ import tf_keras
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
+from dlth_tf.deploy.report.folder_size import bytes_of, files_of
 from dlth_tf.deploy.report.size_bound import size_of
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
@@ -102,19 +103,8 @@ def form_facts(
 def listing(path: Path) -> dict[str, dict[str, Any]]:
     """Returns size in bytes and SHA-256 of every file of a form, by relative name."""
     return {
-        name: {"bytes": len(data := file.read_bytes()), "sha256": files.sha256(data)} for name, file in _files(path)
+        name: {"bytes": len(data := file.read_bytes()), "sha256": files.sha256(data)} for name, file in files_of(path)
     }
-
-
-def bytes_of(path: Path) -> int:
-    """Returns the total size of a form's files in bytes."""
-    return sum(file.stat().st_size for _, file in _files(path))
-
-
-def _files(path: Path) -> list[tuple[str, Path]]:
-    if path.is_file():
-        return [(path.name, path)]
-    return [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
 def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
