@@ -59,7 +59,13 @@ FLAGS = [
         "text",
     ),
     ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
-    ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
+    (
+        "values",
+        "format of the weights in packed: float32, float16, bfloat16 or int8 with a scale per output channel (computed "
+        "in float32)",
+        "float32",
+        "text",
+    ),
     (
         "measure_latency",
         "measure the latency of each form and of the dense network, at batch sizes 1, 8 and 64 with one thread",

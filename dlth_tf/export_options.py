@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlth_tf.errors import BadInput
 
 FORMATS = ("plain", "packed", "compact", "tflite", "tflite_float32", "tflite_float16", "tflite_int8")
-VALUES = ("float32", "float16")
+VALUES = ("float32", "float16", "bfloat16", "int8")
 TASKS = ("auto", "classifier", "raw")
 
 
@@ -18,7 +18,7 @@ class ExportOptions:
 
     Args:
       formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16 and tflite_int8.
-      values: Precision in which the packed form stores weights, "float32" or "float16".
+      values: Precision in which the packed form stores weights: "float32", "float16", "bfloat16" or "int8".
       overwrite: Whether an existing export of the same form is replaced.
       measure_latency: Whether each form and its dense counterpart are timed.
     """
@@ -40,7 +40,7 @@ class ExportOptions:
                 allowed = f"must be one or more of {', '.join(FORMATS)}, each at most once"
                 raise BadInput("formats", form or "(none)", allowed)
         if self.values not in VALUES:
-            raise BadInput("values", self.values, f"must be {' or '.join(VALUES)}")
+            raise BadInput("values", self.values, f"must be one of {', '.join(VALUES)}")
         if self.values != VALUES[0] and "packed" not in self.formats:
             allowed = f"is for the form packed, and the forms to write are {', '.join(self.formats)}"
             raise BadInput("values", self.values, allowed)

@@ -77,7 +77,7 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
             "--formats=plain: must be one or more of plain, packed, compact, tflite, tflite_float32, tflite_float16, "
             "tflite_int8, each at most once",
         ),
-        ({"run_dir": "complete", "values": "int8"}, "--values=int8: must be float32 or float16"),
+        ({"run_dir": "complete", "values": "int4"}, "--values=int4: must be one of float32, float16, bfloat16, int8"),
         ({"run_dir": "complete", "export_dir": "file/out"}, "--export_dir=file/out: cannot be written to"),
     ],
     ids=str,

@@ -21,7 +21,7 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, speed_note
+from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, rounding_note, speed_note
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped
 from dlth_tf.errors import BadInput
@@ -64,7 +64,7 @@ def export(
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
         tflite_float32, tflite_float16 and tflite_int8.
-      values: Precision in which `packed` stores weights, "float32" or "float16".
+      values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
@@ -207,7 +207,7 @@ def _add_latency(
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
     for name, facts in forms.items():
-        facts["notes"] = [note] if (note := facts.pop("note", "")) else []
+        facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
             facts["notes"].append(speed_note(name, facts["latency"], skips_zeros))

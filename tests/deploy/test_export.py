@@ -161,7 +161,8 @@ def test_accuracy_is_that_on_the_given_examples(model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"values": "int8"}, "values=int8: must be float32 or float16"),
+        ({"values": "int4"}, "values=int4: must be one of float32, float16, bfloat16, int8"),
+        ({"values": "int8"}, "values=int8: is for the form packed, and the forms to write are plain"),
         ({"label_names": ["a", "b"]}, "label_names=2 names: must be one for each of the model's 3 classes"),
     ],
 )

@@ -105,6 +105,17 @@ def test_packed_is_never_larger_than_compact_and_gains_where_filters_are_removed
     assert written["packed"].facts["kernels"] == written["compact"].facts["kernels"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("values", ["bfloat16", "int8"])
+@pytest.mark.parametrize("granularity", ["weight", "filter"])
+@pytest.mark.parametrize("name", SMALL)
+def test_rounded_weights_keep_most_classes(name, granularity, values, tmp_path):
+    facts = round_trip(name, granularity, tmp_path, ("packed",), values)["packed"]
+    assert facts["values"] == values and facts["agreement"] > 0.75 and facts["max_difference"] > 0
+    assert facts["tolerance"] is None if values == "int8" else facts["max_difference"] <= facts["tolerance"]
+
+
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("granularity", ["weight", "filter"])
 def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):

@@ -126,6 +126,20 @@ def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
     return {**medians, "range": [low, high]}
 
 
+def rounding_note(form: str, facts: Mapping[str, Any]) -> str:
+    """Writes one sentence about the effect of rounded weights on the outputs; empty if none are rounded.
+
+    Args:
+      form: Name of the form.
+      facts: Facts about it from `form_facts`.
+    """
+    values = facts.get("values", "float32")
+    if values == "float32":
+        return ""
+    same = "" if facts["agreement"] is None else f", and {facts['agreement']:.1%} of the examples have the same class"
+    return f"{form}: with weights rounded to {values}, outputs differ by at most {facts['max_difference']:.2g}{same}."
+
+
 def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool) -> str:
     """Writes one sentence about the measured speed-up.
 

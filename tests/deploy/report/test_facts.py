@@ -10,7 +10,7 @@ import pytest
 
 import dlth_tf
 from dlth_tf.deploy import export as export_with
-from dlth_tf.deploy.report.facts import latency, multiply_adds, speed_note
+from dlth_tf.deploy.report.facts import latency, multiply_adds, rounding_note, speed_note
 from dlth_tf.files import sha256
 from tests.deploy.report.conftest import MASK
 
@@ -86,6 +86,19 @@ def test_the_sentence_says_what_was_measured(speedups, skips, start, end):
     measured = {size: {"speedup": x, "range": [0.9 * x, 1.1 * x]} for size, x in zip("18", speedups, strict=True)}
     note = speed_note("form", measured, skips)
     assert note.startswith(start) and note.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("values", "agreement", "note"),
+    [
+        ("float32", 1.0, ""),
+        ("int8", 0.875, "a: with weights rounded to int8, outputs differ by at most 0.012, and 87.5% of the examples"),
+        ("float16", None, "a: with weights rounded to float16, outputs differ by at most 0.012."),
+    ],
+)
+def test_the_effect_of_rounded_weights_is_said(values, agreement, note):
+    said = rounding_note("a", {"values": values, "agreement": agreement, "max_difference": 0.0123})
+    assert said.startswith(note) and bool(said) == bool(note)
 
 
 @pytest.mark.parametrize(("speedup", "spread"), [(1.5, [0.8, 2.0]), (0.7, [0.5, 1.3])])
