@@ -47,7 +47,7 @@ FLAGS = [
         "formats",
         "comma-separated list of forms: plain (a SavedModel that stores the zeros), packed (the smallest SavedModel), "
         "compact (a smaller network, if filters or channels were removed), tflite (files for LiteRT; "
-        "tflite_float32, tflite_float16, tflite_int8: one of them)",
+        "tflite_float32, tflite_float16, tflite_int8: one of them), onnx (a file for onnxruntime and OpenVINO)",
         "plain",
         "list",
     ),

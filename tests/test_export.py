@@ -69,13 +69,13 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
         ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         (
-            {"run_dir": "complete", "formats": "onnx"},
-            "--formats=onnx: must be one or more of plain, packed, compact, tflite",
+            {"run_dir": "complete", "formats": "coreml"},
+            "--formats=coreml: must be one or more of plain, packed, compact, tflite",
         ),
         (
             {"run_dir": "complete", "formats": "plain,plain"},
             "--formats=plain: must be one or more of plain, packed, compact, tflite, tflite_float32, tflite_float16, "
-            "tflite_int8, each at most once",
+            "tflite_int8, onnx, each at most once",
         ),
         ({"run_dir": "complete", "values": "int4"}, "--values=int4: must be one of float32, float16, bfloat16, int8"),
         ({"run_dir": "complete", "export_dir": "file/out"}, "--export_dir=file/out: cannot be written to"),
@@ -104,7 +104,7 @@ print(codes, "tensorflow" in sys.modules)
 
 def test_flags_are_checked_before_tensorflow_loads(here, tiny_runs):
     run_dir = tiny_runs["rst"].config.run_dir
-    wrong = ["formats=onnx", "values=int8", "values=float16", "task=regression", "batch=0", "sweep_dir=."]
+    wrong = ["formats=coreml", "values=int8", "values=float16", "task=regression", "batch=0", "sweep_dir=."]
     lines = [*(f"--run_dir={run_dir} --{flag}" for flag in wrong), "--run_dir=nowhere"]
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW],

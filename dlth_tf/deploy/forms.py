@@ -17,6 +17,7 @@ import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.onnx_file import FILE, write_onnx
 from dlth_tf.deploy.report.folder_size import bytes_of
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
@@ -35,6 +36,10 @@ FOLDED = 2e-3
 NOTHING_REMOVED = (
     "compact: nothing could be removed, because no filter, unit or channel of this network is zero throughout; it "
     "computes the same as plain (tickets of --granularity=filter or channel are made for this form)."
+)
+NOT_FROM_PACKED = (
+    "onnx: written in float32 from the compact network and never from packed, whose weights TensorFlow unpacks when it "
+    "loads them."
 )
 NO_INT8 = "tflite: no int8.tflite, because there are no images to calibrate it with."
 
@@ -60,8 +65,8 @@ class Written:
 
     Args:
       model: Keras model whose outputs the form must reproduce.
-      kind: "saved_model" or "tflite".
-      path: Folder of the SavedModel, or file of the LiteRT model.
+      kind: "saved_model", "tflite" or "onnx".
+      path: Folder of the SavedModel, or file of the LiteRT or ONNX model.
       tolerance: Largest allowed difference of a logit, relative to the largest logit or to 1 if that is larger; None
         allows any difference.
       places: For a packed model, the place of every stored weight: ticket name -> (vector, start). None for other
@@ -127,6 +132,16 @@ def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Wr
     return {
         "compact": Written(small, "saved_model", path, allowed(source.model, FOLDED), same_weights=False, facts=facts)
     }
+
+
+def _onnx(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    """Writes the compact network, in float32."""
+    small = in_float32(_compact_if_possible(source.model), "onnx")
+    facts = write_onnx(small, path, source.serving)
+    if "packed" in options.formats:
+        facts["note"] = NOT_FROM_PACKED
+    tolerance = allowed(source.model, FOLDED)
+    return {"onnx": Written(small, "onnx", path / FILE, tolerance, same_weights=False, facts=facts)}
 
 
 def compaction_note(zeros: Zeros, removed: bool) -> str:
@@ -198,6 +213,7 @@ FORMS: dict[str, Callable[[Source, ExportOptions, Path], dict[str, Written]]] = 
     "compact": _compact,
     "tflite": _tflite,
     **{f"tflite_{kind}": _one_tflite(kind) for kind in KINDS},
+    "onnx": _onnx,
 }
 
 

@@ -125,7 +125,7 @@ def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
     dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out", **FAST)
 
 
-@pytest.mark.parametrize("formats", [["onnx"], ["plain", "onnx"], [], [""]], ids=str)
+@pytest.mark.parametrize("formats", [["coreml"], ["plain", "coreml"], [], [""]], ids=str)
 def test_an_unknown_form_is_refused(model, formats, tmp_path):
     with pytest.raises(BadInput, match=r"formats=.*: must be one or more of plain, packed, compact, tflite"):
         dlth_tf.export(model, tmp_path / "out", formats=formats, **FAST)

@@ -124,8 +124,8 @@ def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):
 
 
 def test_all_forms_pass_in_a_fresh_process(tmp_path):
-    forms = round_trip("vgg11", "filter", tmp_path, ("plain", "packed", "compact", "tflite"))
-    assert set(forms) == {"plain", "packed", "compact", "tflite/float32", "tflite/float16"}
+    forms = round_trip("vgg11", "filter", tmp_path, ("plain", "packed", "compact", "tflite", "onnx"))
+    assert set(forms) == {"plain", "packed", "compact", "tflite/float32", "tflite/float16", "onnx"}
     assert min(facts["agreement"] for facts in forms.values()) > 0.97
 
 

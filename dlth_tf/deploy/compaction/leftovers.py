@@ -16,6 +16,7 @@ from dlth_tf.deploy.compaction.constants import Constants, find_constants
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.slots import Slots
 from dlth_tf.masking import leaf_layers
+from dlth_tf.masking.keras2.parts import variables_of
 
 WITH_FILTERS = ("kernel", "embeddings")  # ends of the names of weights that have inputs and outputs
 FILTERS = "filters"  # or units
@@ -125,7 +126,7 @@ def _zero_in_and_out(layer: tf_keras.layers.Layer) -> tuple[np.ndarray, np.ndarr
     """Returns whether each input channel and each output of a layer's kernels has only zero weights, as bool arrays."""
     inputs = [np.zeros(0, bool)]
     outputs = [np.zeros(0, bool)]
-    for variable in layer.weights:
+    for variable in variables_of(layer):
         name = variable.name.partition(":")[0]
         if len(variable.shape) > 1 and name.endswith(WITH_FILTERS):
             layout = "transposed" if "Transpose" in type(layer).__name__ else layout_of(name, tuple(variable.shape))

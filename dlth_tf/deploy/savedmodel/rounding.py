@@ -1,8 +1,9 @@
 """Rounds the kernels of a frozen graph to fewer bits; computation stays in float32.
 
-float16 and bfloat16 are numbers of float32 whose last bits are zero, and zeros take no space when packed. int8 are whole
-numbers from -127 to 127 that are multiplied by one scale for each output channel when the model is loaded: symmetric
-quantization per channel (Krishnamoorthi, 2018, "Quantizing deep convolutional networks for efficient inference").
+float16 and bfloat16 are numbers of float32 whose last bits are zero, and zeros take no space when packed. int8 are
+whole numbers from -127 to 127 that are multiplied by one scale for each output channel when the model is loaded:
+symmetric quantization per channel (Krishnamoorthi, 2018, "Quantizing deep convolutional networks for efficient
+inference").
 """
 
 from __future__ import annotations
