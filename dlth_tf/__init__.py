@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export
     from dlth_tf import callbacks as callbacks
     from dlth_tf.core.ticket import Ticket as Ticket
     from dlth_tf.data.load import load as _load
+    from dlth_tf.deploy.compaction.compact import compact as compact
     from dlth_tf.errors import BadInput as BadInput
     from dlth_tf.masking import apply_ticket as apply_ticket
     from dlth_tf.masking import layer_table as layer_table
@@ -35,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Ticket": "dlth_tf.core.ticket:Ticket",
         "apply_ticket": "dlth_tf.masking:apply_ticket",
         "callbacks": "dlth_tf.callbacks",
+        "compact": "dlth_tf.deploy.compaction:compact",
         "export": "dlth_tf.export",
         "load_dataset": "dlth_tf.data:load",
         "layer_table": "dlth_tf.masking:layer_table",

@@ -26,6 +26,7 @@ PUBLIC = [
     "Ticket",
     "apply_ticket",
     "callbacks",
+    "compact",
     "export",
     "layer_table",
     "load_dataset",

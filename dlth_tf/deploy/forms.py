@@ -16,7 +16,7 @@ import numpy as np
 import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
-from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction import Zeros, compact_and_explain, kernel_shapes
 from dlth_tf.deploy.onnx_file import FILE, write_onnx
 from dlth_tf.deploy.report.folder_size import bytes_of
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
@@ -202,7 +202,7 @@ def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Wri
 def _compact_if_possible(model: tf_keras.Model) -> tf_keras.Model:
     """Returns the compact model, or the model itself if it cannot be compacted."""
     try:
-        return compact(model)
+        return compact_and_explain(model)[0]
     except BadInput:
         return model
 

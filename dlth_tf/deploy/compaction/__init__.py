@@ -10,9 +10,11 @@ anymore:
     constant_folding.py  constants folded into biases and into each other, and the classes that are dead then
     rebuild.py           the smaller Keras model
     leftovers.py         what is zero and stays, and why
+    report.py            the two networks compared
 """
 
-from dlth_tf.deploy.compaction.compact import compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction.compact import compact, compact_and_explain
 from dlth_tf.deploy.compaction.leftovers import Zeros
+from dlth_tf.deploy.compaction.report import Report, kernel_shapes
 
-__all__ = ["Zeros", "compact", "compact_and_explain", "kernel_shapes"]
+__all__ = ["Report", "Zeros", "compact", "compact_and_explain", "kernel_shapes"]
