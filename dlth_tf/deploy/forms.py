@@ -100,10 +100,11 @@ def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Wri
     places = facts.pop("places")
     rounded = options.values != "float32"
     facts = {"values": options.values, **facts}
-    if not rounded and bytes_of(path) < TINY and _smaller_as_constants(small, path, source.serving):
-        places = None
-        whole = False
-        facts["note"] = NOT_PACKED
+    if not rounded and bytes_of(path) < TINY:
+        mapped = _compact_if_possible(source.model, maps=True)
+        if _smaller_as_constants(mapped, path, source.serving):
+            small, places, whole = mapped, None, False
+            facts["note"] = NOT_PACKED
     if not whole:
         facts["kernels"] = kernel_shapes(source.model, small)
     limit = ROUNDED[options.values]
@@ -125,7 +126,7 @@ def _smaller_as_constants(model: tf_keras.Model, path: Path, serving: Serving) -
 
 def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     del options
-    small, zeros = compact_and_explain(source.model)
+    small, zeros = compact_and_explain(source.model, maps=True)
     save_constant(small, path, source.serving, "compact")
     note = compaction_note(zeros, removed=small.count_params() < source.model.count_params())
     facts = {"note": note, "kernels": kernel_shapes(source.model, small)}
@@ -136,7 +137,7 @@ def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Wr
 
 def _onnx(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     """Writes the compact network, in float32."""
-    small = in_float32(_compact_if_possible(source.model), "onnx")
+    small = in_float32(_compact_if_possible(source.model, maps=True), "onnx")
     facts = write_onnx(small, path, source.serving)
     if "packed" in options.formats:
         facts["note"] = NOT_FROM_PACKED
@@ -180,7 +181,7 @@ def _one_tflite(kind: str) -> Callable[[Source, ExportOptions, Path], dict[str, 
 
 
 def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Written]:
-    small = in_float32(_compact_if_possible(source.model))
+    small = in_float32(_compact_if_possible(source.model, maps=True))
     serving = dataclasses.replace(source.serving, label_names=None)
     result = write_tflite(small, path, serving=serving, calibration=source.calibration, kinds=kinds)
     written = {}
@@ -199,10 +200,15 @@ def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Wri
     return written
 
 
-def _compact_if_possible(model: tf_keras.Model) -> tf_keras.Model:
-    """Returns the compact model, or the model itself if it cannot be compacted."""
+def _compact_if_possible(model: tf_keras.Model, maps: bool = False) -> tf_keras.Model:
+    """Returns the compact model, or the model itself if it cannot be compacted.
+
+    Args:
+      model: Stripped Keras model.
+      maps: As in `compact_and_explain`. `packed` has none: they make its graph larger.
+    """
     try:
-        return compact_and_explain(model)[0]
+        return compact_and_explain(model, maps)[0]
     except BadInput:
         return model
 

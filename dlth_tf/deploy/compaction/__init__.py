@@ -8,6 +8,7 @@ anymore:
     slots.py             classes of slots, and those that must stay
     constants.py         slots with the same value for every input
     constant_folding.py  constants folded into biases and into each other, and the classes that are dead then
+    maps.py              constants behind zero padding, as a map of the positions
     rebuild.py           the smaller Keras model
     leftovers.py         what is zero and stays, and why
     report.py            the two networks compared

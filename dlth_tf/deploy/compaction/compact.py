@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import numpy as np
 import tf_keras
 
+from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constant_folding import dead_classes
-from dlth_tf.deploy.compaction.graph import read_graph
+from dlth_tf.deploy.compaction.constants import find_constants
+from dlth_tf.deploy.compaction.graph import Graph, read_graph
 from dlth_tf.deploy.compaction.leftovers import Zeros, find_zeros
+from dlth_tf.deploy.compaction.maps import MULTIPLE, able
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.report import Report, kernel_shapes
-from dlth_tf.deploy.compaction.slots import divide
+from dlth_tf.deploy.compaction.slots import Slots, divide
 
 log = logging.getLogger("dlth_tf")
 
@@ -56,11 +60,43 @@ def compact(model: tf_keras.Model, on_report: Callable[[Report], None] | None = 
     return small
 
 
-def compact_and_explain(model: tf_keras.Model) -> tuple[tf_keras.Model, Zeros]:
-    """Returns the compact network, and what in `model` is zero as a whole, with the reasons why some of it stays."""
+def compact_and_explain(model: tf_keras.Model, maps: bool = False) -> tuple[tf_keras.Model, Zeros]:
+    """Returns the compact network, and what in `model` is zero as a whole, with the reasons why some of it stays.
+
+    Args:
+      model: As in `compact`.
+      maps: Whether constants are folded into maps (`Conv2DWithMap`) where that leaves a multiple of 8 channels.
+    """
     graph = read_graph(model)
     slots = divide(graph)
     arrays = Arrays(graph)
     dead = dead_classes(graph, slots, arrays)
+    if maps and (mapped := _worth_a_map(graph, slots, arrays, dead)):
+        arrays = Arrays(graph)
+        dead = dead_classes(graph, slots, arrays, mapped)
     small = rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
     return small, find_zeros(model, graph, slots, arrays, dead)
+
+
+def _worth_a_map(graph: Graph, slots: Slots, arrays: Arrays, dead: np.ndarray) -> set[str]:
+    """Finds layers that can fold the channels which stay for constants, where a multiple of 8 channels is left then.
+
+    Every reader of such a channel must be able to.
+    """
+    constants = find_constants(graph, arrays)
+    readers = [call for call in graph.calls if call.kind == kinds.MIXING]
+    kept = {
+        call.layer.name: ~dead[slots.labels[call.input]] & constants[call.input].uniform & arrays.reads(call)
+        for call in readers
+    }
+    stuck = slots.pinned.copy()
+    for call in readers:
+        labels = slots.labels[call.input]
+        rest = np.count_nonzero(~dead[labels]) - np.count_nonzero(kept[call.layer.name])
+        if not able(graph, call) or not rest or rest % MULTIPLE:
+            stuck[labels[arrays.reads(call)]] = True
+    return {
+        call.layer.name
+        for call in readers
+        if kept[call.layer.name].any() and not stuck[slots.labels[call.input][kept[call.layer.name]]].any()
+    }

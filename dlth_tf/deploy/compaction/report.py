@@ -1,4 +1,4 @@
-"""What compaction made smaller, and what it could not."""
+"""The report of a compaction: what is smaller, and what could not be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlth_tf.deploy.compaction.leftovers import Zeros
 
 @dataclass(frozen=True)
 class Report:
-    """What compaction did to a network.
+    """The comparison of a network with its compact one.
 
     Attributes:
       parameters: Number of parameters before and after.
