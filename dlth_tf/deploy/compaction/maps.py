@@ -32,7 +32,8 @@ class Conv2DWithMap(tf_keras.layers.Conv2D):
 
     def __init__(self, filters: int, kernel_size: Any, rows: list[int], columns: list[int], **options: Any) -> None:
         super().__init__(filters, kernel_size, **(options | {"use_bias": False}))
-        self.rows, self.columns = list(rows), list(columns)
+        self.rows = list(rows)
+        self.columns = list(columns)
 
     def build(self, input_shape: Any) -> None:
         """Adds the kernel and the map, float[map rows, map columns, filters]."""
