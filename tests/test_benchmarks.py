@@ -161,3 +161,14 @@ def test_constant_channels_prints_both_ways_for_every_runtime():
     for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
         (line,) = (line for line in done.stdout.splitlines() if runtime in line.split())
         assert len(line.split()) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compact_memory_prints_both_ways_for_every_size():
+    words = ["benchmarks/compact_memory.py", "--megabytes=5,20"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
+    constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", line))
+    assert variables <= 3 < constants
