@@ -72,6 +72,13 @@ FLAGS = [
         True,
         "bool",
     ),
+    (
+        "min_agreement",
+        "fraction of the examples, 0 to 1, that must have the same class as in the Keras model; of tflite, a file "
+        "below it is left out, and any other form is refused",
+        None,
+        "float",
+    ),
     ("overwrite", "replace an existing export", False, "bool"),
     (
         "trust_run",
@@ -99,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
     if (values.run_dir is None) == (values.sweep_dir is None):
         raise BadInput("run_dir", values.run_dir or "(missing)", "exactly one of --run_dir and --sweep_dir is required")
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
-    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
+    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency, values.min_agreement)
     settings.check()
     from dlth_tf.runs.best_run import best_run  # loads pandas
 

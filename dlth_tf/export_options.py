@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import FRACTION, real_number
 
 FORMATS = ("plain", "packed", "compact", "tflite", "tflite_float32", "tflite_float16", "tflite_int8", "onnx")
 ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")  # the extra `onnx`
@@ -24,20 +25,25 @@ class ExportOptions:
       values: Precision in which the packed form stores weights: "float32", "float16", "bfloat16" or "int8".
       overwrite: Whether an existing export of the same form is replaced.
       measure_latency: Whether each form and its dense counterpart are timed.
+      min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
+        form; None sets no limit.
     """
 
     formats: Sequence[str] = ("plain",)
     values: str = "float32"
     overwrite: bool = False
     measure_latency: bool = True
+    min_agreement: float | None = None
 
     def check(self) -> None:
         """Validates the options.
 
         Raises:
-          BadInput: If there is no form, an unknown one, or the same one twice; if `values` is unknown, or given
-            without the form that it is for; or if the packages of a form are not installed.
+          BadInput: If there is no form, an unknown one, or the same one twice; if `values` is unknown, or given without
+            the form that it is for; if `min_agreement` is no fraction; or if the packages of a form are not installed.
         """
+        if self.min_agreement is not None:
+            real_number("min_agreement", self.min_agreement, FRACTION)
         for form in self.formats or [""]:
             if form not in FORMATS or list(self.formats).count(form) > 1:
                 allowed = f"must be one or more of {', '.join(FORMATS)}, each at most once"

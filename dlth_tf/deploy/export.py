@@ -21,7 +21,7 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
-from dlth_tf.deploy.report.facts import form_facts, latency, network_facts, rounding_note, speed_note
+from dlth_tf.deploy.report.facts import form_facts, int8_note, latency, network_facts, rounding_note, speed_note
 from dlth_tf.deploy.source import Known, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped
 from dlth_tf.errors import BadInput
@@ -48,6 +48,7 @@ def export(
     examples: Examples | None = None,
     overwrite: bool = False,
     measure_latency: bool = True,
+    min_agreement: float | None = None,
     **known: Unpack[Known],
 ) -> dict[str, Any]:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
@@ -72,6 +73,8 @@ def export(
       overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
+      min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
+        form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
       **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
         `batch`, the number of examples in every call, if it is to be fixed; `ticket`, whose removed weights must be
         zero in every form; `calibration`, raw training images for forms that need activation ranges; `origin`, its
@@ -87,7 +90,7 @@ def export(
     """
     names = None if label_names is None else tuple(label_names)
     source = Source(model, normalization, names, examples=examples, **known)
-    return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency))
+    return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency, min_agreement))
 
 
 def export_source(
@@ -144,12 +147,15 @@ def _check(source: Source, options: ExportOptions) -> None:
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
+    if options.min_agreement is not None and not source.serving.compared:
+        raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
 def _write_and_verify(source: Source, options: ExportOptions, examples: Examples, staging: Path) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
     verified, accuracy = verify(written, source, examples)
+    _limit_agreement(verified, written, options.min_agreement)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
         raise _nothing_left(failed, source, options)
@@ -172,6 +178,23 @@ def _write_and_verify(source: Source, options: ExportOptions, examples: Examples
     }
     served = {"task": source.serving.task, "decision": source.decision[1]}
     return {"origin": dict(source.origin or {}), "served": served, **network, "verification": compared, "forms": forms}
+
+
+def _limit_agreement(
+    verified: Mapping[str, dict[str, Any]], written: Mapping[str, Written], least: float | None
+) -> None:
+    """Marks optional forms that give too many examples another class as left out.
+
+    Raises:
+      BadInput: If such a form is not optional, or the only one.
+    """
+    for name, facts in verified.items():
+        if least is None or "left_out" in facts or facts["agreement"] >= least:
+            continue
+        reason = f"{name}: only {facts['agreement']:.2%} of the examples have the same class as in the Keras model"
+        if not written[name].optional or len(written) == 1:
+            raise BadInput("min_agreement", least, f"is not reached by {reason}")
+        facts |= {"left_out": reason, "runs": True}
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
@@ -206,8 +229,12 @@ def _add_latency(
 
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
+    int8 = [name for name in forms if name.endswith("int8")]
+    exact = forms.get("tflite/float32", {}).get("accuracy")
     for name, facts in forms.items():
         facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
+        if name in int8 and facts["agreement"] is not None:
+            facts["notes"].append(int8_note(name, facts, exact))
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
             facts["notes"].append(speed_note(name, facts["latency"], skips_zeros))

@@ -14,6 +14,7 @@ import dlth_tf
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
 from dlth_tf.deploy import Examples, forms
+from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite import convert, sparse_layers
@@ -285,3 +286,42 @@ def test_dlth_tf_export_is_the_command_and_the_function():
     import dlth_tf.export as command
 
     assert command is dlth_tf.export and callable(dlth_tf.export) and callable(dlth_tf.export.main)
+
+
+def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_beside_float32s(tmp_path, monkeypatch):
+    model, _ = sparse_network("lenet_300_100")
+    images = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)
+    examples = Examples(images, model(images).numpy().argmax(1), "my images")
+    known = {"formats": ["tflite"], "calibration": images, "examples": examples, **FAST}
+    report = dlth_tf.export(model, tmp_path / "any", **known)["forms"]
+    (note,) = (note for note in report["tflite/int8"]["notes"] if "the accuracy is" in note)
+    assert note.startswith(f"tflite/int8: {report['tflite/int8']['agreement']:.1%} of the examples have the same class")
+    assert note.endswith(", and 100.00% in float32.")
+    checked = standalone.checked
+
+    def other(form, data):
+        facts = checked(form, data)
+        return {**facts, "agreement": 0.7} if form["name"].endswith("int8") else facts
+
+    monkeypatch.setattr(standalone, "checked", other)
+    report = dlth_tf.export(model, tmp_path / "most", **known, min_agreement=0.9)["forms"]
+    assert list(report) == ["tflite/float32", "tflite/float16"]
+    said = (
+        "tflite/int8 is left out: tflite/int8: only 70.00% of the examples have the same class as in the Keras model."
+    )
+    assert said in report["tflite/float32"]["notes"]
+    with pytest.raises(BadInput, match=r"min_agreement=0.9: is not reached by tflite_int8: only 70.00%"):
+        dlth_tf.export(model, tmp_path / "one", **(known | {"formats": ["tflite_int8"]}), min_agreement=0.9)
+    assert sorted(os.listdir(tmp_path)) == ["any", "most"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_agreement": 1.5}, "min_agreement=1.5: must be"),
+        ({"min_agreement": 0.9, "task": "raw"}, "min_agreement=0.9: is for classifiers"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(model, arguments, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        dlth_tf.export(model, tmp_path / "out", **arguments, **FAST)

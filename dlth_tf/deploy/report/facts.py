@@ -140,6 +140,21 @@ def rounding_note(form: str, facts: Mapping[str, Any]) -> str:
     return f"{form}: with weights rounded to {values}, outputs differ by at most {facts['max_difference']:.2g}{same}."
 
 
+def int8_note(form: str, facts: Mapping[str, Any], exact: float | None) -> str:
+    """Writes one sentence about what 8 bits do to the classes.
+
+    Args:
+      form: Name of the form.
+      facts: Facts about it from `form_facts`.
+      exact: Accuracy of the float32 file on the same examples, 0 to 1; None if it is not known.
+    """
+    same = f"{form}: {facts['agreement']:.1%} of the examples have the same class as in the Keras model"
+    if facts["accuracy"] is None:
+        return f"{same}."
+    beside = "" if exact is None else f", and {exact:.2%} in float32"
+    return f"{same}; the accuracy is {facts['accuracy']:.2%}{beside}."
+
+
 def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool) -> str:
     """Writes one sentence about the measured speed-up.
 
