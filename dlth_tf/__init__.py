@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export
     from dlth_tf import keras3 as keras3
     from dlth_tf.core.ticket import Ticket as Ticket
     from dlth_tf.data.load import load as _load
+    from dlth_tf.deploy.compaction.compact import compact as compact
     from dlth_tf.deploy.export import export as export
     from dlth_tf.errors import BadInput as BadInput
     from dlth_tf.masking import apply_ticket as apply_ticket
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Ticket": "dlth_tf.core.ticket:Ticket",
         "apply_ticket": "dlth_tf.masking:apply_ticket",
         "callbacks": "dlth_tf.callbacks",
+        "compact": "dlth_tf.deploy.compaction:compact",
         "export": "dlth_tf.export",
         "keras3": "dlth_tf.keras3",
         "load_dataset": "dlth_tf.data:load",

@@ -62,7 +62,7 @@ FLAGS = [
         "formats",
         "comma-separated list of forms: plain (a SavedModel that stores the zeros), packed (the smallest SavedModel), "
         "compact (a smaller network, if filters or channels were removed), tflite (files for LiteRT; "
-        "tflite_float32, tflite_float16, tflite_int8: one of them)",
+        "tflite_float32, tflite_float16, tflite_int8: one of them), onnx (a file for onnxruntime and OpenVINO)",
         "plain",
         "list",
     ),
@@ -81,12 +81,25 @@ FLAGS = [
         "bool",
     ),
     ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
-    ("values", "format of the weights in packed: float32 or float16 (computed in float32)", "float32", "text"),
+    (
+        "values",
+        "format of the weights in packed: float32, float16, bfloat16 or int8 with a scale per output channel (computed "
+        "in float32)",
+        "float32",
+        "text",
+    ),
     (
         "measure_latency",
         "measure the latency of each form and of the dense network, at batch sizes 1, 8 and 64 with one thread",
         True,
         "bool",
+    ),
+    (
+        "min_agreement",
+        "fraction of the examples, 0 to 1, that must have the same class as in the Keras model; of tflite, a file "
+        "below it is left out, and any other form is refused",
+        None,
+        "float",
     ),
     ("overwrite", "replace an existing export", False, "bool"),
     (
@@ -117,7 +130,7 @@ def main(argv: Sequence[str]) -> int:
         return _check_earlier(values)
     _check_source(values)
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
-    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency)
+    settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency, values.min_agreement)
     settings.check()
     served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes)
     served.check(forms)

@@ -150,3 +150,25 @@ def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_pict
     assert (dense["what"], rst["what"], rst["form"]) == ("dense", "rst, filters", "compact")
     assert int(rst["bytes"]) < int(dense["bytes"]) and int(rst["multiply-adds"]) < int(dense["multiply-adds"])
     assert (tmp_path / "out/accuracy_vs_latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_constant_channels_prints_both_ways_for_every_runtime():
+    words = ["benchmarks/constant_channels.py", "--rounds=3", "--network=resnet8"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
+        (line,) = (line for line in done.stdout.splitlines() if runtime in line.split())
+        assert len(line.split()) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compact_memory_prints_both_ways_for_every_size():
+    words = ["benchmarks/compact_memory.py", "--megabytes=5,20"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
+    constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", line))
+    assert variables <= 3 < constants

@@ -74,15 +74,15 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
         ({"keras_model": "file"}, "--keras_model=file: is not a model that tf_keras saved"),
         ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         (
-            {"run_dir": "complete", "formats": "onnx"},
-            "--formats=onnx: must be one or more of plain, packed, compact, tflite",
+            {"run_dir": "complete", "formats": "coreml"},
+            "--formats=coreml: must be one or more of plain, packed, compact, tflite",
         ),
         (
             {"run_dir": "complete", "formats": "plain,plain"},
             "--formats=plain: must be one or more of plain, packed, compact, tflite, tflite_float32, tflite_float16, "
-            "tflite_int8, each at most once",
+            "tflite_int8, onnx, each at most once",
         ),
-        ({"run_dir": "complete", "values": "int8"}, "--values=int8: must be float32 or float16"),
+        ({"run_dir": "complete", "values": "int4"}, "--values=int4: must be one of float32, float16, bfloat16, int8"),
         ({"run_dir": "complete", "export_dir": "file/out"}, "--export_dir=file/out: cannot be written to"),
     ],
     ids=str,
@@ -113,7 +113,7 @@ def test_flags_are_checked_before_tensorflow_loads(here, tiny_runs):
         "seed=1",
         "ticket=x",
         "keras_model=x",
-        "formats=onnx",
+        "formats=coreml",
         "values=int8",
         "values=float16",
         "task=regression",

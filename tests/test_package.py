@@ -26,6 +26,7 @@ PUBLIC = [
     "Ticket",
     "apply_ticket",
     "callbacks",
+    "compact",
     "export",
     "keras3",
     "layer_table",

@@ -18,7 +18,7 @@ MOST_PARAMETERS = 7
 MORE_PARAMETERS = {  # public signatures of the contract, whose arguments users name
     "dlth_tf/callbacks/early_bird.py EarlyBird.__init__": 9,
     "dlth_tf/callbacks/rst_penalty.py RSTPenalty.__init__": 9,
-    "dlth_tf/deploy/export.py export": 9,
+    "dlth_tf/deploy/export.py export": 10,
 }
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

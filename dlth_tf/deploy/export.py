@@ -26,8 +26,10 @@ from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.facts import (
     dense_partner,
     form_facts,
+    int8_note,
     latency,
     network_facts,
+    rounding_note,
     signature_facts,
     size_note,
     speed_note,
@@ -59,6 +61,7 @@ def export(
     examples: Examples | None = None,
     overwrite: bool = False,
     measure_latency: bool = True,
+    min_agreement: float | None = None,
     **known: Unpack[Known],
 ) -> dict[str, Any]:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
@@ -74,8 +77,8 @@ def export(
         are changed while the dense counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
-        tflite_float32, tflite_float16 and tflite_int8.
-      values: Precision in which `packed` stores weights, "float32" or "float16".
+        tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `dlth-tf[onnx]`).
+      values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
@@ -83,6 +86,8 @@ def export(
       overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
+      min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
+        form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
       **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
         `batch`, the number of examples in every call, if it is to be fixed; `image_bytes`, whether SavedModels have a
         second signature for encoded images; `ticket`, whose removed weights must be
@@ -99,7 +104,7 @@ def export(
     """
     names = None if label_names is None else tuple(label_names)
     source = Source(model, normalization, names, examples=examples, **known)
-    return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency))
+    return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency, min_agreement))
 
 
 def export_source(
@@ -163,6 +168,8 @@ def _check(source: Source, options: ExportOptions) -> None:
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
+    if options.min_agreement is not None and not source.serving.compared:
+        raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
 def _write_and_verify(
@@ -171,6 +178,7 @@ def _write_and_verify(
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
     verified, accuracy = verify(written, source, examples, probe)
+    _limit_agreement(verified, written, options.min_agreement)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
         raise _nothing_left(failed, source, options)
@@ -210,6 +218,23 @@ def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, 
         contents[PROBE] = probe.data()
     files.write_all(folder, contents)
     return ["export.json", *contents]
+
+
+def _limit_agreement(
+    verified: Mapping[str, dict[str, Any]], written: Mapping[str, Written], least: float | None
+) -> None:
+    """Marks optional forms that give too many examples another class as left out.
+
+    Raises:
+      BadInput: If such a form is not optional, or the only one.
+    """
+    for name, facts in verified.items():
+        if least is None or "left_out" in facts or facts["agreement"] >= least:
+            continue
+        reason = f"{name}: only {facts['agreement']:.2%} of the examples have the same class as in the Keras model"
+        if not written[name].optional or len(written) == 1:
+            raise BadInput("min_agreement", least, f"is not reached by {reason}")
+        facts |= {"left_out": reason, "runs": True}
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
@@ -252,8 +277,12 @@ def _add_latency(
 
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
+    int8 = [name for name in forms if name.endswith("int8")]
+    exact = forms.get("tflite/float32", {}).get("accuracy")
     for name, facts in forms.items():
-        facts["notes"] = [note] if (note := facts.pop("note", "")) else []
+        facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
+        if name in int8 and facts["agreement"] is not None:
+            facts["notes"].append(int8_note(name, facts, exact))
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
             beside = facts["latency_beside"].removeprefix("dense ")

@@ -6,6 +6,7 @@ A new form is one function here, one entry in FORMS, and its name in `export_opt
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,13 @@ import numpy as np
 import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
-from dlth_tf.deploy.compaction import Zeros, compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction import Zeros, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.onnx_file import FILE, write_onnx
+from dlth_tf.deploy.report.folder_size import bytes_of
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.plain import save_plain
+from dlth_tf.deploy.serving import Serving
 from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite.convert import KINDS, TOLERANCES, write_tflite
 from dlth_tf.deploy.tflite.float32_twin import in_float32
@@ -33,11 +37,26 @@ NOTHING_REMOVED = (
     "compact: nothing could be removed, because no filter, unit or channel of this network is zero throughout; it "
     "computes the same as plain (tickets of --granularity=filter or channel are made for this form)."
 )
+NOT_FROM_PACKED = (
+    "onnx: written in float32 from the compact network and never from packed, whose weights TensorFlow unpacks when it "
+    "loads them."
+)
 NO_INT8 = "tflite: no int8.tflite, because there are no images to calibrate it with."
 
+# Parameters of the compact network, as a fraction of the network's, from which `packed` begins with it. Above, packed
+# zeros take no more bytes, and in their original shapes they can be compared with the ticket.
+WORTHWHILE = 0.95
+
+# Bytes below which packing may not pay: the operations that unpack take some 7 kB.
+TINY = 100_000
+NOT_PACKED = (
+    "packed: stored as constants, like compact, because the operations that unpack would take more bytes than packing "
+    "saves."
+)
+
 # Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest,
-# in Keras too.
-HALF = 2e-2
+# in Keras too. bfloat16 has 3 bits less. The error of int8 depends on the network, so it is reported and not limited.
+ROUNDED = {"float32": FOLDED, "float16": 2e-2, "bfloat16": 1.6e-1, "int8": None}
 
 
 @dataclass(frozen=True)
@@ -46,8 +65,8 @@ class Written:
 
     Args:
       model: Keras model whose outputs the form must reproduce.
-      kind: "saved_model" or "tflite".
-      path: Folder of the SavedModel, or file of the LiteRT model.
+      kind: "saved_model", "tflite" or "onnx".
+      path: Folder of the SavedModel, or file of the LiteRT or ONNX model.
       tolerance: Largest allowed difference of a logit, relative to the largest logit or to 1 if that is larger; None
         allows any difference.
       places: For a packed model, the place of every stored weight: ticket name -> (vector, start). None for other
@@ -74,23 +93,56 @@ def _plain(source: Source, options: ExportOptions, path: Path) -> dict[str, Writ
 
 
 def _packed(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
-    facts = save_packed(source.model, path, source.serving, options.values)
+    """Packs the compact network, or the network itself if compaction gains next to nothing."""
+    small = _compact_if_possible(source.model)
+    whole = small.count_params() > WORTHWHILE * source.model.count_params()
+    facts = save_packed(source.model if whole else small, path, source.serving, options.values)
     places = facts.pop("places")
     rounded = options.values != "float32"
-    tolerance = allowed(source.model, HALF if rounded else FOLDED, rounded)
     facts = {"values": options.values, **facts}
-    return {"packed": Written(source.model, "saved_model", path, tolerance, places, facts=facts)}
+    if not rounded and bytes_of(path) < TINY:
+        mapped = _compact_if_possible(source.model, maps=True)
+        if _smaller_as_constants(mapped, path, source.serving):
+            small, places, whole = mapped, None, False
+            facts["note"] = NOT_PACKED
+    if not whole:
+        facts["kernels"] = kernel_shapes(source.model, small)
+    limit = ROUNDED[options.values]
+    tolerance = None if limit is None else allowed(source.model, limit, rounded)
+    model = source.model if whole else small
+    return {"packed": Written(model, "saved_model", path, tolerance, places, same_weights=whole, facts=facts)}
+
+
+def _smaller_as_constants(model: tf_keras.Model, path: Path, serving: Serving) -> bool:
+    """Replaces a packed SavedModel by one with constants if that is smaller, and returns whether it was."""
+    constant = path.with_name(f"{path.name}-constant")
+    save_constant(model, constant, serving, "packed")
+    smaller = bytes_of(constant) < bytes_of(path)
+    shutil.rmtree(path if smaller else constant)
+    if smaller:
+        constant.rename(path)
+    return smaller
 
 
 def _compact(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
     del options
-    small, zeros = compact_and_explain(source.model)
+    small, zeros = compact_and_explain(source.model, maps=True)
     save_constant(small, path, source.serving, "compact")
     note = compaction_note(zeros, removed=small.count_params() < source.model.count_params())
     facts = {"note": note, "kernels": kernel_shapes(source.model, small)}
     return {
         "compact": Written(small, "saved_model", path, allowed(source.model, FOLDED), same_weights=False, facts=facts)
     }
+
+
+def _onnx(source: Source, options: ExportOptions, path: Path) -> dict[str, Written]:
+    """Writes the compact network, in float32."""
+    small = in_float32(_compact_if_possible(source.model, maps=True), "onnx")
+    facts = write_onnx(small, path, source.serving)
+    if "packed" in options.formats:
+        facts["note"] = NOT_FROM_PACKED
+    tolerance = allowed(source.model, FOLDED)
+    return {"onnx": Written(small, "onnx", path / FILE, tolerance, same_weights=False, facts=facts)}
 
 
 def compaction_note(zeros: Zeros, removed: bool) -> str:
@@ -129,7 +181,7 @@ def _one_tflite(kind: str) -> Callable[[Source, ExportOptions, Path], dict[str, 
 
 
 def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Written]:
-    small = in_float32(_compact_if_possible(source.model))
+    small = in_float32(_compact_if_possible(source.model, maps=True))
     serving = dataclasses.replace(source.serving, label_names=None)
     result = write_tflite(small, path, serving=serving, calibration=source.calibration, kinds=kinds)
     written = {}
@@ -148,10 +200,15 @@ def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Wri
     return written
 
 
-def _compact_if_possible(model: tf_keras.Model) -> tf_keras.Model:
-    """Returns the compact model, or the model itself if it cannot be compacted."""
+def _compact_if_possible(model: tf_keras.Model, maps: bool = False) -> tf_keras.Model:
+    """Returns the compact model, or the model itself if it cannot be compacted.
+
+    Args:
+      model: Stripped Keras model.
+      maps: As in `compact_and_explain`. `packed` has none: they make its graph larger.
+    """
     try:
-        return compact(model)
+        return compact_and_explain(model, maps)[0]
     except BadInput:
         return model
 
@@ -162,6 +219,7 @@ FORMS: dict[str, Callable[[Source, ExportOptions, Path], dict[str, Written]]] = 
     "compact": _compact,
     "tflite": _tflite,
     **{f"tflite_{kind}": _one_tflite(kind) for kind in KINDS},
+    "onnx": _onnx,
 }
 
 

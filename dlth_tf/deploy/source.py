@@ -26,7 +26,7 @@ class Known(TypedDict, total=False):
     batch: int | None
     image_bytes: bool
     ticket: Ticket | None
-    calibration: np.ndarray | None
+    calibration: np.ndarray | Mapping[str, np.ndarray] | None
     origin: Mapping[str, Any] | None
 
 
@@ -41,7 +41,8 @@ class Source:
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       ticket: Ticket whose removed weights must be zero in the export; None skips that check.
       examples: Images on which outputs are compared; None uses 256 random images.
-      calibration: Raw training images [n, H, W, C] for forms that need activation ranges; None skips these forms.
+      calibration: Raw training images [n, H, W, C] for forms that need activation ranges, or input name -> array; None
+        skips these forms.
       origin: Provenance of the network as JSON values, for export.json.
       task: "classifier" of [batch, classes] logits or softmax, "raw", or "auto" (`interface.decide_task`).
       batch: Number of examples in every call; None leaves it free, except for a network that was built for one.
@@ -53,7 +54,7 @@ class Source:
     label_names: tuple[str, ...] | None = None
     ticket: Ticket | None = None
     examples: Examples | None = None
-    calibration: np.ndarray | None = None
+    calibration: np.ndarray | Mapping[str, np.ndarray] | None = None
     origin: Mapping[str, Any] | None = None
     task: str = "auto"
     batch: int | None = None

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 from dlth_tf.deploy.savedmodel.packing import ESCAPE, Packed, checksum
+from dlth_tf.deploy.savedmodel.rounding import Scales
 from dlth_tf.deploy.tflite.sparse_formats import Sparse
 
 
@@ -32,6 +33,12 @@ def unpack(packed: Packed) -> np.ndarray:
     whole = np.zeros(packed.size, bits.dtype)
     whole[positions] = bits
     return whole.view(dtype)
+
+
+def dequantized(value: np.ndarray, scales: Scales) -> np.ndarray:
+    """Returns the float32 numbers that a tensor of int8 stands for."""
+    by_channel = value.reshape(-1, len(scales.values), scales.inner).astype(np.float32)
+    return (by_channel * scales.values[:, None]).reshape(value.shape)
 
 
 def decode(sparse: Sparse, shape: tuple[int, int]) -> np.ndarray:

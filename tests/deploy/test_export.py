@@ -14,6 +14,7 @@ import dlth_tf
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
 from dlth_tf.deploy import Examples, forms
+from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
 from dlth_tf.deploy.tflite import convert, sparse_layers
@@ -135,7 +136,7 @@ def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
     dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out", **FAST)
 
 
-@pytest.mark.parametrize("formats", [["onnx"], ["plain", "onnx"], [], [""]], ids=str)
+@pytest.mark.parametrize("formats", [["coreml"], ["plain", "coreml"], [], [""]], ids=str)
 def test_an_unknown_form_is_refused(model, formats, tmp_path):
     with pytest.raises(BadInput, match=r"formats=.*: must be one or more of plain, packed, compact, tflite"):
         dlth_tf.export(model, tmp_path / "out", formats=formats, **FAST)
@@ -171,7 +172,8 @@ def test_accuracy_is_that_on_the_given_examples(model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"values": "int8"}, "values=int8: must be float32 or float16"),
+        ({"values": "int4"}, "values=int4: must be one of float32, float16, bfloat16, int8"),
+        ({"values": "int8"}, "values=int8: is for the form packed, and the forms to write are plain"),
         ({"label_names": ["a", "b"]}, "label_names=2 names: must be one for each of the model's 3 classes"),
     ],
 )
@@ -297,3 +299,42 @@ def test_dlth_tf_export_is_the_command_and_the_function():
     import dlth_tf.export as command
 
     assert command is dlth_tf.export and callable(dlth_tf.export) and callable(dlth_tf.export.main)
+
+
+def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_beside_float32s(tmp_path, monkeypatch):
+    model, _ = sparse_network("lenet_300_100")
+    images = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)
+    examples = Examples(images, model(images).numpy().argmax(1), "my images")
+    known = {"formats": ["tflite"], "calibration": images, "examples": examples, **FAST}
+    report = dlth_tf.export(model, tmp_path / "any", **known)["forms"]
+    (note,) = (note for note in report["tflite/int8"]["notes"] if "the accuracy is" in note)
+    assert note.startswith(f"tflite/int8: {report['tflite/int8']['agreement']:.1%} of the examples have the same class")
+    assert note.endswith(", and 100.00% in float32.")
+    checked = standalone.checked
+
+    def other(form, data):
+        facts = checked(form, data)
+        return {**facts, "agreement": 0.7} if form["name"].endswith("int8") else facts
+
+    monkeypatch.setattr(standalone, "checked", other)
+    report = dlth_tf.export(model, tmp_path / "most", **known, min_agreement=0.9)["forms"]
+    assert list(report) == ["tflite/float32", "tflite/float16"]
+    said = (
+        "tflite/int8 is left out: tflite/int8: only 70.00% of the examples have the same class as in the Keras model."
+    )
+    assert said in report["tflite/float32"]["notes"]
+    with pytest.raises(BadInput, match=r"min_agreement=0.9: is not reached by tflite_int8: only 70.00%"):
+        dlth_tf.export(model, tmp_path / "one", **(known | {"formats": ["tflite_int8"]}), min_agreement=0.9)
+    assert sorted(os.listdir(tmp_path)) == ["any", "most"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_agreement": 1.5}, "min_agreement=1.5: must be"),
+        ({"min_agreement": 0.9, "task": "raw"}, "min_agreement=0.9: is for classifiers"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(model, arguments, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        dlth_tf.export(model, tmp_path / "out", **arguments, **FAST)

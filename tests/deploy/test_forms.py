@@ -14,6 +14,8 @@ from dlth_tf.data import Normalization
 from dlth_tf.deploy.checks.verification import verify
 from dlth_tf.deploy.examples import random_examples
 from dlth_tf.deploy.forms import NOTHING_REMOVED, write_forms
+from dlth_tf.deploy.report.folder_size import bytes_of
+from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.serving import expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.export_options import ExportOptions
@@ -26,6 +28,7 @@ PRODUCT = [
     # The numbers of inputs of these two are not multiples of 4.
     if name not in ("mobilenet_v2", "mlp_7_relu") or ":" not in granularity
 ]
+FINGERPRINT = 8  # bytes by which the random numbers in two fingerprints differ in length
 LABELS = ("tulip", "rose", "Ä")
 
 
@@ -88,6 +91,32 @@ def test_all_saved_models_round_trip(name, granularity, values, tmp_path):
 
 
 @pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("name", ["lenet5", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL)])
+def test_packed_is_never_larger_than_compact_and_gains_where_filters_are_removed(name, tmp_path):
+    model, ticket = sparse_network(name, "filter")
+    source = Source(model, ticket=ticket)
+    written = write_forms(source, ExportOptions(["packed", "compact"]), tmp_path)
+    verify(written, source, random_examples(model, source.serving))
+    sizes = {form: bytes_of(facts.path) for form, facts in written.items()}
+    assert sizes["packed"] <= sizes["compact"] + FINGERPRINT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compact", "packed"]
+    save_packed(model, tmp_path / "whole", source.serving)
+    assert sizes["packed"] < 0.9 * bytes_of(tmp_path / "whole")
+    assert written["packed"].facts["kernels"] == written["compact"].facts["kernels"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("values", ["bfloat16", "int8"])
+@pytest.mark.parametrize("granularity", ["weight", "filter"])
+@pytest.mark.parametrize("name", SMALL)
+def test_rounded_weights_keep_most_classes(name, granularity, values, tmp_path):
+    facts = round_trip(name, granularity, tmp_path, ("packed",), values)["packed"]
+    assert facts["values"] == values and facts["agreement"] > 0.75 and facts["max_difference"] > 0
+    assert facts["tolerance"] is None if values == "int8" else facts["max_difference"] <= facts["tolerance"]
+
+
+@pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("granularity", ["weight", "filter"])
 def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):
     forms = round_trip("resnet8", granularity, tmp_path, ("compact",))
@@ -95,8 +124,8 @@ def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):
 
 
 def test_all_forms_pass_in_a_fresh_process(tmp_path):
-    forms = round_trip("vgg11", "filter", tmp_path, ("plain", "packed", "compact", "tflite"))
-    assert set(forms) == {"plain", "packed", "compact", "tflite/float32", "tflite/float16"}
+    forms = round_trip("vgg11", "filter", tmp_path, ("plain", "packed", "compact", "tflite", "onnx"))
+    assert set(forms) == {"plain", "packed", "compact", "tflite/float32", "tflite/float16", "onnx"}
     assert min(facts["agreement"] for facts in forms.values()) > 0.97
 
 
@@ -112,7 +141,7 @@ def test_calibration_images_give_an_int8_file(tmp_path):
 
 
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("form", ["plain", "packed"])
+@pytest.mark.parametrize("form", ["plain", "packed", "compact"])
 def test_a_weight_that_the_ticket_removes_would_be_seen(form, tmp_path):
     model, ticket = sparse_network("resnet8")
     kernel = model.get_layer("stage1_block1_conv2").kernel

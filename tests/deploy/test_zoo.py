@@ -18,6 +18,7 @@ FAST = {  # the kinds of networks, each in the form in which it is most likely t
     "layer norm of vectors": "packed",
     "mixed_bfloat16": "compact",
     "multi-head attention": "packed",
+    "elu and exponential and gelu": "onnx",
     "lstm": "tflite",
     "outputs, nested": "tflite",
     "unet of any size": "compact",

@@ -1,5 +1,7 @@
 """A script, `python -I standalone.py TASK.json RESULT.json`, that checks or times exports with TensorFlow alone.
 
+ONNX files are run by onnxruntime.
+
 It runs in a process that cannot import this package, Keras 2 or tf-mot, like the places where exports are used.
 Therefore it must not import anything from `dlth_tf`.
 """
@@ -114,14 +116,14 @@ def _rows(arrays: Arrays, rows: Any) -> dict[str, np.ndarray]:
 
 
 def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
-    """Loads a SavedModel or a LiteRT file.
+    """Loads a SavedModel, a LiteRT file or an ONNX file.
 
     Args:
       form: Description of the form, of which name, kind and path are used.
-      threads: Number of threads of the LiteRT interpreter; 0 uses its default.
+      threads: Number of threads of LiteRT or onnxruntime; 0 uses the default.
 
     Returns:
-      A function from inputs, by name, to outputs, and the loaded SavedModel (None for LiteRT).
+      A function from inputs, by name, to outputs, and the loaded SavedModel (None for files).
 
     Raises:
       Failed: If the form cannot be loaded. The returned function raises Failed if the form cannot be run.
@@ -129,8 +131,9 @@ def load(form: Mapping[str, Any], threads: int) -> tuple[Serve, Any]:
     name = form["name"]
     try:
         if form["kind"] == "tflite":
-            call = load_tflite(form["path"], threads)
-            loaded = None
+            call, loaded = load_tflite(form["path"], threads), None
+        elif form["kind"] == "onnx":
+            call, loaded = load_onnx(form["path"], threads), None
         else:
             call, loaded = load_saved_model(form["path"])
     except Exception as error:
@@ -167,6 +170,24 @@ def load_tflite(path: str, threads: int) -> Serve:
     return lambda inputs: signature(**inputs)
 
 
+def load_onnx(path: str, threads: int) -> Serve:
+    """Loads an ONNX file in onnxruntime, on the CPU, and returns it as a function of inputs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def serve(inputs: Arrays) -> dict[str, np.ndarray]:
+        texts = {name: array.astype(str) if array.dtype.kind == "S" else array for name, array in inputs.items()}
+        outputs = zip(names, session.run(None, texts), strict=True)
+        return {name: np.char.encode(array.astype(str)) if array.dtype == object else array for name, array in outputs}
+
+    return serve
+
+
 def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Checks one form.
 
@@ -192,13 +213,13 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
     size = form["batch"] or min(IMAGES_PER_CALL, count)
     if loaded is not None:
         check_operations(name, form["path"])
-        if form["same_weights"]:
-            check_zeros(form, loaded, data)
-        if form["compared"]:
-            outputs = serve(_rows(inputs, slice(size)))
-            check_outputs(name, outputs, form["compared"][0], form["label_names"])
+        if form["same_weights"] or form["places"] is not None:
+            check_zeros(form, loaded, _part(data, "mask") if form["same_weights"] else {})
         if form["image_bytes"]:
             check_image_bytes(name, loaded, serve, _rows(inputs, slice(ENCODED)))
+    if form["compared"] and form["kind"] != "tflite":
+        outputs = serve(_rows(inputs, slice(size)))
+        check_outputs(name, outputs, form["compared"][0], form["label_names"])
     parts = [serve(_rows(inputs, slice(start, start + size))) for start in range(0, count, size)]
     found = {key: np.concatenate([part[key] for part in parts]) for key in expected if key in parts[0]}
     difference, tolerance = compared(form, found, expected)
@@ -301,21 +322,25 @@ def check_operations(name: str, path: str) -> None:
         raise Failed(f"{name}: contains no variables")
 
 
-def check_zeros(form: Mapping[str, Any], loaded: Any, data: Mapping[str, np.ndarray]) -> None:
+def check_zeros(form: Mapping[str, Any], loaded: Any, masks: Arrays) -> None:
     """Checks that all removed weights are zero, and that no tensor has more nonzero values than the model's."""
     name = form["name"]
     weights = dict(loaded_weights(form, loaded))
-    masks = {key.removeprefix("mask/"): value for key, value in data.items() if key.startswith("mask/")}
-    for key, mask in masks.items():
-        if key not in weights or weights[key].shape != mask.shape:
-            raise Failed(f"{name}: the export has no weight {key} of the ticket's shape")
-        if np.any(weights[key].ravel()[~mask.ravel()]):
-            raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
+    check_masks(name, weights, masks)
     for key, value in weights.items():
         count = int(np.count_nonzero(value))
         allowed = form["nonzero"][key]
         if count > allowed:
             raise Failed(f"{name}: {key} has {count} nonzero values, and the model's has {allowed}")
+
+
+def check_masks(name: str, weights: Arrays, masks: Arrays) -> None:
+    """Checks that all weights which a ticket removes are zero."""
+    for key, mask in masks.items():
+        if key not in weights or weights[key].shape != mask.shape:
+            raise Failed(f"{name}: the export has no weight {key} of the ticket's shape")
+        if np.any(weights[key].ravel()[~mask.ravel()]):
+            raise Failed(f"{name}: {key} has nonzero weights that the ticket removes")
 
 
 def loaded_weights(form: Mapping[str, Any], loaded: Any) -> Iterator[tuple[str, np.ndarray]]:

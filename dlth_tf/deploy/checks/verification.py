@@ -57,11 +57,23 @@ def verify(
         arrays["labels"] = labels[:count]
     arrays |= {f"probe_{name}": array for name, array in (probe.arrays if probe else {}).items()}
     arrays |= {f"mask/{name}": mask for name, mask in (source.ticket or {}).items()}
+    for name, form in written.items():
+        if not form.same_weights:
+            _check_ticket(name, source)
     forms = [_description(name, form, source.serving) for name, form in written.items()]
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
     if labels is None:
         return facts, None
     return facts, float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+
+
+def _check_ticket(form: str, source: Source) -> None:
+    """Checks the zeros of the network before compaction, for a form whose weights have other shapes."""
+    masks = {name: np.asarray(mask, bool) for name, mask in (source.ticket or {}).items()}
+    try:
+        standalone.check_masks(form, weight_arrays(source.model), masks)
+    except standalone.Failed as error:
+        raise RuntimeError(str(error)) from None
 
 
 def measure(

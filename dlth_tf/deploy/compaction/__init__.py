@@ -8,11 +8,14 @@ anymore:
     slots.py             classes of slots, and those that must stay
     constants.py         slots with the same value for every input
     constant_folding.py  constants folded into biases and into each other, and the classes that are dead then
+    maps.py              constants behind zero padding, as a map of the positions
     rebuild.py           the smaller Keras model
     leftovers.py         what is zero and stays, and why
+    report.py            the two networks compared
 """
 
-from dlth_tf.deploy.compaction.compact import compact, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction.compact import compact, compact_and_explain
 from dlth_tf.deploy.compaction.leftovers import Zeros
+from dlth_tf.deploy.compaction.report import Report, kernel_shapes
 
-__all__ = ["Zeros", "compact", "compact_and_explain", "kernel_shapes"]
+__all__ = ["Report", "Zeros", "compact", "compact_and_explain", "kernel_shapes"]

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
+import numpy as np
 import tf_keras
 
+from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constant_folding import dead_classes
-from dlth_tf.deploy.compaction.graph import read_graph
+from dlth_tf.deploy.compaction.constants import find_constants
+from dlth_tf.deploy.compaction.graph import Graph, read_graph
 from dlth_tf.deploy.compaction.leftovers import Zeros, find_zeros
+from dlth_tf.deploy.compaction.maps import MULTIPLE, able
 from dlth_tf.deploy.compaction.rebuild import rebuild
-from dlth_tf.deploy.compaction.slots import divide
+from dlth_tf.deploy.compaction.report import Report, kernel_shapes
+from dlth_tf.deploy.compaction.slots import Slots, divide
+
+log = logging.getLogger("dlth_tf")
 
 
-def compact(model: tf_keras.Model) -> tf_keras.Model:
+def compact(model: tf_keras.Model, on_report: Callable[[Report], None] | None = None) -> tf_keras.Model:
     """Removes all filters, units and channels that the outputs of a network do not need.
+
+    The result is a plain Keras model: it can be compiled, trained, saved, wrapped and exported.
 
     A filter is removed if all its weights are zero, or if no following layer reads it, together with its batch norm
     entries, the input channels of the next layers, and everything that only it needed. Channels that are tied by
@@ -21,12 +33,14 @@ def compact(model: tf_keras.Model) -> tf_keras.Model:
     at unknown layers: nested models, layers with weights that are called twice, grouped and transposed convolutions,
     functions on tensors, custom layers, and calls with options such as training=True.
 
-    The outputs are equal up to rounding (about 1e-6 of the largest logit in float32). A removed filter of a layer with
-    bias or batch norm is a constant. It is folded into the bias of the next layer, or, where padding or a missing bias
-    prevents that, all constants of a tensor are merged into one channel, which stays.
+    The outputs in inference mode are equal up to rounding (about 1e-6 of the largest logit in float32). A removed
+    filter of a layer with bias or batch norm is a constant. It is folded into the bias of the next layer, or, where
+    padding or a missing bias prevents that, all constants of a tensor are merged into one channel, which stays.
 
     Args:
       model: Built Functional or Sequential model, stripped. It is not changed.
+      on_report: Function that is called with the report on what could not be made smaller, layer by layer, and why;
+        None logs its sentences.
 
     Returns:
       An uncompiled model with the same layer names, which shares no weights with `model`. It equals `model` layer by
@@ -36,30 +50,53 @@ def compact(model: tf_keras.Model) -> tf_keras.Model:
       BadInput: If the model is wrapped, if its graph is not known (subclassed or not built), or if a custom layer
         cannot be recreated from its config.
     """
-    return compact_and_explain(model)[0]
+    small, zeros = compact_and_explain(model)
+    report = Report((model.count_params(), small.count_params()), kernel_shapes(model, small), zeros)
+    if on_report is not None:
+        on_report(report)
+    else:
+        for sentence in report.sentences():
+            log.info("%s", sentence)
+    return small
 
 
-def compact_and_explain(model: tf_keras.Model) -> tuple[tf_keras.Model, Zeros]:
-    """Returns `compact(model)`, and what in `model` is zero as a whole, with the reasons why some of it stays."""
+def compact_and_explain(model: tf_keras.Model, maps: bool = False) -> tuple[tf_keras.Model, Zeros]:
+    """Returns the compact network, and what in `model` is zero as a whole, with the reasons why some of it stays.
+
+    Args:
+      model: As in `compact`.
+      maps: Whether constants are folded into maps (`Conv2DWithMap`) where that leaves a multiple of 8 channels.
+    """
     graph = read_graph(model)
     slots = divide(graph)
     arrays = Arrays(graph)
     dead = dead_classes(graph, slots, arrays)
+    if maps and (mapped := _worth_a_map(graph, slots, arrays, dead)):
+        arrays = Arrays(graph)
+        dead = dead_classes(graph, slots, arrays, mapped)
     small = rebuild(model, graph, arrays, [~dead[labels] for labels in slots.labels])
     return small, find_zeros(model, graph, slots, arrays, dead)
 
 
-def kernel_shapes(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, list[list[int]]]:
-    """Returns layer name -> [shape in `before`, shape in `after`] for every layer with a kernel.
+def _worth_a_map(graph: Graph, slots: Slots, arrays: Arrays, dead: np.ndarray) -> set[str]:
+    """Finds layers that can fold the channels which stay for constants, where a multiple of 8 channels is left then.
 
-    Args:
-      before: Model that was compacted.
-      after: `compact(before)`.
+    Every reader of such a channel must be able to.
     """
-    old, new = ({layer.name: _kernel_shape(layer) for layer in model.layers} for model in (before, after))
-    return {name: [shape, new[name]] for name, shape in old.items() if shape}
-
-
-def _kernel_shape(layer: tf_keras.layers.Layer) -> list[int]:
-    kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
-    return [] if kernel is None else list(kernel.shape)
+    constants = find_constants(graph, arrays)
+    readers = [call for call in graph.calls if call.kind == kinds.MIXING]
+    kept = {
+        call.layer.name: ~dead[slots.labels[call.input]] & constants[call.input].uniform & arrays.reads(call)
+        for call in readers
+    }
+    stuck = slots.pinned.copy()
+    for call in readers:
+        labels = slots.labels[call.input]
+        rest = np.count_nonzero(~dead[labels]) - np.count_nonzero(kept[call.layer.name])
+        if not able(graph, call) or not rest or rest % MULTIPLE:
+            stuck[labels[arrays.reads(call)]] = True
+    return {
+        call.layer.name
+        for call in readers
+        if kept[call.layer.name].any() and not stuck[slots.labels[call.input][kept[call.layer.name]]].any()
+    }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from dlth_tf.deploy.compaction import kinds
+from dlth_tf.deploy.compaction import kinds, maps
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constants import Constants, find_constants
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
@@ -27,6 +28,8 @@ class _Folding:
       arrays: Weights, changed in place.
       dead: bool[classes]: Classes that no mixing call reads.
       partners: bool[classes]: Classes that absorbed other constants.
+      windows: Layer name -> what each position of its map sees of the kernel (`maps.windows`), for the layers that get
+        a map.
     """
 
     calls: list[LayerCall]
@@ -34,22 +37,25 @@ class _Folding:
     arrays: Arrays
     dead: np.ndarray
     partners: np.ndarray
+    windows: Mapping[str, np.ndarray]
 
 
-def dead_classes(graph: Graph, slots: Slots, arrays: Arrays) -> np.ndarray:
+def dead_classes(graph: Graph, slots: Slots, arrays: Arrays, mapped: Collection[str] = ()) -> np.ndarray:
     """Finds the classes of slots that the network does not need.
 
     Args:
       graph: The network.
       slots: Its classes of slots.
       arrays: Its weights, changed in place such that no remaining weight reads a dead class.
+      mapped: Names of the layers that fold constants into a map.
 
     Returns:
       bool[classes]: Classes that no call reads. Every tensor keeps at least one channel.
     """
     mixing = [call for call in graph.calls if call.kind == kinds.MIXING]
     dead = _cut(mixing, slots, arrays)
-    folding = _Folding(mixing, slots, arrays, dead, partners=np.zeros_like(dead))
+    windows = {call.layer.name: maps.windows(graph, call)[0] for call in mixing if call.layer.name in mapped}
+    folding = _Folding(mixing, slots, arrays, dead, np.zeros_like(dead), windows)
     while True:
         _fold(folding, find_constants(graph, arrays))
         dead = _cut(mixing, slots, arrays)
@@ -74,6 +80,8 @@ def _cut(mixing: list[LayerCall], slots: Slots, arrays: Arrays) -> np.ndarray:
             if count != cleared[name]:
                 arrays.matrix(call)[:, :, outputs] = 0
                 arrays.bias(call)[outputs] = 0
+                if name in arrays.maps:
+                    arrays.maps[name][..., outputs] = 0
                 reads[name] = arrays.reads(call)
                 cleared[name] = count
                 changed = True
@@ -92,6 +100,8 @@ def _fold(folding: _Folding, constants: list[Constants]) -> None:
         inputs = constants[call.input]
         removable = free[labels] & inputs.known & arrays.reads(call)
         removable &= ~_fold_into_bias(call, inputs, removable, arrays)
+        if call.layer.name in folding.windows:
+            removable &= ~_fold_into_map(call, inputs, removable, folding)
         for pattern in np.unique(inputs.pattern[removable]):
             pool = inputs.known & (inputs.value != 0) & (inputs.pattern == pattern) & ~folding.dead[labels]
             stays = pool & (~free[labels] | folding.partners[labels])
@@ -113,6 +123,18 @@ def _fold_into_bias(call: LayerCall, inputs: Constants, removable: np.ndarray, a
     if able:
         share = np.einsum("i,pio->o", inputs.value[folded], kernel[:, folded], dtype=np.float64)
         arrays.bias(call)[:] += share.astype(kernel.dtype)
+    kernel[:, folded] = 0
+    return folded
+
+
+def _fold_into_map(call: LayerCall, inputs: Constants, removable: np.ndarray, folding: _Folding) -> np.ndarray:
+    """Folds uniform constants into the layer's map, and returns bool[inputs]: the folded channels."""
+    name, arrays = call.layer.name, folding.arrays
+    kernel = arrays.matrix(call)
+    folded = removable & inputs.uniform
+    seen = folding.windows[name]
+    share = np.einsum("rcp,i,pio->rco", seen, inputs.value[folded], kernel[:, folded].astype(np.float64))
+    arrays.maps[name] = arrays.maps.get(name, 0) + share
     kernel[:, folded] = 0
     return folded
 

@@ -116,7 +116,7 @@ def _weighted(call: LayerCall, inputs: Constants, arrays: Arrays, channels: int)
         depends = (used & ~foldable[:, None]).ravel()
         value = (value[:, None] * total).ravel()
     else:
-        depends = used[~foldable].any(0)
+        depends = used[~foldable].any(0) | arrays.varying(call)
         value = value @ total
     value = layer.activation(tf.constant(value + bias, layer.compute_dtype)).numpy().astype(np.float64)
     return Constants.of(np.where(depends, np.nan, value))

@@ -10,6 +10,7 @@ import tf_keras
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
+from dlth_tf.deploy.compaction.maps import Conv2DWithMap, windows
 from dlth_tf.deploy.compaction.slots import within
 from dlth_tf.deploy.copied_layers import fill, recreated
 from dlth_tf.errors import BadInput
@@ -36,6 +37,8 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
 
     def smaller(layer: Any) -> Any:
         try:
+            if layer.name in arrays.maps:
+                return _with_map(graph, calls[layer.name], kept)
             return recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
@@ -46,8 +49,19 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     for layer in rebuilt.layers:
-        fill(layer, _weights(calls[layer.name], arrays.weights[layer.name], kept))
+        weights = _weights(calls[layer.name], arrays.weights[layer.name], kept)
+        if layer.name in arrays.maps:
+            kernel, *bias = weights
+            added = arrays.maps[layer.name][..., kept[calls[layer.name].output]]
+            weights = [kernel, (added + sum(bias)).astype(kernel.dtype)]
+        fill(layer, weights)
     return rebuilt
+
+
+def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Conv2DWithMap:
+    _, rows, columns = windows(graph, call)
+    config = call.layer.get_config() | {"activation": call.layer.activation} | _options(call, kept)
+    return Conv2DWithMap(rows=rows, columns=columns, **config)
 
 
 def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import tf_keras
 from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.forms import Written
+from dlth_tf.deploy.report.folder_size import bytes_of, files_of
 from dlth_tf.deploy.report.size_bound import size_of
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
@@ -123,19 +124,8 @@ def form_facts(
 def listing(path: Path) -> dict[str, dict[str, Any]]:
     """Returns size in bytes and SHA-256 of every file of a form, by relative name."""
     return {
-        name: {"bytes": len(data := file.read_bytes()), "sha256": files.sha256(data)} for name, file in _files(path)
+        name: {"bytes": len(data := file.read_bytes()), "sha256": files.sha256(data)} for name, file in files_of(path)
     }
-
-
-def bytes_of(path: Path) -> int:
-    """Returns the total size of a form's files in bytes."""
-    return sum(file.stat().st_size for _, file in _files(path))
-
-
-def _files(path: Path) -> list[tuple[str, Path]]:
-    if path.is_file():
-        return [(path.name, path)]
-    return [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
 
 
 def latency(sparse: Sequence[float], dense: Sequence[float]) -> dict[str, Any]:
@@ -174,6 +164,35 @@ def dense_partner(form: str, dense: Iterable[str]) -> str:
     """
     wanted = re.sub("float16|int8", "float32", form) if form.startswith("tflite") else form
     return wanted if wanted in dense else form
+
+
+def rounding_note(form: str, facts: Mapping[str, Any]) -> str:
+    """Writes one sentence about the effect of rounded weights on the outputs; empty if none are rounded.
+
+    Args:
+      form: Name of the form.
+      facts: Facts about it from `form_facts`.
+    """
+    values = facts.get("values", "float32")
+    if values == "float32":
+        return ""
+    same = "" if facts["agreement"] is None else f", and {facts['agreement']:.1%} of the examples have the same class"
+    return f"{form}: with weights rounded to {values}, outputs differ by at most {facts['max_difference']:.2g}{same}."
+
+
+def int8_note(form: str, facts: Mapping[str, Any], exact: float | None) -> str:
+    """Writes one sentence about what 8 bits do to the classes.
+
+    Args:
+      form: Name of the form.
+      facts: Facts about it from `form_facts`.
+      exact: Accuracy of the float32 file on the same examples, 0 to 1; None if it is not known.
+    """
+    same = f"{form}: {facts['agreement']:.1%} of the examples have the same class as in the Keras model"
+    if facts["accuracy"] is None:
+        return f"{same}."
+    beside = "" if exact is None else f", and {exact:.2%} in float32"
+    return f"{same}; the accuracy is {facts['accuracy']:.2%}{beside}."
 
 
 def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool, beside: str) -> str:

@@ -7,6 +7,7 @@ vector per dtype. Each vector is compressed (`packing`) and filled once during l
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
@@ -21,11 +22,11 @@ import tf_keras
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, freeze, shorten
 from dlth_tf.deploy.savedmodel.image_bytes import signatures
-from dlth_tf.deploy.savedmodel.packing import pack
+from dlth_tf.deploy.savedmodel.packing import Packed, pack, pack_int8
+from dlth_tf.deploy.savedmodel.rounding import Scales, flat, round_kernels
 from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.savedmodel.unpacking import Unpacked
 from dlth_tf.deploy.serving import Served, Serving
-from dlth_tf.errors import BadInput
 from dlth_tf.masking import weight_arrays
 
 ALIGNMENT = 64  # bytes per row: TensorFlow returns consecutive rows without copying them
@@ -39,11 +40,18 @@ class Place:
       name: Name of the tensor in the frozen graph.
       start: Index of its first number in the vector.
       value: The tensor, which is `vector[start : start + size]` reshaped.
+      scales: Its scales, if it is int8.
     """
 
     name: str
     start: int
     value: np.ndarray
+    scales: Scales | None = None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the tensor once it is unpacked."""
+        return self.value.dtype if self.scales is None else self.scales.values.dtype
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class PackedVector:
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of all tensors."""
-        return self.places[0].value.dtype
+        """Dtype of all tensors once they are unpacked."""
+        return self.places[0].dtype
 
     @property
     def row(self) -> int:
@@ -68,10 +76,24 @@ class PackedVector:
 
     def vector(self) -> np.ndarray:
         """Builds the vector: one tensor after another, up to the end of the last row."""
-        last = self.places[-1]
-        vector = np.zeros(-(-(last.start + last.value.size) // self.row) * self.row, self.dtype)
-        for place in self.places:
-            vector[place.start : place.start + place.value.size] = place.value.ravel()
+        return self._laid_out(self.places, 0, self.dtype)
+
+    def packed(self) -> Packed:
+        """Packs the vector, whose first tensors may be int8."""
+        whole = tuple(place for place in self.places if place.scales is not None)
+        if not whole:
+            return pack(self.vector())
+        rest = self.places[len(whole) :]
+        numbers = self._laid_out(whole, 0, np.dtype(np.int8))
+        others = self._laid_out(rest, numbers.size, self.dtype)
+        return pack_int8(numbers, others, *flat({place.start: place.scales for place in whole if place.scales}))
+
+    def _laid_out(self, places: tuple[Place, ...], start: int, dtype: np.dtype) -> np.ndarray:
+        """Lays out tensors in whole rows, the first of which begins at `start`."""
+        end = places[-1].start + places[-1].value.size - start if places else 0
+        vector = np.zeros(-(-end // self.row) * self.row, dtype)
+        for place in places:
+            vector[place.start - start : place.start - start + place.value.size] = place.value.ravel()
         return vector
 
 
@@ -82,24 +104,24 @@ def save_packed(model: tf_keras.Model, path: Path, serving: Serving, values: str
       model: Stripped Keras model that returns logits.
       path: Folder to write to.
       serving: Preprocessing and outputs around the network.
-      values: "float32", or "float16" to round kernels and biases to numbers that float16 can represent. Their low bits,
-        which are then zero, take no space. Computation is in float32 in both cases.
+      values: "float32"; "float16" or "bfloat16" to round kernels and biases to numbers that these can represent, whose
+        low bits take no space then; or "int8" to round kernels to 8 bits with a scale for each output channel.
+        Computation is in float32 in all cases.
 
     Returns:
       folded: Number of batch norms that were folded into a kernel.
       places: Ticket name -> (vector, start) of the weights that are stored unchanged, for the check of their zeros.
 
     Raises:
-      BadInput: If a kernel exceeds the range of float16, or if the network contains something that is not a variable.
+      BadInput: If a kernel exceeds the range of `values`, or if the network contains something that is not a variable.
     """
     served = Served(model, serving)
     frozen = freeze(served, "packed")
     constants = _constants_of_weights(frozen, model)
     folded = fold_batch_norms(frozen)
+    scales = {} if values == "float32" else round_kernels(frozen, values)
     frozen.constants = {name: without_signed_zeros(value) for name, value in frozen.constants.items()}
-    if values == "float16":
-        _round(frozen)
-    vectors = by_dtype(frozen.constants)
+    vectors = by_dtype(frozen.constants, scales)
     module, signature = build(frozen, vectors, served.specs)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     functions = signatures(signature, serving, next(iter(served.specs.values())))
@@ -122,7 +144,7 @@ def build(
       The module, with attributes weights0, weights1, ... for the vectors, and its signature.
     """
     module = tf.Module()
-    packed = [pack(vector.vector()) for vector in vectors]
+    packed = [vector.packed() for vector in vectors]
     identity = hashlib.blake2b(repr(packed).encode(), digest_size=16).hexdigest()
     for index, streams in enumerate(packed):
         variable = tf.Variable([streams.gaps, *streams.planes], trainable=False)
@@ -140,14 +162,23 @@ def build(
     return module, serve.get_concrete_function()
 
 
-def by_dtype(constants: Mapping[str, np.ndarray]) -> tuple[PackedVector, ...]:
-    """Lays out the constants as one vector per dtype, in the graph's order but with one-dimensional tensors last."""
+def by_dtype(
+    constants: Mapping[str, np.ndarray], scales: Mapping[str, Scales] | None = None
+) -> tuple[PackedVector, ...]:
+    """Lays out the constants as one vector per dtype, in the graph's order but with one-dimensional tensors last.
+
+    Args:
+      constants: Name -> array.
+      scales: Name -> scales of the arrays that are int8, which come first among those of float32.
+    """
+    scales = scales or {}
     places_of: dict[str, list[Place]] = {}
-    for name, value in sorted(constants.items(), key=lambda item: item[1].ndim == 1):
-        places = places_of.setdefault(str(value.dtype), [])
-        row = ALIGNMENT // value.dtype.itemsize
+    for name, value in sorted(constants.items(), key=lambda item: (item[0] not in scales, item[1].ndim == 1)):
+        place = Place(name, 0, value, scales.get(name))
+        places = places_of.setdefault(str(place.dtype), [])
+        row = ALIGNMENT // place.dtype.itemsize
         end = places[-1].start + places[-1].value.size if places else 0
-        places.append(Place(name, -(-end // row) * row, value))
+        places.append(dataclasses.replace(place, start=-(-end // row) * row))
     return tuple(PackedVector(tuple(places)) for places in places_of.values())
 
 
@@ -157,35 +188,6 @@ def without_signed_zeros(value: np.ndarray) -> np.ndarray:
     Masks turn negative weights into -0.0, so that half of the removed weights would be stored.
     """
     return np.where(value == 0, np.zeros((), value.dtype), value)
-
-
-def _round(frozen: Frozen) -> None:
-    """Rounds float32 kernels and biases, but no other vectors and scalars, such as those of the preprocessing."""
-    biases = {node.input[1] for node in frozen.nodes.values() if node.op == "BiasAdd"}
-    for name, value in frozen.constants.items():
-        if value.dtype == np.float32 and (value.ndim > 1 or name in biases):
-            frozen.constants[name] = rounded(name, value)
-
-
-def rounded(name: str, value: np.ndarray) -> np.ndarray:
-    """Rounds float32 numbers to the nearest ones that float16 can represent.
-
-    Args:
-      name: Name of the tensor, for the error message.
-      value: float32 array.
-
-    Returns:
-      float32 array of the same shape.
-
-    Raises:
-      BadInput: If a number exceeds the range of float16.
-    """
-    with np.errstate(over="ignore"):
-        half = value.astype(np.float16)
-    if np.any(np.isinf(half) & np.isfinite(value)):
-        largest = np.max(np.abs(value[np.isfinite(value)]))
-        raise BadInput("values", "float16", f"cannot represent {largest:g}, the largest magnitude in {name}")
-    return half.astype(np.float32)
 
 
 def _split(vector: tf.Tensor, layout: PackedVector) -> dict[str, tf.Tensor]:
@@ -216,7 +218,7 @@ def _split_vectors(rest: tf.Tensor, places: tuple[Place, ...], row: int) -> dict
     tensors = {}
     for place in places:
         if not place.value.size:  # the empty mean and variance of a layer normalization
-            tensors[place.name] = tf.zeros([0], place.value.dtype)
+            tensors[place.name] = tf.zeros([0], place.dtype)
             continue
         tensors[place.name] = next(parts)
         if place.value.size % row:

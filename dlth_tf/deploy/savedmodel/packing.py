@@ -25,11 +25,16 @@ class Packed:
       gaps: zlib stream of uint8: number of positions between one stored number and the next; 255 skips 255 positions
         and adds the next byte.
       planes: zlib streams, one per byte of a number, lowest first. Signs and exponents repeat, so mostly the highest
-        one shrinks.
+        one shrinks. With a table, the first one holds the int8 numbers, and the others the numbers after them and the
+        scales.
       size: Number of elements in the whole array.
       kept: Number of stored elements.
       dtype: "float16", "float32" or "float64".
-      checksum: int64 checksum of the positions and numbers, from `checksum`.
+      checksum: int64 checksum of the positions and numbers, from `checksum`; the scales count as numbers behind the
+        array.
+      int8: Number of stored elements, the first ones, that are int8.
+      table: int64[tensors of int8, 4] as nested tuples: start of a tensor, distance of its channels, their number, and
+        index of its first scale. Number i of a tensor belongs to channel i // distance % number.
     """
 
     gaps: bytes
@@ -38,6 +43,8 @@ class Packed:
     kept: int
     dtype: str
     checksum: int
+    int8: int = 0
+    table: tuple[tuple[int, ...], ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -49,15 +56,47 @@ def pack(array: np.ndarray) -> Packed:
     """Packs a one-dimensional array of float16, float32 or float64."""
     bits = array.view(f"uint{8 * array.itemsize}")
     positions = np.flatnonzero(bits)
-    planes = bits[positions].astype(f"<u{array.itemsize}").view(np.uint8).reshape(-1, array.itemsize).T
     return Packed(
         smallest(_gaps(positions)),
-        tuple(smallest(plane) for plane in planes),
+        _planes(bits[positions]),
         array.size,
         positions.size,
         str(array.dtype),
         checksum(positions, bits[positions]),
     )
+
+
+def pack_int8(whole: np.ndarray, rest: np.ndarray, table: np.ndarray, scales: np.ndarray) -> Packed:
+    """Packs an array of float32 that begins with whole numbers times scales.
+
+    Args:
+      whole: int8[n]: The whole numbers.
+      rest: float32[m]: The numbers after them.
+      table: int64[tensors, 4]: Places of the scales, as `Packed` describes them.
+      scales: float32[channels of all tensors].
+    """
+    few, bits = whole.view(np.uint8), rest.view(np.uint32)
+    first, second = np.flatnonzero(few), whole.size + np.flatnonzero(bits)
+    size = whole.size + rest.size
+    numbers = np.concatenate([bits[bits != 0], scales.view(np.uint32)])
+    places = np.concatenate([second, size + np.arange(scales.size)])
+    total = (checksum(first, few[first]) + checksum(places, numbers)) % 2**64
+    return Packed(
+        smallest(_gaps(np.concatenate([first, second]))),
+        (*_planes(few[first]), *_planes(numbers)),
+        size,
+        first.size + second.size,
+        "float32",
+        total - 2**64 * (total >= 2**63),
+        first.size,
+        tuple(tuple(row) for row in table.tolist()),
+    )
+
+
+def _planes(bits: np.ndarray) -> tuple[bytes, ...]:
+    """Returns one zlib stream for each byte of unsigned integers, the lowest byte first."""
+    planes = bits.astype(f"<u{bits.itemsize}").view(np.uint8).reshape(-1, bits.itemsize).T
+    return tuple(smallest(plane) for plane in planes)
 
 
 def checksum(positions: np.ndarray, bits: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "int8": float("inf")}
 
 
 KINDS = tuple(TOLERANCES)
+Calibration = np.ndarray | Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def write_tflite(
     path: Path,
     *,
     serving: Serving,
-    calibration: np.ndarray | None = None,
+    calibration: Calibration | None = None,
     kinds: tuple[str, ...] = KINDS,
 ) -> LiteRTFiles:
     """Writes `float32.tflite`, `float16.tflite` and `int8.tflite` into a folder.
@@ -65,23 +66,19 @@ def write_tflite(
       path: Folder to write to, created if it does not exist.
       serving: Preprocessing and outputs around the network; without label names.
       calibration: Raw inputs [n, ...] that determine the ranges of activations, some hundred of the training images;
-        None writes no int8 file.
+        for several inputs, input name -> array; None writes no int8 file.
       kinds: Files to write.
 
     Raises:
       BadInput: If `calibration` is empty or its images have another shape than the model's, or LiteRT's converter can
         write none of the files.
     """
-    specs = serving.inputs(model)
-    spec = next(iter(specs.values()))
-    free = tf.TensorShape([None, *spec.shape[1:]])
-    if calibration is not None and (not len(calibration) or not free.is_compatible_with(calibration.shape)):
-        raise BadInput("calibration", list(calibration.shape), f"must hold images of shape {spec.shape[1:].as_list()}")
+    given = None if calibration is None else _by_input(calibration, serving.inputs(model))
     path.mkdir(parents=True, exist_ok=True)
-    convert = _converter(model, serving, calibration)
+    convert = _converter(model, serving, given)
     result = LiteRTFiles({}, {})
     for kind in kinds:
-        if kind == "int8" and (calibration is None or len(specs) > 1):
+        if kind == "int8" and given is None:
             continue
         try:
             data, sparse = sparsify(convert(kind)) if kind == "float32" else (convert(kind), {})
@@ -95,8 +92,25 @@ def write_tflite(
     return result
 
 
+def _by_input(calibration: Calibration, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """Returns the calibration inputs by name, in the order of the signature, in its dtypes."""
+    named = calibration if isinstance(calibration, Mapping) else dict.fromkeys(list(specs)[:1], calibration)
+    if named.keys() != specs.keys():
+        raise BadInput("calibration", ", ".join(named), f"must be one array for each input: {', '.join(specs)}")
+    for name, spec in specs.items():
+        free = tf.TensorShape([None, *spec.shape[1:]])
+        if not len(named[name]) or not free.is_compatible_with(named[name].shape):
+            given = "calibration" if len(specs) == 1 else f"calibration[{name!r}]"
+            raise BadInput(given, list(named[name].shape), f"must hold images of shape {spec.shape[1:].as_list()}")
+    lengths = {len(array) for array in named.values()}
+    if len(lengths) > 1:
+        raise BadInput("calibration", sorted(lengths), "must be arrays of one length")
+    return {name: named[name].astype(spec.dtype.as_numpy_dtype) for name, spec in specs.items()}
+
+
 def _unwritten(left_out: dict[str, str]) -> str:
-    return next((text.partition(", because ")[2] for text in left_out.values()), "it has several inputs").rstrip(".")
+    reasons = (text.partition(", because ")[2] for text in left_out.values())
+    return next(reasons, "there are no images to calibrate it with").rstrip(".")
 
 
 def _reason(model: tf_keras.Model, error: Exception) -> str:
@@ -110,17 +124,19 @@ def _reason(model: tf_keras.Model, error: Exception) -> str:
     return f"LiteRT's converter does not take the network ({cause})"
 
 
-def _converter(model: tf_keras.Model, serving: Serving, calibration: np.ndarray | None) -> Callable[[str], bytes]:
+def _converter(
+    model: tf_keras.Model, serving: Serving, given: Mapping[str, np.ndarray] | None
+) -> Callable[[str], bytes]:
     """Returns a function from the kind of a file to its content."""
     served = Served(model, serving)
     with lstm_as_loop(model):
         function = served.serve.get_concrete_function()
-    spec = next(iter(served.specs.values()))
-    size = spec.shape[0] or 1
+    size = next(iter(served.specs.values())).shape[0] or 1
 
     def images() -> Iterator[list[np.ndarray]]:
-        given = np.zeros([0]) if calibration is None else calibration.astype(spec.dtype.as_numpy_dtype)
-        yield from ([given[start : start + size]] for start in range(0, len(given) - len(given) % size, size))
+        arrays = list((given or {}).values())
+        count = min(map(len, arrays), default=0)
+        yield from ([array[start : start + size] for array in arrays] for start in range(0, count - count % size, size))
 
     def convert(kind: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)

@@ -1,4 +1,4 @@
-"""The same network in float32: LiteRT's kernels have no mixed precision and no float64."""
+"""The same network in float32: the kernels of LiteRT and onnxruntime have no mixed precision, and few float64."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from dlth_tf.masking.keras2.graph import is_graph_network
 FLOAT32 = {"float32"}
 
 
-def in_float32(model: tf_keras.Model) -> tf_keras.Model:
+def in_float32(model: tf_keras.Model, form: str = "tflite") -> tf_keras.Model:
     """Returns a network that computes in float32 with the same weights; the network itself if it does so already.
+
+    Args:
+      model: Stripped Keras model.
+      form: Name of the form, for the error message.
 
     Raises:
       BadInput: If it computes in another precision and has no graph to rebuild.
@@ -25,7 +29,7 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
         return model
     if not is_graph_network(model):
         allowed = f"needs a network in float32, and this one computes in {', '.join(sorted(map(str, precisions)))}"
-        raise BadInput("formats", "tflite", allowed)
+        raise BadInput("formats", form, allowed)
     twin = _cloned(model)
     fill(twin, model.get_weights())
     return twin

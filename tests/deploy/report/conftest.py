@@ -12,14 +12,14 @@ from dlth_tf.deploy.source import Source
 from dlth_tf.export_options import ExportOptions
 
 layers = tf_keras.layers
-MASK = np.random.default_rng(0).random((3, 3, 8, 8)) < 0.25
+MASK = np.random.default_rng(0).random((3, 3, 8, 64)) < 0.25
 
 
 @pytest.fixture(scope="module")
 def model() -> tf_keras.Model:
     images = tf_keras.Input((10, 10, 1))
     x = layers.ReLU()(layers.Conv2D(8, 3, padding="same", name="first")(images))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, padding="same", name="body")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(64, 3, padding="same", name="body")(x))
     model = tf_keras.Model(images, layers.Dense(3, name="head")(x))
     kernel = model.get_layer("body").kernel
     kernel.assign(np.where(MASK, kernel.numpy(), 0))

@@ -10,7 +10,7 @@ import pytest
 
 import dlth_tf
 from dlth_tf.deploy import export as export_with
-from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, size_note, speed_note
+from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, rounding_note, size_note, speed_note
 from dlth_tf.files import sha256
 from tests.deploy.report.conftest import MASK
 
@@ -18,8 +18,8 @@ from tests.deploy.report.conftest import MASK
 def test_multiply_adds_are_counted_by_hand(model):
     kept = int(MASK.sum())
     assert multiply_adds(model, {"images": (10, 10, 1)}) == {
-        "dense": 100 * 72 + 100 * 576 + 24,
-        "nonzero": 100 * 72 + 100 * kept + 24,
+        "dense": 100 * 72 + 100 * 4608 + 192,
+        "nonzero": 100 * 72 + 100 * kept + 192,
     }
     assert multiply_adds(model, {"left": (10, 10, 1), "right": (4,)}) is None
 
@@ -27,14 +27,14 @@ def test_multiply_adds_are_counted_by_hand(model):
 def test_bytes_bound_and_dense_reference(report, tmp_path):
     kept = int(MASK.sum())
     assert report["parameters"] == {
-        "total": 576 + 115,
-        "nonzero": 72 + kept + 24,
-        "prunable": 576,
-        "removed": 576 - kept,
+        "total": 4608 + 339,
+        "nonzero": 72 + kept + 192,
+        "prunable": 4608,
+        "removed": 4608 - kept,
     }
     share = MASK.mean()
     entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
-    assert abs(report["bound_bytes"] - (576 * (entropy + 32 * share) / 8 + 4 * 115)) <= 1
+    assert abs(report["bound_bytes"] - (4608 * (entropy + 32 * share) / 8 + 4 * 339)) <= 1
     for form, facts in report["forms"].items():
         files = {
             path.relative_to(tmp_path / form).as_posix(): path
@@ -46,7 +46,7 @@ def test_bytes_bound_and_dense_reference(report, tmp_path):
         }
         assert facts["bytes"] == sum(entry["bytes"] for entry in facts["files"].values())
         assert facts["times_bound"] == round(facts["bytes"] / report["bound_bytes"], 4)
-    assert report["forms"]["packed"]["dense_bytes"] - report["forms"]["packed"]["bytes"] > 576 * 0.6 * 3
+    assert report["forms"]["packed"]["dense_bytes"] - report["forms"]["packed"]["bytes"] > 4608
     assert abs(report["forms"]["plain"]["dense_bytes"] - report["forms"]["plain"]["bytes"]) < 100
 
 
@@ -86,6 +86,19 @@ def test_the_sentence_says_what_was_measured(speedups, skips, start, end):
     measured = {size: {"speedup": x, "range": [0.9 * x, 1.1 * x]} for size, x in zip("18", speedups, strict=True)}
     note = speed_note("form", measured, skips, "form")
     assert note.startswith(start) and note.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("values", "agreement", "note"),
+    [
+        ("float32", 1.0, ""),
+        ("int8", 0.875, "a: with weights rounded to int8, outputs differ by at most 0.012, and 87.5% of the examples"),
+        ("float16", None, "a: with weights rounded to float16, outputs differ by at most 0.012."),
+    ],
+)
+def test_the_effect_of_rounded_weights_is_said(values, agreement, note):
+    said = rounding_note("a", {"values": values, "agreement": agreement, "max_difference": 0.0123})
+    assert said.startswith(note) and bool(said) == bool(note)
 
 
 @pytest.mark.parametrize(("speedup", "spread"), [(1.5, [0.8, 2.0]), (0.7, [0.5, 1.3])])

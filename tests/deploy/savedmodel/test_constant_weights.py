@@ -12,9 +12,9 @@ import tf_keras
 from dlth_tf.data import Normalization
 from dlth_tf.deploy.compaction import compact
 from dlth_tf.deploy.savedmodel import constant_weights
-from dlth_tf.deploy.savedmodel.constant_weights import save_constant
+from dlth_tf.deploy.savedmodel.constant_weights import constant_function, save_constant
 from dlth_tf.deploy.savedmodel.plain import save_plain
-from dlth_tf.deploy.serving import Serving
+from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from tests.deploy.pruned import pruned
 
@@ -56,11 +56,24 @@ def test_it_holds_no_variables_and_batch_norms_are_folded(tmp_path):
     assert "Conv2D" in operations and not any("BatchNorm" in kind or "Variable" in kind for kind in operations)
 
 
-def test_a_network_too_large_for_one_message_keeps_its_variables(tmp_path, monkeypatch):
+def test_the_kernels_of_a_large_network_are_variables(tmp_path, monkeypatch):
     monkeypatch.setattr(constant_weights, "LARGEST", 1000)
-    model = pruned("lenet5", "filter")
+    model = pruned("resnet8", "filter")
     save_constant(model, tmp_path, SERVING, "compact")
-    assert len(tf.saved_model.load(os.fspath(tmp_path)).network_variables) == len(model.weights)
+    loaded = tf.saved_model.load(os.fspath(tmp_path))
+    kernels = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
+    assert sorted(variable.shape.as_list() for variable in loaded.kernels) == sorted(map(list, kernels))
+    graph = (tmp_path / "saved_model.pb").stat().st_size
+    assert graph < 0.6 * size(tmp_path) and b"BatchNorm" not in (tmp_path / "saved_model.pb").read_bytes()
+    expected = expected_outputs(model, SERVING, {"images": raw(model)})["logits"]
+    assert np.abs(served(tmp_path, raw(model))["logits"] - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_network_too_large_for_one_message_has_no_function_of_constants(monkeypatch):
+    model = pruned("lenet5", "filter")
+    assert constant_function(model, Serving(), "onnx") is not None
+    monkeypatch.setattr(constant_weights, "LIMIT", 1000)
+    assert constant_function(model, Serving(), "onnx") is None
 
 
 def test_what_cannot_be_a_constant_is_refused_under_the_forms_name(tmp_path):

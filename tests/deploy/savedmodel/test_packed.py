@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ from dlth_tf.data import Normalization
 from dlth_tf.deploy.savedmodel import packed
 from dlth_tf.deploy.savedmodel.packed import save_packed
 from dlth_tf.deploy.savedmodel.packing import pack
+from dlth_tf.deploy.savedmodel.rounding import quantized
 from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
+from tests.deploy.oracles import dequantized
 from tests.deploy.savedmodel.test_packing import damaged
 from tests.runs.tiny import environment
 
@@ -187,12 +191,6 @@ def test_damage_that_the_checkpoint_does_not_see_is_found_at_loading(how, model,
         tf.saved_model.load(str(tmp_path / "broken"))
 
 
-@pytest.mark.parametrize("number", [5e-8, 6e-5, 1.0, 65504.0, np.inf, -0.0])
-def test_kernels_are_rounded_as_numpy_rounds(number):
-    kernel = np.array([[number, -1.2345678]], np.float32)
-    assert packed.rounded("a", kernel).tobytes() == kernel.astype(np.float16).astype(np.float32).tobytes()
-
-
 def test_float16_is_rounded_kernels_and_biases(model, folder, tmp_path):
     facts = save_packed(model, tmp_path / "half", SERVING, "float16")
     loaded = tf.saved_model.load(str(tmp_path / "half"))
@@ -208,12 +206,41 @@ def test_float16_is_rounded_kernels_and_biases(model, folder, tmp_path):
     assert np.float32(1 / 255) in vector  # a constant of the preprocessing, which is not rounded
 
 
-def test_numbers_beyond_half_precision_are_refused(tmp_path):
-    model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3, name="head")])
-    model.get_layer("head").kernel.assign(np.full((4, 3), 1e5))
-    with pytest.raises(BadInput, match="values=float16: cannot represent 100000, the largest magnitude in "):
-        save_packed(model, tmp_path / "out", Serving(), "float16")
-    save_packed(model, tmp_path / "out", Serving(), "float32")
+def test_int8_computes_with_the_rounded_kernels(model, folder, tmp_path):
+    facts = save_packed(model, tmp_path / "eight", SERVING, "int8")
+    loaded = tf.saved_model.load(str(tmp_path / "eight"))
+    expected = expected_outputs(model, SERVING, {"images": IMAGES})["logits"]
+    logits = loaded.signatures["serving_default"](images=tf.constant(IMAGES))["logits"].numpy()
+    assert logits.dtype == np.float32 and 0 < np.abs(logits - expected).max() < 5e-2 * np.abs(expected).max()
+    assert (tmp_path / "eight" / DATA).stat().st_size < 0.75 * (folder / DATA).stat().st_size
+    index, start = facts["places"]["fc/kernel"]
+    vector = tf.raw_ops.ReadVariableOp(
+        resource=getattr(loaded, f"weights{index}").resource_handle, dtype=tf.float32
+    ).numpy()
+    kernel = named_weights(model)["fc/kernel"].numpy()
+    stored = vector[start : start + kernel.size].reshape(kernel.shape)
+    assert np.array_equal(stored, dequantized(*quantized("fc", kernel, kernel.shape[1])))
+    assert not np.any(stored[kernel == 0])
+
+
+@pytest.mark.parametrize("place", range(6), ids=["gaps", "whole numbers", *(f"byte {byte}" for byte in range(4))])
+def test_a_changed_byte_of_int8_is_found_at_loading(place, model, tmp_path, monkeypatch):
+    packing = packed.pack_int8
+
+    def damaged_streams(*arrays):
+        right = packing(*arrays)
+        streams = [right.gaps, *right.planes]
+        content = bytearray(zlib.decompress(streams[place]))
+        content[-1] ^= 1  # of the last scale, where these are stored
+        streams[place] = zlib.compress(bytes(content))
+        return dataclasses.replace(right, gaps=streams[0], planes=tuple(streams[1:]))
+
+    initialize = packed.Unpacked._initialize
+    monkeypatch.setattr(packed.Unpacked, "_initialize", lambda self: initialize(self) if tf.inside_function() else None)
+    monkeypatch.setattr(packed, "pack_int8", damaged_streams)
+    save_packed(model, tmp_path / "broken", SERVING, "int8")
+    with pytest.raises(tf.errors.OpError):
+        tf.saved_model.load(str(tmp_path / "broken"))
 
 
 class Lookup(tf_keras.layers.Layer):

@@ -101,3 +101,34 @@ def test_a_recurrent_network_does_not_remember_the_call_before(kind, tmp_path):
     for example in generator(0, "sequences").normal(0, 1, (3, 1, 2, 3)).astype(np.float32):
         assert np.allclose(call(images=example)["logits"], model(example), atol=1e-6)
     assert all(layer._could_use_gpu_kernel for layer in model.layers if isinstance(layer, tf_keras.layers.LSTM))
+
+
+def two_inputs() -> tf_keras.Model:
+    left, right = tf_keras.Input((6,), name="left"), tf_keras.Input((4,), name="right")
+    x = tf_keras.layers.Concatenate()([tf_keras.layers.Dense(8)(left), tf_keras.layers.Dense(8)(right)])
+    return tf_keras.Model([left, right], tf_keras.layers.Dense(3)(x))
+
+
+def test_int8_is_calibrated_for_every_input(tmp_path):
+    model = two_inputs()
+    draw = np.random.default_rng(0)
+    given = {"left": draw.random((64, 6), np.float32), "right": 100 * draw.random((64, 4), np.float32)}
+    write_tflite(model, tmp_path, serving=Serving(), calibration=given, kinds=("int8",))
+    call = tf.lite.Interpreter(str(tmp_path / "int8.tflite")).get_signature_runner("serving_default")
+    expected = model([given["left"], given["right"]]).numpy()
+    assert np.abs(call(**given)["logits"] - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda given: given["left"], "calibration=left: must be one array for each input: left, right"),
+        (lambda given: given | {"right": given["left"]}, r"calibration\['right'\]=.*: must hold images of shape \[4\]"),
+        (lambda given: given | {"left": given["left"][:5]}, r"calibration=\[5, 8\]: must be arrays of one length"),
+    ],
+)
+def test_calibration_that_does_not_fit_the_inputs_is_refused(change, message, tmp_path):
+    given = {"left": np.zeros((8, 6), np.float32), "right": np.zeros((8, 4), np.float32)}
+    with pytest.raises(BadInput, match=message):
+        write_tflite(two_inputs(), tmp_path / "out", serving=Serving(), calibration=change(given))
+    assert not (tmp_path / "out").exists()

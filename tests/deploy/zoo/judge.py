@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import tensorflow as tf
 import tf_keras
 
@@ -17,8 +18,8 @@ from dlth_tf.errors import BadInput
 from tests.deploy.zoo import ZOO
 from tests.deploy.zoo.network import Network, inputs_of
 
-FORMS = ("plain", "packed", "compact", "tflite")
-GRANULARITY = {"plain": "weight", "packed": "weight", "compact": "filter", "tflite": "filter"}
+FORMS = ("plain", "packed", "compact", "tflite", "onnx")
+GRANULARITY = {"plain": "weight", "packed": "weight", "compact": "filter", "tflite": "filter", "onnx": "filter"}
 Arrays = Mapping[str, np.ndarray]
 Client = Callable[[Arrays], dict[str, np.ndarray]]
 
@@ -36,6 +37,8 @@ def exported(network: Network, model: tf_keras.Model, form: str, folder: Path) -
 def clients(form: str, folder: Path) -> dict[str, Client]:
     """Loads what was exported with TensorFlow alone: a client for each file."""
     path = folder / "export" / form
+    if form == "onnx":
+        return {form: _onnx(path / "model.onnx")}
     if form != "tflite":
         return {form: _saved_model(path)}
     return {file.name: _litert(file) for file in sorted(path.glob("*.tflite"))}
@@ -55,6 +58,17 @@ def _saved_model(path: Path) -> Client:
 def _litert(path: Path) -> Client:
     run = tf.lite.Interpreter(str(path)).get_signature_runner("serving_default")
     return lambda inputs: run(**inputs)
+
+
+def _onnx(path: Path) -> Client:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def call(inputs: Arrays) -> dict[str, np.ndarray]:
+        texts = {name: array.astype(str) if array.dtype.kind == "S" else array for name, array in inputs.items()}
+        return dict(zip(names, session.run(None, texts), strict=True))
+
+    return call
 
 
 def reference(model: tf_keras.Model, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -109,7 +123,9 @@ def judged(name: str, form: str, folder: Path) -> str:
         assert not (folder / "export").exists() and "\n" not in str(error)
         return str(error)
     assert report["served"]["task"] == network.task
-    fixed = network.fixed(form)
+    # TensorFlow and LiteRT take other batches than the one that a network was built for; onnxruntime does not.
+    built_for = next(iter(interface_of(model).inputs.values())).shape[0] if form == "onnx" else None
+    fixed = network.fixed(form) or built_for
     calls = clients(form, folder)
     notes = [note for facts in report["forms"].values() for note in facts["notes"]]
     assert form != "tflite" or "float32.tflite" in calls, notes

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tests.deploy.zoo.network import L, Network, image
-from tests.deploy.zoo.refusals import ONLY_SAVED_MODELS, TABLES
+from tests.deploy.zoo.refusals import ONLY_SAVED_MODELS, TABLES, WITHOUT_ONNX
 
 Model = tf_keras.Model
 
@@ -86,7 +86,9 @@ AUGMENTATIONS = (
 NETWORKS = {
     "string lookup": Network(_of("string", (4,), _lookup, *_embedded(4)), refused=TABLES),
     "string lookup, adapted": Network(_of("string", (4,), _adapted_lookup, *_embedded(4)), refused=TABLES),
-    "discretization, adapted": Network(_of("float32", (4,), _adapted_discretization, *_embedded(4))),
+    "discretization, adapted": Network(
+        _of("float32", (4,), _adapted_discretization, *_embedded(4)), refused=WITHOUT_ONNX
+    ),
     "integer lookup": Network(
         _of("int64", (4,), lambda: L.IntegerLookup(vocabulary=[3, 5]), *_embedded(4)),
         refused=TABLES | ONLY_SAVED_MODELS,
@@ -101,13 +103,19 @@ NETWORKS = {
         refused=TABLES | ONLY_SAVED_MODELS,
     ),
     "tabular": Network(_tabular, refused=TABLES | ONLY_SAVED_MODELS),
-    "hashing of strings": Network(_of("string", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS),
-    "hashing of numbers": Network(_of("int64", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS),
+    "hashing of strings": Network(
+        _of("string", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS | WITHOUT_ONNX
+    ),
+    "hashing of numbers": Network(
+        _of("int64", (4,), lambda: L.Hashing(5), *_embedded(5)), refused=ONLY_SAVED_MODELS | WITHOUT_ONNX
+    ),
     "category encoding": Network(
         _of("int32", (4,), lambda: L.CategoryEncoding(10, "multi_hot")), refused=ONLY_SAVED_MODELS
     ),
     "one-hot": Network(_of("int32", (1,), lambda: L.CategoryEncoding(10, "one_hot")), refused=ONLY_SAVED_MODELS),
-    "discretization": Network(_of("float32", (4,), lambda: L.Discretization([-0.5, 0.0, 0.5]), *_embedded(4))),
+    "discretization": Network(
+        _of("float32", (4,), lambda: L.Discretization([-0.5, 0.0, 0.5]), *_embedded(4)), refused=WITHOUT_ONNX
+    ),
     "normalization": Network(_adapted),
     "rescaling, resizing and cropping": Network(
         image(lambda: L.Rescaling(2.0, 1.0), lambda: L.Resizing(5, 7), lambda: L.CenterCrop(4, 4))

@@ -13,7 +13,7 @@ def _stateful() -> tf_keras.Model:
     return tf_keras.Model(start, L.Dense(3)(L.LSTM(6, stateful=True)(start)))
 
 
-EVERYWHERE = dict.fromkeys(("plain", "packed", "compact", "tflite"), STATE)
+EVERYWHERE = dict.fromkeys(("plain", "packed", "compact", "tflite", "onnx"), STATE)
 NETWORKS = {
     "lstm": Network(last(lambda: L.LSTM(6)), batch=1),
     "gru": Network(last(lambda: L.GRU(6)), batch=1),
