@@ -172,3 +172,14 @@ def test_compact_memory_prints_both_ways_for_every_size():
     (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
     constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", line))
     assert variables <= 3 < constants
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_keras3_step_prints_a_ratio_for_every_variant(backend):
+    pytest.importorskip(backend)
+    words = ["benchmarks/keras3_step.py", "--rounds=3", "--only=mlp", f"--backends={backend}"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for variant in ("dense", "dense again", "rst", "finetune"):
+        assert f"\n{variant} " in done.stdout

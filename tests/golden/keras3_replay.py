@@ -82,6 +82,7 @@ def _conv(first: int, second: int, padding: str) -> keras.Model:
 def set_precision(dtype: str) -> None:
     """Lets the backend compute in a dtype: float64 needs permission on JAX, and PyTorch's products in Keras."""
     keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)  # Keras keeps the first one that was used
     if BACKEND == "jax":
         import jax
 

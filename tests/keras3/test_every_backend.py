@@ -21,6 +21,7 @@ ONE_OF_EACH = (
     *("tests/keras3/test_seam.py::test_removed_weights_stay_zero_with_every_stock_optimizer",),
     *("tests/keras3/test_seam.py::test_the_step_is_compiled_anew_for_every_hook",),
     *("tests/keras3/test_models.py::test_what_is_prunable_and_that_it_stays_removed[transformer]",),
+    "tests/keras3/test_export.py::test_a_transformed_model_is_exported_with_its_zeros",
     "tests/golden/test_official_traces_keras3.py::test_agrees_with_the_official_code_at_every_recorded_step",
 )
 

@@ -16,6 +16,7 @@ import keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import has_masks, strip
+from dlth_tf.masking.layer_paths import all_sublayers
 
 TIMEOUT = 3600  # seconds
 REPORT = "report.json"
@@ -80,6 +81,12 @@ def _export_elsewhere(model: Any, export_dir: str | os.PathLike[str], options: M
                 f"the process that exports on TensorFlow ended with {ended.returncode}: {ended.stderr[-2000:]}"
             )
         result = json.loads(report.read_text())
+    if "unloadable" in result:
+        own = {type(layer) for layer in (model, *all_sublayers(model))}
+        names = sorted(kind.__name__ for kind in own if not kind.__module__.startswith("keras."))
+        remedy = "register it with keras.saving.register_keras_serializable in a module that can be imported"
+        what = f"{', '.join(names)} is not known there: {remedy}" if names else result["unloadable"]
+        raise BadInput("model", model.name, f"cannot be built anew on TensorFlow to export it: {what}")
     if "refused" in result:
         raise BadInput(*result["refused"])
     return result["exported"]
@@ -91,8 +98,7 @@ def export_file(folder: str) -> None:
     try:
         model = keras.saving.load_model(Path(folder) / "model.keras", compile=False)
     except (TypeError, ValueError) as error:
-        reason = f"cannot be built anew on TensorFlow to export it: {str(error).splitlines()[0]}; register its classes"
-        result: dict[str, Any] = {"refused": ["model", "of this backend", reason]}
+        result: dict[str, Any] = {"unloadable": " ".join(str(error).split())[:300]}
     else:
         try:
             result = {"exported": _export_here(model, destination, options)}

@@ -23,7 +23,7 @@ from keras import ops
 
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.masking.keras3.arrays import HostArray
-from dlth_tf.masking.keras3.ops import BACKEND, branch, masked
+from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, penalized
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.world import MaskUpdate
 
@@ -90,6 +90,7 @@ class StepHook:
         self.targets: dict[Any, _Target] = {optimizer._var_key(each.weight): _Target(each) for each in self.entries}
         self.updates = {optimizer._var_key(update.variable): update for update in updates}
         self._pauses = list(dict.fromkeys(update.pause for update in self.updates.values() if update.pause))
+        self.dtype = self.entries[0].dtype if self.entries else "float32"
         self.stepped: set[Any] = set()  # keys of the variables that the optimizer has been seen to update
         self._own: list[Any] = []
         self._attached: list[HostArray] = []
@@ -169,7 +170,8 @@ class StepHook:
         both = list(zip(keys, gradients, variables, strict=True))
 
         def ordinary() -> None:
-            step([self._before(*each) for each in both], variables)
+            strength = None if self.penalty is None else self.strength(self.dtype)
+            step([self._before(*each, strength) for each in both], variables)
             for key, _, variable in both:
                 self._after(key, variable)
 
@@ -184,7 +186,7 @@ class StepHook:
         paused = functools.reduce(ops.logical_or, [pause(self.optimizer) for pause in self._pauses])
         branch(paused, exchange, ordinary, [*self.optimizer.variables, *variables])
 
-    def _before(self, key: Any, gradient: Any, variable: Any) -> Any:
+    def _before(self, key: Any, gradient: Any, variable: Any, strength: Any) -> Any:
         if key in self.updates:
             return self.updates[key].before(gradient, variable)
         target = self.targets.get(key)
@@ -194,9 +196,7 @@ class StepHook:
             gradient = ops.zeros_like(ops.convert_to_tensor(gradient))
         if target.squeeze is None:
             return gradient
-        weight = ops.convert_to_tensor(variable)
-        squeezed = ops.convert_to_tensor(target.squeeze) * weight
-        return ops.convert_to_tensor(gradient) + self.strength(weight.dtype) * squeezed
+        return penalized(gradient, strength, target.squeeze, variable)
 
     def _after(self, key: Any, variable: Any) -> None:
         if key in self.updates:
@@ -204,7 +204,7 @@ class StepHook:
             return
         target = self.targets.get(key)
         if target is not None and target.mask is not None:
-            self.optimizer.assign(variable, masked(variable, target.mask))
+            apply_mask(self.optimizer, variable, target.mask)
 
     def strength(self, dtype: Any, step: Any = None) -> Any:
         """lambda at `step`, by default the optimizer's present one, as a scalar of `dtype`.

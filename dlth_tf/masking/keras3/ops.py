@@ -54,6 +54,34 @@ def masked(weight: Any, mask: Any) -> Any:
     return ops.where(mask != 0, weight, ops.zeros_like(weight))
 
 
+def apply_mask(optimizer: Any, variable: Any, mask: Any) -> None:
+    """Assigns zero to the weights that a mask removes, inside the optimizer's step."""
+    if BACKEND == "torch":
+        _mask_in_place(ops.convert_to_tensor(variable).detach(), ops.convert_to_tensor(mask))
+    else:
+        optimizer.assign(variable, masked(variable, mask))
+
+
+def _mask_in_place(weight: Any, mask: Any) -> None:
+    """The same on PyTorch, where a product on a CPU takes a tenth of the time of `where` and of `masked_fill_`."""
+    if weight.device.type == "cpu":
+        weight.mul_(mask).add_(0.0)  # no -0.0
+        if bool(weight.sum().isfinite()):  # otherwise a removed weight may be 0 * inf
+            return
+    weight.masked_fill_(mask == 0, 0)
+
+
+def penalized(gradient: Any, strength: Any, squeeze: Any, weight: Any) -> Any:
+    """Returns gradient + strength * squeeze * weight."""
+    gradient, weight = ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)
+    squeeze = ops.convert_to_tensor(squeeze)
+    if BACKEND == "torch":
+        import torch
+
+        return torch.addcmul(gradient, squeeze, weight.detach(), value=float(strength))
+    return gradient + ops.cast(strength, weight.dtype) * squeeze * weight
+
+
 def uniform(number: int, seed: tuple[int, int], event: Any, dtype: str) -> Any:
     """Returns random numbers [number] in [0, 1): a pure function of seed and event, another one on every backend.
 

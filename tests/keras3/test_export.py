@@ -1,0 +1,98 @@
+"""Exports of Keras 3 models: the forms compute what the model computes, on the backend of the process."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import dlth_tf as dlth
+from dlth_tf import BadInput
+from tests.keras3.networks import BACKEND, L, compiled, fit, mlp, transform
+
+
+def convolutions() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((8, 8, 3), name="pictures")
+    x = L.ReLU()(L.BatchNormalization(name="norm")(L.Conv2D(8, 3, padding="same", name="a")(x)))
+    x = L.Conv2D(8, 3, padding="same", activation="relu", name="b")(x) + x
+    return keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling2D()(x)))
+
+
+def served(folder, inputs):
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return {name: value.numpy() for name, value in serve(**inputs).items()}
+
+
+def test_a_transformed_model_is_exported_with_its_zeros(tmp_path):
+    model = compiled(mlp())
+    fit(model, transform())
+    ticket = dlth.masking.chosen_ticket(model)
+    report = dlth.export(model, tmp_path, formats=("plain", "packed"), measure_latency=False, ticket=ticket)
+    assert set(report["forms"]) == {"plain", "packed"}
+    x = np.random.default_rng(1).normal(size=(5, 6)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(x))
+    for form in report["forms"]:
+        np.testing.assert_allclose(served(tmp_path / form, {"images": x})["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_removed_filters_make_a_smaller_network(tmp_path):
+    model = convolutions()
+    dlth.apply_ticket(model, dlth.random_ticket(model, 0.5, granularity="filter", dense_layers="last"), remove=True)
+    report = dlth.export(model, tmp_path, formats=("compact", "tflite_float32"), measure_latency=False)
+    assert report["forms"]["compact"]["parameters"] < model.count_params()
+    x = np.random.default_rng(1).normal(size=(5, 8, 8, 3)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(x, training=False))
+    np.testing.assert_allclose(served(tmp_path / "compact", {"images": x})["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("tests.keras3")
+class Own(L.Layer):
+    """A layer that tf_keras does not know."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = L.Dense(6, name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return keras.ops.tanh(self.inner(x))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
+def test_a_layer_of_ones_own_is_exported_and_refused_where_a_form_needs_the_layers(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, name="out")])
+    ticket = dlth.random_ticket(model, 0.5)
+    dlth.apply_ticket(model, ticket, remove=True)
+    dlth.export(model, tmp_path, formats=("plain",), measure_latency=False, ticket=ticket)
+    x = np.ones((2, 6), "float32")
+    np.testing.assert_allclose(
+        served(tmp_path / "plain", {"images": x})["logits"], keras.ops.convert_to_numpy(model(x)), rtol=1e-5
+    )
+    with pytest.raises(BadInput, match="formats=compact: cannot be written: the network has layers or operations"):
+        dlth.export(model, tmp_path / "compact", formats=("compact",))
+    assert not (tmp_path / "compact").exists()
+
+
+def test_a_ticket_that_is_not_removed_yet_is_refused_before_anything_is_written(tmp_path):
+    model = mlp()
+    dlth.apply_ticket(model, dlth.random_ticket(model, 0.5))
+    with pytest.raises(BadInput, match="its weights are not removed yet"):
+        dlth.export(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="on TensorFlow the model itself is exported")
+def test_a_class_that_the_process_on_tensorflow_does_not_know_is_named(tmp_path):
+    class Unknown(L.Layer):
+        def call(self, x):
+            return 2 * x
+
+    model = keras.Sequential([keras.Input((6,)), Unknown(), L.Dense(3)])
+    with pytest.raises(BadInput, match=r"cannot be built anew on TensorFlow to export it: .*Unknown"):
+        dlth.export(model, tmp_path / "out")
