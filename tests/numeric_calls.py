@@ -16,6 +16,7 @@ from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.data.disk_split import ImageFiles
 from dlth_tf.data.sets import folder
+from dlth_tf.export_options import ExportOptions
 from dlth_tf.masking.keras2.optimizers import SGD
 from tests.data.conftest import random_dataset
 from tests.masking.networks import batches, compiled, mlp, wrapped
@@ -125,6 +126,10 @@ CALLS: dict[str, Call] = {
     "callbacks.EarlyBird": (
         callbacks.EarlyBird,
         {"sparsity": 0.3, "last_epoch": 4, "window": 3, "threshold": 0.3, "scale_penalty": 0.3},
+    ),
+    "deploy.export": (
+        lambda min_agreement: ExportOptions(min_agreement=min_agreement).check(),
+        {"min_agreement": 0.3},
     ),
     "callbacks.ExactSteps": (ExactSteps, {"steps": 3}),
     "callbacks.GradualMagnitude": (

@@ -132,5 +132,5 @@ def test_commands_work_in_every_setting(command, legacy, tmp_path):
 def test_a_thing_that_is_no_model_is_refused_in_one_sentence(thing):
     import dlth_tf as dlth
 
-    with pytest.raises(dlth.BadInput, match=r"is not a Keras model; models of Keras 2 are supported"):
+    with pytest.raises(dlth.BadInput, match=r"is not a Keras model: build it with keras"):
         dlth.wrap(thing)

@@ -194,6 +194,8 @@ PRIVATE = {
     "dlth_tf/masking/keras2/parts.py": "tf-mot's table of prunable weights",
     "dlth_tf/masking/layer_paths.py": "the layers inside a layer, under the same private name in both Kerases",
     "dlth_tf/masking/keras2/wrapping.py": "loss functions and the trainable flag of a model that is built anew",
+    "dlth_tf/deploy/keras3/network.py": "Keras' graph of layers, and the shapes that a subclassed model was built for",
+    "dlth_tf/deploy/keras3/translation.py": "Keras' graph of layers",
     "dlth_tf/masking/keras3/graph.py": "Keras' graph of layers",
     "dlth_tf/masking/keras3/hook.py": "the update of all variables, and keys and tracking of the optimizer's own",
     "dlth_tf/masking/keras3/installing.py": "the step count of an optimizer that accumulates gradients",

@@ -88,6 +88,7 @@ def test_the_smallest_go_and_never_return(granularity, allocation, kept):
 
 def test_without_begin_and_end_it_prunes_from_a_quarter_to_half_of_the_fit():
     callback = GradualMagnitude(0.75)
+    callback.set_model(mlp())
     callback.set_params({"epochs": 4, "steps": 10})
     assert callback.steps() == (10, 20)
     callback.set_params({"epochs": 1, "steps": 1})

@@ -30,8 +30,14 @@ def test_a_command_is_accepted(line, tmp_path, monkeypatch, capsys):
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "dlth_tf.export"]
     assert run_command("dlth_tf.export", command.main, words[3:]) == BAD_INPUT
-    # All flags are valid, and only the run does not exist.
-    assert "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run" in capsys.readouterr().err
+    # All flags are valid, and only the run, the file or the export does not exist.
+    missing = [
+        "--run_dir=runs/demo/rst-0.98-s0: is not the directory of a complete run",
+        "--keras_model=mine.keras: there is no such file or directory",
+        "--check=saved_models/NAME: is not an export (there is no such folder)",
+    ]
+    said = capsys.readouterr().err
+    assert any(sentence in said for sentence in missing), said
 
 
 @pytest.mark.usefixtures("checked_here")

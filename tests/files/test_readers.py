@@ -37,6 +37,13 @@ OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/deploy/checks/standalone.py", "open"): "a script without this package, of files that this package wrote",
     ("dlth_tf/deploy/checks/verification.py", "loads"): "of a temporary file that the script wrote",
     ("dlth_tf/deploy/checks/verification.py", "read_text"): "of a temporary file that the script wrote",
+    (
+        "dlth_tf/deploy/keras3/exporting.py",
+        "load_model",
+    ): "Keras 3's, of a temporary file that the parent process wrote",
+    ("dlth_tf/deploy/keras3/exporting.py", "loads"): "of a temporary file that the parent or child process wrote",
+    ("dlth_tf/deploy/keras3/exporting.py", "read_bytes"): "of a temporary file that the parent process wrote",
+    ("dlth_tf/deploy/keras3/exporting.py", "read_text"): "of a temporary file that the child process wrote",
     ("dlth_tf/deploy/report/facts.py", "read_bytes"): "of the export that was just written",
     ("dlth_tf/deploy/savedmodel/shrink.py", "read_bytes"): "of the export that was just written",
     (
@@ -45,6 +52,8 @@ OTHERS = {  # (file, call) -> why it is not that of the door
     ): "h5py's, of a file that a user's own code hands to load_weights",
     ("dlth_tf/masking/keras2/plain_weights.py", "ZipFile"): "of a file that a user's own code hands to load_weights",
     ("dlth_tf/masking/keras2/plain_weights.py", "load_weights"): "tf_keras', which a user's own code calls",
+    ("dlth_tf/masking/keras3/tickets.py", "load_model"): "Keras 3's, in its safe mode, of a file that the user names",
+    ("dlth_tf/masking/keras3/tickets.py", "load_weights"): "the same file",
     ("dlth_tf/runs/checkpointing/files.py", "open"): "of a folder, to flush it",
     ("dlth_tf/runs/config.py", "loads"): "of a flag",
     ("dlth_tf/runs/config_checks.py", "loads"): "of a flag",

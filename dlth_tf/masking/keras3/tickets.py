@@ -23,7 +23,9 @@ from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.stripping import check_strippable
 
 ATTRIBUTE = "dlth_tickets"
-STATE = "fit"  # first part of the names of callbacks' state in a file
+STATE = "~fit"  # first part of the names of callbacks' state in a file
+MOST_STATE = 8  # times the bytes of the weights that the state of callbacks may take
+SMALL = 1_000_000  # bytes, and as many more
 
 
 class Tickets(keras.layers.Layer):
@@ -86,17 +88,22 @@ class Tickets(keras.layers.Layer):
                 for array in both:
                     array.assign(True)
                 continue
-            bits = np.asarray(store[_key(name)])
+            bits = store[_key(name)]  # read only if it has the size of its weight
             size = int(np.prod(both[0].shape, dtype=np.int64))
             if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
                 allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
                 raise BadInput("tickets", name, allowed)
-            for array, packed in zip(both, bits, strict=True):
+            for array, packed in zip(both, np.asarray(bits), strict=True):
                 array.assign(np.unpackbits(packed, count=size).reshape(array.shape))
         self.waiting.clear()
+        weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
+        left = MOST_STATE * weights + SMALL
         for key in keys:
-            if key.startswith(_key(f"{STATE}/")):
+            if key.startswith(_key(f"{STATE}/")) and key.count("|") > 1:
                 _, callback, name = key.split("|", 2)
+                left -= int(np.prod(store[key].shape, dtype=np.int64)) * store[key].dtype.itemsize
+                if left < 0:
+                    raise BadInput("tickets", key, "is larger than any state of a callback for this model")
                 self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
         for callback, values in self.states.items():
             _take_over(values, self.waiting.pop(callback, {}))

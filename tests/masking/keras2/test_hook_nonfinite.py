@@ -15,17 +15,18 @@ from tests.callbacks import linear
 
 POISON = [np.nan, np.inf, -np.inf, -1.0]
 KERNEL, MASK, GRADIENTS = linear.drawn(0, 6, (12, 8))
+UPDATES = "dlth_tf.masking.keras2.updates"
 # One callback for every place that applies a mask, with the module whose `masked` it uses.
 CALLBACKS: dict[str, tuple[Callable[[], Any], str]] = {
     "keep": (KeepMask, "dlth_tf.masking.keras2.hook"),
     "gradual": (
         lambda: GradualMagnitude(0.5, begin=1, end=4, every=1, dense_layers="none"),
-        "dlth_tf.callbacks.gradual_magnitude",
+        UPDATES,
     ),
-    "dynamic": (lambda: DynamicSparsity(fraction=0.9, every=2, stop=5), "dlth_tf.callbacks.dynamic_sparsity"),
+    "dynamic": (lambda: DynamicSparsity(fraction=0.9, every=2, stop=5), UPDATES),
     "straight through": (
         lambda: StraightThrough(0.5, dense_layers="none"),
-        "dlth_tf.callbacks.straight_through",
+        UPDATES,
     ),
 }
 
