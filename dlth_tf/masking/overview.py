@@ -11,9 +11,8 @@ import pandas as pd
 
 from dlth_tf.core import PruningSpec
 from dlth_tf.masking.dense_layers import why_whole
-from dlth_tf.masking.macs import kernel_positions
 from dlth_tf.masking.table import layer_table
-from dlth_tf.masking.world import named_weights, prunable_weights, weight_arrays
+from dlth_tf.masking.world import named_weights, of, prunable_weights, weight_arrays
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Summary:
       chosen: Weights outside the ticket, to be removed or removed already; 0 before there is a ticket.
       removed: Weights that are removed.
       macs: Multiply-adds of a forward pass on one example: of the dense network, and of the weights that are not
-        removed; None if the network has several inputs or the size of its input is open.
+        removed; None if the network has several inputs or the size of its input is
+        open, or Keras does not compute with TensorFlow.
       layers: `layer_table`, in which before there is a ticket the status of what one will prune is "prunable".
     """
 
@@ -117,8 +117,10 @@ def summary(model: Any) -> Summary:
 
 def _macs(model: Any, removed: dict[str, int], sizes: dict[str, int]) -> tuple[int, int] | None:
     shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or None in shape[1:]:
+    if not isinstance(shape, tuple) or None in shape[1:] or not of(model).IN_TENSORFLOW:
         return None
+    from dlth_tf.masking.macs import kernel_positions  # loads TensorFlow
+
     positions = kernel_positions(model, shape[1:])
     weights = named_weights(model)
     dense = {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}

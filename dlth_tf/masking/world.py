@@ -80,6 +80,7 @@ class World(Protocol):
 
     updates: MaskUpdates
     CAN_BE_PRUNED: str  # what the layer table says of a layer without masks
+    IN_TENSORFLOW: bool  # whether the model computes with TensorFlow
     EXECUTION_CHANGES: bool  # whether the steps of one execution may change within a `fit`
 
     def prepare(self, model: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import GradualMagnitude, RandomMask
-from tests.keras3.networks import L, compiled, data, fit, mlp, removed, zeros
+from tests.keras3.networks import BACKEND, L, compiled, data, fit, mlp, removed, zeros
 
 
 class Block(L.Layer):
@@ -188,6 +188,16 @@ def test_residual_layers_are_tied():
     y = L.Conv2D(4, 3, padding="same", name="end")(y)
     model = keras.Model(inputs, L.Dense(3, name="out")(L.GlobalAveragePooling2D()(x + y)))
     assert list(dlth.random_ticket(model, 0.5, granularity="filter")) == ["inner/kernel"]
+
+
+def test_the_summary_counts_and_a_smaller_model_is_refused_in_one_sentence():
+    model = mlp()
+    dlth.apply_ticket(model, dlth.random_ticket(model, 0.75), remove=True)
+    found = dlth.summary(model)
+    assert found.sparsity == 0.75 and found.prunable == 6 * 16 + 16 * 12
+    assert (found.macs is None) is (BACKEND != "tensorflow")
+    with pytest.raises(BadInput, match="belongs to Keras 3"):
+        dlth.compact(model)
 
 
 def test_nothing_of_the_model_changes_by_masks():

@@ -18,6 +18,8 @@ from dlth_tf.deploy.compaction.maps import MULTIPLE, able
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.report import Report, kernel_shapes
 from dlth_tf.deploy.compaction.slots import Slots, divide
+from dlth_tf.errors import BadInput
+from dlth_tf.masking.world import package_of
 
 log = logging.getLogger("dlth_tf")
 
@@ -47,9 +49,14 @@ def compact(model: tf_keras.Model, on_report: Callable[[Report], None] | None = 
       layer if nothing could be removed.
 
     Raises:
-      BadInput: If the model is wrapped, if its graph is not known (subclassed or not built), or if a custom layer
-        cannot be recreated from its config.
+      BadInput: If the model is wrapped or of Keras 3, if its graph is not known (subclassed or not built), or if a
+        custom layer cannot be recreated from its config.
     """
+    if package_of(model) == "keras":
+        allowed = (
+            "belongs to Keras 3, and a smaller model is made of tf_keras models only; dlth_tf.export writes `compact`"
+        )
+        raise BadInput("model", model.name, allowed)
     small, zeros = compact_and_explain(model)
     report = Report((model.count_params(), small.count_params()), kernel_shapes(model, small), zeros)
     if on_report is not None:

@@ -29,6 +29,7 @@ from dlth_tf.masking.keras2.weights import (
 from dlth_tf.masking.keras2.wrapping import strip, why_dense, wrap
 
 EXECUTION_CHANGES = True
+IN_TENSORFLOW = True
 CAN_BE_PRUNED = "not wrapped yet: tf-mot can prune it"
 
 
@@ -53,6 +54,7 @@ def accept_restored(model: tf_keras.Model) -> None:
 __all__ = [
     "CAN_BE_PRUNED",
     "EXECUTION_CHANGES",
+    "IN_TENSORFLOW",
     "accept_restored",
     "averages_weights",
     "batches_per_step",

@@ -18,6 +18,7 @@ from dlth_tf.masking.keras3.installing import (
     uncount_steps,
     uninstall,
 )
+from dlth_tf.masking.keras3.ops import BACKEND
 from dlth_tf.masking.keras3.optimizers import state_of
 from dlth_tf.masking.keras3.prunable import why_dense
 from dlth_tf.masking.keras3.tickets import FitState as fit_state
@@ -26,6 +27,7 @@ from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_wei
 
 CAN_BE_PRUNED = "can be pruned: dlth_tf.wrap, or the first callback in a fit, gives it a mask"
 EXECUTION_CHANGES = False
+IN_TENSORFLOW = BACKEND == "tensorflow"
 
 
 def inner_layer(layer: Any) -> Any:
@@ -36,6 +38,7 @@ def inner_layer(layer: Any) -> Any:
 __all__ = [
     "CAN_BE_PRUNED",
     "EXECUTION_CHANGES",
+    "IN_TENSORFLOW",
     "accept_restored",
     "averages_weights",
     "batches_per_step",
