@@ -13,6 +13,7 @@ import tf_keras
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.copied_layers import lookup_tables
 from dlth_tf.deploy.interface import IMAGES, Interface, interface_of
+from dlth_tf.deploy.savedmodel.leaky_relu import without_fusion
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import named_weights
 
@@ -166,7 +167,7 @@ def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) ->
     They are computed on the CPU, because GPUs round some products to fewer bits.
     """
     specs = serving.inputs(model)
-    with tf.device("/CPU:0"):
+    with tf.device("/CPU:0"), without_fusion():
         compute = tf.function(
             lambda *tensors: serving.reference(model, dict(zip(specs, tensors, strict=True))),
             input_signature=list(specs.values()),

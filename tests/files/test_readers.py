@@ -45,6 +45,7 @@ OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/deploy/keras3/exporting.py", "read_bytes"): "of a temporary file that the parent process wrote",
     ("dlth_tf/deploy/keras3/exporting.py", "read_text"): "of a temporary file that the child process wrote",
     ("dlth_tf/deploy/report/facts.py", "read_bytes"): "of the export that was just written",
+    ("dlth_tf/deploy/savedmodel/leaky_relu.py", "read_bytes"): "of the export that was just written",
     ("dlth_tf/deploy/savedmodel/shrink.py", "read_bytes"): "of the export that was just written",
     (
         "dlth_tf/masking/keras2/plain_weights.py",

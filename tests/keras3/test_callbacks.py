@@ -82,7 +82,10 @@ def test_the_penalty_is_reported_and_ends_after_its_exact_number_of_steps():
     assert [variable for variable in model.optimizer.variables if "dlth" in variable.path] == []
 
 
-@pytest.mark.parametrize("name", ["rst", "gmp", "rigl", "ste", "imp"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", ["rst", "gmp", *(pytest.param(name, marks=SLOW) for name in ("rigl", "ste", "imp"))])
 def test_an_interrupted_fit_leaves_nothing_in_the_next(name):
     class Interrupts(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -119,7 +122,7 @@ class KillsIn(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("first", ["backup", "ours"])
-@pytest.mark.parametrize("name", ["rst", pytest.param("gmp", marks=pytest.mark.slow), "imp", "ste"])
+@pytest.mark.parametrize("name", ["rst", *(pytest.param(name, marks=SLOW) for name in ("gmp", "imp", "ste"))])
 def test_a_fit_restored_by_backup_and_restore_ends_bit_identically(name, first, tmp_path):
     epochs = 4 if name == "imp" else 3
     whole = compiled(mlp())

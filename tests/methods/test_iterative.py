@@ -88,6 +88,7 @@ def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_ex
     assert not same(five, initial())
 
 
+@pytest.mark.slow
 def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
     options = {"rewind_step": 5, "cycles": 1, "epochs": 1}
     runs = [train(tiny("lth_iter", tmp_path / str(n), steps_per_execution=n, **options)) for n in (1, 3, 20)]

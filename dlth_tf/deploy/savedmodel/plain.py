@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.deploy.savedmodel.image_bytes import signatures
+from dlth_tf.deploy.savedmodel.leaky_relu import rewrite_leaky_relus
 from dlth_tf.deploy.serving import Served, Serving
 
 
@@ -24,3 +25,4 @@ def save_plain(model: tf_keras.Model, path: Path, serving: Serving) -> None:
     images = next(iter(served.specs.values()))
     functions = signatures(served.serve.get_concrete_function(), serving, images)
     tf.saved_model.save(served, os.fspath(path), signatures=functions)
+    rewrite_leaky_relus(path)

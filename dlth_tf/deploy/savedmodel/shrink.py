@@ -14,6 +14,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import fingerprinting_utils
 
+from dlth_tf.deploy.savedmodel.leaky_relu import choose_in_leaky_relus
+
 GRAPH = "saved_model.pb"
 
 
@@ -24,6 +26,7 @@ def shrink_saved_model(path: Path) -> None:
       path: Folder of the SavedModel, changed in place.
     """
     saved = SavedModel.FromString((path / GRAPH).read_bytes())
+    choose_in_leaky_relus(saved)
     for part in saved.meta_graphs:
         library = part.graph_def.library
         _strip_attributes(part.graph_def.node)
