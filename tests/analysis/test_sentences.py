@@ -45,8 +45,8 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
             {"scratch_long": [94.0, 96.0, 100.0], "lth_iter": [91.0, 90.0, 91.0]},  # -2, -3, -4 and 1, 3, 5
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below "
             "scratch_long (as many images as rst) and inconclusive against the winning ticket (lth_iter, the "
-            "harder question): neither a significant difference nor equivalence within 1 point (difference 3.00, 90 % interval [-0.37, 6.37]; "
-            "about 6 seeds would detect a difference of this size).",
+            "harder question): neither a significant difference nor equivalence within 1 point (difference 3.00, "
+            "90 % interval [-0.37, 6.37]; about 6 seeds would detect a difference of this size).",
         ),
         (
             {"scratch": [91.0, 90.0, 91.0]},
@@ -67,8 +67,8 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
             {"scratch": [90.0], "lth": [92.0]},
             "At 98 % sparsity, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch (no "
             "interval can be computed) and level with the winning ticket (lth, like with like) (no interval can be "
-            "computed). A single seed provides no estimate of the variance: run several, and the report estimates how many are "
-            "needed.",
+            "computed). A single seed provides no estimate of the variance: run several, and the report estimates how "
+            "many are needed.",
         ),
         (
             {"scratch": {0: 90.0, 1: 90.0, 2: 92.0}, "lth": {7: 80.0, 8: 80.0}},
