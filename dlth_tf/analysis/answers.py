@@ -61,7 +61,7 @@ def _phrase(verdict: Verdict, comparison: Comparison) -> str:
         "at equal budget"
         if is_equal_budget(verdict.runs.images_seen, other.images_seen)
         else f"with {verdict.runs.images_seen:,.0f} images seen instead of {other.images_seen:,.0f}",
-        *([f"{len(other.at_chance)} of whose {other.seeds} seeds stay at chance"] if other.at_chance else []),
+        *([f"with {len(other.at_chance)} of its {other.seeds} seeds at chance"] if other.at_chance else []),
     ]
     return f"{_OUTCOMES[comparison.outcome]} {comparison.against}, {', '.join(facts)} ({_evidence(comparison)})"
 

@@ -45,4 +45,4 @@ def chance_sentences(verdict: Verdict) -> list[str]:
 def _chance_sentence(name: str, runs: Runs, at_chance: tuple[int, ...]) -> str:
     number = f"{len(at_chance)} of {runs.seeds} seed{'s' if runs.seeds > 1 else ''}"
     which = f"seed{'s' if len(at_chance) > 1 else ''} {', '.join(map(str, at_chance))}"
-    return f"{name} stays at chance accuracy in {number} ({which}), which the difference includes."
+    return f"{name} stays at chance accuracy in {number} ({which}), which its mean includes."

@@ -26,7 +26,7 @@ def is_at_chance(accuracy: float, classes: int, images: int) -> bool:
     (True, False)
     """
     images = whole_number("images", images, least=1)
-    correct = round(real_number("accuracy", accuracy, FRACTION) * images)
+    correct = min(images, round(real_number("accuracy", accuracy, FRACTION) * images))  # floats round above 2^53
     interval = stats.binomtest(correct, images).proportion_ci(CONFIDENCE, method="wilson")
     return bool(interval.low <= 1 / whole_number("classes", classes, least=1) <= interval.high)
 

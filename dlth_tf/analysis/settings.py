@@ -82,7 +82,7 @@ def _merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _test_images(document: Mapping[str, Any]) -> int | None:
     examples = _part(_part(document, "data"), "examples").get("test")
-    return examples if type(examples) is int and examples > 0 else None
+    return examples if type(examples) is int and 0 < examples < 2**63 else None
 
 
 def _classes(document: Mapping[str, Any]) -> int | None:

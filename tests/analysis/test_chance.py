@@ -18,6 +18,7 @@ from dlth_tf.errors import BadInput
         (0.093, 10, 10_000, False),  # worse than a guess
         (0.5, 2, 100, True),
         (1.0, 1, 100, True),
+        (1.0, 10, 2**63 - 1, False),
     ],
 )
 def test_wilson_s_interval_decides(accuracy: float, classes: int, images: int, at_chance: bool) -> None:

@@ -63,7 +63,10 @@ def test_the_answer_comes_first_and_seeds_at_chance_are_named(write_sweep: Write
     root = write_sweep([*RUNS, *seeds("scratch", 0.9, 0.1, 0.8)], configs=True)
     findings = write_report(root)
     (answer,) = findings.answers
-    assert answer.startswith("At 90 % sparsity, rst is ") and "scratch, at equal budget, 1 of whose 2 seeds" in answer
+    assert (
+        answer.startswith("At 90 % sparsity, rst is ")
+        and "scratch, at equal budget, with 1 of its 2 seeds at chance" in answer
+    )
     assert (root / "table.md").read_text().startswith(f"**{QUESTION}**\n\n- {answer}\n")
     assert f"<li>{answer}</li>" in (root / "report.html").read_text().partition("<h2>Verdict</h2>")[0]
     assert json.loads((root / "verdict.json").read_text())["answers"] == [answer]

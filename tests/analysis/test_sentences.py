@@ -109,8 +109,8 @@ def test_seeds_at_chance_are_named_of_any_method() -> None:
     others = {**verdict.others, "scratch": Runs(8, 400.0, (0, 5))}
     said = sentence(dataclasses.replace(verdict, runs=Runs(1, 900.0, (3,)), others=others))
     assert said.endswith(
-        "rst stays at chance accuracy in 1 of 1 seed (seed 3), which the difference includes. scratch stays at chance "
-        "accuracy in 2 of 8 seeds (seeds 0, 5), which the difference includes."
+        "rst stays at chance accuracy in 1 of 1 seed (seed 3), which its mean includes. scratch stays at chance "
+        "accuracy in 2 of 8 seeds (seeds 0, 5), which its mean includes."
     )
     assert "chance" not in sentence(verdict)
 

@@ -42,6 +42,7 @@ def test_the_size_of_the_test_set_is_known_only_if_all_runs_say_the_same(tmp_pat
         ("different", [make_config(RUNS[0]), make_config(RUNS[1], 400)], None),
         ("one silent", [make_config(RUNS[0]), None], None),
         ("nonsense", [make_config(RUNS[0], -1)], None),
+        ("more than there can be", [make_config(RUNS[0], 2**63)], None),
     ):
         (tmp_path / name).mkdir()
         assert write(tmp_path / name, *documents).test_images == images, name
