@@ -19,6 +19,7 @@ from dlth_tf.console import announced, help_text
 from dlth_tf.errors import BadInput
 
 with announced("loading pandas and matplotlib ..."):
+    from dlth_tf.analysis.answers import QUESTION
     from dlth_tf.analysis.pages.run_page import write_run_report
     from dlth_tf.analysis.report import FILES, write_report
     from dlth_tf.analysis.tables import console_table
@@ -68,9 +69,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def report_on_sweep(sweep_dir: str, margin: float) -> None:
-    """Writes the report on a sweep; prints the table, the missing runs, the verdict and the path of the page."""
+    """Writes the report on a sweep; prints answers, table, missing runs, verdict and the path of the page."""
     findings = write_report(sweep_dir, margin)
     console = Console(highlight=False)
+    if findings.answers:
+        _print_paragraphs(console, [QUESTION, *findings.answers])
     console.print(console_table(findings.results))
     _print_paragraphs(console, [findings.missing_sentence, *findings.sentences])
     _print_paragraphs(console, [" ".join(findings.notes), findings.too_many_to_draw], style="dim")

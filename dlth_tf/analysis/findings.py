@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dlth_tf.analysis.answers import answers
 from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
 from dlth_tf.analysis.plots import MOST_METHODS
 from dlth_tf.analysis.results import read_results
@@ -46,14 +47,19 @@ class Findings:
         return f"There are no pictures, since colors would repeat: {looks}."
 
     @property
+    def answers(self) -> list[str]:
+        """Answers to `answers.QUESTION`, a sentence per transformed ticket and sparsity."""
+        return answers(self.verdicts, len(self.missing))
+
+    @property
     def sentences(self) -> list[str]:
-        """Verdicts in words, a sentence per transformed ticket and sparsity."""
+        """Verdicts in words, a paragraph per transformed ticket and sparsity."""
         return conclusions(self.verdicts)
 
     @property
     def notes(self) -> list[str]:
         """Notes on how to read the sentences."""
-        return notes(self.verdicts, self.margin, self.settings.test_images, len(self.missing))
+        return notes(self.verdicts, self.margin, self.settings, len(self.missing))
 
     @property
     def missing_sentence(self) -> str:
@@ -79,4 +85,5 @@ def read_findings(sweep_dir: str | os.PathLike[str], margin: float) -> Findings:
     results = read_results(root)
     missing = missing_runs(root)
     settings = read_settings(root, results["run_dir"])
-    return Findings(root, results, missing, settings, margin, judge(results, margin, settings.test_images))
+    verdicts = judge(results, margin, settings.test_images, settings.classes)
+    return Findings(root, results, missing, settings, margin, verdicts)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dlth_tf import files
+from dlth_tf.analysis.answers import QUESTION
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
@@ -86,17 +87,26 @@ def _results_csv(results: pd.DataFrame) -> str:
 
 
 def _table_md(findings: Findings) -> str:
-    parts = [markdown_table(findings.results)]
+    parts = [f"**{QUESTION}**\n", _bullets(findings.answers)] if findings.answers else []
+    parts.append(markdown_table(findings.results))
     if findings.missing:
         parts.append(markdown_text(findings.missing_sentence) + "\n")
-    parts.append("".join(f"- {sentence}\n" for sentence in findings.sentences))
+    parts.append(_bullets(findings.sentences))
     if findings.notes:
         parts.append(" ".join(findings.notes) + "\n")
     parts += [markdown(COST_HEADER, cost_rows(findings.results)), COST_NOTES + "\n"]
     return "\n".join(parts)
 
 
+def _bullets(sentences: Iterable[str]) -> str:
+    return "".join(f"- {sentence}\n" for sentence in sentences)
+
+
 def _verdict_json(findings: Findings) -> str:
     numbers = verdict_json(findings.verdicts, findings.margin, findings.settings.test_images)
-    document: dict[str, Any] = numbers | {"sentences": findings.sentences, "notes": findings.notes}
+    document: dict[str, Any] = numbers | {
+        "answers": findings.answers,
+        "sentences": findings.sentences,
+        "notes": findings.notes,
+    }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-TRANSFORMED = ("rst", "rst_iter")
+COUNTERPART = {"rst": "lth", "rst_iter": "lth_iter"}  # like with like, as the paper compares them
+# One transformation beside several rounds of pruning: more than the paper claims.
+HARDER: dict[str, tuple[str, ...]] = {"rst": ("lth_iter",), "rst_iter": ()}
+TRANSFORMED = tuple(COUNTERPART)
 CONTROLS = ("scratch", "scratch_long")
-WINNING = ("lth_iter", "lth")  # in order of preference: the first that a sweep has at a sparsity is its winning ticket
+WINNING = tuple(COUNTERPART.values())
 REMARKS = {"scratch_long": "as many images as rst"}  # follows the method's name in a sentence
 
 CONTROL = "control"
 WINNING_TICKET = "winning ticket"
+LIKE_WITH_LIKE = "like with like"
+HARDER_QUESTION = "the harder question"
 
 
 def role(method: str) -> str:
     """Returns the role of a method that a transformed ticket is compared with: `CONTROL` or `WINNING_TICKET`."""
     return WINNING_TICKET if method in WINNING else CONTROL
+
+
+def opponents(method: str) -> tuple[str, ...]:
+    """Returns the methods that a transformed ticket is compared with: the controls, its counterpart, a harder one."""
+    return (*CONTROLS, COUNTERPART[method], *HARDER[method])
+
+
+def question(method: str, against: str) -> str:
+    """Returns the question that a comparison answers: `LIKE_WITH_LIKE`, `HARDER_QUESTION` or `CONTROL`.
+
+    >>> question("rst", "lth"), question("rst", "lth_iter"), question("rst_iter", "lth_iter")
+    ('like with like', 'the harder question', 'like with like')
+    """
+    if role(against) == CONTROL:
+        return CONTROL
+    return LIKE_WITH_LIKE if COUNTERPART[method] == against else HARDER_QUESTION

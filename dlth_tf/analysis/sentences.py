@@ -1,34 +1,68 @@
-"""Verdicts in words: one sentence per transformed ticket and sparsity, and notes on how to read them."""
+"""Verdicts in words: one paragraph per transformed ticket and sparsity, and notes on how to read them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
 
+from dlth_tf.analysis.budgets import chance_sentences, cost_sentence
 from dlth_tf.analysis.comparison import Comparison
 from dlth_tf.analysis.power import MOST_SEEDS
-from dlth_tf.analysis.roles import CONTROL, CONTROLS, REMARKS, TRANSFORMED, WINNING, WINNING_TICKET
+from dlth_tf.analysis.roles import (
+    CONTROL,
+    COUNTERPART,
+    REMARKS,
+    TRANSFORMED,
+    WINNING_TICKET,
+    opponents,
+    question,
+)
+from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import percent
 from dlth_tf.analysis.verdict import POINTS, Verdict, binomial_error
 
 _ONE = "over 1 seed, "
+_PAIRS_NOTE = (
+    f"Like with like, as in the paper, means {' and '.join(f'{a} beside {b}' for a, b in COUNTERPART.items())}; the "
+    "harder question is whether a ticket transformed once matches one found in several rounds."
+)
+_BUDGET_NOTE = (
+    "Images seen are means over seeds and count every phase of a run. Equal budget means that two methods differ by at "
+    "most 1 % in them; the other comparisons are at unequal cost."
+)
 
 
 def sentence(verdict: Verdict) -> str:
-    """Returns the sentence on one transformed ticket at one sparsity."""
+    """Returns the sentence on one transformed ticket at one sparsity, followed by those on costs and on its limits."""
     start = f"At {percent(verdict.sparsity)} sparsity"
     ticket = f"the transformed random ticket ({verdict.method})"
     if not verdict.comparisons:
-        return f"{start}, {ticket} cannot be compared: the sweep contains no run of {_either(CONTROLS + WINNING)}."
+        others = _either(opponents(verdict.method))
+        return f"{start}, {ticket} cannot be compared: the sweep contains no run of {others}."
     seeds = _common_seeds(verdict.comparisons)
-    phrases = _list([_phrase(comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons])
-    ending = (
-        " A single seed provides no estimate of the variance: run several, and the report estimates how many are "
-        "needed."
-        if seeds == _ONE
-        else ""
+    phrases = [_phrase(verdict.method, comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons]
+    single = (
+        "A single seed provides no estimate of the variance: run several, and the report estimates how many are needed."
     )
-    return f"{start}, {seeds}{ticket} is {phrases}.{ending}"
+    return " ".join(
+        [
+            f"{start}, {seeds}{ticket} is {join_words(phrases)}.",
+            *([single] if seeds == _ONE else []),
+            *_missing_counterpart(verdict),
+            cost_sentence(verdict),
+            *chance_sentences(verdict),
+        ]
+    )
+
+
+def _missing_counterpart(verdict: Verdict) -> list[str]:
+    counterpart = COUNTERPART[verdict.method]
+    if counterpart in verdict.others:
+        return []
+    return [
+        f"The comparison like with like, {verdict.method} beside {counterpart}, is missing: the sweep contains no run "
+        f"of {counterpart} at this sparsity."
+    ]
 
 
 def conclusions(verdicts: Sequence[Verdict]) -> list[str]:
@@ -38,13 +72,13 @@ def conclusions(verdicts: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, missing: int) -> list[str]:
+def notes(verdicts: Sequence[Verdict], margin: float, settings: Settings, missing: int) -> list[str]:
     """Returns notes on how to read the sentences, one or two sentences each; empty if nothing was compared.
 
     Args:
       verdicts: The verdicts that the sentences are about.
       margin: Largest difference that counts as equivalent, in points.
-      test_images: Number of test images; None if unknown.
+      settings: Settings of the runs, with the numbers of test images and classes, if known.
       missing: Number of planned runs without a result.
     """
     comparisons = [comparison for verdict in verdicts for comparison in verdict.comparisons]
@@ -53,7 +87,7 @@ def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, m
     texts = [
         "Differences are in points of test accuracy after the last epoch, paired by seed where seeds are shared. "
         "[a, b] is a 95 % confidence interval over seeds. Equivalent means that the 90 % interval is within "
-        f"±{_margin(margin)} (two one-sided t-tests at 5 %)."
+        f"±{margin_words(margin)} (two one-sided t-tests at 5 %)."
     ]
     if any(comparison.more_seeds for comparison in comparisons):
         texts.append(
@@ -65,13 +99,22 @@ def notes(verdicts: Sequence[Verdict], margin: float, test_images: int | None, m
             f"Intervals are not corrected for multiplicity: each of the {len(comparisons)} comparisons has "
             "an error rate of 5 %."
         )
-    texts.append(_test_set_note(verdicts, margin, test_images))
+    texts += [_PAIRS_NOTE, _BUDGET_NOTE, _test_set_note(verdicts, margin, settings.test_images), _chance_note(settings)]
     if missing:
         runs = (
             "1 planned run has no result and is" if missing == 1 else f"{missing} planned runs have no result and are"
         )
         texts.append(f"{runs} excluded from the comparisons.")
     return texts
+
+
+def _chance_note(settings: Settings) -> str:
+    if settings.test_images is None or settings.classes is None:
+        return "Runs at chance accuracy are not named, since the number of classes or of test images is unknown."
+    return (
+        f"A run is at chance if Wilson's 95 % interval of its accuracy contains {percent(1 / settings.classes)}, a "
+        f"guess among {settings.classes:,} classes."
+    )
 
 
 def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | None) -> str:
@@ -90,10 +133,10 @@ def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | Non
     )
 
 
-def _phrase(comparison: Comparison, seeds_stated: bool) -> str:
+def _phrase(method: str, comparison: Comparison, seeds_stated: bool) -> str:
     mean = comparison.difference.mean
     outcome = comparison.outcome
-    name = _name(comparison)
+    name = _name(method, comparison)
     aside = "" if seeds_stated else f" ({_seeds(comparison)})"
     size = points(abs(mean))
     side = "above" if mean > 0 else "below"
@@ -101,18 +144,18 @@ def _phrase(comparison: Comparison, seeds_stated: bool) -> str:
         position = f"{size} points {side} {name}" if mean else f"level with {name}"
         return f"{position}{aside} (no interval can be computed)"
     if outcome in ("better", "worse"):
-        return f"{size} {_interval(_oriented(comparison))} points {side} {name}{aside}"
-    within = f"within {_margin(comparison.margin)}"
-    measured = f"difference {points(mean)}, 90 % interval {_interval(comparison.interval_90)}"
+        return f"{size} {interval_words(_oriented(comparison))} points {side} {name}{aside}"
+    within = f"within {margin_words(comparison.margin)}"
+    measured = f"difference {points(mean)}, 90 % interval {interval_words(comparison.interval_90)}"
     if outcome == "equivalent":
         slightly = (
-            f"; slightly {side}, 95 % interval {_interval(comparison.interval_95)}"
+            f"; slightly {side}, 95 % interval {interval_words(comparison.interval_95)}"
             if comparison.better or comparison.worse
             else ""
         )
         return f"equivalent to {name} {within}{aside} ({measured}{slightly})"
     if comparison.role == CONTROL:
-        measured = f"difference {points(mean)} {_interval(comparison.interval_95)}"
+        measured = f"difference {points(mean)} {interval_words(comparison.interval_95)}"
         return f"not significantly different from {name}{aside} ({measured}; {_more(comparison)})"
     return (
         f"inconclusive against {name}: neither a significant difference nor equivalence {within}{aside} "
@@ -120,13 +163,18 @@ def _phrase(comparison: Comparison, seeds_stated: bool) -> str:
     )
 
 
-def _margin(margin: float) -> str:
+def margin_words(margin: float) -> str:
+    """Formats a margin in points.
+
+    >>> margin_words(.5), margin_words(1)
+    ('0.5 points', '1 point')
+    """
     return f"{margin:g} point" + ("" if margin == 1 else "s")
 
 
-def _name(comparison: Comparison) -> str:
+def _name(method: str, comparison: Comparison) -> str:
     if comparison.role == WINNING_TICKET:
-        return f"the winning ticket ({comparison.against})"
+        return f"the winning ticket ({comparison.against}, {question(method, comparison.against)})"
     return comparison.against + (f" ({REMARKS[comparison.against]})" if comparison.against in REMARKS else "")
 
 
@@ -167,11 +215,21 @@ def points(value: float) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
-def _interval(ends: tuple[float, float]) -> str:
+def interval_words(ends: tuple[float, float]) -> str:
+    """Formats an interval in points.
+
+    >>> interval_words((-.54, 13.25))
+    '[-0.54, 13.2]'
+    """
     return f"[{points(ends[0])}, {points(ends[1])}]"
 
 
-def _list(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
+    """Joins words or phrases, at least one, with commas and "and".
+
+    >>> join_words(["a", "b"]), join_words(["a", "b", "c"])
+    ('a and b', 'a, b, and c')
+    """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}{',' if len(words) > 2 else ''} and {words[-1]}"
 
 

@@ -24,6 +24,7 @@ class Settings:
       commits: Git commits of the code that ran.
       commands: Command lines that started the runs.
       test_images: Number of test images; None if it is unknown or differs between runs.
+      classes: Number of classes; None if it is unknown or differs between runs.
     """
 
     shared: Mapping[str, str]
@@ -32,10 +33,11 @@ class Settings:
     commits: tuple[str, ...]
     commands: tuple[str, ...]
     test_images: int | None
+    classes: int | None = None
 
 
 def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Settings:
-    """Reads `config.json` of the named runs; if a run has none, the number of test images is unknown.
+    """Reads `config.json` of the named runs; if a run has none, the numbers of test images and classes are unknown.
 
     Args:
       root: Directory of the sweep.
@@ -50,6 +52,7 @@ def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Sett
     flags = _merge(_part(document, "config") for document in documents)
     versions = _merge(_part(document, "versions") for document in documents)
     images = {_test_images(document) for document in documents}
+    classes = {_classes(document) for document in documents}
     return Settings(
         shared={name: values[0] for name, values in flags.items() if len(values) == 1},
         differing={name: _some(values) for name, values in flags.items() if len(values) > 1},
@@ -57,6 +60,7 @@ def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Sett
         commits=_distinct(document.get("git_commit") for document in documents),
         commands=_distinct(_command(document.get("command")) for document in documents),
         test_images=images.pop() if len(images) == 1 else None,
+        classes=classes.pop() if len(classes) == 1 else None,
     )
 
 
@@ -78,7 +82,12 @@ def _merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _test_images(document: Mapping[str, Any]) -> int | None:
     examples = _part(_part(document, "data"), "examples").get("test")
-    return examples if type(examples) is int and examples > 0 else None
+    return examples if type(examples) is int and 0 < examples < 2**63 else None
+
+
+def _classes(document: Mapping[str, Any]) -> int | None:
+    names = _part(document, "data").get("label_names")
+    return len(names) if isinstance(names, list) and names else None
 
 
 def _command(words: Any) -> str | None:

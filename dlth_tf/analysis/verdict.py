@@ -1,4 +1,8 @@
-"""Verdict on a sweep: whether the transformed random ticket matches the winning ticket and beats plain training."""
+"""Verdict on a sweep: whether the transformed random ticket matches the winning ticket and beats plain training.
+
+Like is compared with like, as in the paper: rst with lth, and rst_iter with lth_iter; rst beside lth_iter is the harder
+question.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,29 @@ from typing import Any
 
 import pandas as pd
 
+from dlth_tf.analysis.chance import seeds_at_chance
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.power import POWER
-from dlth_tf.analysis.roles import CONTROLS, TRANSFORMED, WINNING
+from dlth_tf.analysis.roles import TRANSFORMED, opponents, question
 from dlth_tf.plain_numbers import FRACTION, Interval, real_number, whole_number, whole_or_none
 
 DEFAULT_MARGIN = 0.5
 POINTS = 100  # points of accuracy in an accuracy of 1
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one method at one sparsity: what the verdict says of them beside their accuracy.
+
+    Attributes:
+      seeds: Number of seeds.
+      images_seen: Images that a run trains on in all its phases, mean over the seeds.
+      at_chance: Seeds whose accuracy is that of a guess; None if the number of classes or test images is unknown.
+    """
+
+    seeds: int
+    images_seen: float
+    at_chance: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -26,13 +46,17 @@ class Verdict:
       method: Name of the method, one of `roles.TRANSFORMED`.
       sparsity: Fraction of the prunable weights removed, 0 to 1.
       accuracy: Mean test accuracy over all seeds of the ticket, a fraction.
-      comparisons: Comparisons with the controls and the winning ticket that the sweep contains.
+      comparisons: Comparisons with those of `roles.opponents` that the sweep contains, in this order.
+      runs: Runs of the transformed ticket.
+      others: Runs of every method that it is compared with, by name.
     """
 
     method: str
     sparsity: float
     accuracy: float
     comparisons: tuple[Comparison, ...]
+    runs: Runs
+    others: Mapping[str, Runs]
 
 
 def check_margin(margin: float) -> float:
@@ -44,44 +68,57 @@ def check_margin(margin: float) -> float:
     return real_number("margin", margin, Interval(above=0, most=POINTS))
 
 
-def judge(results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: int | None = None) -> tuple[Verdict, ...]:
-    """Compares every transformed ticket with the controls and the winning ticket of the same sparsity.
+def judge(
+    results: pd.DataFrame, margin: float = DEFAULT_MARGIN, test_images: int | None = None, classes: int | None = None
+) -> tuple[Verdict, ...]:
+    """Compares every transformed ticket with the controls and the winning tickets of the same sparsity.
 
     Args:
       results: Table returned by `read_results`.
       margin: Largest difference that counts as equivalent, in points, above 0.
       test_images: Number of test images, which determines the smallest step of an accuracy; None if unknown.
+      classes: Number of classes, which determines the accuracy of a guess; None if unknown.
 
     Raises:
-      BadInput: If the margin or the number of test images is invalid.
+      BadInput: If the margin, the number of test images or the number of classes is invalid.
     """
     margin = check_margin(margin)
     images = whole_or_none("test_images", test_images, least=1)
+    classes = whole_or_none("classes", classes, least=1)
     step = POINTS / images if images else 0.0
     verdicts = []
-    for (method, sparsity), runs in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
+    for (method, sparsity), own in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
         same_sparsity = results[results["sparsity"] == sparsity]
         others = {
-            name: _by_seed(same_sparsity[same_sparsity["method"] == name])
-            for name in (*CONTROLS, *WINNING)
+            name: same_sparsity[same_sparsity["method"] == name]
+            for name in opponents(method)
             if name in set(same_sparsity["method"])
         }
-        comparisons = tuple(compare(_by_seed(runs), others[name], name, margin, step) for name in _opponents(others))
-        verdicts.append(Verdict(method, sparsity, runs["test_accuracy_last"].mean(), comparisons))
+        verdicts.append(
+            Verdict(
+                method,
+                sparsity,
+                own["test_accuracy_last"].mean(),
+                tuple(compare(_points(own), _points(runs), name, margin, step) for name, runs in others.items()),
+                _runs(own, images, classes),
+                {name: _runs(runs, images, classes) for name, runs in others.items()},
+            )
+        )
     return tuple(verdicts)
 
 
 def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int | None) -> dict[str, Any]:
-    """Returns the numbers of `verdict.json`, to which the report adds `sentences` and `notes`.
+    """Returns the numbers of `verdict.json`, to which the report adds `answers`, `sentences` and `notes`.
 
     Keys: `metric`, `margin_points`, `power`, `corrected_for_multiplicity` (false), `test_images` and `one_image_points`
     (null if unknown), and `verdicts`, a list of {method, sparsity, accuracy (mean, a fraction), binomial_error_points,
-    comparisons}. A comparison contains `against`, `role`, `paired`, `seeds` (seeds of the transformed ticket that were
-    used), `seeds_against` (number of seeds of the other method), `difference_points` (positive if the transformed
-    ticket is better), `spread_points` (standard deviation of the difference between one run of each method),
-    `interval_95` and `interval_90` (points), `better`, `worse`, `equivalent`, `outcome`, `more_seeds_for`
-    ("equivalence", "difference", or null if the comparison is settled) and `more_seeds` (null if settled, or if more
-    than 1000). Unknown values are null.
+    images_seen (mean), seeds_at_chance, comparisons}. A comparison contains `against`, `role`, `question` ("like with
+    like", "the harder question" or "control"), `images_seen_against` (mean), `seeds_at_chance_against`, `paired`,
+    `seeds` (seeds of the transformed ticket that were used), `seeds_against` (number of seeds of the other method),
+    `difference_points` (positive if the transformed ticket is better), `spread_points` (standard deviation of the
+    difference between one run of each method), `interval_95` and `interval_90` (points), `better`, `worse`,
+    `equivalent`, `outcome`, `more_seeds_for` ("equivalence", "difference", or null if the comparison is settled) and
+    `more_seeds` (null if settled, or if more than 1000). Unknown values are null.
     """
     test_images = whole_or_none("test_images", test_images, least=1)
     return {
@@ -97,7 +134,9 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
                 "sparsity": verdict.sparsity,
                 "accuracy": verdict.accuracy,
                 "binomial_error_points": binomial_error(verdict.accuracy, test_images) if test_images else None,
-                "comparisons": [_comparison_json(comparison) for comparison in verdict.comparisons],
+                "images_seen": verdict.runs.images_seen,
+                "seeds_at_chance": verdict.runs.at_chance,
+                "comparisons": [_comparison_json(verdict, comparison) for comparison in verdict.comparisons],
             }
             for verdict in verdicts
         ],
@@ -111,22 +150,27 @@ def binomial_error(accuracy: float, images: int) -> float:
     return POINTS * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
-def _opponents(others: Mapping[str, Any]) -> list[str]:
-    return [name for name in CONTROLS if name in others] + [name for name in WINNING if name in others][:1]
+def _runs(runs: pd.DataFrame, images: int | None, classes: int | None) -> Runs:
+    return Runs(len(runs), float(runs["images_seen"].mean()), seeds_at_chance(_by_seed(runs), classes, images))
+
+
+def _points(runs: pd.DataFrame) -> dict[int, float]:
+    return {seed: POINTS * accuracy for seed, accuracy in _by_seed(runs).items()}
 
 
 def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
-    return {
-        int(seed): POINTS * accuracy for seed, accuracy in zip(runs["seed"], runs["test_accuracy_last"], strict=True)
-    }
+    return {int(seed): accuracy for seed, accuracy in zip(runs["seed"], runs["test_accuracy_last"], strict=True)}
 
 
-def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+def _comparison_json(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     difference = comparison.difference
     purpose, number = comparison.more_seeds or (None, None)
     return {
         "against": comparison.against,
         "role": comparison.role,
+        "question": question(verdict.method, comparison.against),
+        "images_seen_against": verdict.others[comparison.against].images_seen,
+        "seeds_at_chance_against": verdict.others[comparison.against].at_chance,
         "paired": difference.paired,
         "seeds": list(comparison.seeds),
         "seeds_against": difference.seeds_b,

@@ -55,7 +55,10 @@ def make_config(run: tuple[str, float, int], test_images: int = 500) -> dict[str
     }
     return {
         "config": config,
-        "data": {"examples": {"train": 1097, "validation": 200, "test": test_images}},
+        "data": {
+            "label_names": [str(digit) for digit in range(10)],
+            "examples": {"train": 1097, "validation": 200, "test": test_images},
+        },
         "versions": {"python": "3.11.7", "numpy": "2.4.6"},
         "git_commit": "c0ffee",
         "command": ["/home/me/dlth_tf/sweep.py", "--methods=rst,lth", "--model_args={}"],

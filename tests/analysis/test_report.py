@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dlth_tf.analysis import report
+from dlth_tf.analysis.answers import QUESTION
 from dlth_tf.analysis.report import FILES, write_report
 from dlth_tf.analysis.results import read_results
 from dlth_tf.errors import BadInput
@@ -58,6 +59,20 @@ def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(
         )
 
 
+def test_the_answer_comes_first_and_seeds_at_chance_are_named(write_sweep: WriteSweep) -> None:
+    root = write_sweep([*RUNS, *seeds("scratch", 0.9, 0.1, 0.8)], configs=True)
+    findings = write_report(root)
+    (answer,) = findings.answers
+    assert (
+        answer.startswith("At 90 % sparsity, rst is ")
+        and "scratch, at equal budget, with 1 of its 2 seeds at chance" in answer
+    )
+    assert (root / "table.md").read_text().startswith(f"**{QUESTION}**\n\n- {answer}\n")
+    assert f"<li>{answer}</li>" in (root / "report.html").read_text().partition("<h2>Verdict</h2>")[0]
+    assert json.loads((root / "verdict.json").read_text())["answers"] == [answer]
+    assert "scratch stays at chance accuracy in 1 of 2 seeds (seed 0)" in findings.sentences[0]
+
+
 def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS)
     first, second = ({name: (root / name).read_bytes() for name in FILES} for _ in range(2) if write_report(root))
@@ -66,7 +81,10 @@ def test_a_report_can_be_written_again_and_is_the_same(write_sweep: WriteSweep) 
 
 def test_the_margin_is_applied(write_sweep: WriteSweep) -> None:
     root = write_sweep([*seeds("rst", 0.9, 0.9, 0.902, 0.904), *seeds("lth", 0.9, 0.9, 0.9, 0.9)], configs=True)
-    assert "equivalent to the winning ticket (lth) within 0.6 points" in write_report(root, margin=0.6).sentences[0]
+    assert (
+        "equivalent to the winning ticket (lth, like with like) within 0.6 points"
+        in write_report(root, margin=0.6).sentences[0]
+    )
     assert (
         "neither a significant difference nor equivalence within 0.4 points"
         in write_report(root, margin=0.4).sentences[0]
@@ -132,6 +150,7 @@ def test_the_page_shows_table_pictures_cost_settings_and_environment(write_sweep
     write_report(root)
     page = (root / "report.html").read_text()
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        QUESTION,
         "Verdict",
         "Test accuracy, %",
         "Cost",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import doctest
 from pathlib import Path
 
 from dlth_tf import analysis
-from dlth_tf.analysis.roles import CONTROLS, REMARKS, TRANSFORMED, WINNING, role
+from dlth_tf.analysis import roles
+from dlth_tf.analysis.roles import CONTROLS, REMARKS, TRANSFORMED, WINNING, opponents, question, role
 from dlth_tf.methods import METHODS
 
 ROOM = Path(analysis.__file__).parent
@@ -25,6 +27,21 @@ def test_methods_with_a_role_are_registered():
 
 def test_a_method_is_compared_as_a_control_or_as_the_winning_ticket():
     assert {role(name) for name in CONTROLS} == {"control"} and {role(name) for name in WINNING} == {"winning ticket"}
+
+
+def test_like_is_compared_with_like_and_one_transformation_also_with_several_rounds():
+    asked = {(name, other): question(name, other) for name in TRANSFORMED for other in opponents(name)}
+    assert {pair: words for pair, words in asked.items() if words != "control"} == {
+        ("rst", "lth"): "like with like",
+        ("rst", "lth_iter"): "the harder question",
+        ("rst_iter", "lth_iter"): "like with like",
+    }
+    assert {other for (_, other), words in asked.items() if words == "control"} == set(CONTROLS)
+
+
+def test_docstring_examples_are_true():
+    result = doctest.testmod(roles)
+    assert result.failed == 0 and result.attempted > 0
 
 
 def test_no_other_module_of_the_room_names_a_method():

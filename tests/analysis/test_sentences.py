@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 
 import pytest
 
-from dlth_tf.analysis import costs, sentences
+from dlth_tf.analysis import budgets, chance, costs, sentences
 from dlth_tf.analysis.comparison import compare
 from dlth_tf.analysis.sentences import conclusions, notes, sentence
-from dlth_tf.analysis.verdict import Verdict
+from dlth_tf.analysis.settings import Settings
+from dlth_tf.analysis.verdict import Runs, Verdict
 
 
 def verdict_on(margin: float = 1.0, resolution: float = 0.2, **others: list[float] | dict[int, float]) -> Verdict:
@@ -17,7 +19,17 @@ def verdict_on(margin: float = 1.0, resolution: float = 0.2, **others: list[floa
     rst = dict(enumerate([92.0, 93.0, 96.0][: min(3, max(map(len, others.values()), default=3))]))
     values = {name: other if isinstance(other, dict) else dict(enumerate(other)) for name, other in others.items()}
     comparisons = tuple(compare(rst, values[name], name, margin, resolution) for name in values)
-    return Verdict("rst", 0.98, 0.9, comparisons)
+    return Verdict("rst", 0.98, 0.9, comparisons, Runs(len(rst), 900.0), {name: COSTS[name] for name in values})
+
+
+COSTS = {
+    "scratch": Runs(3, 400.0),
+    "scratch_long": Runs(3, 900.0),
+    "lth": Runs(3, 1350.0),
+    "lth_iter": Runs(3, 1800.0),
+}
+SETTINGS = Settings({}, {}, {}, (), (), 500, 10)
+UNKNOWN = Settings({}, {}, {}, (), (), None)
 
 
 @pytest.mark.parametrize(
@@ -26,15 +38,15 @@ def verdict_on(margin: float = 1.0, resolution: float = 0.2, **others: list[floa
         (
             {"scratch": [90.0, 90.0, 92.0], "lth": [92.0, 92.8, 95.6]},  # differences 2, 3, 4 and 0, .2, .4
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above "
-            "scratch and equivalent to the winning ticket (lth) within 1 point (difference 0.20, 90 % interval "
-            "[-0.14, 0.54]).",
+            "scratch and equivalent to the winning ticket (lth, like with like) within 1 point (difference 0.20, "
+            "90 % interval [-0.14, 0.54]).",
         ),
         (
             {"scratch_long": [94.0, 96.0, 100.0], "lth_iter": [91.0, 90.0, 91.0]},  # -2, -3, -4 and 1, 3, 5
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below "
-            "scratch_long (as many images as rst) and inconclusive against the winning ticket (lth_iter): neither a "
-            "significant difference nor equivalence within 1 point (difference 3.00, 90 % interval [-0.37, 6.37]; "
-            "about 6 seeds would detect a difference of this size).",
+            "scratch_long (as many images as rst) and inconclusive against the winning ticket (lth_iter, the "
+            "harder question): neither a significant difference nor equivalence within 1 point (difference 3.00, "
+            "90 % interval [-0.37, 6.37]; about 6 seeds would detect a difference of this size).",
         ),
         (
             {"scratch": [91.0, 90.0, 91.0]},
@@ -44,34 +56,63 @@ def verdict_on(margin: float = 1.0, resolution: float = 0.2, **others: list[floa
         (
             {"lth": [91.79, 92.8, 95.81]},  # .21, .2, .19: the spread is that of rounding
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket "
-            "(lth) within 1 point (difference 0.20, 90 % interval [0.06, 0.34]).",
+            "(lth, like with like) within 1 point (difference 0.20, 90 % interval [0.06, 0.34]).",
         ),
         (
             {"lth": [92.4, 92.8, 96.4]},  # -.4, .2, -.4
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is equivalent to the winning ticket "
-            "(lth) within 1 point (difference -0.20, 90 % interval [-0.78, 0.38]).",
+            "(lth, like with like) within 1 point (difference -0.20, 90 % interval [-0.78, 0.38]).",
         ),
         (
             {"scratch": [90.0], "lth": [92.0]},
             "At 98 % sparsity, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch (no "
-            "interval can be computed) and level with the winning ticket (lth) (no interval can be computed). A "
-            "single seed provides no estimate of the variance: run several, and the report estimates how many are "
-            "needed.",
+            "interval can be computed) and level with the winning ticket (lth, like with like) (no interval can be "
+            "computed). A single seed provides no estimate of the variance: run several, and the report estimates how "
+            "many are needed.",
         ),
         (
             {"scratch": {0: 90.0, 1: 90.0, 2: 92.0}, "lth": {7: 80.0, 8: 80.0}},
             "At 98 % sparsity, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points above scratch (3 "
-            "seeds) and 13.7 [8.50, 18.8] points above the winning ticket (lth) (3 versus 2 seeds, not shared).",
+            "seeds) and 13.7 [8.50, 18.8] points above the winning ticket (lth, like with like) (3 "
+            "versus 2 seeds, not shared).",
         ),
         (
             {},
             "At 98 % sparsity, the transformed random ticket (rst) cannot be compared: the sweep contains no run of "
-            "scratch, scratch_long, lth_iter or lth.",
+            "scratch, scratch_long, lth or lth_iter.",
         ),
     ],
 )
 def test_the_sentence_states_the_outcomes(others: dict, words: str) -> None:
-    assert sentence(verdict_on(**others)) == words
+    verdict = verdict_on(**others)
+    said = sentence(verdict)
+    assert said.startswith(words) and ("Images seen" in said) == bool(verdict.comparisons)
+
+
+def test_the_cost_of_every_method_and_equal_budgets_are_stated() -> None:
+    said = sentence(verdict_on(scratch_long=[90.0, 90.0, 92.0], lth=[92.0, 92.8, 95.6], lth_iter=[92.0, 92.8, 95.6]))
+    assert said.endswith(
+        " Images seen: 900 by rst; 900 by scratch_long (equal budget), 1,350 by lth (1.5 times as many), 1,800 by "
+        "lth_iter (2 times as many)."
+    )
+
+
+@pytest.mark.parametrize(("others", "missing"), [(["lth"], False), (["lth", "lth_iter"], False), (["lth_iter"], True)])
+def test_a_missing_comparison_like_with_like_is_stated(others: list[str], missing: bool) -> None:
+    said = sentence(verdict_on(**{name: [92.0, 92.8, 95.6] for name in others}))
+    words = "The comparison like with like, rst beside lth, is missing: the sweep contains no run of lth"
+    assert (words in said) is missing
+
+
+def test_seeds_at_chance_are_named_of_any_method() -> None:
+    verdict = verdict_on(scratch=[10.0, 90.0, 92.0], lth=[92.0, 92.8, 95.6])
+    others = {**verdict.others, "scratch": Runs(8, 400.0, (0, 5))}
+    said = sentence(dataclasses.replace(verdict, runs=Runs(1, 900.0, (3,)), others=others))
+    assert said.endswith(
+        "rst stays at chance accuracy in 1 of 1 seed (seed 3), which its mean includes. scratch stays at chance "
+        "accuracy in 2 of 8 seeds (seeds 0, 5), which its mean includes."
+    )
+    assert "chance" not in sentence(verdict)
 
 
 def test_a_small_but_significant_difference_is_stated_with_the_equivalence() -> None:
@@ -101,7 +142,7 @@ def test_without_the_method_there_is_no_verdict() -> None:
 
 def test_notes_say_how_to_read_it() -> None:
     undecided = verdict_on(scratch=[91.0, 90.0, 91.0], lth=[92.0, 92.8, 95.6])
-    text = " ".join(notes([undecided], 1.0, 500, missing=2))
+    text = " ".join(notes([undecided], 1.0, SETTINGS, missing=2))
     for words in (
         "95 % confidence interval",
         "within ±1 point",
@@ -110,34 +151,38 @@ def test_notes_say_how_to_read_it() -> None:
         "has 500 images: one image is 0.2 points",
         "binomial standard error of 1.34 points",  # 100 sqrt(.9 .1 / 500)
         "2 planned runs have no result and are excluded from the comparisons",
+        "means rst beside lth and rst_iter beside lth_iter",
+        "Equal budget means that two methods differ by at most 1 %",
+        "Wilson's 95 % interval of its accuracy contains 10 %, a guess among 10 classes",
     ):
         assert words in text
 
 
 def test_notes_leave_out_what_does_not_concern_the_reader() -> None:
-    text = " ".join(notes([verdict_on(lth=[92.0, 92.8, 95.6])], 1.0, None, missing=0))
+    text = " ".join(notes([verdict_on(lth=[92.0, 92.8, 95.6])], 1.0, UNKNOWN, missing=0))
     assert (
         "power" not in text
         and "multiplicity" not in text
         and "planned" not in text
         and "size of the test set is unknown (the runs do not all have a config.json that states the same one)" in text
+        and "Runs at chance accuracy are not named" in text
     )
-    assert notes([verdict_on()], 1.0, 500, missing=3) == notes([], 1.0, 500, missing=3) == []
+    assert notes([verdict_on()], 1.0, SETTINGS, missing=3) == notes([], 1.0, SETTINGS, missing=3) == []
 
 
 @pytest.mark.parametrize(("margin", "stated"), [(0.1, True), (0.2, False)])
 def test_a_margin_finer_than_an_image_is_pointed_out(margin: float, stated: bool) -> None:
-    assert ("finer than one image" in " ".join(notes([verdict_on(lth=[92.0, 92.8])], margin, 500, 0))) is stated
+    assert ("finer than one image" in " ".join(notes([verdict_on(lth=[92.0, 92.8])], margin, SETTINGS, 0))) is stated
 
 
 def test_a_single_missing_run_is_in_the_singular() -> None:
     assert (
-        notes([verdict_on(lth=[92.0, 92.8])], 1.0, 500, missing=1)[-1]
+        notes([verdict_on(lth=[92.0, 92.8])], 1.0, SETTINGS, missing=1)[-1]
         == "1 planned run has no result and is excluded from the comparisons."
     )
 
 
-@pytest.mark.parametrize("module", [costs, sentences])
+@pytest.mark.parametrize("module", [budgets, chance, costs, sentences])
 def test_docstring_examples_are_true(module) -> None:
     result = doctest.testmod(module)
     assert result.failed == 0 and result.attempted > 0
@@ -145,4 +190,4 @@ def test_docstring_examples_are_true(module) -> None:
 
 @pytest.mark.parametrize(("margin", "words"), [(1.0, "±1 point ("), (0.5, "±0.5 points (")])
 def test_a_margin_of_one_is_a_point(margin: float, words: str) -> None:
-    assert words in notes([verdict_on(lth=[92.0, 92.8])], margin, 500, 0)[0]
+    assert words in notes([verdict_on(lth=[92.0, 92.8])], margin, SETTINGS, 0)[0]

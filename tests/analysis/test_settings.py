@@ -42,9 +42,25 @@ def test_the_size_of_the_test_set_is_known_only_if_all_runs_say_the_same(tmp_pat
         ("different", [make_config(RUNS[0]), make_config(RUNS[1], 400)], None),
         ("one silent", [make_config(RUNS[0]), None], None),
         ("nonsense", [make_config(RUNS[0], -1)], None),
+        ("more than there can be", [make_config(RUNS[0], 2**63)], None),
     ):
         (tmp_path / name).mkdir()
         assert write(tmp_path / name, *documents).test_images == images, name
+
+
+def test_the_number_of_classes_is_known_only_if_all_runs_say_the_same(tmp_path: Path) -> None:
+    fewer, silent, nonsense = (make_config(RUNS[1]) for _ in range(3))
+    fewer["data"]["label_names"] = ["cat", "dog"]
+    del silent["data"]["label_names"]
+    nonsense["data"]["label_names"] = 10
+    for name, second, classes in (
+        ("same", make_config(RUNS[1]), 10),
+        ("different", fewer, None),
+        ("silent", silent, None),
+        ("nonsense", nonsense, None),
+    ):
+        (tmp_path / name).mkdir()
+        assert write(tmp_path / name, make_config(RUNS[0]), second).classes == classes, name
 
 
 def test_many_values_are_not_all_listed(tmp_path: Path) -> None:

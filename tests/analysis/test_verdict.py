@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dlth_tf.analysis.results import read_results
-from dlth_tf.analysis.verdict import Verdict, binomial_error, check_margin, judge, verdict_json
+from dlth_tf.analysis.verdict import Runs, Verdict, binomial_error, check_margin, judge, verdict_json
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import Run, WriteSweep, seeds
 
@@ -24,28 +24,56 @@ def results(write_sweep: WriteSweep):
     return read
 
 
-def test_each_ticket_meets_the_controls_and_one_winning_ticket(results) -> None:
+def test_each_ticket_meets_the_controls_and_the_winning_ticket_of_its_kind(results) -> None:
     others = [
         run
         for method in ("scratch", "scratch_long", "lth", "lth_iter", "rigl")
         for run in seeds(method, 0.98, 0.9, 0.91)
     ]
     verdicts = judge(results(RST, seeds("rst_iter", 0.98, 0.96, 0.95), others, seeds("dense", 0.0, 0.99)))
-    assert [verdict.method for verdict in verdicts] == ["rst", "rst_iter"]
+    controls = ["scratch", "scratch_long"]
+    assert {verdict.method: [comparison.against for comparison in verdict.comparisons] for verdict in verdicts} == {
+        "rst": [*controls, "lth", "lth_iter"],
+        "rst_iter": [*controls, "lth_iter"],
+    }
     for verdict in verdicts:
-        opponents = [(comparison.against, comparison.role) for comparison in verdict.comparisons]
-        assert opponents == [("scratch", "control"), ("scratch_long", "control"), ("lth_iter", "winning ticket")]
+        assert list(verdict.others) == [comparison.against for comparison in verdict.comparisons]
 
 
-def test_the_winning_ticket_is_chosen_sparsity_by_sparsity(results) -> None:
+def test_tickets_are_compared_sparsity_by_sparsity(results) -> None:
     verdicts = judge(
         results(
             *(seeds("rst", s, 0.9, 0.91) for s in (0.9, 0.98)),
-            *(seeds("lth", s, 0.9, 0.91) for s in (0.9, 0.98)),
+            seeds("lth", 0.9, 0.9, 0.91),
             seeds("lth_iter", 0.98, 0.9, 0.91),
         )
     )
     assert [(v.sparsity, v.comparisons[0].against) for v in verdicts] == [(0.9, "lth"), (0.98, "lth_iter")]
+
+
+def test_a_ticket_of_another_kind_does_not_stand_in_for_the_counterpart(results) -> None:
+    (verdict,) = judge(results(seeds("rst_iter", 0.98, 0.96, 0.95), seeds("lth", 0.98, 0.9, 0.9)))
+    assert verdict.comparisons == ()
+
+
+def test_each_method_has_its_cost_and_its_seeds_at_chance(results) -> None:
+    frame = results(RST, seeds("scratch", 0.98, 0.11, 0.9, 0.1), seeds("lth", 0.98, 0.95, 0.96))
+    frame.loc[frame["method"] == "scratch", "images_seen"] = [100, 200, 600]
+    (verdict,) = judge(frame, test_images=500, classes=10)
+    assert verdict.runs == Runs(3, 6400.0, ())
+    assert verdict.others == {"scratch": Runs(3, 300.0, (0, 2)), "lth": Runs(2, 6400.0, ())}
+    numbers = verdict_json((verdict,), 0.5, 500)["verdicts"][0]
+    assert (numbers["images_seen"], numbers["seeds_at_chance"]) == (6400.0, ())
+    scratch, lth = numbers["comparisons"]
+    assert (scratch["question"], scratch["images_seen_against"], scratch["seeds_at_chance_against"]) == (
+        "control",
+        300.0,
+        (0, 2),
+    )
+    assert lth["question"] == "like with like" and lth["role"] == "winning ticket"
+    (unknown,) = judge(frame, test_images=500)
+    assert unknown.others["scratch"].at_chance is None
+    assert unknown.comparisons == verdict.comparisons  # seeds at chance are named, and left in
 
 
 def test_accuracies_are_compared_in_points_over_shared_seeds(results) -> None:
@@ -58,7 +86,7 @@ def test_accuracies_are_compared_in_points_over_shared_seeds(results) -> None:
 def test_a_sweep_without_the_method_or_without_anything_to_compare_it_with(results) -> None:
     frame = results(RST, seeds("lth", 0.9, 0.9))
     assert judge(frame[frame["method"] == "lth"]) == ()
-    assert judge(frame) == (Verdict("rst", 0.98, pytest.approx(0.965), ()),)
+    assert judge(frame) == (Verdict("rst", 0.98, pytest.approx(0.965), (), Runs(3, 6400.0), {}),)
 
 
 @pytest.mark.parametrize("margin", [0, -1, math.nan, math.inf, 100.5])

@@ -1,4 +1,4 @@
-"""report.html: verdict, tables, plots and settings of a sweep on one page."""
+"""report.html: short answers, verdict, tables, plots and settings of a sweep on one page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from dlth_tf.analysis.answers import QUESTION
 from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows
@@ -43,6 +44,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
         [
+            (QUESTION, [bullets(findings.answers)] if findings.answers else []),
             ("Verdict", [bullets(findings.sentences), *notes]),
             ("Runs without a result", [bullets(missing)] if missing else []),
             (
