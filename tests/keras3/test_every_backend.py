@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = ("jax", "torch")
-TRACES = "tests/golden/test_official_traces_keras3.py::test_agrees_with_the_official_code_at_every_recorded_step"
+GOLDEN = "tests/golden/test_official_traces_keras3.py"
+TRACES = f"{GOLDEN}::test_agrees_with_the_official_code_at_every_recorded_step"
 # Of each kind one, for the fast tests.
 ONE_OF_EACH = (
     *(
@@ -45,7 +46,14 @@ def test_one_of_each_kind(backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", OTHERS)
 def test_everything(backend):
-    run(backend, "tests/keras3", "tests/golden/test_official_traces_keras3.py", f"--ignore={__file__}")
+    run(backend, "tests/keras3", f"--ignore={__file__}")
+    run(backend, "-m", "not slow", GOLDEN)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("backend", OTHERS)
+def test_every_trace_in_both_precisions_compiled_and_not(backend):
+    run(backend, GOLDEN)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])

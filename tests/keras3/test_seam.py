@@ -107,7 +107,7 @@ def test_removed_weights_stay_zero_with_every_stock_optimizer(name):
     before = state(model)["fc1/kernel"]
     fit(model, [RandomMask(0.75, remove=True)], epochs=1)
     assert removed(model) == SPARSE
-    assert all(share >= 0.75 for share in zeros(model).values())  # Ftrl makes zeros of its own
+    masking.check_removed(model)  # Ftrl makes more zeros of its own
     assert not np.array_equal(before, state(model)["fc1/kernel"])
 
 

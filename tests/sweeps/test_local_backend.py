@@ -18,7 +18,7 @@ from dlth_tf.commands import DONE
 from dlth_tf.stopping import STOPPED
 from tests.runs.tiny import TINY, as_flags, environment
 
-LONG = {"epochs": 1500, "steps_per_execution": 1}
+LONG = {"epochs": 800, "steps_per_execution": 1}
 SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
