@@ -209,7 +209,7 @@ CALLS: dict[str, Call] = {
     ),
     "analysis.judge": (
         functools.partial(verdict.judge, pd.DataFrame({"method": [], "sparsity": []})),
-        {"margin": 0.3, "test_images": 100},
+        {"margin": 0.3, "test_images": 100, "classes": 10},
     ),
     "analysis.seeds_for_difference": (
         functools.partial(power.seeds_for_difference, paired=True),

@@ -47,6 +47,7 @@ NUMBER = re.compile(r"\b(int|float|Sparsity)\b")
 ELSEWHERE = {  # calls whose numbers are not the user's, or that are tested below
     "analysis.Comparison": "a result",
     "analysis.Difference": "a result",
+    "analysis.Runs": "a result",
     "analysis.Verdict": "a result",
     "callbacks.GradualMagnitude.share": "of its own schedule",
     "callbacks.SparsityMonitor.scalars": "of its own epochs",
