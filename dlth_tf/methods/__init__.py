@@ -15,6 +15,7 @@ METHODS = Registry(
         "l1": "dlth_tf.methods.l1:METHOD",
         "l1_iter": "dlth_tf.methods.l1_iter:METHOD",
         "scratch_long": "dlth_tf.methods.scratch_long:METHOD",
+        "lth_long": "dlth_tf.methods.lth_long:METHOD",
         "small_dense": "dlth_tf.methods.small_dense:METHOD",
         "early_bird": "dlth_tf.methods.early_bird:METHOD",
         "snip": "dlth_tf.methods.snip:METHOD",

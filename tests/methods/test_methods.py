@@ -63,6 +63,7 @@ STARTS = {
     "l1_iter": starts_whole,
     "lth": starts_whole,
     "lth_iter": starts_whole,
+    "lth_long": starts_whole,
     "rigl": starts_with_some_ticket,  # whose mask changes during training
     "rst": starts_whole,
     "rst_iter": starts_whole,
