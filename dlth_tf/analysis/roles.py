@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 COUNTERPART = {"rst": "lth", "rst_iter": "lth_iter"}  # like with like, as the paper compares them
+# The counterpart for as many images as the transformed ticket sees: like with like again, at equal budget.
+AT_EQUAL_BUDGET: dict[str, tuple[str, ...]] = {"rst": ("lth_long",), "rst_iter": ()}
 # One transformation beside several rounds of pruning: more than the paper claims.
 HARDER: dict[str, tuple[str, ...]] = {"rst": ("lth_iter",), "rst_iter": ()}
 TRANSFORMED = tuple(COUNTERPART)
 CONTROLS = ("scratch", "scratch_long")
-WINNING = tuple(COUNTERPART.values())
-REMARKS = {"scratch_long": "as many images as rst"}  # follows the method's name in a sentence
+WINNING = (*COUNTERPART.values(), "lth_long")
+REMARKS = dict.fromkeys(
+    ("scratch_long", "lth_long"), "as many images as rst"
+)  # follows the method's name in a sentence
 
 CONTROL = "control"
 WINNING_TICKET = "winning ticket"
@@ -22,8 +26,8 @@ def role(method: str) -> str:
 
 
 def opponents(method: str) -> tuple[str, ...]:
-    """Returns the methods that a transformed ticket is compared with: the controls, its counterpart, a harder one."""
-    return (*CONTROLS, COUNTERPART[method], *HARDER[method])
+    """Returns the methods that a transformed ticket is compared with: the controls, its counterparts, a harder one."""
+    return (*CONTROLS, *_counterparts(method), *HARDER[method])
 
 
 def question(method: str, against: str) -> str:
@@ -34,4 +38,8 @@ def question(method: str, against: str) -> str:
     """
     if role(against) == CONTROL:
         return CONTROL
-    return LIKE_WITH_LIKE if COUNTERPART[method] == against else HARDER_QUESTION
+    return LIKE_WITH_LIKE if against in _counterparts(method) else HARDER_QUESTION
+
+
+def _counterparts(method: str) -> tuple[str, ...]:
+    return (COUNTERPART[method], *AT_EQUAL_BUDGET[method])

@@ -173,9 +173,11 @@ def margin_words(margin: float) -> str:
 
 
 def _name(method: str, comparison: Comparison) -> str:
+    remark = [REMARKS[comparison.against]] if comparison.against in REMARKS else []
     if comparison.role == WINNING_TICKET:
-        return f"the winning ticket ({comparison.against}, {question(method, comparison.against)})"
-    return comparison.against + (f" ({REMARKS[comparison.against]})" if comparison.against in REMARKS else "")
+        facts = [comparison.against, *remark, question(method, comparison.against)]
+        return f"the winning ticket ({', '.join(facts)})"
+    return comparison.against + (f" ({remark[0]})" if remark else "")
 
 
 def _more(comparison: Comparison) -> str:

@@ -33,6 +33,7 @@ def test_like_is_compared_with_like_and_one_transformation_also_with_several_rou
     asked = {(name, other): question(name, other) for name in TRANSFORMED for other in opponents(name)}
     assert {pair: words for pair, words in asked.items() if words != "control"} == {
         ("rst", "lth"): "like with like",
+        ("rst", "lth_long"): "like with like",
         ("rst", "lth_iter"): "the harder question",
         ("rst_iter", "lth_iter"): "like with like",
     }

@@ -79,7 +79,7 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
         (
             {},
             "At 98 % sparsity, the transformed random ticket (rst) cannot be compared: the sweep contains no run of "
-            "scratch, scratch_long, lth or lth_iter.",
+            "scratch, scratch_long, lth, lth_long or lth_iter.",
         ),
     ],
 )

@@ -27,13 +27,13 @@ def results(write_sweep: WriteSweep):
 def test_each_ticket_meets_the_controls_and_the_winning_ticket_of_its_kind(results) -> None:
     others = [
         run
-        for method in ("scratch", "scratch_long", "lth", "lth_iter", "rigl")
+        for method in ("scratch", "scratch_long", "lth", "lth_long", "lth_iter", "rigl")
         for run in seeds(method, 0.98, 0.9, 0.91)
     ]
     verdicts = judge(results(RST, seeds("rst_iter", 0.98, 0.96, 0.95), others, seeds("dense", 0.0, 0.99)))
     controls = ["scratch", "scratch_long"]
     assert {verdict.method: [comparison.against for comparison in verdict.comparisons] for verdict in verdicts} == {
-        "rst": [*controls, "lth", "lth_iter"],
+        "rst": [*controls, "lth", "lth_long", "lth_iter"],
         "rst_iter": [*controls, "lth_iter"],
     }
     for verdict in verdicts:

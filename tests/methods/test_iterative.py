@@ -9,6 +9,9 @@ import pytest
 
 from dlth_tf.core import cumulative_sparsity, removed_count
 from dlth_tf.errors import BadInput
+from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.plan import make_recipe
+from dlth_tf.runs.recipe import lay_out
 from tests.methods.tiny_network import PRUNED, initial, same, ticket
 from tests.runs.tiny import tiny, train
 
@@ -128,6 +131,16 @@ def test_scratch_long_sees_as_many_images_as_rst(tiny_runs):
     long, rst = (tiny_runs[method].result["cost"]["images_seen"] for method in ("scratch_long", "rst"))
     assert 0 <= long - rst < 128
     assert ticket(tiny_runs["scratch_long"]) == ticket(tiny_runs["scratch"])
+
+
+def test_lth_long_trains_the_ticket_of_lth_for_the_images_of_the_transformation():
+    shared = {"dataset": "digits", "model": "lenet_300_100", "sparsity": 0.9, "epochs": 2}
+    config = RunConfig(method="lth_long", penalty_step=0.01, penalty_every=1, hold_steps=3, **shared)
+    lth, long, rst = (lay_out(name, make_recipe(config, 1097)) for name in ("lth", "lth_long", "rst"))
+    assert [phase.name for phase in long] == [phase.name for phase in lth] and long[0] == lth[0]
+    images = [sum(phase.steps * phase.batch_size for phase in phases) for phases in (long, rst)]
+    assert 0 <= images[0] - images[1] < config.batch_size
+    assert long[1].learning_rate == lth[1].learning_rate.stretched(long[1].steps / lth[1].steps)
 
 
 @pytest.mark.parametrize("option", [{"granularity": "block:7x1"}, {"allocation": '{"fc9": 0.5}'}], ids=str)

@@ -24,6 +24,7 @@ PHASES = {  # method -> (name, steps, batch size), for two epochs and a transfor
     "l1_iter": [("train", 16, 128), *((f"finetune_{cycle}", 16, 128) for cycle in range(1, 5)), FINETUNE],
     **{name: [("train", 16, 128)] for name in ("small_dense", "early_bird", "gmp", "ste")},
     **{name: [FINETUNE] for name in ("snip", "grasp", "synflow", "set", "rigl")},
+    "lth_long": [("train", 16, 128), FINETUNE],  # 9 x 64 images are fewer than those of a training
     "scratch_long": [("finetune", 21, 128)],  # 16 x 128 + 9 x 64 images
 }
 

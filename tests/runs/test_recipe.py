@@ -46,6 +46,7 @@ READ = {  # method -> flags of INVALID that it reads; methods that are not named
     "scratch": {"ticket_pick"},
     "set": {"ticket_pick"},
     "rigl": {"ticket_pick"},
+    "lth_long": PENALTY,
     "scratch_long": {"ticket_pick", *PENALTY},
     "rst": {"ticket_pick", "transform_lr", *PENALTY},
     "rst_iter": {"ticket_pick", "transform_lr", "cycles", *PENALTY},

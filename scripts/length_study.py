@@ -1,0 +1,256 @@
+"""Writes docs/results/transform_length.md and its plot from committed results; collects these from finished sweeps.
+
+python scripts/length_study.py collect runs/length    # copies every result.json that is complete
+python scripts/length_study.py write                  # the page and the plot, from the copies alone
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from dlth_tf.analysis.comparison import Comparison, compare
+from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
+from dlth_tf.analysis.sentences import interval_words, points
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
+PAGE = DOCS / "transform_length.md"
+RESULTS = DOCS / "transform_length"
+PLOT = RESULTS / "difference.png"
+MARGIN = 0.5  # points
+TEST_IMAGES = 10_000
+REFERENCES = ("lth", "lth_long", "lth_iter", "scratch", "scratch_long")  # that rst is compared with
+COLORS = {
+    "lth": "#0072B2",
+    "lth_long": "#56B4E9",
+    "lth_iter": "#D55E00",
+    "scratch": "#999999",
+    "scratch_long": "#009E73",
+}
+
+INTRODUCTION = """# How long the transformation has to be
+
+LeNet-5 on Fashion-MNIST at 98 % sparsity: test accuracy after the last epoch against the number of steps of the
+transformation, everything else as in `flags/fashion_mnist/base.flags` (learning rate of the transformation .01, chosen
+on validation images with seed 10, which does not appear here). The schedule is the published staircase over the length:
+five ninths of the steps grow the penalty, the others hold it. Batches of the transformation have 64 images, all other
+batches 128.
+
+```sh
+for name in reference steps_2500 steps_10000 steps_40000 steps_90000; do
+    python -m dlth_tf.sweep --flagfile=flags/fashion_mnist/length/$name.flags --data_dir=DIR
+done
+python scripts/length_study.py collect runs/length
+python scripts/length_study.py write
+```
+
+The last command makes this page and the plot from the files in `docs/results/transform_length`. `lth` and `lth_iter` do
+not depend on the length. `scratch_long` and `lth_long` see as many images as `rst` (`lth_long` never fewer than `lth`).
+"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """All results: runs whose training depends on the length of the transformation, and the others.
+
+    Attributes:
+      by_length: Steps of the transformation -> method -> seed -> content of result.json.
+      reference: Method -> seed -> content of result.json, for methods whose training does not depend on the length.
+    """
+
+    by_length: Mapping[int, Mapping[str, Mapping[int, dict[str, Any]]]]
+    reference: Mapping[str, Mapping[int, dict[str, Any]]]
+
+    def runs(self, method: str, steps: int) -> Mapping[int, dict[str, Any]]:
+        """Returns the runs of a method beside a transformation of so many steps, by seed; empty if there are none."""
+        return self.by_length.get(steps, {}).get(method) or self.reference.get(method, {})
+
+
+def collect(root: Path) -> None:
+    """Copies the results of the complete runs of all sweeps in a folder into docs/results."""
+    for path in sorted(root.glob("*/*/result.json")):
+        shutil.copyfile(path, RESULTS / f"{path.parent.parent.name}.{path.parent.name}.result.json")
+
+
+def read() -> Study:
+    """Reads the committed results."""
+    by_length: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
+    reference: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in sorted(RESULTS.glob("*.result.json")):
+        result = json.loads(path.read_text())
+        sweep = path.name.split(".", 1)[0]
+        methods = by_length.setdefault(int(sweep.removeprefix("steps_")), {}) if sweep != "reference" else reference
+        methods.setdefault(result["method"], {})[result["seed"]] = result
+    return Study(dict(sorted(by_length.items())), reference)
+
+
+def accuracies(runs: Mapping[int, dict[str, Any]], split: str = "test", key: str = "accuracy_last") -> dict[int, float]:
+    """Returns an accuracy of every seed in percent."""
+    return {seed: 100 * result[split][key] for seed, result in sorted(runs.items())}
+
+
+def cell(values: Mapping[int, float]) -> str:
+    """Formats mean and standard deviation over seeds in percent."""
+    if not values:
+        return "not run"
+    column = pd.Series(values)
+    spread = f" ± {column.std():.1f}" if len(column) > 1 else ""
+    return f"{column.mean():.1f}{spread}" + ("" if len(column) == 3 else f" ({len(column)} of 3 seeds)")
+
+
+def comparisons(study: Study, steps: int) -> dict[str, Comparison]:
+    """Compares rst after a transformation of so many steps with every method that has runs, paired by seed."""
+    own = accuracies(study.runs("rst", steps))
+    found = {name: accuracies(study.runs(name, steps)) for name in REFERENCES}
+    return {
+        name: compare(own, other, name, MARGIN, 100 / TEST_IMAGES) for name, other in found.items() if own and other
+    }
+
+
+def write_page(study: Study) -> str:
+    """Returns the text of the page."""
+    return "\n".join([INTRODUCTION, *_accuracy_table(study), *_difference_table(study), *_findings(study)]) + "\n"
+
+
+def _accuracy_table(study: Study) -> list[str]:
+    rows = [
+        "## Accuracies",
+        "",
+        "Percent, mean ± standard deviation over seeds 0, 1, 2. Before and after are around the removal, on validation "
+        "images.",
+        "",
+        "| method | steps of the transformation | images seen, million | before | after | validation | test |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for method, runs in study.reference.items():
+        rows.append(_row(method, "", runs))
+    for steps, methods in study.by_length.items():
+        rows += [
+            _row(method, f"{steps:,}", methods[method])
+            for method in ("rst", "scratch_long", "lth_long")
+            if method in methods
+        ]
+    return [*rows, ""]
+
+
+def _row(method: str, steps: str, runs: Mapping[int, dict[str, Any]]) -> str:
+    images = pd.Series([result["cost"]["images_seen"] for result in runs.values()]).mean() / 1e6
+    around = [
+        cell(accuracies(runs, "val", f"accuracy_{when}_removal")) if method == "rst" else ""
+        for when in ("before", "after")
+    ]
+    finals = [cell(accuracies(runs, split)) for split in ("val", "test")]
+    return f"| {' | '.join([method, steps, f'{images:.2f}', *around, *finals])} |"
+
+
+def _difference_table(study: Study) -> list[str]:
+    rows = [
+        "## Differences",
+        "",
+        "Test accuracy of `rst` less that of the other method, in points, with its 95 % interval over seeds (paired by "
+        "seed).",
+        "Intervals are not corrected for multiplicity, and three seeds make them wide.",
+        "",
+        "![Difference from lth, lth_long, lth_iter and scratch_long against steps](transform_length/difference.png)",
+        "",
+        f"| steps | {' | '.join(REFERENCES)} |",
+        f"|---:|{'---:|' * len(REFERENCES)}",
+    ]
+    for steps in study.by_length:
+        found = comparisons(study, steps)
+        rows.append(f"| {steps:,} | {' | '.join(_difference(found.get(name)) for name in REFERENCES)} |")
+    return [*rows, ""]
+
+
+def _difference(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "not run"
+    interval = f" {interval_words(comparison.interval_95)}" if comparison.difference.has_interval else ""
+    return points(comparison.difference.mean) + interval
+
+
+def _findings(study: Study) -> list[str]:
+    losses = {steps: comparisons(study, steps).get("lth") for steps in study.by_length}
+    short = [steps for steps, found in losses.items() if found and found.difference.mean > -MARGIN]
+    lines = ["## What it says", ""]
+    if short:
+        found = losses[min(short)]
+        assert found is not None
+        shown = (
+            "and the interval shows it"
+            if found.interval_95[0] > -MARGIN
+            else "but the interval does not exclude a larger loss"
+        )
+        lines.append(
+            f"- The shortest length whose mean loses less than half a point against `lth` is {min(short):,} steps "
+            f"(difference {_difference(found)}): {shown}."
+        )
+    else:
+        lines.append("- No length here loses less than half a point against `lth`.")
+    for name in ("lth_long", "scratch_long"):
+        equal = {steps: comparisons(study, steps).get(name) for steps in study.by_length}
+        words = "; ".join(f"{steps:,} steps: {_difference(found)}" for steps, found in equal.items() if found)
+        if words:
+            lines.append(f"- Beside `{name}`, at the budget of `rst`: {words}.")
+    planned = [steps for steps in (2_500, 10_000, 40_000, 90_000) if len(study.runs("rst", steps)) < 3]
+    if planned:
+        missing = ", ".join(f"{steps:,}" for steps in planned)
+        lines.append(f"- Not complete: {missing} steps have fewer than three seeds of `rst`.")
+    return lines
+
+
+def draw(study: Study) -> bytes:
+    """Returns the plot of the differences as a PNG."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        lengths = [steps for steps in study.by_length if study.runs("rst", steps)]
+        for shift, name in enumerate(name for name in REFERENCES if name != "scratch"):
+            found = {steps: comparisons(study, steps).get(name) for steps in lengths}
+            bars = {
+                steps * 1.05 ** (shift - 1.5): comparison
+                for steps, comparison in found.items()
+                if comparison is not None and comparison.difference.has_interval
+            }
+            means = [comparison.difference.mean for comparison in bars.values()]
+            half = [comparison.interval_95[1] - comparison.difference.mean for comparison in bars.values()]
+            axes.errorbar(list(bars), means, half, color=COLORS[name], marker="o", markersize=4, capsize=2, label=name)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(lengths))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(lengths, [f"{steps:,}" for steps in lengths])
+        axes.set_xlabel("steps of the transformation")
+        axes.set_ylabel("rst less the other, points")
+        axes.set_title("Test accuracy of rst beside other methods, 95 % intervals")
+        axes.grid(axis="y", color="0.92")
+        add_legend(figure, *axes.get_legend_handles_labels())
+        return png(figure)
+
+
+def main(arguments: list[str]) -> None:
+    """Runs one of the two commands of the module's docstring."""
+    match arguments:
+        case ["collect", root]:
+            RESULTS.mkdir(exist_ok=True)
+            collect(Path(root))
+        case ["write"]:
+            study = read()
+            PAGE.write_text(write_page(study))
+            PLOT.write_bytes(draw(study))
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
