@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlth_tf import masking
+from dlth_tf.masking.keras2.paths import weights_on_paths
 from dlth_tf.methods import Network, Phase
 from dlth_tf.onednn import onednn_is_on
 from dlth_tf.runs.directory import versions
@@ -52,6 +53,19 @@ def sparsities(target: float, network: Network) -> dict[str, Any]:
         "prunable": sum(removed[name] for name in prunable) / sum(kept[name].size for name in prunable),
         "per_tensor": {name: removed[name] / mask.size for name, mask in kept.items()},
     }
+
+
+def effective_sparsity(network: Network) -> float | None:
+    """Returns the fraction of the prunable weights that are removed or lie on no path from the input to the output.
+
+    None for a network in which `weights_on_paths` does not decide that.
+    """
+    on_paths = weights_on_paths(network.model)
+    if on_paths is None:
+        return None
+    prunable = [on_paths[name] for name in masking.prunable_of_ticket(network.model, network.recipe.spec)]
+    size = sum(weights.size for weights in prunable)
+    return (size - sum(int(weights.sum()) for weights in prunable)) / size
 
 
 def parameters(network: Network) -> dict[str, int]:
@@ -115,6 +129,7 @@ def make_result(run: Run) -> dict[str, Any]:
     return {
         **{name: getattr(run.config, name) for name in ("method", "dataset", "model", "seed")},
         "sparsity": sparsities(run.config.sparsity, run.network),
+        "effective_sparsity": effective_sparsity(run.network),
         "test": accuracies("test", state.rows, run.network),
         "val": accuracies("val", state.rows, run.network),
         "phases": state.phases,

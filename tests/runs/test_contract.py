@@ -26,6 +26,7 @@ KEYS: dict[str, Any] = {
     "model": str,
     "seed": int,
     "sparsity": {"target": float, "global": float, "prunable": float, "per_tensor": dict},
+    "effective_sparsity": float,
     "test": dict.fromkeys(
         (
             "accuracy_last",
@@ -157,6 +158,7 @@ def test_sparsity_is_exact_in_every_tensor(method, tiny_runs):
     assert found["per_tensor"] == {name: removed[name] / size[name] for name in SHAPES}
     assert found["prunable"] == sum(removed[name] for name in PRUNED) / sum(size[name] for name in PRUNED)
     assert found["global"] == sum(removed.values()) / sum(size.values())
+    assert found["prunable"] <= done.result["effective_sparsity"] <= 1
     zeros = {name: int((done.weights[name] == 0).sum()) for name in SHAPES}
     # A weight that grew where no gradient arrives (from pixels that are always black) is kept, and still zero.
     if method in ("set", "rigl"):
