@@ -71,8 +71,8 @@ docs: venv  ## build the documentation site in site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 	@echo "the site is in site/; to serve it with search: $(PY) -m http.server --directory site"
 
-bench: venv  ## run every benchmark, one after the other
-	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(PY) $$file || exit 1; done
+bench: venv  ## run every benchmark, or those of ONLY="train_step masks", and write the tables to benchmarks/RESULTS.md
+	$(PY) scripts/bench.py $(ONLY)
 
 clean:  ## remove caches and build products; keep the environment, runs and exports
 	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

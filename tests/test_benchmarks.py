@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
 import subprocess
 import sys
@@ -183,3 +184,51 @@ def test_keras3_step_prints_a_ratio_for_every_variant(backend):
     assert done.returncode == 0, done.stderr
     for variant in ("dense", "dense again", "rst", "finetune"):
         assert f"\n{variant} " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_pytorch_step_prints_a_ratio_for_every_framework():
+    words = ["benchmarks/pytorch_step.py", "--rounds=3", "--batch_size=4", "--burst=1"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for step in ("dense", "rst"):
+        rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == [step]]
+        assert [row[1] for row in rows] == ["dlth_tf", "PyTorch", "PyTorch"] and rows[0][3:] == ["1.00", *rows[0][4:]]
+
+
+def test_the_multiply_adds_of_the_pytorch_benchmark_are_those_of_its_network():
+    code = (
+        "import pytorch_step, train_step; from dlth_tf.masking.macs import kernel_positions; "
+        "model = train_step.resnet20(); sizes = {w.name.split(':')[0]: w.shape.num_elements() for w in model.weights}; "
+        "positions = kernel_positions(model, (32, 32, 3)); "
+        "print(pytorch_step.MACS, sum(sizes[name] * count for name, count in positions.items()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, timeout=120
+    )
+    stated, counted = done.stdout.split()
+    assert stated == counted, done.stderr
+
+
+def test_results_keep_the_sections_of_other_benchmarks(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("bench", ROOT / "scripts" / "bench.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    (tmp_path / "benchmarks").mkdir()
+    for name in ("quick", "broken", "other"):
+        (tmp_path / "benchmarks" / f"{name}.py").write_text(
+            "raise SystemExit(3)" if name == "broken" else f"print('{name} 1')"
+        )
+    monkeypatch.setattr(bench, "FOLDER", tmp_path / "benchmarks")
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "benchmarks" / "RESULTS.md")
+    assert bench.main(["quick", "other"]) == 0
+    before = bench.sections(bench.RESULTS.read_text())
+    (tmp_path / "benchmarks" / "quick.py").write_text("print('quick 2')")
+    assert bench.main([]) == 1  # broken
+    after = bench.sections(bench.RESULTS.read_text())
+    assert list(before) == list(after) == ["other", "quick"]
+    assert "quick 1" in before["quick"] and "quick 2" in after["quick"] and before["other"] == after["other"]
+    assert "cores" in after["quick"] and "tensorflow 2." in after["quick"]
+    with pytest.raises(SystemExit, match="no benchmark fast: there are broken, other, quick"):
+        bench.main(["fast"])
