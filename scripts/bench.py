@@ -22,8 +22,8 @@ PACKAGES = ("tensorflow", "tf-keras", "keras", "tensorflow-model-optimization", 
 EXTENSIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 HEAD = """# Results of the benchmarks
 
-`make bench` writes this file, and `make bench ONLY="NAME ..."` the sections of some benchmarks. Each section is what the
-benchmark printed; its first lines say when, on which machine and with which versions. Figures are ratios measured side
+`make bench` writes this file, and `make bench ONLY="NAME ..."` the sections of some benchmarks. A section is what its
+benchmark printed; its first line says when, on which machine and with which versions. Figures are ratios measured side
 by side in one run, with their spread; times in milliseconds belong to the machine.
 """
 
