@@ -2,10 +2,10 @@
 
     python scripts/generated_parts.py
 
-So they can be read on a code host too. As a hook of mkdocs.yml it renews them whenever the site is built. In a page, the
-lines between `<!-- flags of train: begin -->` and `<!-- end -->` are the tables of that command's flags, those after
-`<!-- flags of sweep: The sweep: begin -->` the table of one group, and those after `<!-- examples/x.py: begin -->` that
-file.
+So they can be read on a code host too. As a hook of mkdocs.yml it renews them whenever the site is built. In a page,
+the lines between `<!-- flags of train: begin -->` and `<!-- end -->` are the tables of that command's flags, those
+after `<!-- flags of sweep: The sweep: begin -->` the table of one group, and those after
+`<!-- examples/x.py: begin -->` that file.
 """
 
 from __future__ import annotations

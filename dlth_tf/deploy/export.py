@@ -78,7 +78,7 @@ def export(
         are changed while the dense counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
-        tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `dlth-tf[onnx]`).
+        tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `onnx` of this package).
       values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
