@@ -140,7 +140,7 @@ def test_the_notebook_on_digits_shows_the_transformation_at_work(tmp_path, monke
     assert found["rst"] > found["scratch"] and found["rst"] > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # long: it trains for a minute or two
 @pytest.mark.real_data
 @pytest.mark.timeout(900)
 def test_the_notebook_on_fashion_mnist_ends_with_a_small_model(real_data_dir, tmp_path, monkeypatch):

@@ -8,10 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -155,34 +152,6 @@ def test_every_public_name_is_on_the_page_of_the_api(site):
     sections = {text_of(part.split("<a class")[0].split(">", 1)[1]): part for part in page.split("<h3 ")[1:]}
     for name in [*names, "optimizers.SGD"]:
         assert len(text_of(sections[f"dlth.{name}"])) > 150, name
-
-
-def browsed(url: str, folder: Path) -> str:
-    """Returns a page as Chromium has it, some seconds after it was opened."""
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-    words += ["--virtual-time-budget=8000", "--dump-dom", url]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to search")
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("query", "least", "named"),
-    [
-        ("--hold_steps", 3, "commands.html"),
-        ("hold_steps", 3, "commands.html"),
-        ("onnx", 2, "deploy.html"),
-        ("RSTPenalty", 5, "keras.html"),
-    ],
-)
-def test_the_search_finds_flags_and_calls(site, query, least, named, tmp_path):
-    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        page = browsed(f"http://127.0.0.1:{server.server_port}/index.html?q={query}", tmp_path)
-        server.shutdown()
-    found = re.findall(r'<a href="([^"]+)" class="md-search-result__link"', page)
-    assert len({url.split("#")[0].split("?")[0] for url in found}) >= least and any(named in url for url in found)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the pages out")

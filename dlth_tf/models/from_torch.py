@@ -19,8 +19,13 @@ PARTS = {
     "moving_variance": "running_var",
 }
 # Other names of the same layer: torchvision's, and those of the official code of the paper.
-ALIASES = (("downsample.0.", "shortcut."), ("downsample.1.", "shortcut_bn."), ("shortcut.0.", "shortcut."))
-ALIASES += (("shortcut.1.", "shortcut_bn."), ("linear.", "fc."))
+ALIASES = {
+    "downsample.0.": "shortcut.",
+    "downsample.1.": "shortcut_bn.",
+    "shortcut.0.": "shortcut.",
+    "shortcut.1.": "shortcut_bn.",
+    "linear.": "fc.",
+}
 UNUSED = "num_batches_tracked"  # PyTorch's counter of batches, which nothing here reads
 
 
@@ -64,7 +69,7 @@ def load_torch_weights(model: Any, state_dict: Mapping[str, Any]) -> None:
 def _plain_name(name: str) -> str:
     """Returns a PyTorch name without DataParallel's prefix, with one name for every layer."""
     name = name.removeprefix("module.")
-    for theirs, ours in ALIASES:
+    for theirs, ours in ALIASES.items():
         name = re.sub(rf"(^|\.){re.escape(theirs)}", rf"\g<1>{ours}", name)
     return name
 
