@@ -20,7 +20,7 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>
 def on_page_content(content: str, **_: Any) -> str:
     """Sets every formula and flag of a page; mkdocs calls this for every page."""
     content = FLAG.sub('<code class="flag">', FORMULA.sub(_set, content))
-    return COMMANDS.sub(lambda match: re.sub(r"(?<=\s)(--\w+)", r'<span class="flag">\1</span>', match[0]), content)
+    return COMMANDS.sub(lambda match: re.sub(r"(?<=[\s>])(--\w+)", r'<span class="flag">\1</span>', match[0]), content)
 
 
 def _set(match: re.Match[str]) -> str:
