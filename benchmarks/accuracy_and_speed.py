@@ -53,6 +53,8 @@ flags.DEFINE_integer("rounds", 15, "Bursts of every export.", lower_bound=3)
 
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("*", "o", "s", "^", "D")
+# Points from a marker to its label; random filters and the smallest ones are often neighbors.
+LABEL_OFFSETS = ((6, 4), (6, -10), (-6, 4), (6, 4), (6, -3))
 Run = Callable[[], object]
 
 
@@ -130,7 +132,8 @@ def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.0 * len(columns)), layout="constrained")
         for axes, column in zip(np.atleast_1d(figure.subplots(len(columns), 1)), columns, strict=True):
-            for (what, rows), color, marker in zip(table.groupby("what", sort=False), COLORS, MARKERS, strict=False):
+            styles = zip(table.groupby("what", sort=False), COLORS, MARKERS, LABEL_OFFSETS, strict=False)
+            for (what, rows), color, marker, offset in styles:
                 axes.errorbar(
                     rows[column],
                     rows["accuracy"],
@@ -141,15 +144,16 @@ def picture(table: pd.DataFrame, columns: tuple[str, ...]) -> bytes:
                     label=what,
                 )
                 for _, row in rows.iterrows():
-                    label = "" if row["method"].endswith("dense") else f" {100 * row['sparsity']:g} %"
                     axes.annotate(
-                        label,
+                        "" if what.endswith("dense") else f"{100 * row['sparsity']:g} %",
                         (row[column], row["accuracy"]),
-                        (2, -9),
+                        offset,
                         textcoords="offset points",
                         fontsize=7,
                         color=color,
+                        horizontalalignment="left" if offset[0] > 0 else "right",
                     )
+            axes.margins(y=0.12)  # room for the labels
             axes.set_xlim(0, 1.12 * table[column].max())
             axes.set_xlabel(f"{column.removesuffix(', ms')}: milliseconds per call")
             axes.set_ylabel("test accuracy, %")

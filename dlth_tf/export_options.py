@@ -57,7 +57,9 @@ class ExportOptions:
             raise BadInput("values", self.values, allowed + never)
         missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
         if "onnx" in self.formats and missing:
-            allowed = f"needs {' and '.join(missing)}, which is not installed: pip install 'dlth-tf[onnx]'"
+            allowed = (
+                f"needs {' and '.join(missing)}, which is not installed: it belongs to the extra onnx of this package"
+            )
             raise BadInput("formats", "onnx", allowed)
 
 

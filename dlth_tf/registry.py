@@ -76,6 +76,8 @@ def import_path(path: str, kind: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            if module_name.endswith(".py"):
+                raise BadInput(kind, path, f"a module is named without .py: {module_name[:-3]}:{attribute}") from None
             place = "the folder that holds it must be the working directory or in PYTHONPATH"
             raise BadInput(kind, path, f"there is no module {error.name}: {place}") from None
         raise

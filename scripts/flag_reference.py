@@ -1,8 +1,4 @@
-"""Generates the flag reference from the flags themselves when the site is built (a hook of mkdocs.yml).
-
-In a page, `<!-- flags of train -->` becomes the tables of that command's flags, in the groups of its --help;
-`<!-- flags of sweep: The sweep -->` becomes the table of one group.
-"""
+"""Generates the flag reference from the flags themselves; scripts/generated_parts.py writes it into the pages."""
 
 from __future__ import annotations
 
@@ -10,17 +6,11 @@ import contextlib
 import html
 import importlib
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-# mkdocs loads a hook without the working directory on sys.path.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 KINDS = {"bool": "switch", "int": "whole number", "float": "number", "list": "comma list", "text": "text"}
-MARK = re.compile(r"<!-- flags of (\w+)(?:: (.+?))? -->")
 
 
 @dataclass(frozen=True)
@@ -79,21 +69,18 @@ def tables(command: str, only: str | None = None) -> str:
     parts = []
     groups = flags_of(command)
     for group, flags in {only: groups[only]}.items() if only else groups.items():
-        rows = [f"| `--{flag.name}` | {flag.kind} | {_code(flag.default)} | {_escaped(flag.text)} |" for flag in flags]
-        head = [f"### {command}: {group}", "", "| flag | value | default | meaning |", "|---|---|---|---|"]
+        rows = [f"| `--{flag.name}` | {_meaning(flag)} |" for flag in flags]
+        head = [f"### {command}: {group}", "", "| flag | meaning |", "|---|---|"]
         parts.append("\n".join([*head, *rows]))
     return "\n\n".join(parts)
 
 
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
+def _meaning(flag: Flag) -> str:
+    """Returns the help text with kind and default below it: two columns fit a phone."""
+    default = f", default `{flag.default}`" if flag.default else ""
+    return f"{_escaped(flag.text)}<br>*{flag.kind}*{default}"
 
 
 def _escaped(text: str) -> str:
     """Escapes Markdown and HTML, so that a table cell shows the text literally."""
     return re.sub(r"([\\`*_{}\[\]|#])", r"\\\1", html.escape(text, quote=False))
-
-
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replaces the marks in a page by tables; mkdocs calls this for every page."""
-    return MARK.sub(lambda match: tables(match[1], match[2]), markdown)

@@ -21,7 +21,7 @@ def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeyp
     monkeypatch.syspath_prepend(str(ROOT))
     source = (ROOT / "examples/own_model_and_data.py").read_text()
     comments = [line[2:] for line in source.splitlines() if line.startswith("# ")]
-    words = shlex.split(" ".join(line.rstrip("\\") for line in comments[:3]))  # one command over three lines
+    words = shlex.split(" ".join(line.rstrip("\\") for line in comments[:4]))  # one command over four lines
     assert words[:3] == ["python", "-m", "dlth_tf.train"]
     assert commands.run_command("dlth_tf.train", train.main, [*words[3:], f"--run_dir={tmp_path / 'run'}"]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())

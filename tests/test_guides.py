@@ -37,7 +37,16 @@ GUIDES = (
     "extending",
     "gpu",
     "paper_table",
+    "choosing",
+    "troubleshooting",
+    "from_tfmot",
+    "from_pytorch",
+    "glossary",
+    "cheat_sheet",
+    "versions",
+    "api",
 )
+RECIPES = sorted(path.stem for path in (DOCS / "recipes").glob("*.md"))
 PAGES = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES} | {
     "CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text()
 }
@@ -50,6 +59,7 @@ def accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Returns whether a command of a page would be accepted; trains nothing."""
     checks: dict[str, Callable[[re.Match[str]], Any]] = {
         r"python -m dlth_tf\..*": lambda match: planned(match[0], monkeypatch) is not None,
+        r"\. \.venv/bin/activate": lambda match: "VENV   ?= .venv" in (ROOT / "Makefile").read_text(),
         r"make ([\w-]+)": lambda match: re.search(rf"^{match[1]}:", (ROOT / "Makefile").read_text(), re.M),
         r"tensorboard (--logdir=\S+)": lambda match: tensorboard_takes(match[1]),
         r"pip install -e (?:\.|'\.\[gpu\]')": lambda match: (ROOT / "pyproject.toml").exists(),
@@ -133,6 +143,27 @@ def test_the_page_on_data_shows_what_it_loads(capsys):
     assert ran("data")["data"].num_classes == 10 and "(1097, 8, 8, 1)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_links_of_a_recipe_lead_somewhere_and_its_example_is_on_it(name):
+    text = (DOCS / "recipes" / f"{name}.md").read_text()
+    assert not dead_links(DOCS / "recipes" / f"{name}.md", re.sub(r"```.*?```", "", text, flags=re.S))
+    assert name == "README" or re.search(r"<!-- examples/\w+\.py: begin -->\n\n```python\n", text)
+
+
+def too_long(text: str) -> list[str]:
+    """Returns the lines of Python that the site would cut."""
+    return [line for block in blocks(text, "python") for line in block.splitlines() if len(line) > 88]
+
+
+@pytest.mark.parametrize("path", [path for path in DOCS.rglob("*.md") if path.name != "keras3.md"], ids=str)
+def test_no_line_of_code_is_cut_on_the_site(path):
+    assert not too_long(path.read_text())
+
+
+def test_a_line_that_would_be_cut_is_seen():
+    assert too_long(f"```python\nx = 1  # {'long' * 30}\n```") and not too_long("```python\nx = 1\n```")
+
+
 @pytest.mark.parametrize("name", GUIDES)
 def test_links_lead_somewhere_and_named_tests_exist(name):
     assert not dead_links(DOCS / f"{name}.md", PAGES[name]) and not missing_tests(PAGES[name])
@@ -154,7 +185,10 @@ def test_flags_and_files_that_a_page_names_are_there(name):
         for flags in flags_of(command).values()
         for flag in flags
     }
-    named = set(re.findall(r"`[^`\n]*?--(\w+)", PAGES[name])) - {
+    text = re.sub(r"<!-- flags of .*?<!-- end -->", "", PAGES[name], flags=re.S)
+    if name == "from_pytorch":  # its first column has the flags of the official code
+        text = re.sub(r"^\|.*?\|", "", text, flags=re.M)
+    named = set(re.findall(r"`[^`\n]*?--(\w+)", text)) - {
         *ABOUT,
         "flagfile",
         "name",

@@ -110,6 +110,7 @@ def test_a_path_may_be_dotted(module):
     [
         ("dlth_no_module:build", "there is no module dlth_no_module"),
         ("dlth_no_module.models:build", "there is no module dlth_no_module"),
+        ("dlth_no_module.py:build", "a module is named without .py: dlth_no_module:build"),
         ("json.no_module:build", "there is no module json.no_module"),
         ("json.decoder.deeper:build", "there is no module json.decoder.deeper"),
         ("json..decoder:build", "there is no module json."),

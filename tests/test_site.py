@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dlth_tf import train
+import dlth_tf as dlth
+from dlth_tf import callbacks, keras3, train
 from dlth_tf.console import with_default
 from scripts import flag_reference
 from scripts.flag_reference import flags_of
+from scripts.generated_parts import pages, renewed
 from tests.analysis.test_browser import CHROMIUM
 from tests.test_flags import ROOT
 
@@ -88,7 +90,11 @@ def test_the_page_has_every_flag_with_its_default_and_help(site, command):
     for group, flags in groups.items():
         section = page[page.index(f">{command}: {group}<a") :].split("</table>")[0]
         rows = [text_of(row) for row in section.split("<tr>")[2:]]
-        assert rows == [text_of(html.escape(f"--{flag.name} {flag.kind} {flag.default} {flag.text}")) for flag in flags]
+        assert rows == [text_of(html.escape(f"--{flag.name} {meaning(flag)}")) for flag in flags]
+
+
+def meaning(flag: flag_reference.Flag) -> str:
+    return f"{flag.text} {flag.kind}{f' , default {flag.default}' if flag.default else ''}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -122,14 +128,38 @@ def test_durations_and_switches_are_told_apart():
 
 def test_a_flag_that_is_added_comes_onto_the_page(monkeypatch):
     monkeypatch.setattr(train, "DRY_RUN", ("dry_run", "another text | with a bar", False))
-    assert "another text \\| with a bar" in flag_reference.on_page_markdown("<!-- flags of train -->")
+    page = "a\n<!-- flags of train: begin -->\nstale line\n<!-- end -->\nb"
+    assert "another text \\| with a bar" in renewed(page) and "stale line" not in renewed(page)
+
+
+def test_the_generated_parts_of_the_pages_are_current():
+    """Otherwise: python scripts/generated_parts.py."""
+    assert {path.name for path in pages()} >= {"commands.md", "extending.md", "transfer_learning.md"}
+    assert not [path.name for path in pages() if renewed(path.read_text()) != path.read_text()]
+
+
+def test_formulas_are_set_and_flags_stay_in_one_piece(site):
+    page = (site / "methods/rst.html").read_text()
+    assert page.count("<math ") > 5 and "arithmatex" not in page and "$" not in text_of(page.split("<article")[1])
+    assert '<code class="flag">--penalty_schedule</code>' in page and '<span class="flag">--flagfile</span>' in page
+
+
+def test_every_public_name_is_on_the_page_of_the_api(site):
+    page = (site / "api.html").read_text()
+    modules = {"callbacks": callbacks, "keras3": keras3, "optimizers": None}
+    names = [name for name in dlth.__all__ if name not in modules]
+    names += [f"callbacks.{name}" for name in callbacks.__all__] + [f"keras3.{name}" for name in keras3.__all__]
+    sections = {text_of(part.split("<a class")[0].split(">", 1)[1]): part for part in page.split("<h3 ")[1:]}
+    for name in [*names, "optimizers.SGD"]:
+        assert len(text_of(sections[f"dlth.{name}"])) > 150, name
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the pages out")
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(
-    "name", ["index", "how_it_works", "commands", "keras", "watching", "methods/index", "reproducing"]
+    "name",
+    ["index", "choosing", "commands", "keras", "from_pytorch", "recipes/transfer_learning", "methods/index", "api"],
 )
 def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
     frame = tmp_path / "frame.html"

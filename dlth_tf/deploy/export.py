@@ -41,6 +41,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS, ExportOptions, ServingOptions
 
 log = logging.getLogger("dlth_tf")
+Inputs = np.ndarray | Mapping[str, np.ndarray]
 DISK_ERRORS = (
     tf.errors.OutOfRangeError,
     tf.errors.ResourceExhaustedError,
@@ -58,7 +59,7 @@ def export(
     values: str = "float32",
     normalization: Normalization | None = None,
     label_names: Sequence[str] | None = None,
-    examples: Examples | None = None,
+    examples: Examples | Inputs | None = None,
     overwrite: bool = False,
     measure_latency: bool = True,
     min_agreement: float | None = None,
@@ -77,12 +78,14 @@ def export(
         are changed while the dense counterpart is written for comparison, and restored afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
-        tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `dlth-tf[onnx]`).
+        tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `onnx` of this package).
       values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
-      examples: Examples on which outputs are compared; None uses 256 random ones that the network can take.
+      examples: Examples on which outputs are compared: an array as a client sends it, for several inputs one for each
+        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random
+        ones that the network can take.
       overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
         verified.
       measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
@@ -103,6 +106,8 @@ def export(
       RuntimeError: If the verification fails. Nothing is written then.
     """
     names = None if label_names is None else tuple(label_names)
+    if examples is not None and not isinstance(examples, Examples):
+        examples = Examples(examples, None, "the given examples")
     source = Source(model, normalization, names, examples=examples, **known)
     return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency, min_agreement))
 

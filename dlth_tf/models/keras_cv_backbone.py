@@ -12,6 +12,7 @@ from typing import Any
 
 from dlth_tf.errors import BadInput
 from dlth_tf.legacy_keras import import_keras_cv
+from dlth_tf.registry import unknown
 
 PREFIX = "keras_cv:"
 
@@ -79,11 +80,9 @@ def is_name(name: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with all names otherwise."""
+    """Returns `name`, "keras_cv:NAME", if there is such a backbone; raises BadInput with the closest names if not."""
     if name.removeprefix(PREFIX) not in BACKBONES:
-        raise BadInput(
-            "model", name, f"no such backbone; available: {', '.join(PREFIX + known for known in BACKBONES)}"
-        )
+        raise BadInput("model", name, unknown("backbone", name, [PREFIX + known for known in BACKBONES]))
     return name
 
 

@@ -169,6 +169,11 @@ def test_accuracy_is_that_on_the_given_examples(model, tmp_path):
     assert report["forms"]["plain"]["accuracy"] == 0.8
 
 
+def test_examples_may_be_an_array(model, tmp_path):
+    report = dlth_tf.export(model, tmp_path, examples=RIGHT, **FAST)
+    assert report["verification"].items() >= {"on": "the given examples", "images": 5}.items()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

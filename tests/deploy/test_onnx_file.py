@@ -112,7 +112,7 @@ def test_what_onnxruntime_does_not_load_is_refused():
 def test_the_packages_are_named_where_they_lack(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name))
-    with pytest.raises(BadInput, match=r"formats=onnx: needs tf2onnx, .*: pip install 'dlth-tf\[onnx\]'"):
+    with pytest.raises(BadInput, match=r"formats=onnx: needs tf2onnx, .*: it belongs to the extra onnx"):
         ExportOptions(["plain", "onnx"]).check()
     ExportOptions(["plain"]).check()
 

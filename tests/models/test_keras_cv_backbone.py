@@ -99,11 +99,11 @@ def test_the_backbones_have_the_published_sizes(name):
 
 
 @pytest.mark.parametrize("name", ["ResNet19Backbone", "ResNetBackbone", "YOLOV8XSBackbone", "resnet18", ""])
-def test_an_unknown_backbone_is_refused_with_all_names(name):
+def test_an_unknown_backbone_is_refused_with_the_nearest_names(name):
     for refuse in (models.check_name, lambda name: models.build(name, (32, 32, 3), 10, 0)):
         with pytest.raises(
             BadInput,
-            match=r"no such backbone; available: keras_cv:ResNet18Backbone, .*keras_cv:EfficientNetLiteB4Backbone$",
+            match=r"no such backbone; did you mean keras_cv:\w+( or keras_cv:\w+){0,2}\?$",
         ):
             refuse(PREFIX + name)
 

@@ -197,7 +197,8 @@ def _unusable(name: str, error: Exception) -> str:
 def _nearest(kind: str, name: str, names: Iterable[str], otherwise: str) -> str:
     """Returns `registry.unknown`, but without its list of all names: tensorflow_datasets has hundreds."""
     sentence = unknown(kind, name, names)
-    return sentence if "did you mean" in sentence else f"no such {kind}; {otherwise}"
+    sentence = sentence if "did you mean" in sentence else f"no such {kind}; {otherwise}"
+    return f"{sentence} A function of yours is named with its module, as mine:load." if kind == "dataset" else sentence
 
 
 def _supervised(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

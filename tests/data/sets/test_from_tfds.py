@@ -210,6 +210,7 @@ def test_files_that_may_not_be_read_are_not_called_damaged(tiny_dir: str, monkey
         ("tiny_shape", "no such dataset; did you mean tiny_shapes"),
         ("digit", "no such dataset; did you mean digits"),
         ("CIFAR-10", "no such dataset; did you mean cifar10"),
+        ("mine", "A function of yours is named with its module, as mine:load"),
         ("zzzzqqqq", "no such dataset; available: digits, the image sets that"),
         (
             "mnist",
