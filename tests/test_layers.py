@@ -189,6 +189,7 @@ PRIVATE = {
     "dlth_tf/masking/keras2/fit_state.py": "state that belongs to a model's checkpoints without being a layer of it",
     "dlth_tf/masking/keras2/graph.py": "Keras' graph of layers",
     "dlth_tf/masking/keras2/hook.py": "the optimizer's key of a variable",
+    "dlth_tf/masking/keras2/installing.py": "the layers of a model, and an optimizer's index of its variables",
     "dlth_tf/masking/keras2/layer.py": "the wrapper of tf-mot reads and sets private state of Keras' layers",
     "dlth_tf/masking/keras2/optimizers.py": "the base class of Keras' optimizers, and their lists of slots",
     "dlth_tf/masking/keras2/parts.py": "tf-mot's table of prunable weights",
