@@ -201,7 +201,8 @@ PRIVATE = {
     "dlth_tf/masking/keras3/hook.py": "the update of all variables, and keys and tracking of the optimizer's own",
     "dlth_tf/masking/keras3/installing.py": "the step count of an optimizer that accumulates gradients",
     "dlth_tf/masking/keras3/optimizers.py": "the optimizer's lists of slots",
-    "dlth_tf/scores/synflow.py": "Keras' graph, and scores are on a lower floor than masking",
+    "dlth_tf/scores/keras2.py": "Keras' graph, and scores are on a lower floor than masking",
+    "dlth_tf/scores/keras3.py": "the layers of a model, and the dtype of a graph's inputs",
 }
 
 
