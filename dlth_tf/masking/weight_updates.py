@@ -1,4 +1,4 @@
-"""What updates of masks inside the optimizer's step are made of in both Kerases: their values, and their densities."""
+"""Values and densities of the mask updates inside the optimizer's step, the same in both Kerases."""
 
 from __future__ import annotations
 

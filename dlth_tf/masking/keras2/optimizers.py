@@ -51,7 +51,9 @@ class SGD(tf_keras.optimizers.Optimizer):
             learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule
         )
         self._learning_rate = learning_rate if plain else self._build_learning_rate(given.learning_rate)
-        self.momentum, self.nesterov, self.l2 = given.momentum, given.nesterov, given.l2
+        self.momentum = given.momentum
+        self.nesterov = given.nesterov
+        self.l2 = given.l2
 
     def build(self, var_list: list[tf.Variable]) -> None:
         """Creates one velocity, zeros, for each variable."""

@@ -44,7 +44,9 @@ class SGD(keras.optimizers.Optimizer):
         given = PublishedSgd.checked(learning_rate, momentum, nesterov, weight_decay)
         # Not passed to the base class, whose weight decay is the decoupled one.
         super().__init__(learning_rate=given.learning_rate, name=name, weight_decay=None, **kwargs)
-        self.momentum, self.nesterov, self.l2 = given.momentum, given.nesterov, given.l2
+        self.momentum = given.momentum
+        self.nesterov = given.nesterov
+        self.l2 = given.l2
 
     def build(self, variables: list[Any]) -> None:
         """Creates one velocity, zeros, for each variable."""

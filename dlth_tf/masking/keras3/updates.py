@@ -25,7 +25,7 @@ def polynomial_decay(sparsity: float, begin: int, end: int, step: int) -> float:
 
 
 class _InStep:
-    """Where an update of one prunable weight meets the step: its mask is a variable of the optimizer."""
+    """An update of one prunable weight in the step of an optimizer, of which its mask is a variable."""
 
     entry: PrunableWeight
     hook: StepHook
