@@ -189,6 +189,7 @@ PRIVATE = {
     "dlth_tf/masking/keras2/fit_state.py": "state that belongs to a model's checkpoints without being a layer of it",
     "dlth_tf/masking/keras2/graph.py": "Keras' graph of layers",
     "dlth_tf/masking/keras2/hook.py": "the optimizer's key of a variable",
+    "dlth_tf/masking/keras2/installing.py": "the layers of a model, and an optimizer's index of its variables",
     "dlth_tf/masking/keras2/layer.py": "the wrapper of tf-mot reads and sets private state of Keras' layers",
     "dlth_tf/masking/keras2/optimizers.py": "the base class of Keras' optimizers, and their lists of slots",
     "dlth_tf/masking/keras2/parts.py": "tf-mot's table of prunable weights",
@@ -200,7 +201,8 @@ PRIVATE = {
     "dlth_tf/masking/keras3/hook.py": "the update of all variables, and keys and tracking of the optimizer's own",
     "dlth_tf/masking/keras3/installing.py": "the step count of an optimizer that accumulates gradients",
     "dlth_tf/masking/keras3/optimizers.py": "the optimizer's lists of slots",
-    "dlth_tf/scores/synflow.py": "Keras' graph, and scores are on a lower floor than masking",
+    "dlth_tf/scores/keras2.py": "Keras' graph, and scores are on a lower floor than masking",
+    "dlth_tf/scores/keras3.py": "the layers of a model, and the dtype of a graph's inputs",
 }
 
 

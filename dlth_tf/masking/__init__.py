@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.keras2.layer import MaskedLayer as MaskedLayer
     from dlth_tf.masking.overview import Summary as Summary
     from dlth_tf.masking.overview import summary as summary
+    from dlth_tf.masking.protocol import FitState as FitState
+    from dlth_tf.masking.protocol import MaskUpdate as MaskUpdate
+    from dlth_tf.masking.protocol import MaskUpdates as MaskUpdates
+    from dlth_tf.masking.protocol import World as World
     from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
     from dlth_tf.masking.residual_ties import batch_norm_gammas as batch_norm_gammas
     from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
@@ -34,10 +38,6 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.tickets import pick_ticket as pick_ticket
     from dlth_tf.masking.tickets import random_ticket as random_ticket
     from dlth_tf.masking.tickets import remove_weights as remove  # noqa: F401
-    from dlth_tf.masking.world import FitState as FitState
-    from dlth_tf.masking.world import MaskUpdate as MaskUpdate
-    from dlth_tf.masking.world import MaskUpdates as MaskUpdates
-    from dlth_tf.masking.world import World as World
     from dlth_tf.masking.world import accept_restored as accept_restored
     from dlth_tf.masking.world import averages_weights as averages_weights
     from dlth_tf.masking.world import batches_per_step as batches_per_step
@@ -69,6 +69,7 @@ _NAMES = {
     "keras2.hook": ("StepHook",),
     "keras2.layer": ("FixedMask", "MaskedLayer"),
     "overview": ("Summary", "summary"),
+    "protocol": ("FitState", "MaskUpdate", "MaskUpdates", "World"),
     "prunable": ("PrunableWeight",),
     "residual_ties": ("batch_norm_gammas",),
     "rewinding": ("FreshOptimizer", "rewind"),
@@ -86,10 +87,6 @@ _NAMES = {
         "random_ticket",
     ),
     "world": (
-        "World",
-        "FitState",
-        "MaskUpdate",
-        "MaskUpdates",
         "check_removed",
         "fit_state",
         "inner_optimizer",

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlth_tf.masking import world
 from dlth_tf.masking.channel_graph import ChannelGraph
+from dlth_tf.masking.protocol import World
 from dlth_tf.masking.prunable import PrunableWeight
 
 
@@ -50,7 +51,7 @@ def batch_norm_gammas(model: Any, entries: dict[str, PrunableWeight]) -> dict[st
     return {name: _gamma(adapter, graph, entry) for name, entry in entries.items()}
 
 
-def _gamma(adapter: world.World, graph: ChannelGraph, entry: PrunableWeight) -> Any:
+def _gamma(adapter: World, graph: ChannelGraph, entry: PrunableWeight) -> Any:
     consumers = {id(layer): layer for layer in graph.consumers.get(id(entry.layer), [])}.values()
     norms = [layer for layer in consumers if adapter.is_batch_norm(layer)]
     return norms[0].gamma if len(norms) == 1 and norms[0].scale and entry.layout == "kernel" else None

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-    import tf_keras
+from dlth_tf.scores.adapters import of
 
 
-def snip(
-    model: tf_keras.Model, weights: Mapping[str, tf.Variable], images: tf.Tensor, labels: tf.Tensor
-) -> dict[str, np.ndarray]:
+def snip(model: Any, weights: Mapping[str, Any], images: Any, labels: Any) -> dict[str, np.ndarray]:
     """Computes |dL/dm| at m = 1, which is |w * dL/dw|, on one batch, with batch norm in inference mode.
 
     The published scores are divided by their sum, which changes no order and is left out.
 
     Args:
-      model: Model that returns logits.
+      model: Model that returns logits, of tf_keras or Keras 3.
       weights: Variables to score, by tensor name.
       images: Batch [B, ...] as the model takes it.
       labels: Class numbers, int64 [B].
@@ -28,27 +24,8 @@ def snip(
     Returns:
       Tensor name -> array of the tensor's shape and dtype; the highest are kept.
     """
-    import tensorflow as tf
-
-    variables = first_replica(weights.values())
-
-    @tf.function
-    def gradients() -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            logits = tf.cast(model(images, training=False), variables[0].dtype)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        return [
-            tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables, unconnected_gradients="zero")
-        ]
-
+    gradients = of(model).Losses(model, weights.values(), training=False).gradients(images, labels)
     return {
-        name: np.abs(weight.numpy() * gradient.numpy())
-        for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)
+        name: np.abs(weight.numpy() * gradient)
+        for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
     }
-
-
-def first_replica(weights: Iterable[tf.Variable]) -> list[tf.Variable]:
-    """Returns the variables, or under a strategy of several replicas those of the first, which have gradients."""
-    import tensorflow as tf
-
-    return [tf.distribute.get_strategy().experimental_local_results(weight)[0] for weight in weights]

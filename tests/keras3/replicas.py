@@ -1,4 +1,4 @@
-"""Trains one network on one and on two devices, on the backend of the process; prints the largest difference.
+"""Trains one network on one and on two devices, on the backend of the process; prints the largest differences.
 
 Run by `test_replicas.py` in a process of its own, since devices are chosen before anything computes.
 """
@@ -40,6 +40,19 @@ def on_two_devices() -> dict[str, np.ndarray]:
     return trained(mlp())
 
 
+def on_two_halves() -> dict[str, np.ndarray]:
+    """Trains with ModelParallel, which only JAX has: every device holds half of the first two kernels."""
+    mesh = keras.distribution.DeviceMesh((1, 2), ["batch", "model"], ["cpu:0", "cpu:1"])
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*fc1.*kernel"] = (None, "model")
+    layout[".*fc2.*kernel"] = ("model", None)
+    keras.distribution.set_distribution(keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch"))
+    model = mlp()
+    shards = model.get_layer("fc1").kernel.value.addressable_shards
+    assert [shard.data.shape for shard in shards] == [(6, 8), (6, 8)]
+    return trained(model)
+
+
 if __name__ == "__main__":
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
@@ -48,4 +61,5 @@ if __name__ == "__main__":
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     one = trained(mlp())
     two = on_two_devices()
-    print(max(float(np.abs(one[name] - two[name]).max()) for name in one))
+    others = [two, on_two_halves()] if keras.config.backend() == "jax" else [two]
+    print(*(max(float(np.abs(one[name] - other[name]).max()) for name in one) for other in others))

@@ -57,15 +57,17 @@ def test_every_trace_in_both_precisions_compiled_and_not(backend):
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
-def test_the_example_of_the_page_runs(backend, tmp_path):
+def test_the_examples_of_the_page_run(backend, tmp_path):
     pytest.importorskip(backend)
     page = (ROOT / "docs" / "keras3.md").read_text()
-    code = page.split("```python\n")[1].split("```")[0]
+    code = "\n".join(part.split("```")[0] for part in page.split("```python\n")[1:])
+    code += "\nprint(round(float(np.mean(np.concatenate([mask.ravel() for mask in ticket.values()]))), 2))"
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert "50.00% by the ticket" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "0.1"
     assert (tmp_path / "best.keras").exists()
 
 

@@ -10,7 +10,7 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking, scores
 from dlth_tf.core import cumulative_sparsity
-from dlth_tf.scores.synflow import in_float64
+from dlth_tf.scores.keras2 import in_float64
 from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
 from tests.masking.kinds import KINDS, L
 from tests.scores.networks import two_layers, variables

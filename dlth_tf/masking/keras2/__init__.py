@@ -1,4 +1,4 @@
-"""The adapter for Keras 2 (tf_keras), on tf-mot's wrapper; it fulfills `masking.world.World`."""
+"""The adapter for Keras 2 (tf_keras), on tf-mot's wrapper; it fulfills `masking.protocol.World`."""
 
 import tf_keras
 
@@ -7,16 +7,7 @@ from dlth_tf.masking.keras2 import updates
 from dlth_tf.masking.keras2.execution import scope, set_steps_per_execution, steps_per_execution
 from dlth_tf.masking.keras2.fit_state import FitState as fit_state
 from dlth_tf.masking.keras2.graph import channel_graph
-from dlth_tf.masking.keras2.hook import (
-    inner_optimizer,
-    install,
-    installed,
-    optimizers_of,
-    set_iterations,
-    steps_made,
-    uncount_steps,
-    uninstall,
-)
+from dlth_tf.masking.keras2.installing import INSTALLER
 from dlth_tf.masking.keras2.optimizers import state_of
 from dlth_tf.masking.keras2.weights import (
     has_masks,
@@ -27,6 +18,15 @@ from dlth_tf.masking.keras2.weights import (
     prunable_weights,
 )
 from dlth_tf.masking.keras2.wrapping import strip, why_dense, wrap
+
+inner_optimizer = INSTALLER.inner_optimizer
+install = INSTALLER.install
+installed = INSTALLER.installed
+optimizers_of = INSTALLER.optimizers_of
+set_iterations = INSTALLER.set_iterations
+steps_made = INSTALLER.steps_made
+uncount_steps = INSTALLER.uncount_steps
+uninstall = INSTALLER.uninstall
 
 EXECUTION_CHANGES = True
 IN_TENSORFLOW = True

@@ -9,25 +9,18 @@ So the update is exactly the published one (before momentum), independent of the
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import tensorflow as tf
-import tf_keras
 
 from dlth_tf.core import PenaltySchedule
-from dlth_tf.errors import BadInput
-from dlth_tf.masking.fit_session import begin_fit, in_fit, made_train_function
-from dlth_tf.masking.keras2.weights import prunable_weights
+from dlth_tf.masking.protocol import MaskUpdate
 from dlth_tf.masking.prunable import PrunableWeight
-from dlth_tf.masking.world import MaskUpdate
+from dlth_tf.masking.weight_updates import PauseFn
 
-HOOKS = "_dlth_tf_hooks"
-log = logging.getLogger("dlth_tf")
 UpdateFn = Callable[[Any, tf.Variable], None]
-PauseFn = Callable[[Any], tf.Tensor]
 
 
 class GraphUpdate(MaskUpdate, Protocol):
@@ -108,6 +101,10 @@ class StepHook:
         squeeze = tf.Variable(~chosen, dtype=entry.ticket.dtype, trainable=False) if squeezed else None
         return _Target(squeeze, entry.mask if self.always_mask or not entry.kept().all() else None)
 
+    def key(self, variable: tf.Variable) -> Any:
+        """Returns the optimizer's key of a variable."""
+        return self.optimizer._var_key(variable)
+
     def update_step(self, gradient: Any, variable: tf.Variable) -> None:
         """Updates one variable: penalty, the optimizer's own step, mask."""
         key = self.optimizer._var_key(variable)
@@ -165,175 +162,3 @@ class StepHook:
         self.optimizer.jit_compile = self._jit_compile
         if self._constrained:
             del self.optimizer.apply_gradients
-
-
-class Hooks:
-    """The hooks of one model: on its own optimizer, and on the others that it holds (a GAN has two).
-
-    Args:
-      model: Wrapped and compiled.
-      optimizers: The optimizers; the first is the model's own.
-      penalty: As in `StepHook`.
-      **options: As in `StepHook`.
-    """
-
-    def __init__(
-        self, model: tf_keras.Model, optimizers: list[Any], penalty: PenaltySchedule | None, **options: Any
-    ) -> None:
-        self.entries = prunable_weights(model)
-        entries = list(self.entries.values())
-        with model.distribute_strategy.scope():
-            self.each = [StepHook(entries, optimizer, penalty, **options) for optimizer in optimizers]
-        vars(model)[HOOKS] = self
-        step = made_train_function(model)
-
-        def first_step(*args: Any) -> Any:
-            result = step(*args)
-            if model.train_function is first_step:
-                model.train_function = step
-            self.check_stepped(model)
-            return result
-
-        model.train_function = first_step
-
-    def stepping(self) -> list[Any]:
-        """Returns the optimizers that have been seen to update prunable weights."""
-        return [hook.optimizer for hook in self.each if hook.stepped & hook.targets.keys()]
-
-    def check_stepped(self, model: tf_keras.Model) -> None:
-        """Says so if no optimizer has updated a weight that is to be squeezed or to stay removed.
-
-        Raises:
-          RuntimeError: If it is to be squeezed.
-        """
-        if model.run_eagerly:
-            return  # a step may collect gradients only, which a graph would show all the same
-        missed: dict[str, list[str]] = {"squeezed": [], "kept removed": []}
-        for name, entry in self.entries.items():
-            hooks = [(hook, hook.optimizer._var_key(entry.weight)) for hook in self.each]
-            if entry.frozen or any(key in hook.stepped for hook, key in hooks):
-                continue
-            hook, key = hooks[0]
-            if hook.targets[key].squeeze is not None:
-                missed["squeezed"].append(name)
-            elif hook.targets[key].mask is not None or key in hook.updates:
-                missed["kept removed"].append(name)
-        reason = (
-            "no optimizer of the model has updated {names} in the first step, so it cannot be {what}: train with "
-            "model.optimizer or an optimizer that is an attribute of the model, and use every layer in the loss"
-        )
-        for what, names in missed.items():
-            if names and what == "squeezed":
-                raise RuntimeError(reason.format(names=", ".join(names), what=what))
-            if names:
-                log.warning(reason.format(names=", ".join(names), what=what))
-
-    def uninstall(self) -> None:
-        """Gives all optimizers their own update step back."""
-        for hook in self.each:
-            hook.uninstall()
-
-
-def inner_optimizer(model: tf_keras.Model) -> Any:
-    """Returns the optimizer that updates the weights (the one inside a LossScaleOptimizer).
-
-    Raises:
-      BadInput: If the model is not compiled, or the optimizer's update step cannot carry the hook.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        raise BadInput("model", model.name, "is not compiled: call model.compile(...) after dlth_tf.wrap")
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
-        kind = f"{type(optimizer).__module__}.{type(optimizer).__name__}"
-        remedy = "use dlth_tf.optimizers.SGD or tf_keras.optimizers (not .legacy)"
-        raise BadInput("optimizer", kind, f"has no update step of its own to hook into: {remedy}")
-    if optimizer.use_ema:
-        name = type(optimizer).__name__
-        raise BadInput("optimizer", name, "use_ema=True would write averages over removed weights: compile without it")
-    return optimizer
-
-
-def optimizers_of(model: tf_keras.Model) -> list[Any]:
-    """Returns the model's optimizer, and those that it or a nested model holds in other attributes, each once.
-
-    Raises:
-      BadInput: As `inner_optimizer`.
-    """
-    found = [inner_optimizer(model)]
-
-    def collect(value: Any) -> None:
-        if isinstance(value, list | tuple):
-            for item in value:
-                collect(item)
-        elif isinstance(value, dict):
-            collect(list(value.values()))
-        value = getattr(value, "inner_optimizer", value) if isinstance(value, tf_keras.optimizers.Optimizer) else value
-        if isinstance(value, tf_keras.optimizers.Optimizer) and not value.use_ema and value not in found:
-            found.append(value)
-
-    for holder in [model, *(layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.Model))]:
-        for value in list(vars(holder).values()):
-            collect(value)
-    return found
-
-
-def steps_made(model: tf_keras.Model) -> int:
-    """Returns the steps of the optimizer that updates the prunable weights; of several, those of the slowest."""
-    return int(_counting(model).iterations.numpy())
-
-
-def set_iterations(optimizer: Any, steps: int) -> None:
-    """Sets the number of steps that an optimizer has made."""
-    optimizer.iterations.assign(steps)
-
-
-def uncount_steps(model: tf_keras.Model, steps: int) -> None:
-    """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
-    _counting(model).iterations.assign_sub(steps)
-
-
-def _counting(model: tf_keras.Model) -> Any:
-    """The slowest optimizer that updates prunable weights; before the first step the furthest with slots for one."""
-    hooks = vars(model).get(HOOKS)
-    if used := hooks.stepping() if hooks else []:
-        return min(used, key=lambda optimizer: int(optimizer.iterations.numpy()))
-    first, *others = optimizers_of(model)
-    if not others:
-        return first
-    weights = [entry.weight for entry in prunable_weights(model).values()]
-    ready = [o for o in (first, *others) if any(o._var_key(each) in getattr(o, "_index_dict", {}) for each in weights)]
-    return max(ready or [first], key=lambda optimizer: int(optimizer.iterations.numpy()))
-
-
-def installed(model: tf_keras.Model) -> StepHook | None:
-    """Returns the hook on the model's optimizer, or None."""
-    hooks = vars(model).get(HOOKS)
-    optimizer = getattr(model, "optimizer", None)
-    if hooks is None or optimizer is None:
-        return None
-    hook = hooks.each[0]
-    return hook if hook.optimizer is getattr(optimizer, "inner_optimizer", optimizer) else None
-
-
-def install(model: tf_keras.Model, penalty: PenaltySchedule | None = None, **options: Any) -> StepHook:
-    """Puts the hook on the model's optimizers, replacing any other, and has the train function traced again.
-
-    Masks and tickets are read now: install again after either changes, unless `updates` or `always_mask` of `StepHook`
-    are given and only masks change. A hook that a callback installs ends with its `fit`; otherwise `uninstall` ends it.
-    """
-    optimizers = optimizers_of(model)
-    prunable_weights(model)  # raises before anything changes
-    uninstall(model)
-    hooks = Hooks(model, optimizers, penalty, **options)
-    if in_fit(model):
-        begin_fit(model).callback(uninstall, model)
-    return hooks.each[0]
-
-
-def uninstall(model: tf_keras.Model) -> None:
-    """Removes the hooks from the model's optimizers, if there are any; the next `fit` is traced without them."""
-    hooks = vars(model).pop(HOOKS, None)
-    if hooks is not None:
-        hooks.uninstall()
-        model.train_function = None

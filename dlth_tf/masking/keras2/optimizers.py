@@ -7,8 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.errors import BadInput
-from dlth_tf.plain_numbers import AT_LEAST_0, BELOW_1, real_number
+from dlth_tf.masking.published_sgd import PublishedSgd
 
 
 @tf_keras.utils.register_keras_serializable("dlth_tf")
@@ -44,22 +43,17 @@ class SGD(tf_keras.optimizers.Optimizer):
         name: str = "SGD",
         **kwargs: Any,
     ) -> None:
-        if not callable(learning_rate):  # as schedules are
-            learning_rate = float(real_number("learning_rate", learning_rate, AT_LEAST_0))
-        momentum = float(real_number("momentum", momentum, BELOW_1))
-        if nesterov and not momentum:
-            raise BadInput("nesterov", nesterov, "needs a momentum above 0")
-        weight_decay = float(real_number("weight_decay", weight_decay, AT_LEAST_0))
+        given = PublishedSgd.checked(learning_rate, momentum, nesterov, weight_decay)
         # Not passed to the base class, whose weight decay is the decoupled one.
         super().__init__(name=name, weight_decay=None, **kwargs)
         # Keras would call a plain callable once, as a variable's initial value.
         plain = callable(learning_rate) and not isinstance(
             learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule
         )
-        self._learning_rate = learning_rate if plain else self._build_learning_rate(learning_rate)
-        self.momentum = momentum
-        self.nesterov = bool(nesterov)
-        self.l2 = weight_decay
+        self._learning_rate = learning_rate if plain else self._build_learning_rate(given.learning_rate)
+        self.momentum = given.momentum
+        self.nesterov = given.nesterov
+        self.l2 = given.l2
 
     def build(self, var_list: list[tf.Variable]) -> None:
         """Creates one velocity, zeros, for each variable."""

@@ -10,9 +10,9 @@ import tf_keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.fit_session import HELD, SESSION
+from dlth_tf.masking.hook_installer import HOOKS
 from dlth_tf.masking.keras2.copying import uncalled
 from dlth_tf.masking.keras2.graph import is_subclassed
-from dlth_tf.masking.keras2.hook import HOOKS
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts
 from dlth_tf.masking.keras2.plain_weights import LOAD, accept_plain_weights

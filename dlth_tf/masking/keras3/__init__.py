@@ -1,4 +1,4 @@
-"""The adapter for Keras 3, on the backend it runs on; it fulfills `masking.world.World`. Nothing is wrapped."""
+"""The adapter for Keras 3, on the backend it runs on; it fulfills `masking.protocol.World`. Nothing is wrapped."""
 
 from typing import Any
 
@@ -6,24 +6,22 @@ from dlth_tf.masking.keras3 import optimizers as optimizers  # registers SGD, so
 from dlth_tf.masking.keras3 import updates
 from dlth_tf.masking.keras3.execution import scope, set_steps_per_execution, steps_per_execution
 from dlth_tf.masking.keras3.graph import channel_graph
-from dlth_tf.masking.keras3.installing import (
-    averages_weights,
-    batches_per_step,
-    inner_optimizer,
-    install,
-    installed,
-    optimizers_of,
-    set_iterations,
-    steps_made,
-    uncount_steps,
-    uninstall,
-)
+from dlth_tf.masking.keras3.installing import INSTALLER, averages_weights, batches_per_step
 from dlth_tf.masking.keras3.ops import BACKEND
 from dlth_tf.masking.keras3.optimizers import state_of
 from dlth_tf.masking.keras3.prunable import why_dense
 from dlth_tf.masking.keras3.tickets import FitState as fit_state
 from dlth_tf.masking.keras3.tickets import accept_restored, has_masks, prepare, prunable_weights, strip, wrap
 from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_weights
+
+inner_optimizer = INSTALLER.inner_optimizer
+install = INSTALLER.install
+installed = INSTALLER.installed
+optimizers_of = INSTALLER.optimizers_of
+set_iterations = INSTALLER.set_iterations
+steps_made = INSTALLER.steps_made
+uncount_steps = INSTALLER.uncount_steps
+uninstall = INSTALLER.uninstall
 
 CAN_BE_PRUNED = "can be pruned: dlth_tf.wrap, or the first callback in a fit, gives it a mask"
 EXECUTION_CHANGES = False

@@ -24,11 +24,11 @@ from keras import ops
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.masking.keras3.arrays import HostArray
 from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, penalized
+from dlth_tf.masking.protocol import MaskUpdate
 from dlth_tf.masking.prunable import PrunableWeight
-from dlth_tf.masking.world import MaskUpdate
+from dlth_tf.masking.weight_updates import PauseFn
 
 COLLECTIVE = BACKEND != "tensorflow"
-PauseFn = Callable[[Any], Any]
 
 
 class StepUpdate(MaskUpdate, Protocol):
@@ -147,6 +147,10 @@ class StepHook:
         array.attach(made)
         self._attached.append(array)
         return made
+
+    def key(self, variable: Any) -> Any:
+        """Returns the optimizer's key of a variable."""
+        return self.optimizer._var_key(variable)
 
     # The step.
 

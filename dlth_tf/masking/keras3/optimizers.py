@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dlth_tf.errors import BadInput
-from dlth_tf.plain_numbers import AT_LEAST_0, BELOW_1, real_number
+from dlth_tf.masking.published_sgd import PublishedSgd
 
 
 @keras.saving.register_keras_serializable("dlth_tf")
@@ -42,17 +41,12 @@ class SGD(keras.optimizers.Optimizer):
         name: str = "SGD",
         **kwargs: Any,
     ) -> None:
-        if not callable(learning_rate):  # as schedules are
-            learning_rate = float(real_number("learning_rate", learning_rate, AT_LEAST_0))
-        momentum = float(real_number("momentum", momentum, BELOW_1))
-        if nesterov and not momentum:
-            raise BadInput("nesterov", nesterov, "needs a momentum above 0")
-        weight_decay = float(real_number("weight_decay", weight_decay, AT_LEAST_0))
+        given = PublishedSgd.checked(learning_rate, momentum, nesterov, weight_decay)
         # Not passed to the base class, whose weight decay is the decoupled one.
-        super().__init__(learning_rate=learning_rate, name=name, weight_decay=None, **kwargs)
-        self.momentum = momentum
-        self.nesterov = bool(nesterov)
-        self.l2 = weight_decay
+        super().__init__(learning_rate=given.learning_rate, name=name, weight_decay=None, **kwargs)
+        self.momentum = given.momentum
+        self.nesterov = given.nesterov
+        self.l2 = given.l2
 
     def build(self, variables: list[Any]) -> None:
         """Creates one velocity, zeros, for each variable."""

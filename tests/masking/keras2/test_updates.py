@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from dlth_tf import masking
 from dlth_tf.masking.exchange_times import ExchangeTimes
@@ -58,3 +59,14 @@ def test_the_sign_penalty_is_added_to_the_gradient():
         lambda gradient, target: seen.append((gradient.numpy().tolist(), target)), tf.ones(3), None, variable
     )
     assert seen == [([1.25, 0.75, 1.0], variable)]
+
+
+def test_a_removed_weight_with_a_huge_gradient_does_not_come_back_when_more_are_removed():
+    entry = first(0.5)
+    before = entry.kept()
+    update = GradualMask(entry, graph_groups(entry), begin=1, every=1, kept=np.array([24]))
+    optimizer = tf_keras.optimizers.SGD(1.0)
+    huge = tf.constant(np.where(before, 0, 1e6).astype("float32"))
+    update.update(lambda gradient, weight: weight.assign_sub(gradient), huge, optimizer, entry.weight)
+    assert entry.kept().sum() == 24 and not (entry.kept() & ~before).any()
+    assert np.count_nonzero(entry.weight.numpy()) == 24
