@@ -39,6 +39,12 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)
 
 
+def shuffled(count: int, share: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Picks `share` of `count` examples at random; returns ascending indices (picked, others), for targets."""
+    order = np.argsort(generator.bit_generator.random_raw(count), kind="stable")
+    return np.sort(order[:share]), np.sort(order[share:])
+
+
 def divided(
     train: Split | DiskSplit, count: int, generator: np.random.Generator
 ) -> tuple[Split | DiskSplit, Split | DiskSplit]:

@@ -26,6 +26,8 @@ from dlth_tf.runs.training_run import Run
 OF_THE_NETWORK = (
     "dataset",
     "data_dir",
+    "task",
+    "label_column",
     "model",
     "model_args",
     "init_weights",

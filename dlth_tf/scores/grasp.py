@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlth_tf.plain_numbers import ABOVE_0, real_number
-from dlth_tf.scores.snip import first_replica
+from dlth_tf.scores.snip import first_replica, mean_loss
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +38,8 @@ def grasp(
     Args:
       model: Model that returns logits.
       weights: Variables to score, by tensor name.
-      batches: Images [B, ...] and labels int64 [B]; together a sample with equally many images of every class.
+      batches: Images [B, ...] and labels int64 [B], together a sample with equally many images of every class; or
+        targets, floats [B, targets], whose loss is the mean squared error, without a temperature.
       temperature: T, by which logits are divided, above 0.
 
     Returns:
@@ -51,8 +52,9 @@ def grasp(
 
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(images, training=True), variables[0].dtype) / temperature
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            logits = tf.cast(model(images, training=True), variables[0].dtype)
+            logits = logits / (1.0 if labels.dtype.is_floating else temperature)
+            loss = mean_loss(labels, logits)
         return [
             tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables, unconnected_gradients="zero")
         ]
@@ -70,8 +72,8 @@ def grasp(
 
     before = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     first = tf.function(gradients)
-    direction = _sum(first(*batch) for batch in batches)
-    products = _sum(product(*batch, direction) for batch in batches)
+    direction = _sum(first(*map(tf.convert_to_tensor, batch)) for batch in batches)
+    products = _sum(product(*map(tf.convert_to_tensor, batch), direction) for batch in batches)
     for variable, value in before:
         variable.assign(value)
     return {

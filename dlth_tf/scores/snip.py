@@ -23,7 +23,7 @@ def snip(
       model: Model that returns logits.
       weights: Variables to score, by tensor name.
       images: Batch [B, ...] as the model takes it.
-      labels: Class numbers, int64 [B].
+      labels: Class numbers, int64 [B]; or targets, floats [B, targets], whose loss is the mean squared error.
 
     Returns:
       Tensor name -> array of the tensor's shape and dtype; the highest are kept.
@@ -36,7 +36,7 @@ def snip(
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = tf.cast(model(images, training=False), variables[0].dtype)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            loss = mean_loss(labels, logits)
         return [
             tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables, unconnected_gradients="zero")
         ]
@@ -45,6 +45,16 @@ def snip(
         name: np.abs(weight.numpy() * gradient.numpy())
         for (name, weight), gradient in zip(weights.items(), gradients(), strict=True)
     }
+
+
+def mean_loss(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns the mean cross-entropy by class numbers, or the mean squared error by floating-point targets."""
+    import tensorflow as tf
+
+    labels = tf.convert_to_tensor(labels)
+    if labels.dtype.is_floating:
+        return tf.reduce_mean(tf.math.squared_difference(tf.cast(labels, outputs.dtype), outputs))
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
 
 
 def first_replica(weights: Iterable[tf.Variable]) -> list[tf.Variable]:
