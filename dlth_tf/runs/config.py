@@ -255,6 +255,12 @@ class RunConfig:
         "default: that of the data set",
     )
 
+    eval_examples: int | None = option(
+        None,
+        "Data",
+        "validation and test examples that are evaluated, a fixed sample of each, class by class; default: all",
+    )
+
     precision: str = option(
         "float32",
         "Machine",

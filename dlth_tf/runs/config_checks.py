@@ -120,7 +120,8 @@ def numbers(config: Fields) -> dict[str, float | None]:
     real = {name: real_number(name, getattr(config, name), allowed) for name, allowed in read.items()}
     verbosity = whole_number("verbosity", config.verbosity, least=0, most=2)
     replicas = whole_or_none("num_replicas", config.num_replicas, least=1)
-    return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas}
+    evaluated = whole_or_none("eval_examples", config.eval_examples, least=1)
+    return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas, "eval_examples": evaluated}
 
 
 def augment(config: Fields) -> str | None:

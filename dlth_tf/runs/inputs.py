@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,10 @@ from dlth_tf.data import (
     evaluation_batches,
     train_batches,
 )
+from dlth_tf.data.splits import sampled
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import REGRESSION
+from dlth_tf.randomness import generator
 from dlth_tf.runs.config import RunConfig
 
 SCALES = (0.1, 10.0)  # root mean squares of targets that usual learning rates fit
@@ -156,6 +159,8 @@ def load_inputs(config: RunConfig) -> Inputs:
       BadInput: If the data set does not exist, is not prepared, or is not made of labeled images.
     """
     data = data_room.load_for(config.dataset, config.data_dir, config.targets)
+    if config.eval_examples is not None:
+        data = evaluated_on(data, config.eval_examples)
     if data.task == REGRESSION:
         _warn_of_scale(data)
     augment = config.augment or data.augment
@@ -164,6 +169,13 @@ def load_inputs(config: RunConfig) -> Inputs:
         raise BadInput("augment", augment, f"is for uint8 images, and the examples of {data.name} are {examples}")
     normalization = data_room.normalization(data, config.normalization)
     return Inputs(data, normalization, config.seed, augment, config.weight_dtype)
+
+
+def evaluated_on(data: DataSet, count: int) -> DataSet:
+    """Returns the data set with at most `count` validation and test examples, the same whatever the seed of the run."""
+    validation = sampled(data.validation, count, generator(0, "evaluated examples", "validation"))
+    test = sampled(data.test, count, generator(0, "evaluated examples", "test"))
+    return dataclasses.replace(data, validation=validation, test=test)
 
 
 def _warn_of_scale(data: DataSet) -> None:

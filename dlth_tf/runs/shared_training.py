@@ -34,6 +34,7 @@ OF_THE_NETWORK = (
     "seed",
     "momentum",
     "weight_decay",
+    "eval_examples",  # its history has the evaluations
     "augment",
     "normalization",
     "precision",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.dry_run import dry_run
 from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.inputs import load_inputs
 from dlth_tf.runs.runner import run
 from dlth_tf.runs.trust import Trust
 
@@ -167,3 +169,11 @@ def test_one_command_compares_methods_on_a_table(tmp_path: Path, monkeypatch: py
     assert run_command("dlth_tf.sweep", sweep.main, [*flags, *more]) == DONE
     results = write_report("s").results
     assert sorted(results["method"]) == ["dense", "rst"] and results["test_accuracy_last"].between(0, 1).all()
+
+
+def test_a_trial_is_evaluated_on_a_sample_and_trained_on_everything(regressed: dlth.RunConfig) -> None:
+    whole, part = (
+        load_inputs(dataclasses.replace(regressed, eval_examples=count, run_dir="unused")) for count in (None, 10)
+    )
+    assert len(part.data.test) == len(part.data.validation) == 10 and part.examples == whole.examples
+    assert part.to_json()["examples"]["test"] == 10
