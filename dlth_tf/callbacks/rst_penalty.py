@@ -17,22 +17,30 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import whole_number
 
+COLLECTIONS = (str, bytes, list, tuple, dict, set, frozenset)
 RESTORES = "EarlyStopping(restore_best_weights=True) does so"
 
 
 def steps_in(data: Any, batch_size: int | None) -> int:
     """Returns the optimizer steps of an epoch: `data` itself, its length, or as many batches as hold its examples."""
-    if hasattr(data, "__len__"):
-        try:
-            data = len(data)
-        except TypeError:  # of a tf.data.Dataset; NumPy's numbers have such a method too
-            if getattr(data, "ndim", None) != 0:
-                allowed = "has no known length: give the number of steps per epoch"
-                raise BadInput("steps_per_epoch", type(data).__name__, allowed) from None
     if batch_size is None:
-        return whole_number("steps_per_epoch", data, least=1)
-    examples = whole_number("examples", data, least=1)
+        return whole_number("steps_per_epoch", _length(data) if _is_batches(data) else data, least=1)
+    sized = hasattr(data, "__len__") and getattr(data, "ndim", 1) and not isinstance(data, str | bytes)
+    examples = whole_number("steps_per_epoch", _length(data) if sized else data, least=1)
     return math.ceil(examples / whole_number("batch_size", batch_size, least=1))
+
+
+def _is_batches(data: Any) -> bool:
+    """Returns whether `data` yields batches: it has a length, and is neither an array nor a collection of Python's."""
+    return hasattr(data, "__len__") and not hasattr(data, "shape") and not isinstance(data, COLLECTIONS)
+
+
+def _length(data: Any) -> int:
+    try:
+        return len(data)
+    except TypeError:  # of a tf.data.Dataset
+        allowed = "has no known length: give the number of steps per epoch"
+        raise BadInput("steps_per_epoch", type(data).__name__, allowed) from None
 
 
 class RSTPenalty(ExactSteps, PartOfFit):
@@ -124,7 +132,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
 
         Args:
           steps_per_epoch: Optimizer steps per epoch, at least 1; or the batches that `fit` gets, such as a
-            tf.data.Dataset of known length; or, with `batch_size`, the examples or their number.
+            tf.data.Dataset of known length; or, with `batch_size`, the examples (an array, a list) or their number.
           batch_size: Examples per step, at least 1; None if `steps_per_epoch` counts steps or batches.
 
         Raises:

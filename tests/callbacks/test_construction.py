@@ -64,9 +64,11 @@ def test_epochs_are_counted_in_steps_in_batches_and_in_examples() -> None:
         (tf.data.Dataset.range(3).repeat(), None, "steps_per_epoch"),
         (tf.data.Dataset.range(3).filter(lambda value: value > 1), None, "steps_per_epoch"),
         ([], None, "steps_per_epoch"),
-        ([], 4, "examples"),
+        ([], 4, "steps_per_epoch"),
         ([1, 2], 0, "batch_size"),
         (2.5, None, "steps_per_epoch"),
+        (np.zeros((10, 2)), None, "steps_per_epoch"),
+        ("abc", 2, "steps_per_epoch"),
     ],
 )
 def test_a_length_that_is_not_known_is_refused(data: Any, batch_size: int | None, thing: str) -> None:
