@@ -25,7 +25,7 @@ def steps_in(data: Any, batch_size: int | None) -> int:
     """Returns the optimizer steps of an epoch: `data` itself, its length, or as many batches as hold its examples."""
     if batch_size is None:
         return whole_number("steps_per_epoch", _length(data) if _is_batches(data) else data, least=1)
-    sized = hasattr(data, "__len__") and getattr(data, "ndim", 1) and not isinstance(data, str | bytes)
+    sized = hasattr(data, "__len__") and getattr(data, "ndim", None) != 0 and not isinstance(data, str | bytes)
     examples = whole_number("steps_per_epoch", _length(data) if sized else data, least=1)
     return math.ceil(examples / whole_number("batch_size", batch_size, least=1))
 
