@@ -56,7 +56,7 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
 
 def is_path(name: str) -> bool:
     """Returns whether `name` has the form "package.module:function"."""
-    return ":" in name and not name.startswith(("folder:", "keras_cv:"))
+    return ":" in name and not name.startswith(("folder:", "npz:", "csv:", "keras_cv:"))
 
 
 def import_path(path: str, kind: str) -> Any:

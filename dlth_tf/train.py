@@ -79,9 +79,10 @@ def train(config: RunConfig) -> int:
         return DONE
     if complete:
         print(f"{config.run_dir} is already complete with this configuration: nothing to do")
+    measure = config.measure
     sparsity = f"{result['sparsity']['prunable']:.2%} of the prunable weights removed"
     print(
-        f"{config.method}: test accuracy {result['test']['accuracy_last']:.2%}, {sparsity}, "
+        f"{config.method}: test {measure.words} {measure.text(result['test'][f'{measure.name}_last'])}, {sparsity}, "
         f"{config.run_dir}/result.json"
     )
     if config.export_dir:

@@ -87,6 +87,11 @@ def _run(**arguments: Any) -> Any:
     return [dlth.RunConfig(method="rst", **required, **arguments, **more) for more in ({}, length)]
 
 
+def _epochs(steps_per_epoch: Any, batch_size: Any) -> list[int]:
+    transform = callbacks.RSTPenalty(**PENALTY)
+    return [transform.epochs(steps_per_epoch), transform.epochs(30, batch_size=batch_size)]
+
+
 RUN = {
     "seed": 3,
     "sparsity": 0.3,
@@ -107,6 +112,7 @@ RUN = {
     "rewind_step": 1,
     "steps_per_execution": 2,
     "num_replicas": 2,
+    "eval_examples": 5,
     "verbosity": 2,
 }
 PENALTY = {"step": 0.3, "every": 2, "limit": 0.9, "hold_steps": 5}
@@ -139,7 +145,7 @@ CALLS: dict[str, Call] = {
     "callbacks.IMP": (callbacks.IMP, {"sparsity": 0.3, "rounds": 3, "epochs_per_round": 2, "rewind_step": 1}),
     "callbacks.IMP.epochs": (callbacks.IMP(0.5).epochs, {"finetune": 3}),
     "callbacks.RSTPenalty": (callbacks.RSTPenalty, PENALTY),
-    "callbacks.RSTPenalty.epochs": (callbacks.RSTPenalty(**PENALTY).epochs, {"steps_per_epoch": 3}),
+    "callbacks.RSTPenalty.epochs": (_epochs, {"steps_per_epoch": 3, "batch_size": 8}),
     "callbacks.RSTPenalty.for_epochs": (
         callbacks.RSTPenalty.for_epochs,
         {"epochs": 3, "steps_per_epoch": 5, "limit": 0.9},

@@ -26,7 +26,7 @@ FLOORS = (
         "stopping",
         "version",
     ),
-    ("console", "core", "export_options", "flag_files"),
+    ("console", "core", "export_options", "flag_files", "measures"),
     ("scores",),
     ("masking", "data", "models", "analysis"),
     ("callbacks", "deploy", "keras3", "tensorflow_start"),

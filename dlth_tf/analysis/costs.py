@@ -1,15 +1,16 @@
-"""Training cost of every method next to its accuracy."""
+"""Training cost of every method next to its accuracy or error."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from dlth_tf.analysis.results import measure_of
 from dlth_tf.analysis.tables import percent, summary
 
-HEADER = (
+_HEADER = (
     "method",
     "removed",
-    "test accuracy, %",
+    "test {}",
     "images seen",
     "multiply-adds, dense",
     "multiply-adds, sparse",
@@ -23,12 +24,18 @@ NOTES = (
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
+def header(results: pd.DataFrame) -> tuple[str, ...]:
+    """Returns the names of the columns of `cost_rows`."""
+    return tuple(name.format(measure_of(results).short) for name in _HEADER)
+
+
 def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Returns one row of text per method and sparsity, with the columns of `HEADER`, in the order of `results`.
+    """Returns one row of text per method and sparsity, with the columns of `header`, in the order of `results`.
 
     Args:
       results: Table returned by `read_results`.
     """
+    measure = measure_of(results)
     means = results.groupby(["method", "sparsity"], sort=False, as_index=False).mean(numeric_only=True)
     # The same number as in the table of accuracies: a mean computed in another order may round differently.
     cells = means.assign(test_mean=summary(results)["test_mean"])
@@ -36,7 +43,7 @@ def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
         (
             row.method,
             percent(row.sparsity) if row.sparsity else "nothing",
-            f"{100 * row.test_mean:.1f}",
+            measure.number(row.test_mean),
             f"{row.images_seen:,.0f}",
             amount(row.training_macs_dense),
             amount(row.training_macs_theoretical),

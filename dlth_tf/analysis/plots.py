@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
-from dlth_tf.analysis.results import headline
-from dlth_tf.analysis.scales import accuracy_axis, label_sparsities, plain_log_ticks, sparsity_position
+from dlth_tf.analysis.results import headline, measure_of
+from dlth_tf.analysis.scales import label_sparsities, measure_axis, plain_log_ticks, sparsity_position
 
 # Okabe and Ito's palette for color-blind readers, without its yellow (too pale on white); black comes first, for the
 # reference line. Seven colors and nine markers have no common divisor, so the first 63 methods all look different.
@@ -26,11 +26,21 @@ COSTS = {
     "images_seen": "images seen in training",
     "training_macs_theoretical": "multiply-adds of training, if a removed weight cost nothing",
 }
-_ACCURACY = "test accuracy, %"
+
+
+def picture_names(results: pd.DataFrame) -> tuple[str, str]:
+    """Returns the file names of `accuracy_vs_sparsity` and `accuracy_vs_cost`, after the measure of the results."""
+    name = measure_of(results).name
+    return f"{name}_vs_sparsity.png", f"{name}_vs_cost.png"
+
+
+def _label(results: pd.DataFrame) -> str:
+    measure = measure_of(results)
+    return f"test {measure.short}" + ("" if measure.higher_is_better else " (lower is better)")
 
 
 def accuracy_vs_sparsity(results: pd.DataFrame) -> bytes:
-    """Plots test accuracy against sparsity, with a faint dot per seed and a line per method through its medians.
+    """Plots test accuracy or error against sparsity: a faint dot per seed, a line per method through its medians.
 
     With medians, and an axis on the logarithm of the error, a single seed at chance level neither moves the line of its
     method nor compresses the others. A method that removes nothing is a dashed horizontal line.
@@ -47,14 +57,14 @@ def accuracy_vs_sparsity(results: pd.DataFrame) -> bytes:
         draw_sparsity(axes, results)
         axes.set_title(_title(results), wrap=True)
         axes.set_xlabel("weights removed")
-        axes.set_ylabel(_ACCURACY)
+        axes.set_ylabel(_label(results))
         axes.grid(axis="y", color="0.92")
         add_legend(figure, *legend(axes, results))
         return png(figure)
 
 
 def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
-    """Plots test accuracy against two costs on logarithmic axes, with larger marks at higher sparsity.
+    """Plots test accuracy, or error, against two costs on logarithmic axes, with larger marks at higher sparsity.
 
     Args:
       results: Table returned by `read_results`.
@@ -68,7 +78,7 @@ def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
         for axes, (column, label) in zip(panels, COSTS.items(), strict=True):
             draw_cost(axes, results, column)
             axes.set_xlabel(label)
-            axes.set_ylabel(_ACCURACY)
+            axes.set_ylabel(_label(results))
             axes.grid(color="0.92")
         panels[0].set_title(f"{', '.join(headline(results))}; the larger, the more is removed", wrap=True)
         add_legend(figure, *legend(panels[0], results))
@@ -82,11 +92,18 @@ def medians(results: pd.DataFrame) -> pd.DataFrame:
       results: Table returned by `read_results`.
 
     Returns:
-      Columns method, sparsity, accuracy (median over seeds, percent) and those of `COSTS` (means over seeds), in the
-      order of `results`.
+      Columns method, sparsity, value (median over seeds, in percent or as it is) and those of `COSTS` (means over
+      seeds), in the order of `results`.
     """
+    measure = measure_of(results)
     groups = results.groupby(["method", "sparsity"], sort=False)
-    return groups[list(COSTS)].mean().assign(accuracy=100 * groups["test_accuracy_last"].median()).reset_index()
+    values = measure.shown(groups[f"test_{measure.name}_last"].median())
+    return groups[list(COSTS)].mean().assign(value=values).reset_index()
+
+
+def _values(results: pd.DataFrame) -> pd.Series:
+    measure = measure_of(results)
+    return measure.shown(results[f"test_{measure.name}_last"])
 
 
 def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
@@ -96,7 +113,7 @@ def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
     lines = list(cells.loc[cells["sparsity"] > 0, "method"].unique())
     for reference in cells.loc[~cells["method"].isin(lines)].itertuples():
         axes.axhline(
-            reference.accuracy,
+            reference.value,
             label=reference.method,
             color=looks[reference.method][0],
             linestyle=(0, (5, 3)),
@@ -110,7 +127,7 @@ def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
         _draw_line(axes, cells[cells["method"] == method], results[results["method"] == method], shift, looks[method])
     label_sparsities(axes, sparsities)
     axes.margins(x=0.06)
-    accuracy_axis(axes, 100 * results["test_accuracy_last"].to_numpy())
+    measure_axis(axes, _values(results).to_numpy(), measure_of(results))
 
 
 def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
@@ -129,17 +146,17 @@ def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
     for method, points in cells.groupby("method", sort=False):
         color, marker = looks[method]
         x = points[column] * shifts[method]
-        axes.plot(x, points["accuracy"], color=color, linewidth=1, alpha=0.6)
+        axes.plot(x, points["value"], color=color, linewidth=1, alpha=0.6)
         sizes = [22 + 60 * levels.index(sparsity) / max(1, len(levels) - 1) for sparsity in points["sparsity"]]
-        axes.scatter(x, points["accuracy"], s=sizes, color=color, marker=marker, alpha=0.85, linewidths=0)
+        axes.scatter(x, points["value"], s=sizes, color=color, marker=marker, alpha=0.85, linewidths=0)
         axes.plot([], [], color=color, marker=marker, markersize=5.5, linewidth=1, label=method)
     _cost_axis(axes, cells[column])
-    accuracy_axis(axes, medians(results)["accuracy"].to_numpy())
+    measure_axis(axes, medians(results)["value"].to_numpy(), measure_of(results))
 
 
 def legend(axes: Axes, results: pd.DataFrame) -> tuple[list[Any], list[str]]:
     """Returns handles and labels in the order in which the lines end at the right, from top to bottom."""
-    ends = medians(results).sort_values("sparsity").groupby("method")["accuracy"].last()
+    ends = medians(results).sort_values("sparsity").groupby("method")["value"].last()
     pairs = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda pair: -ends[pair[1]])
     return [handle for handle, _ in pairs], [textwrap.fill(label, 24) for _, label in pairs]
 
@@ -148,9 +165,9 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, shift: float
     color, marker = look
     x = sparsity_position(cells["sparsity"]) + shift
     axes.plot(
-        x, cells["accuracy"], label=runs["method"].iloc[0], color=color, marker=marker, linewidth=1.4, markersize=5.5
+        x, cells["value"], label=runs["method"].iloc[0], color=color, marker=marker, linewidth=1.4, markersize=5.5
     )
-    seeds = sparsity_position(runs["sparsity"]) + shift, 100 * runs["test_accuracy_last"]
+    seeds = sparsity_position(runs["sparsity"]) + shift, _values(runs)
     axes.scatter(*seeds, color=color, s=14, alpha=0.4, linewidths=0, zorder=3)
 
 

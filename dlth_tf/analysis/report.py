@@ -13,16 +13,17 @@ import pandas as pd
 
 from dlth_tf import files
 from dlth_tf.analysis.answers import QUESTION
-from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
-from dlth_tf.analysis.costs import cost_rows
+from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings, read_findings
 from dlth_tf.analysis.names import markdown_text, spreadsheet_text
 from dlth_tf.analysis.pages.sweep_page import sweep_page
-from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
+from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity, picture_names
+from dlth_tf.analysis.results import measure_of
 from dlth_tf.analysis.tables import markdown, markdown_table
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN, verdict_json
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import MSE
 
 FILES = ("results.csv", "table.md", "verdict.json", "accuracy_vs_sparsity.png", "accuracy_vs_cost.png", "report.html")
 
@@ -30,9 +31,11 @@ FILES = ("results.csv", "table.md", "verdict.json", "accuracy_vs_sparsity.png", 
 def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARGIN) -> Findings:
     """Writes `FILES` into the directory of a sweep, without the pictures if it has more methods than looks.
 
+    In regression the pictures are named after the error, mse_vs_sparsity.png and mse_vs_cost.png.
+
     Args:
       sweep_dir: Directory of the sweep; at least one of its runs must be complete.
-      margin: Largest difference that counts as equivalent, in points of test accuracy, above 0.
+      margin: Largest difference that counts as equivalent, in points, above 0.
 
     Returns:
       The findings that the report states.
@@ -44,10 +47,8 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
     findings = read_findings(sweep_dir, margin)
     pictures = {}
     if not findings.too_many_to_draw:
-        pictures = {
-            "accuracy_vs_sparsity.png": accuracy_vs_sparsity(findings.results),
-            "accuracy_vs_cost.png": accuracy_vs_cost(findings.results),
-        }
+        sparsity, cost = picture_names(findings.results)
+        pictures = {sparsity: accuracy_vs_sparsity(findings.results), cost: accuracy_vs_cost(findings.results)}
     contents: dict[str, str | bytes] = {
         "results.csv": _results_csv(findings.results),
         "table.md": _table_md(findings),
@@ -56,7 +57,9 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
         "report.html": sweep_page(findings, pictures),
     }
     write_all(findings.root, contents, "sweep_dir")
-    for name in set(FILES) - set(contents):  # of an earlier report
+    for name in {*FILES, *(name.replace("accuracy", MSE.name) for name in FILES)} - set(
+        contents
+    ):  # of an earlier report
         with contextlib.suppress(OSError):
             (findings.root / name).unlink()
     return findings
@@ -94,7 +97,7 @@ def _table_md(findings: Findings) -> str:
     parts.append(_bullets(findings.sentences))
     if findings.notes:
         parts.append(" ".join(findings.notes) + "\n")
-    parts += [markdown(COST_HEADER, cost_rows(findings.results)), COST_NOTES + "\n"]
+    parts += [markdown(header(findings.results), cost_rows(findings.results)), COST_NOTES + "\n"]
     return "\n".join(parts)
 
 
@@ -103,7 +106,9 @@ def _bullets(sentences: Iterable[str]) -> str:
 
 
 def _verdict_json(findings: Findings) -> str:
-    numbers = verdict_json(findings.verdicts, findings.margin, findings.settings.test_images)
+    numbers = verdict_json(
+        findings.verdicts, findings.margin, findings.settings.test_images, measure_of(findings.results)
+    )
     document: dict[str, Any] = numbers | {
         "answers": findings.answers,
         "sentences": findings.sentences,

@@ -15,6 +15,7 @@ from dlth_tf import files
 from dlth_tf.analysis.names import check_name
 from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import ACCURACY, CLASSIFICATION, MEASURES, Measure, measure_in
 
 
 def _count(value: Any) -> int:
@@ -45,6 +46,16 @@ def _optional_fraction(value: Any) -> float:
     return math.nan if value is None else _fraction(value)
 
 
+def _error(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e30:
+        raise ValueError("must be a number, at least 0")
+    return float(value)
+
+
+def _optional_error(value: Any) -> float:
+    return math.nan if value is None else _error(value)
+
+
 # Column -> (key in result.json, validation). The only optional values are those that a valid run may lack: a method
 # that removes nothing during training has no accuracy around the removal, and not every data set has a validation
 # split.
@@ -56,12 +67,12 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "sparsity": ("sparsity.target", _sparsity),
     "sparsity_prunable": ("sparsity.prunable", _fraction),
     "sparsity_global": ("sparsity.global", _fraction),
-    "test_accuracy_last": ("test.accuracy_last", _fraction),
-    "test_accuracy_best": ("test.accuracy_best", _fraction),
-    "test_accuracy_last5_mean": ("test.accuracy_last5_mean", _fraction),
-    "val_accuracy_last": ("val.accuracy_last", _optional_fraction),
-    "accuracy_before_removal": ("test.accuracy_before_removal", _optional_fraction),
-    "accuracy_after_removal": ("test.accuracy_after_removal", _optional_fraction),
+    "test_{}_last": ("test.{}_last", _fraction),
+    "test_{}_best": ("test.{}_best", _fraction),
+    "test_{}_last5_mean": ("test.{}_last5_mean", _fraction),
+    "val_{}_last": ("val.{}_last", _optional_fraction),
+    "{}_before_removal": ("test.{}_before_removal", _optional_fraction),
+    "{}_after_removal": ("test.{}_after_removal", _optional_fraction),
     "images_seen": ("cost.images_seen", _count),
     "training_macs_dense": ("cost.training_macs_dense", _amount),
     "training_macs_theoretical": ("cost.training_macs_theoretical", _amount),
@@ -70,6 +81,23 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "parameters_nonzero": ("parameters.nonzero", _count),
     "weights_sha256": ("weights_sha256", check_name),
 }
+TARGET_VARIANCE = "target_variance"  # column of regressions
+_OF_ERRORS: dict[Callable[[Any], Any], Callable[[Any], Any]] = {_fraction: _error, _optional_fraction: _optional_error}
+
+
+def _columns(measure: Measure) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """Returns the columns of results of one task, with the name of its measure."""
+    columns = {}
+    for column, (key, check) in _COLUMNS.items():
+        if "{}" in column and measure is not ACCURACY:
+            check = _OF_ERRORS[check]
+        columns[column.format(measure.name)] = key.format(measure.name), check
+    return columns if measure is ACCURACY else {**columns, TARGET_VARIANCE: (TARGET_VARIANCE, _error)}
+
+
+def measure_of(results: pd.DataFrame) -> Measure:
+    """Returns the measure of a table of `read_results`."""
+    return measure_in(results.columns)
 
 
 def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
@@ -81,7 +109,8 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
     Returns:
       One row per run, ordered by method (in the order of `plan.json`; unplanned ones follow by name), sparsity and
       seed. Accuracies and sparsities are fractions, 0 to 1; `sparsity` is the target; `run_dir` is relative to
-      `sweep_dir`.
+      `sweep_dir`. In regression, "mse" takes the place of "accuracy" in the names of columns, and `target_variance` is
+      the variance of the test targets.
 
     Raises:
       BadInput: If there is no complete run, a result is invalid, or the runs do not belong in one table.
@@ -93,7 +122,7 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
         raise BadInput("sweep_dir", sweep_dir, f"contains no complete run (a directory with a result.json){missing}")
     planned = read_plan(root).methods
     rows.sort(key=lambda row: (_position(row["method"], planned), row["method"], row["sparsity"], row["seed"]))
-    results = pd.DataFrame(rows, columns=[*_COLUMNS, "run_dir"])
+    results = pd.DataFrame(rows, columns=_one_task(root, rows))
     _refuse_mixtures(root, results)
     return results
 
@@ -120,7 +149,11 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
     """
     result = files.read_json_object(path, thing, root)
     row = {}
-    for column, (key, check) in _COLUMNS.items():
+    task = result.get("task", CLASSIFICATION)
+    if not isinstance(task, str) or task not in MEASURES:
+        problem = f"task is {reprlib.repr(task)}, but must be one of {', '.join(MEASURES)}"
+        raise BadInput(thing, root, f"{path.relative_to(root)} is not a valid result: {problem}")
+    for column, (key, check) in _columns(MEASURES[task]).items():
         value = _look_up(result, key)
         try:
             row[column] = check(value)
@@ -131,6 +164,15 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
         return row | {"run_dir": check_name(path.parent.resolve().name)}
     except ValueError as error:
         raise BadInput(thing, root, f"its directory {path.parent.name} {error}") from None
+
+
+def _one_task(root: Path, rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the columns of the rows; raises BadInput if some are classifications and some regressions."""
+    measures = {measure_in(row).name: measure_in(row) for row in rows}
+    if len(measures) > 1:
+        problem = f"contains runs that are judged by {' and '.join(sorted(measures))}"
+        raise BadInput("sweep_dir", root, f"{problem}; a report compares methods on one task")
+    return [*_columns(next(iter(measures.values()))), "run_dir"]
 
 
 def _look_up(result: dict[str, Any], key: str) -> Any:

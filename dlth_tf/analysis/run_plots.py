@@ -1,4 +1,4 @@
-"""Plots of one run: magnitudes, penalty and accuracy over time, and masks."""
+"""Plots of one run: magnitudes, penalty and accuracy or error over time, and masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from dlth_tf.analysis.figures import STYLE, WIDTH, png
 from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord
-from dlth_tf.analysis.scales import accuracy_axis, plain_log_ticks
+from dlth_tf.analysis.scales import measure_axis, plain_log_ticks
 from dlth_tf.analysis.tables import percent
 
 _KEPT = "#0072B2"
@@ -98,23 +98,24 @@ def _draw_penalty(axes: Axes, record: RunRecord) -> None:
 
 def _draw_accuracy(axes: Axes, record: RunRecord) -> None:
     rows = record.history
+    measure = record.measure
     drawn = []
-    for column, color in (("val_accuracy", _REMOVED), ("test_accuracy", _KEPT)):
+    for column, color in ((f"val_{measure.name}", _REMOVED), (f"test_{measure.name}", _KEPT)):
         if rows[column].notna().any():
             axes.plot(
                 rows["total_step"],
-                100 * rows[column],
+                measure.shown(rows[column]),
                 color=color,
                 linewidth=1,
-                label=column.removesuffix("_accuracy"),
+                label=column.removesuffix(f"_{measure.name}"),
             )
-            drawn.append(100 * rows[column].dropna())
-    before, after = (record.result[f"accuracy_{when}_removal"] for when in ("before", "after"))
+            drawn.append(measure.shown(rows[column].dropna()))
+    before, after = (record.result[f"{measure.name}_{when}_removal"] for when in ("before", "after"))
     if not math.isnan(record.removal_step) and not math.isnan(before) and not math.isnan(after):
         for value, label, face in ((before, "test, before removal", "white"), (after, "test, after it", _KEPT)):
             axes.plot(
                 record.removal_step,
-                100 * value,
+                measure.shown(value),
                 "o",
                 color=_KEPT,
                 markerfacecolor=face,
@@ -122,9 +123,9 @@ def _draw_accuracy(axes: Axes, record: RunRecord) -> None:
                 zorder=4,
                 clip_on=False,
             )
-            drawn.append([100 * value])
-    accuracy_axis(axes, np.concatenate(drawn) if drawn else np.array([0.0, 100.0]))
-    axes.set_ylabel("accuracy, %")
+            drawn.append([measure.shown(value)])
+    measure_axis(axes, np.concatenate(drawn) if drawn else np.array([0.0, 100.0]), measure)
+    axes.set_ylabel(measure.short)
 
 
 def _draw_phases(axes: Axes, record: RunRecord, named: bool) -> None:

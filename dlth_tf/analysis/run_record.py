@@ -17,10 +17,11 @@ from dlth_tf.analysis.names import check_name
 from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import Measure, measure_in
 
 MAGNITUDES = ("magnitude_kept", "magnitude_removed")
 MOST_HEADER = 4096  # bytes of the first line of history.csv
-_NUMBERS = ("step", "penalty", "sparsity", "val_accuracy", "test_accuracy")
+_NUMBERS = ("step", "penalty", "sparsity", "val_{}", "test_{}")
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,21 @@ class RunRecord:
     Attributes:
       result: Row of `read_results` for this run.
       history: One row per epoch, with these columns of `history.csv`: phase, and as numbers step, penalty, sparsity,
-        val_accuracy, test_accuracy and, if the file has them, the two of `MAGNITUDES`, which are the mean |w| at the
-        end of the epoch over all weights that the current ticket keeps, and over all others (removed already or to be
-        removed), of the tensors that it prunes; 0 or empty if there is no such weight. An additional column total_step
-        counts the steps from the start of the run, over all phases.
+        val_accuracy and test_accuracy (val_mse and test_mse in regression) and, if the file has them, the two of
+        `MAGNITUDES`, which are the mean |w| at the end of the epoch over all weights that the current ticket keeps, and
+        over all others (removed already or to be removed), of the tensors that it prunes; 0 or empty if there is no
+        such weight. An additional column total_step counts the steps from the start of the run, over all phases.
       ticket: Ticket at the end of the run.
     """
 
     result: Mapping[str, Any]
     history: pd.DataFrame
     ticket: Ticket
+
+    @property
+    def measure(self) -> Measure:
+        """Measure of the task of the run."""
+        return measure_in(self.result)
 
     @property
     def has_magnitudes(self) -> bool:
@@ -77,13 +83,16 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
         ticket = Ticket.load(root / "ticket.npz")
     except BadInput as error:
         raise BadInput("run_dir", run_dir, f"ticket.npz {error.allowed}") from None
-    return RunRecord(result, _read_history(root), ticket)
+    return RunRecord(result, _read_history(root, measure_in(result)), ticket)
 
 
-def _read_history(root: Path) -> pd.DataFrame:
+def _read_history(root: Path, measure: Measure) -> pd.DataFrame:
     try:
         rows = pd.read_csv(io.BytesIO(_table(root / "history.csv")), dtype={"phase": str})
-        columns = [*_NUMBERS, *(name for name in MAGNITUDES if name in rows.columns)]
+        columns = [
+            *(name.format(measure.name) for name in _NUMBERS),
+            *(name for name in MAGNITUDES if name in rows.columns),
+        ]
         numbers = rows[columns].apply(pd.to_numeric)
         if rows.empty or rows["phase"].isna().any() or numbers["step"].isna().any():
             raise ValueError("it has no rows, or rows without a phase or a step")

@@ -1,4 +1,4 @@
-"""Axes of the plots: accuracy on the logarithm of the error, sparsity on the logarithm of the share kept."""
+"""Axes of the plots: accuracy and errors on the logarithm of the error, sparsity on the logarithm of the share kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from dlth_tf.analysis.tables import percent
+from dlth_tf.measures import ACCURACY, Measure
 
 # Accuracies whose errors are 1, 2 and 5 times a power of ten: nearly equidistant on the axis of the error.
 _ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100)
@@ -55,6 +56,30 @@ def accuracy_axis(axes: Axes, accuracies: np.ndarray) -> None:
     )
     axes.set_ylim(100 + shift - worst * stretch, 100 + shift - best / stretch)
     axes.yaxis.set_major_locator(FixedLocator(_accuracy_ticks(axes, wide=worst / best > _WIDE)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def measure_axis(axes: Axes, values: np.ndarray, measure: Measure) -> None:
+    """Scales the y axis for a measure: `accuracy_axis`, or the logarithm of an error.
+
+    Args:
+      axes: Axes whose y axis is in the unit of tables.
+      values: All plotted values; at least one.
+      measure: The measure.
+    """
+    if measure is ACCURACY:
+        accuracy_axis(axes, values)
+        return
+    positive = np.asarray(values, float)[np.asarray(values) > 0]
+    low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
+    stretch = max((high / low) ** _ROOM, 1.03)
+    axes.set_yscale("log")
+    axes.set_ylim(low / stretch, high * stretch)
+    if high / low > _WIDE:
+        plain_log_ticks(axes.yaxis, low, high)
+        return
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 

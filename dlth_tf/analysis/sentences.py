@@ -20,6 +20,7 @@ from dlth_tf.analysis.roles import (
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import percent
 from dlth_tf.analysis.verdict import POINTS, Verdict, binomial_error
+from dlth_tf.measures import ACCURACY
 
 _ONE = "over 1 seed, "
 _PAIRS_NOTE = (
@@ -40,7 +41,7 @@ def sentence(verdict: Verdict) -> str:
         others = _either(opponents(verdict.method))
         return f"{start}, {ticket} cannot be compared: the sweep contains no run of {others}."
     seeds = _common_seeds(verdict.comparisons)
-    phrases = [_phrase(verdict.method, comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons]
+    phrases = [_phrase(verdict, comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons]
     single = (
         "A single seed provides no estimate of the variance: run several, and the report estimates how many are needed."
     )
@@ -85,7 +86,7 @@ def notes(verdicts: Sequence[Verdict], margin: float, settings: Settings, missin
     if not comparisons:
         return []
     texts = [
-        "Differences are in points of test accuracy after the last epoch, paired by seed where seeds are shared. "
+        f"{_unit(verdicts[0])}, paired by seed where seeds are shared. "
         "[a, b] is a 95 % confidence interval over seeds. Equivalent means that the 90 % interval is within "
         f"±{margin_words(margin)} (two one-sided t-tests at 5 %)."
     ]
@@ -99,13 +100,27 @@ def notes(verdicts: Sequence[Verdict], margin: float, settings: Settings, missin
             f"Intervals are not corrected for multiplicity: each of the {len(comparisons)} comparisons has "
             "an error rate of 5 %."
         )
-    texts += [_PAIRS_NOTE, _BUDGET_NOTE, _test_set_note(verdicts, margin, settings.test_images), _chance_note(settings)]
+    texts += [_PAIRS_NOTE, _BUDGET_NOTE]
+    if verdicts[0].measure is ACCURACY:
+        texts += [_test_set_note(verdicts, margin, settings.test_images), _chance_note(settings)]
+    else:
+        texts.append("The intervals cover other seeds on these test examples, not other test examples.")
     if missing:
         runs = (
             "1 planned run has no result and is" if missing == 1 else f"{missing} planned runs have no result and are"
         )
         texts.append(f"{runs} excluded from the comparisons.")
     return texts
+
+
+def _unit(verdict: Verdict) -> str:
+    """Returns the unit of the differences."""
+    if verdict.measure is ACCURACY:
+        return "Differences are in points of test accuracy after the last epoch"
+    return (
+        "Differences are in test mean squared error after the last epoch, positive where that of the transformed "
+        f"ticket is smaller, in points of 1 % of the variance of the test targets ({verdict.target_variance:.4g})"
+    )
 
 
 def _chance_note(settings: Settings) -> str:
@@ -133,13 +148,14 @@ def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | Non
     )
 
 
-def _phrase(method: str, comparison: Comparison, seeds_stated: bool) -> str:
+def _phrase(verdict: Verdict, comparison: Comparison, seeds_stated: bool) -> str:
     mean = comparison.difference.mean
     outcome = comparison.outcome
-    name = _name(method, comparison)
+    name = _name(verdict.method, comparison)
     aside = "" if seeds_stated else f" ({_seeds(comparison)})"
     size = points(abs(mean))
-    side = "above" if mean > 0 else "below"
+    above, below = ("above", "below") if verdict.measure is ACCURACY else ("better than", "worse than")
+    side = above if mean > 0 else below
     if outcome == "no test":
         position = f"{size} points {side} {name}" if mean else f"level with {name}"
         return f"{position}{aside} (no interval can be computed)"
@@ -149,7 +165,7 @@ def _phrase(method: str, comparison: Comparison, seeds_stated: bool) -> str:
     measured = f"difference {points(mean)}, 90 % interval {interval_words(comparison.interval_90)}"
     if outcome == "equivalent":
         slightly = (
-            f"; slightly {side}, 95 % interval {interval_words(comparison.interval_95)}"
+            f"; slightly {side.removesuffix(' than')}, 95 % interval {interval_words(comparison.interval_95)}"
             if comparison.better or comparison.worse
             else ""
         )

@@ -1,4 +1,4 @@
-"""Table of test accuracy by method and sparsity: as numbers, as Markdown, and for the console."""
+"""Table of test accuracy, or error, by method and sparsity: as numbers, as Markdown, and for the console."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dlth_tf.analysis.names import markdown_text
-from dlth_tf.analysis.results import headline
+from dlth_tf.analysis.results import headline, measure_of
+from dlth_tf.measures import ACCURACY, Measure
 
 _ABSENT = "–"
 
@@ -44,18 +45,16 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
       Columns method, sparsity, n (number of seeds), test_mean, test_std, val_mean and val_std (accuracies after the
-      last epoch, fractions from 0 to 1), in the order of `results`. The standard deviation of a single seed is NaN.
+      last epoch, fractions from 0 to 1, or mean squared errors), in the order of `results`. The standard deviation of a
+      single seed is NaN.
     """
+    test, val = (f"{split}_{measure_of(results).name}_last" for split in ("test", "val"))
     return results.groupby(["method", "sparsity"], sort=False, as_index=False).agg(
-        n=("test_accuracy_last", "size"),
-        test_mean=("test_accuracy_last", "mean"),
-        test_std=("test_accuracy_last", "std"),
-        val_mean=("val_accuracy_last", "mean"),
-        val_std=("val_accuracy_last", "std"),
+        n=(test, "size"), test_mean=(test, "mean"), test_std=(test, "std"), val_mean=(val, "mean"), val_std=(val, "std")
     )
 
 
-def among_best(cells: pd.DataFrame) -> pd.Series:
+def among_best(cells: pd.DataFrame, measure: Measure = ACCURACY) -> pd.Series:
     """Marks the best mean, and every mean whose distance from it is within the spread over seeds.
 
     A method is marked if its mean is within the pooled standard error of its difference from the best one, s sqrt(1/n +
@@ -63,22 +62,24 @@ def among_best(cells: pd.DataFrame) -> pd.Series:
 
     Args:
       cells: Rows of `summary` for one sparsity.
+      measure: Their measure, which says whether the highest or the lowest is best.
 
     Returns:
       Booleans with the index of `cells`; all False for a single method, which has nothing to compare with.
     """
     if len(cells) < 2:
         return pd.Series(False, index=cells.index)
-    best = cells.loc[cells["test_mean"].idxmax()]
+    values = cells["test_mean"] * (1 if measure.higher_is_better else -1)
+    best = cells.loc[values.idxmax()]
     freedom = cells["n"] + best["n"] - 2
     squares = (cells["n"] - 1) * cells["test_std"].fillna(0) ** 2 + (best["n"] - 1) * _or_zero(best["test_std"]) ** 2
     error = (squares / freedom.clip(lower=1) * (1 / cells["n"] + 1 / best["n"])) ** 0.5
     # The tolerance: equal means can differ by rounding if they were summed in another order.
-    return best["test_mean"] - cells["test_mean"] <= error + 1e-12
+    return values.max() - values <= error + 1e-12
 
 
 def markdown_table(results: pd.DataFrame) -> str:
-    """Returns test accuracies in percent as a Markdown table with the best cells in bold, followed by notes."""
+    """Returns test accuracies in percent, or errors, as a Markdown table with the best cells in bold, and notes."""
     content = grid(results)
     rows = [(method, *(f"**{text}**" if best else text for text, best in cells)) for method, cells in content.rows]
     return f"{markdown(content.header, rows)}\n{markdown_text(content.title)}. {content.notes}\n"
@@ -121,33 +122,40 @@ def percent(fraction: float) -> str:
 
 
 def grid(results: pd.DataFrame) -> Grid:
-    """Returns mean and spread of the test accuracy in percent by method and sparsity, with the best cells marked."""
+    """Returns mean and spread of test accuracy or error by method and sparsity, with the best cells marked."""
+    measure = measure_of(results)
     cells = summary(results)
-    cells["best"] = pd.concat([among_best(column) for _, column in cells.groupby("sparsity")])
+    cells["best"] = pd.concat([among_best(column, measure) for _, column in cells.groupby("sparsity")])
     sparsities = sorted(cells["sparsity"].unique())
     methods = cells["method"].unique()
     most = cells["n"].max()
-    texts = {(cell.method, cell.sparsity): (_cell_text(cell, most), cell.best) for cell in cells.itertuples()}
+    texts = {(cell.method, cell.sparsity): (_cell_text(cell, most, measure), cell.best) for cell in cells.itertuples()}
     return Grid(
         header=("method", *("dense" if sparsity == 0 else percent(sparsity) for sparsity in sparsities)),
         rows=tuple(
             (method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities))
             for method in methods
         ),
-        title="Test accuracy in percent: {}, {}, {}".format(*headline(results)),
-        notes=_notes(cells),
+        title=f"{title_of(measure)}: {', '.join(headline(results))}",
+        notes=_notes(cells, measure),
     )
 
 
-def _cell_text(cell: Any, most: int) -> str:
-    spread = "" if math.isnan(cell.test_std) else f" ± {100 * cell.test_std:.1f}"
-    return f"{100 * cell.test_mean:.1f}{spread}" + ("" if cell.n == most else f" (n={cell.n})")
+def title_of(measure: Measure) -> str:
+    """Returns what the table lists."""
+    return "Test accuracy in percent" if measure is ACCURACY else f"Test {measure.words} (lower is better)"
 
 
-def _notes(cells: pd.DataFrame) -> str:
+def _cell_text(cell: Any, most: int, measure: Measure) -> str:
+    small = "{:.1f}" if measure.percentage else "{:.2g}"
+    spread = "" if math.isnan(cell.test_std) else f" ± {small.format(measure.shown(cell.test_std))}"
+    return f"{measure.number(cell.test_mean)}{spread}" + ("" if cell.n == most else f" (n={cell.n})")
+
+
+def _notes(cells: pd.DataFrame, measure: Measure) -> str:
     notes = [
-        "Accuracy is measured on the test set after the last epoch, not after the best one; columns are the share of "
-        "weights removed."
+        f"{measure.words[0].upper()}{measure.words[1:]} is measured on the test set after the last epoch, not after "
+        "the best one; columns are the share of weights removed."
     ]
     spread = cells["n"].max() > 1
     if spread:

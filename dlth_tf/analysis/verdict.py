@@ -16,11 +16,13 @@ import pandas as pd
 from dlth_tf.analysis.chance import seeds_at_chance
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.power import POWER
+from dlth_tf.analysis.results import TARGET_VARIANCE, measure_of
 from dlth_tf.analysis.roles import TRANSFORMED, opponents, question
+from dlth_tf.measures import ACCURACY, Measure
 from dlth_tf.plain_numbers import FRACTION, Interval, real_number, whole_number, whole_or_none
 
 DEFAULT_MARGIN = 0.5
-POINTS = 100  # points of accuracy in an accuracy of 1
+POINTS = 100  # points of accuracy in an accuracy of 1; of error, in one as large as the variance of the test targets
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,12 @@ class Verdict:
     Attributes:
       method: Name of the method, one of `roles.TRANSFORMED`.
       sparsity: Fraction of the prunable weights removed, 0 to 1.
-      accuracy: Mean test accuracy over all seeds of the ticket, a fraction.
+      accuracy: Mean test accuracy over all seeds of the ticket, a fraction; or mean squared error, if that is measured.
       comparisons: Comparisons with those of `roles.opponents` that the sweep contains, in this order.
       runs: Runs of the transformed ticket.
       others: Runs of every method that it is compared with, by name.
+      measure: What is compared.
+      target_variance: Variance of the test targets in regression, the mean over several; None otherwise.
     """
 
     method: str
@@ -57,6 +61,8 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
     runs: Runs
     others: Mapping[str, Runs]
+    measure: Measure = ACCURACY
+    target_variance: float | None = None
 
 
 def check_margin(margin: float) -> float:
@@ -73,6 +79,10 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Compares every transformed ticket with the controls and the winning tickets of the same sparsity.
 
+    Differences are in points. Of accuracy, these are points of percent. A point of error is one percent of the variance
+    of the test targets, the mean squared error of the best constant: so the margin has the same meaning at every scale
+    of the targets, and 100 points separate a perfect network from one that learned nothing.
+
     Args:
       results: Table returned by `read_results`.
       margin: Largest difference that counts as equivalent, in points, above 0.
@@ -85,7 +95,13 @@ def judge(
     margin = check_margin(margin)
     images = whole_or_none("test_images", test_images, least=1)
     classes = whole_or_none("classes", classes, least=1)
-    step = POINTS / images if images else 0.0
+    measure = measure_of(results)
+    column = f"test_{measure.name}_last"
+    variance = None if measure is ACCURACY else float(results[TARGET_VARIANCE].iloc[0])
+    unit = POINTS if variance is None else -POINTS / (variance or 1.0)
+    if measure is not ACCURACY:
+        classes = None
+    step = POINTS / images if images and measure is ACCURACY else 0.0
     verdicts = []
     for (method, sparsity), own in results[results["method"].isin(TRANSFORMED)].groupby(["method", "sparsity"]):
         same_sparsity = results[results["sparsity"] == sparsity]
@@ -98,16 +114,23 @@ def judge(
             Verdict(
                 method,
                 sparsity,
-                own["test_accuracy_last"].mean(),
-                tuple(compare(_points(own), _points(runs), name, margin, step) for name, runs in others.items()),
+                own[column].mean(),
+                tuple(
+                    compare(_points(own, unit), _points(runs, unit), name, margin, step)
+                    for name, runs in others.items()
+                ),
                 _runs(own, images, classes),
                 {name: _runs(runs, images, classes) for name, runs in others.items()},
+                measure,
+                variance,
             )
         )
     return tuple(verdicts)
 
 
-def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int | None) -> dict[str, Any]:
+def verdict_json(
+    verdicts: tuple[Verdict, ...], margin: float, test_images: int | None, measure: Measure = ACCURACY
+) -> dict[str, Any]:
     """Returns the numbers of `verdict.json`, to which the report adds `answers`, `sentences` and `notes`.
 
     Keys: `metric`, `margin_points`, `power`, `corrected_for_multiplicity` (false), `test_images` and `one_image_points`
@@ -118,22 +141,22 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
     `difference_points` (positive if the transformed ticket is better), `spread_points` (standard deviation of the
     difference between one run of each method), `interval_95` and `interval_90` (points), `better`, `worse`,
     `equivalent`, `outcome`, `more_seeds_for` ("equivalence", "difference", or null if the comparison is settled) and
-    `more_seeds` (null if settled, or if more than 1000). Unknown values are null.
+    `more_seeds` (null if settled, or if more than 1000). Unknown values are null. In regression `mse` replaces
+    `accuracy`, `target_variance` says what 100 points are, and a positive difference is a smaller error.
     """
     test_images = whole_or_none("test_images", test_images, least=1)
     return {
-        "metric": "test.accuracy_last",
+        "metric": f"test.{measure.name}_last",
         "margin_points": check_margin(margin),
         "power": POWER,
         "corrected_for_multiplicity": False,
         "test_images": test_images,
-        "one_image_points": POINTS / test_images if test_images else None,
+        "one_image_points": POINTS / test_images if test_images and measure is ACCURACY else None,
         "verdicts": [
             {
                 "method": verdict.method,
                 "sparsity": verdict.sparsity,
-                "accuracy": verdict.accuracy,
-                "binomial_error_points": binomial_error(verdict.accuracy, test_images) if test_images else None,
+                **_measured(verdict, test_images),
                 "images_seen": verdict.runs.images_seen,
                 "seeds_at_chance": verdict.runs.at_chance,
                 "comparisons": [_comparison_json(verdict, comparison) for comparison in verdict.comparisons],
@@ -141,6 +164,13 @@ def verdict_json(verdicts: tuple[Verdict, ...], margin: float, test_images: int 
             for verdict in verdicts
         ],
     }
+
+
+def _measured(verdict: Verdict, test_images: int | None) -> dict[str, Any]:
+    if verdict.measure is not ACCURACY:
+        return {verdict.measure.name: verdict.accuracy, "target_variance": verdict.target_variance}
+    error = binomial_error(verdict.accuracy, test_images) if test_images else None
+    return {"accuracy": verdict.accuracy, "binomial_error_points": error}
 
 
 def binomial_error(accuracy: float, images: int) -> float:
@@ -154,12 +184,15 @@ def _runs(runs: pd.DataFrame, images: int | None, classes: int | None) -> Runs:
     return Runs(len(runs), float(runs["images_seen"].mean()), seeds_at_chance(_by_seed(runs), classes, images))
 
 
-def _points(runs: pd.DataFrame) -> dict[int, float]:
-    return {seed: POINTS * accuracy for seed, accuracy in _by_seed(runs).items()}
+def _points(runs: pd.DataFrame, unit: float) -> dict[int, float]:
+    return {seed: unit * value for seed, value in _by_seed(runs).items()}
 
 
 def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
-    return {int(seed): accuracy for seed, accuracy in zip(runs["seed"], runs["test_accuracy_last"], strict=True)}
+    return {
+        int(seed): accuracy
+        for seed, accuracy in zip(runs["seed"], runs[f"test_{measure_of(runs).name}_last"], strict=True)
+    }
 
 
 def _comparison_json(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class GradualMagnitude(MaskUpdating):
         self.every = whole_number("every", every, least=1)
         self.begin = whole_or_none("begin", begin, least=1)
         self.end = whole_or_none("end", end, least=1)
+        if self.begin is not None and self.end is not None:
+            self.steps()  # raises at once if they are in the wrong order
         self._wanted: dict[str, int] = {}
         self._last = 0
 

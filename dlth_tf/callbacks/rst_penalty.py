@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 from typing import Any
 
@@ -16,7 +17,30 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import whole_number
 
+COLLECTIONS = (str, bytes, list, tuple, dict, set, frozenset)
 RESTORES = "EarlyStopping(restore_best_weights=True) does so"
+
+
+def steps_in(data: Any, batch_size: int | None) -> int:
+    """Returns the optimizer steps of an epoch: `data` itself, its length, or as many batches as hold its examples."""
+    if batch_size is None:
+        return whole_number("steps_per_epoch", _length(data) if _is_batches(data) else data, least=1)
+    sized = hasattr(data, "__len__") and getattr(data, "ndim", None) != 0 and not isinstance(data, str | bytes)
+    examples = whole_number("steps_per_epoch", _length(data) if sized else data, least=1)
+    return math.ceil(examples / whole_number("batch_size", batch_size, least=1))
+
+
+def _is_batches(data: Any) -> bool:
+    """Returns whether `data` yields batches: it has a length, and is neither an array nor a collection of Python's."""
+    return hasattr(data, "__len__") and not hasattr(data, "shape") and not isinstance(data, COLLECTIONS)
+
+
+def _length(data: Any) -> int:
+    try:
+        return len(data)
+    except TypeError:  # of a tf.data.Dataset
+        allowed = "has no known length: give the number of steps per epoch"
+        raise BadInput("steps_per_epoch", type(data).__name__, allowed) from None
 
 
 class RSTPenalty(ExactSteps, PartOfFit):
@@ -97,9 +121,27 @@ class RSTPenalty(ExactSteps, PartOfFit):
         schedule = ", ".join(f"{name}={value!r}" for name, value in self.penalty.arguments.items())
         return f"RSTPenalty({schedule}): {self.steps:,} steps"
 
-    def epochs(self, steps_per_epoch: int) -> int:
-        """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule."""
-        return math.ceil(self.steps / whole_number("steps_per_epoch", steps_per_epoch, least=1))
+    def _repr_html_(self) -> str:
+        """Returns the schedule as a table, for notebooks."""
+        rows = {**self.penalty.arguments, "steps": f"{self.steps:,}"}
+        cells = "".join(f"<tr><td>{name}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table><tr><th colspan=2>RSTPenalty</th></tr>{cells}</table>"
+
+    def epochs(self, steps_per_epoch: Any, *, batch_size: int | None = None) -> int:
+        """Returns the `epochs` that `fit` needs: the smallest number whose steps hold the whole schedule.
+
+        Args:
+          steps_per_epoch: Optimizer steps per epoch, at least 1; or the batches that `fit` gets, such as a
+            tf.data.Dataset of known length; or, with `batch_size`, the examples (an array, a list) or their number.
+          batch_size: Examples per step, at least 1; None if `steps_per_epoch` counts steps or batches.
+
+        Raises:
+          BadInput: If a number is out of its range, or the length of the batches is unknown or infinite.
+
+        Example:
+          model.fit(x, y, batch_size=64, epochs=transform.epochs(x, batch_size=64), callbacks=[..., transform])
+        """
+        return math.ceil(self.steps / steps_in(steps_per_epoch, batch_size))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks that the transformation can run to its end, then installs the penalty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import math
 import os
 import types
@@ -87,6 +88,16 @@ class Ticket(Mapping[str, np.ndarray]):
         return (
             f"Ticket({len(self)} tensors, {self.removed:,} of {self.size:,} weights removed, {dict(self.provenance)})"
         )
+
+    def _repr_html_(self) -> str:
+        """Returns the kept weights of every tensor as a table, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{'x'.join(map(str, mask.shape))}</td>"
+            f"<td>{int(mask.sum()):,}</td><td>{mask.size:,}</td></tr>"
+            for name, mask in self.masks.items()
+        )
+        head = "<tr><th>tensor</th><th>shape</th><th>kept</th><th>weights</th></tr>"
+        return f"<p>{html.escape(repr(self))}</p><table>{head}{rows}</table>"
 
     @property
     def size(self) -> int:

@@ -10,12 +10,13 @@ from dlth_tf.data.batches import BatchFormat, BatchOrder
 from dlth_tf.data.broken_images import broken_images_named
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
-from dlth_tf.data.load import keep_last, load, load_prepared
+from dlth_tf.data.load import keep_last, load, load_for, load_prepared
 from dlth_tf.data.names import DATASETS, check_name
 from dlth_tf.data.normalize import NORMALIZATIONS, Normalization
 from dlth_tf.data.outline import Outline, of_data, outline
 from dlth_tf.data.pipeline import evaluation_batches, train_batches
 from dlth_tf.data.pixel_statistics import normalization
+from dlth_tf.data.targets import Targets
 
 __all__ = [
     "AUGMENTS",
@@ -29,6 +30,7 @@ __all__ = [
     "Normalization",
     "Outline",
     "Split",
+    "Targets",
     "augmentation",
     "broken_images_named",
     "check_augment",
@@ -36,6 +38,7 @@ __all__ = [
     "evaluation_batches",
     "keep_last",
     "load",
+    "load_for",
     "load_prepared",
     "normalization",
     "of_data",

@@ -1,8 +1,10 @@
-"""Data sets: three splits of uint8 images, in memory or on disk, with the defaults for reading them."""
+"""Data sets: three splits of examples, in memory or on disk, with the defaults for reading them."""
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,54 +12,78 @@ from dlth_tf.data.augment.names import check_augment
 from dlth_tf.data.disk_split import DiskSplit, described
 from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import CLASSIFICATION, REGRESSION
 from dlth_tf.plain_numbers import store, whole_number
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels in memory.
+    """Examples and their labels in memory.
 
-    The pipeline may use the array of images without copying it, so it must not be modified.
+    The pipeline may use the array of examples without copying it, so it must not be modified.
 
     Attributes:
-      images: Images as stored in the file, neither scaled nor augmented, uint8 [N, H, W, C].
-      labels: Class numbers from 0, int64 [N].
+      images: Examples as stored in the file, neither scaled nor augmented: uint8 images [N, H, W, C]; or numbers
+        [N, ...] of any shape but one number per example: floating-point ones, kept as float32, or integers, kept as
+        int32 (uint8 stays uint8).
+      labels: Class numbers from 0, int64 [N]; for regression targets, floating-point [N] or [N, targets], kept as
+        float32 [N, targets].
 
     Raises:
-      BadInput: If an array has another shape or dtype, or there is not one label per image.
+      BadInput: If an array has another shape or dtype, contains a value that is not finite, or looks like images with
+        channels first, or there is not one label per example.
     """
 
     images: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if not _is_array(self.images, np.uint8, 4) or not self.images.size:
-            allowed = "must be a uint8 array of shape [N, height, width, channels], N > 0"
-            raise BadInput("images", described(self.images), allowed + _values(self.images))
-        if not _is_array(self.labels, np.int64, 1) or len(self.labels) != len(self.images):
-            allowed = f"must be an int64 array of shape [{len(self.images)}], one label per image"
-            raise BadInput("labels", described(self.labels), allowed + _values(self.labels))
+        store(self, images=_examples(self.images))
+        store(self, labels=_labels(self.labels, len(self.images)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        return f"Split({len(self):,} images of {'x'.join(map(str, self.image_shape))})"
+        return f"Split({len(self):,} {self.noun} of {size_text(self.image_shape)})"
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every image."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of every example: height, width and channels of images."""
+        return self.images.shape[1:]
+
+    @property
+    def dtype(self) -> str:
+        """Dtype of the examples: "uint8", "float32" or "int32"."""
+        return str(self.images.dtype)
+
+    @property
+    def noun(self) -> str:
+        """Word for the examples in messages: "images" or "examples"."""
+        return noun_of(self.image_shape, self.dtype)
 
     def where(self, place: int) -> str:
-        """Returns where the image at `place` is, for messages."""
-        return f"image {place}"
+        """Returns where the example at `place` is, for messages."""
+        return f"{self.noun.removesuffix('s')} {place}"
+
+
+def noun_of(shape: tuple[int, ...], dtype: str) -> str:
+    """Returns "images" for uint8 [height, width, channels], and "examples" for everything else."""
+    return "images" if dtype == "uint8" and len(shape) == 3 else "examples"
+
+
+def size_text(shape: tuple[int, ...]) -> str:
+    """Returns a shape in words.
+
+    >>> size_text((8, 8, 1)), size_text((20,))
+    ('8x8x1', '20 numbers')
+    """
+    return "x".join(map(str, shape)) if len(shape) > 1 else f"{shape[0]} numbers"
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set for image classification.
+    """A data set for classification or regression.
 
     Small sets are in memory (Split); large sets, and sets with images of many sizes, stay on disk (DiskSplit).
 
@@ -66,10 +92,12 @@ class DataSet:
       train: Examples that the weights are fitted to.
       validation: Examples that selection may look at.
       test: Examples that the headline number is measured on; selection never looks at them.
-      label_names: Names of the classes, in the order of the class numbers.
-      normalization: Name of the default normalization, which `--normalization` overrides.
-      value_range: Largest possible pixel value, at least 1 (255 for most sets, 16 for digits).
+      label_names: Names of the classes, in the order of the class numbers; for regression, names of the targets.
+      normalization: Name of the default normalization, which `--normalization` overrides; "auto" is "none" for int32
+        examples (tokens), and "standard" for all others.
+      value_range: Largest possible pixel value of uint8 examples, at least 1 (255 for most sets, 16 for digits).
       augment: Name of the default augmentation, which `--augment` overrides.
+      feature_names: Names of the columns of a table, in their order; empty if they have none.
 
     Raises:
       BadInput: If the splits, names and value range do not fit together.
@@ -80,9 +108,10 @@ class DataSet:
     validation: Split | DiskSplit
     test: Split | DiskSplit
     label_names: tuple[str, ...]
-    normalization: str = "standard"
+    normalization: str = "auto"
     value_range: int = 255
     augment: str = "none"
+    feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         store(self, value_range=whole_number("value_range", self.value_range, least=1))
@@ -95,24 +124,52 @@ class DataSet:
                     f"its {part} part must be a Split or a DiskSplit, and is a {type(split).__name__}",
                 )
             self._check(part, split)
+        if self.normalization == "auto":
+            store(self, normalization="none" if self.dtype == "int32" else "standard")
         NORMALIZATIONS.check(self.normalization)
         check_augment(self.augment)
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test images"
-        return f"DataSet({self.name}: {sizes} of {'x'.join(map(str, self.image_shape))}, {self.num_classes} classes)"
+        sizes = (
+            f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test {self.noun}"
+        )
+        one, many = ("target", "targets") if self.task == REGRESSION else ("class", "classes")
+        kind = one if self.num_classes == 1 else many
+        return f"DataSet({self.name}: {sizes} of {size_text(self.image_shape)}, {self.num_classes} {kind})"
+
+    def _repr_html_(self) -> str:
+        """Returns a table of the sizes, for notebooks."""
+        rows = [(part, len(getattr(self, part))) for part in ("train", "validation", "test")]
+        cells = "".join(f"<tr><td>{part}</td><td>{count:,}</td></tr>" for part, count in rows)
+        return f"<p>{html.escape(repr(self))}</p><table><tr><th>split</th><th>{self.noun}</th></tr>{cells}</table>"
 
     def _check(self, part: str, split: Split | DiskSplit) -> None:
-        if split.image_shape != self.image_shape:
-            shapes = f"{list(split.image_shape)} and {list(self.image_shape)}"
-            raise BadInput("dataset", self.name, f"its {part} images and its training images differ in shape: {shapes}")
-        self._check_labels(part, split)
-        if isinstance(split, Split) and split.images.max() > self.value_range:
+        for attribute, words in (("image_shape", "shape"), ("dtype", "dtype")):
+            mine, its = getattr(self, attribute), getattr(split, attribute)
+            if mine != its:
+                values = f"{_listed(its)} and {_listed(mine)}"
+                texts = f"its {part} {self.noun} and its training {self.noun} differ in {words}: {values}"
+                raise BadInput("dataset", self.name, texts)
+        if split.labels.dtype.kind == "f" or self.task == REGRESSION:
+            self._check_targets(part, split)
+        else:
+            self._check_labels(part, split)
+        if isinstance(split, Split) and self.dtype == "uint8" and split.images.max() > self.value_range:
             raise BadInput(
                 "dataset",
                 self.name,
-                f"its {part} images contain the value {split.images.max()}, and value_range allows at most "
+                f"its {part} {self.noun} contain the value {split.images.max()}, and value_range allows at most "
                 f"{self.value_range}",
+            )
+
+    def _check_targets(self, part: str, split: Split | DiskSplit) -> None:
+        expected = self.train.labels.dtype, (len(split), self.num_classes)
+        if (split.labels.dtype, split.labels.shape) != expected:
+            raise BadInput(
+                "dataset",
+                self.name,
+                f"its {part} targets are {described(split.labels)}, and must be {expected[0]}{list(expected[1])}, with "
+                "one column for each of label_names",
             )
 
     def _check_labels(self, part: str, split: Split | DiskSplit) -> None:
@@ -128,13 +185,71 @@ class DataSet:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of targets: the number of outputs of a network."""
         return len(self.label_names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every image."""
+    def task(self) -> str:
+        """Task of the labels: "classification" by class numbers, "regression" by floating-point targets."""
+        return REGRESSION if self.train.labels.dtype.kind == "f" else CLASSIFICATION
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of every example: height, width and channels of images."""
         return self.train.image_shape
+
+    @property
+    def dtype(self) -> str:
+        """Dtype of the examples: "uint8", "float32" or "int32"."""
+        return self.train.dtype
+
+    @property
+    def noun(self) -> str:
+        """Word for the examples in messages: "images" or "examples"."""
+        return noun_of(self.image_shape, self.dtype)
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+CHANNELS = (1, 3)  # of images, by which channels that come first are recognized
+
+
+def _examples(value: object) -> np.ndarray:
+    """Returns an array of examples in one of the dtypes that are kept."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif" or value.ndim < 2 or not value.size:
+        allowed = "must be an array of numbers of shape [N, ...], N > 0: uint8 images [N, height, width, channels], "
+        hint = "; one number per example has the shape [N, 1]" if getattr(value, "ndim", 0) == 1 else ""
+        raise BadInput("images", described(value), f"{allowed}or float32 or int32 numbers of any shape{hint}")
+    if value.ndim == 4 and value.shape[1] in CHANNELS and min(value.shape[2:]) > 4:
+        turned = "have channels first, and must have them last: convert them by images.transpose(0, 2, 3, 1)"
+        raise BadInput("images", described(value), turned)
+    if value.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            kept = value.astype(np.float32, copy=False)
+        if not np.isfinite(kept).all():
+            raise BadInput("images", described(value), f"must be finite as float32{_values(kept)}")
+        return kept
+    if value.dtype == np.uint8:
+        return value
+    limits = np.iinfo(np.int32)
+    if value.min() < limits.min or value.max() > limits.max:
+        raise BadInput("images", described(value), "must fit into int32, from -2^31 to 2^31 - 1")
+    return value.astype(np.int32, copy=False)
+
+
+def _labels(value: Any, count: int) -> np.ndarray:
+    """Returns class numbers as they are, and targets as float32 [N, targets]."""
+    if _is_array(value, np.int64, 1) and len(value) == count:
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") == "f" and value.ndim in (1, 2) and len(value) == count:
+        with np.errstate(over="ignore"):
+            kept = np.asarray(value, np.float32).reshape(count, -1)
+        if kept.size and np.isfinite(kept).all():
+            return kept
+    allowed = f"must be an int64 array of shape [{count}], one label per image, or finite targets [{count}, targets]"
+    raise BadInput("labels", described(value), allowed + _values(value))
 
 
 def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:

@@ -142,6 +142,16 @@ class DiskSplit:
     def __repr__(self) -> str:
         return f"DiskSplit({len(self):,} images on disk, decoded to {'x'.join(map(str, self.image_shape))})"
 
+    @property
+    def dtype(self) -> str:
+        """Dtype of the decoded images."""
+        return "uint8"
+
+    @property
+    def noun(self) -> str:
+        """Word for the examples in messages."""
+        return "images"
+
     def subset(self, places: np.ndarray) -> DiskSplit:
         """Returns the split of the examples at `places`, int64 numbers from 0 to N - 1."""
         return replace(self, indices=self.indices[places], labels=self.labels[places])

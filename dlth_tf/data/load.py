@@ -8,45 +8,60 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlth_tf.data.dataset import DataSet
-from dlth_tf.data.names import DATASETS, FOLDER, LOCAL, SIZED, SMALL, check_name, divide_name
+from dlth_tf.data.names import CSV, DATASETS, FOLDER, LOCAL, NPZ, SIZED, SMALL, check_name, divide_name
+from dlth_tf.data.targets import CLASSES, Targets
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import CLASSIFICATION, REGRESSION
 from dlth_tf.registry import import_path, is_path
 
 
-def load(name: str, data_dir: str | None = None) -> DataSet:
+def load(
+    name: str, data_dir: str | None = None, task: str = CLASSIFICATION, label_column: str | None = None
+) -> DataSet:
     """Loads a data set: a small one into memory; of a large one, or of images of many sizes, only an index.
 
     Args:
       name: One of DATASETS; a name of tensorflow_datasets, whose prepared files are read without any download;
-        "folder:PATH", a folder of images; or "package.module:function", a function that takes `data_dir` and returns a
-        DataSet. For images of many sizes, a suffix "@SIDE" sets the side in pixels of the square that is cropped from
-        each, as in "imagenet200@64"; the default is 224.
+        "folder:PATH", a folder of images; "npz:PATH", arrays; "csv:PATH", a table; or "package.module:function", a
+        function that takes `data_dir` and returns a DataSet. For images of many sizes, a suffix "@SIDE" sets the side
+        in pixels of the square that is cropped from each, as in "imagenet200@64"; the default is 224.
       data_dir: Directory of the prepared data sets; if None, the default of tensorflow_datasets.
+
+      task: "classification", or "regression": the labels are targets, floating-point numbers.
+      label_column: Column of a CSV file that holds the labels; if None, `label` if there is one, else the last.
 
     Returns:
       The data set.
 
     Raises:
-      BadInput: If there is no such data set, it is not prepared, or it does not consist of labeled images.
+      BadInput: If there is no such data set, it is not prepared, or its labels do not fit the task.
     """
+    return load_for(name, data_dir, Targets(task, label_column))
+
+
+def load_for(name: str, data_dir: str | None, targets: Targets) -> DataSet:
+    """Loads a data set like `load`, for targets that are one value."""
     check_name(name)
+    if targets.column is not None and not name.startswith(CSV):
+        raise BadInput("label_column", targets.column, f"is for csv:PATH, and the data set is {name}")
     if not _KEPT.enabled:
-        return _load(name, data_dir)
-    key = name, data_dir, os.getcwd()
+        return _load(name, data_dir, targets)
+    key = name, data_dir, targets, os.getcwd()
     if key != _KEPT.key:
         _KEPT.key = _KEPT.dataset = None  # first, so that memory never holds two
-        _KEPT.dataset = _load(name, data_dir)
+        _KEPT.dataset = _load(name, data_dir, targets)
         _KEPT.key = key
     assert _KEPT.dataset is not None
     return _KEPT.dataset
 
 
-def load_prepared(name: str, data_dir: str | None = None) -> DataSet:
+def load_prepared(name: str, data_dir: str | None = None, targets: Targets = CLASSES) -> DataSet:
     """Loads a data set like `load`, but writes nothing into `data_dir`, which a file and not the user has named.
 
     Args:
       name: Name of the data set.
       data_dir: Local directory of the prepared data sets; if None, the default of tensorflow_datasets.
+      targets: Task, and the column of the labels in a table.
 
     Raises:
       BadInput: If the set would have to be prepared there first, or `load` refuses it.
@@ -61,7 +76,7 @@ def load_prepared(name: str, data_dir: str | None = None) -> DataSet:
             prepared = False
         if not prepared:
             raise BadInput("data_dir", data_dir, f"does not contain a prepared {base}")
-    return load(name, data_dir)
+    return load_for(name, data_dir, targets)
 
 
 @dataclass
@@ -70,12 +85,12 @@ class _Kept:
 
     Attributes:
       enabled: Whether the last data set is kept.
-      key: Name, data directory and working directory that it was loaded with.
+      key: Name, data directory, targets and working directory that it was loaded with.
       dataset: The data set.
     """
 
     enabled: bool = False
-    key: tuple[str, str | None, str] | None = None
+    key: tuple[str, str | None, Targets, str] | None = None
     dataset: DataSet | None = None
 
 
@@ -87,7 +102,16 @@ def keep_last() -> None:
     _KEPT.enabled = True
 
 
-def _load(name: str, data_dir: str | None) -> DataSet:
+def _load(name: str, data_dir: str | None, targets: Targets) -> DataSet:
+    dataset = _read(name, data_dir, targets)
+    if dataset.task == targets.task:
+        return dataset
+    if targets.task == REGRESSION:
+        raise BadInput("task", REGRESSION, f"needs floating-point labels, and those of {name} are classes")
+    raise BadInput("task", targets.task, f"needs classes, int64 labels, and those of {name} are floating-point numbers")
+
+
+def _read(name: str, data_dir: str | None, targets: Targets) -> DataSet:
     base, side = divide_name(name)
     if is_path(base):
         return _from_path(name, data_dir)
@@ -99,6 +123,14 @@ def _load(name: str, data_dir: str | None) -> DataSet:
         from dlth_tf.data.sets import folder
 
         return folder.load(base.removeprefix(FOLDER), side)
+    if base.startswith(NPZ):
+        from dlth_tf.data.sets import npz_file
+
+        return npz_file.load(base.removeprefix(NPZ), targets)
+    if base.startswith(CSV):
+        from dlth_tf.data.sets import csv_file
+
+        return csv_file.load(base.removeprefix(CSV), targets)
     from dlth_tf.data.sets import from_tfds
 
     return _named(from_tfds.load(base, data_dir, side), name)

@@ -20,6 +20,9 @@ DATASETS = Registry(
 )
 LOCAL = ("digits", "tiny_imagenet")  # prepared by this package in their data_dir
 FOLDER = "folder:"
+NPZ = "npz:"
+CSV = "csv:"
+FILES = (NPZ, CSV)  # data sets that are one file, which the name states
 SIDES = (8, 1024)  # smallest and largest number of pixels that "@SIDE" accepts
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -37,8 +40,8 @@ def check_name(name: str) -> str:
       `name`.
 
     Raises:
-      BadInput: If the name is empty, has a colon but is neither folder:PATH nor package.module:function, or has a
-        suffix "@SIDE" whose size is not allowed.
+      BadInput: If the name is empty, has a colon but is neither folder:PATH, npz:PATH, csv:PATH nor
+        package.module:function, or has a suffix "@SIDE" whose size is not allowed.
     """
     base, side = divide_name(name)
     if not base.strip():
@@ -46,13 +49,16 @@ def check_name(name: str) -> str:
         raise BadInput(
             "dataset",
             repr(name),
-            f"must be {known}, a name of tensorflow_datasets, folder:PATH, or package.module:function",
+            f"must be {known}, a name of tensorflow_datasets, folder:PATH, npz:PATH, csv:PATH, or "
+            "package.module:function",
         )
     if base == FOLDER:
         raise BadInput("dataset", name, "must name a folder, as in folder:PATH")
+    if base in FILES:
+        raise BadInput("dataset", name, f"must name a file, as in {base}PATH")
     if is_path(base) and not _PATH.fullmatch(name):
         raise BadInput("dataset", name, "must have the form package.module:function")
-    if side is not None:
+    if side is not None and not base.startswith(FILES):
         if not SIDES[0] <= side <= SIDES[1]:
             raise BadInput("dataset", name, f"must ask for images of {SIDES[0]} to {SIDES[1]} pixels after the @")
         if base in DATASETS.names() and base not in SIZED:
@@ -66,5 +72,5 @@ def divide_name(name: str) -> tuple[str, int | None]:
     >>> divide_name("imagenet200@64"), divide_name("cifar10")
     (('imagenet200', 64), ('cifar10', None))
     """
-    match = re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
+    match = None if name.startswith(FILES) else re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
     return (match[1], int(match[2])) if match else (name, None)

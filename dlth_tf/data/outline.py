@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlth_tf.data.dataset import DataSet
-from dlth_tf.data.load import load
+from dlth_tf.data.load import load_for
 from dlth_tf.data.names import divide_name
+from dlth_tf.data.targets import CLASSES, Targets
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import store, whole_number, whole_numbers
 
@@ -28,13 +29,13 @@ class Outline:
     """Sizes that determine the phases and the network of a run.
 
     Attributes:
-      image_shape: Height, width and channels of an image.
-      num_classes: Number of classes.
-      examples: Number of training images.
+      image_shape: Shape of an example: height, width and channels of an image.
+      num_classes: Number of classes, or of targets.
+      examples: Number of training examples.
       known_from: "the data", or the reason why the published sizes are used instead.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     num_classes: int
     examples: int
     known_from: str = "the data"
@@ -48,18 +49,19 @@ class Outline:
         )
 
 
-def outline(name: str, data_dir: str | None = None) -> Outline:
+def outline(name: str, data_dir: str | None = None, targets: Targets = CLASSES) -> Outline:
     """Returns the outline of a data set: measured if the data is available, published if the set is well known.
 
     Args:
       name: Name of the data set, as `load` takes it.
       data_dir: Directory of the prepared data sets; if None, the default of tensorflow_datasets.
+      targets: Task, and the column of the labels in a table.
 
     Raises:
       BadInput: If the data is not available and its sizes are not known (those of `imagenet200` depend on the classes).
     """
     try:
-        data = load(name, data_dir)
+        data = load_for(name, data_dir, targets)
     except BadInput as missing:
         base, side = divide_name(name)
         if base not in PUBLISHED:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlth_tf.data.augment.names import BatchFunction, augment_key, augmentation
 from dlth_tf.data.batches import BatchFormat, BatchOrder, check_batch_size
 from dlth_tf.data.dataset import Split
-from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.disk_split import DiskSplit, described
 from dlth_tf.data.host_memory import shared_tensor
 from dlth_tf.data.tf_data_options import READY, cores, options
 from dlth_tf.errors import BadInput
@@ -36,14 +36,18 @@ def train_batches(split: Split | DiskSplit, order: BatchOrder, form: BatchFormat
         step.
 
     Returns:
-      A dataset of (images `form.dtype` [B, H, W, C], labels), where labels are int64 [B], or float32 [B, classes] if
-      the augmentation mixes them.
+      A dataset of (examples `form.dtype` [B, ...], labels), where labels are int64 [B], or float32 [B, classes] if
+      the augmentation mixes them, or float32 [B, targets] in regression.
 
     Raises:
       BadInput: If the batch is larger than the split, or the augmentation is unknown or needs `form.num_classes`.
     """
     if order.batch_size > len(split):
-        raise BadInput("batch_size", order.batch_size, f"must be at most {len(split)}, the number of training images")
+        raise BadInput(
+            "batch_size", order.batch_size, f"must be at most {len(split)}, the number of training {split.noun}"
+        )
+    if form.augment != "none" and isinstance(split, Split) and split.noun != "images":
+        raise BadInput("augment", form.augment, f"is for uint8 images, and the examples are {described(split.images)}")
     if augmentation(form.augment).soft_labels and form.num_classes is None:
         raise BadInput("augment", form.augment, "mixes labels, and needs num_classes")
     batches = _from_disk(split, order, form) if isinstance(split, DiskSplit) else _from_memory(split, order, form)
@@ -59,7 +63,7 @@ def evaluation_batches(split: Split | DiskSplit, form: BatchFormat, batch_size: 
       batch_size: Examples per batch over all replicas, at least 1.
 
     Returns:
-      A dataset of (images `form.dtype` [B, H, W, C], labels int64 [B]).
+      A dataset of (examples `form.dtype` [B, ...], labels int64 [B], or float32 [B, targets] in regression).
 
     Raises:
       BadInput: If `batch_size` is below 1.
@@ -190,7 +194,7 @@ def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _labels_on_host(split: Split | DiskSplit) -> tf.Tensor:
-    """Returns the labels as a tensor in host memory, int64 [N]."""
+    """Returns the labels as a tensor in host memory, int64 [N] or float32 [N, targets]."""
     import tensorflow as tf
 
     with tf.device("CPU"):

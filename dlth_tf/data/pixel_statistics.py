@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,15 +36,23 @@ def normalization(dataset: DataSet, name: str | None = None) -> Normalization:
 
 
 def unit(dataset: DataSet) -> Normalization:
-    """Returns x / value_range, which scales pixels to the range from 0 to 1."""
+    """Returns x / value_range, which scales pixels to the range from 0 to 1.
+
+    Raises:
+      BadInput: If the examples are not uint8.
+    """
+    _check_pixels("unit", dataset)
     return _plain(1.0 / dataset.value_range, dataset)
 
 
 def standard(dataset: DataSet) -> Normalization:
     """Returns the normalization to mean 0 and standard deviation 1 per channel over the training split.
 
-    A training split on disk is measured on a fixed sample of 2,048 of its images.
+    A channel is an index of the last axis: a color of an image, a column of a table. A training split on disk is
+    measured on a fixed sample of 2,048 of its images.
     """
+    if dataset.dtype != "uint8":
+        return _standard_of_numbers(dataset)
     channels = dataset.image_shape[-1]
     scale = 1.0 / dataset.value_range
     counts = np.zeros((channels, 256), np.int64)  # of every pixel value: sums over counts are exact in any order
@@ -74,8 +83,9 @@ def imagenet(dataset: DataSet) -> Normalization:
     """Returns the normalization by ImageNet's mean and standard deviation, after scaling to the range from 0 to 1.
 
     Raises:
-      BadInput: If the images do not have three channels.
+      BadInput: If the examples are not images with three channels.
     """
+    _check_pixels("imagenet", dataset)
     channels = dataset.image_shape[-1]
     if channels != 3:
         raise BadInput("normalization", "imagenet", f"needs images with 3 channels, and these have {channels}")
@@ -83,10 +93,34 @@ def imagenet(dataset: DataSet) -> Normalization:
 
 
 def none(dataset: DataSet) -> Normalization:
-    """Returns the identity: pixels keep their values."""
+    """Returns the identity: values stay as they are, and int32 tokens integers."""
     return _plain(1.0, dataset)
 
 
 def _plain(scale: float, dataset: DataSet) -> Normalization:
     channels = dataset.image_shape[-1]
-    return Normalization(scale, (0.0,) * channels, (1.0,) * channels)
+    return Normalization(scale, (0.0,) * channels, (1.0,) * channels, dataset.dtype)
+
+
+def _standard_of_numbers(dataset: DataSet) -> Normalization:
+    """Returns `standard` of float32 or int32 examples, computed in float64: the mean first, then the deviation."""
+    count = dataset.train.labels.shape[0] * math.prod(dataset.image_shape[:-1])
+    mean = sum(rows.sum(0) for rows in _rows(dataset)) / count
+    std = np.sqrt(sum(((rows - mean) ** 2).sum(0) for rows in _rows(dataset)) / count)
+    lowest = np.min([rows.min(0) for rows in _rows(dataset)], 0)
+    highest = np.max([rows.max(0) for rows in _rows(dataset)], 0)
+    std[lowest == highest] = 1.0  # a constant column carries no information at any scale
+    return Normalization(1.0, tuple(mean.tolist()), tuple(std.tolist()), dataset.dtype)
+
+
+def _rows(dataset: DataSet) -> Iterator[np.ndarray]:
+    """Yields the training examples, some at a time, as float64 [?, channels]."""
+    for chunk in _chunks(dataset.train):
+        yield chunk.reshape(-1, dataset.image_shape[-1]).astype(np.float64)
+
+
+def _check_pixels(name: str, dataset: DataSet) -> None:
+    if dataset.dtype != "uint8":
+        raise BadInput(
+            "normalization", name, f"is for uint8 images, and the examples are {dataset.dtype}: use standard or none"
+        )

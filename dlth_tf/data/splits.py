@@ -39,6 +39,23 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)
 
 
+def shuffled(count: int, share: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Picks `share` of `count` examples at random; returns ascending indices (picked, others), for targets."""
+    order = np.argsort(generator.bit_generator.random_raw(count), kind="stable")
+    return np.sort(order[:share]), np.sort(order[share:])
+
+
+def sampled(split: Split | DiskSplit, count: int, generator: np.random.Generator) -> Split | DiskSplit:
+    """Returns a sample of `count` examples, class by class, or at random for targets; a smaller split as it is."""
+    if count >= len(split):
+        return split
+    if split.labels.dtype.kind == "f":
+        picked, _ = shuffled(len(split), count, generator)
+    else:
+        picked, _ = stratified(split.labels, count, generator)
+    return split.subset(picked) if isinstance(split, DiskSplit) else Split(split.images[picked], split.labels[picked])
+
+
 def divided(
     train: Split | DiskSplit, count: int, generator: np.random.Generator
 ) -> tuple[Split | DiskSplit, Split | DiskSplit]:

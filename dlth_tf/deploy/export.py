@@ -23,6 +23,7 @@ from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.described import is_described
+from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
     dense_partner,
     form_facts,
@@ -64,7 +65,7 @@ def export(
     measure_latency: bool = True,
     min_agreement: float | None = None,
     **known: Unpack[Known],
-) -> dict[str, Any]:
+) -> ExportResult:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
 
     Every SavedModel's `serving_default` takes `images`, or several inputs under their own names. For a classifier it
@@ -98,7 +99,7 @@ def export(
         provenance as JSON.
 
     Returns:
-      Content of export.json.
+      Content of export.json, a dictionary; printed, what each form saves.
 
     Raises:
       BadInput: If the model is wrapped, a form or `values` is unknown, there is not one label name per class, the
@@ -114,7 +115,7 @@ def export(
 
 def export_source(
     source: Source, export_dir: str | os.PathLike[str], options: ExportOptions | None = None
-) -> dict[str, Any]:
+) -> ExportResult:
     """Exports a network like `export`, with everything that is known about it.
 
     Args:
@@ -123,7 +124,7 @@ def export_source(
       options: Options of the export; None uses the defaults.
 
     Returns:
-      Content of export.json.
+      Content of export.json, a dictionary; printed, what each form saves.
 
     Raises:
       BadInput: If `source` or `options` is invalid, no LiteRT file can be run, a form already exists, or
@@ -140,7 +141,7 @@ def export_source(
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
-        report = _write_and_verify(source, options, examples, probe, staging)
+        report = ExportResult(_write_and_verify(source, options, examples, probe, staging))
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
             report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
             if note := size_note(report):
@@ -149,6 +150,8 @@ def export_source(
             card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
             beside = _write_beside(staging / "export", report, probe, card)
             publish(staging / "export", [*options.formats, *beside])
+    for form, words in report.savings().items():
+        log.info("%s: %s", form, words)
     return report
 
 

@@ -31,7 +31,7 @@ class Serving:
     """The preprocessing and the outputs around a served network.
 
     Args:
-      normalization: Normalization applied to raw uint8 images; None serves the model's own inputs.
+      normalization: Normalization applied to raw values, of its dtype `raw`; None serves the model's own inputs.
       label_names: One name per class, in the order of the logits, for the output `label`; None omits that output.
       task: "classifier": float32 logits [batch, classes] in, and out come logits, probabilities and class;
         "probabilities": the same for a network that ends in softmax, without logits; "raw": the network's outputs.
@@ -55,7 +55,10 @@ class Serving:
         if self.normalization is not None:
             if len(specs) > 1:
                 raise BadInput("normalization", "given", f"needs one input, and this network takes {', '.join(specs)}")
-            specs = {name: tf.TensorSpec(spec.shape, tf.uint8, name) for name, spec in specs.items()}
+            specs = {
+                name: tf.TensorSpec(spec.shape, tf.as_dtype(self.normalization.raw), name)
+                for name, spec in specs.items()
+            }
         if self.batch is None:
             return specs
         return {name: tf.TensorSpec((self.batch, *spec.shape[1:]), spec.dtype, name) for name, spec in specs.items()}
@@ -70,7 +73,15 @@ class Serving:
             return
         specs = list(self.inputs(model).values())
         shape = specs[0].shape
-        if self.task == RAW or len(specs) > 1 or shape.rank != 4 or None in shape[1:] or shape[3] not in (1, 3, 4):
+        raw = self.normalization is None or self.normalization.raw == "uint8"
+        if (
+            self.task == RAW
+            or len(specs) > 1
+            or shape.rank != 4
+            or None in shape[1:]
+            or shape[3] not in (1, 3, 4)
+            or not raw
+        ):
             found = ", ".join(f"{spec.dtype.name} {spec.shape.as_list()}" for spec in specs)
             allowed = "is for classifiers of images of one size and 1, 3 or 4 channels"
             raise BadInput(IMAGE_BYTES, True, f"{allowed}, and this network is served as {self.task} of {found}")

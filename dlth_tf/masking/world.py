@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,8 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.protocol import FitState, MaskUpdates, World
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.plain_numbers import whole_number
+
+Model = TypeVar("Model")  # the class of a model: that of what `wrap` and `strip` take is that of what they return
 
 ADAPTERS = {"tf_keras": "dlth_tf.masking.keras2", "keras": "dlth_tf.masking.keras3"}
 
@@ -52,7 +54,7 @@ def execution_changes(model: Any) -> bool:
     return of(model).EXECUTION_CHANGES
 
 
-def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Any:
+def wrap(model: Model, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Model:
     """Gives a model masks and tickets.
 
     A model of Keras 3 comes back itself, with masks beside it; nothing is wrapped, and layers inside the user's own
@@ -75,10 +77,10 @@ def wrap(model: Any, *, skip: str | Sequence[str] = (), only: str | Sequence[str
       BadInput: If it is not a Keras model, nothing in it can be pruned, a pattern matches no layer, it has stock
         tf-mot wrappers, or an attention layer was never called.
     """
-    return of(model).wrap(model, skip=skip, only=only)
+    return cast(Model, of(model).wrap(model, skip=skip, only=only))
 
 
-def strip(model: Any) -> Any:
+def strip(model: Model) -> Model:
     """Returns the ordinary model inside a wrapped one, with exact zeros for removed weights. Shares its weights.
 
     In Keras 3 this is the model itself.
@@ -90,7 +92,7 @@ def strip(model: Any) -> Any:
       BadInput: If the model is not wrapped, the ticket was chosen but nothing is removed yet, or removed weights are
         not zero.
     """
-    return of(model).strip(model)
+    return cast(Model, of(model).strip(model))
 
 
 def has_masks(model: Any) -> bool:

@@ -87,8 +87,8 @@ class TrainingImages(Protocol):
     """Training images for scores at initialization, without augmentation."""
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of every example: (height, width, channels) of images."""
 
     @property
     def num_classes(self) -> int:
@@ -110,7 +110,7 @@ class Network:
       recipe: The recipe of the run.
       initial: Weights that rewinding restores, by name: those at the very start, or at `rewind_step`.
       inputs: Training images for scores.
-      evaluate: Returns {"val_accuracy": ..., "test_accuracy": ...} of the model's present state.
+      evaluate: Returns {"val_accuracy": ..., "test_accuracy": ...}, or "val_mse" and so on, of the present model.
       initial_changed: Whether `initial` is no longer that of the very start.
       before_removal: Result of `evaluate` just before weights were last removed.
       after_removal: Result of `evaluate` just after.

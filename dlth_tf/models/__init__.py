@@ -14,7 +14,7 @@ from dlth_tf.registry import Registry, import_path, is_path
 
 FAMILIES = {  # file -> its networks
     "lenet": ("lenet_300_100", "lenet5"),
-    "mlp": ("mlp_7_linear", "mlp_7_relu"),
+    "mlp": ("mlp", "mlp_7_linear", "mlp_7_relu"),
     "cifar_resnet": ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     "resnet": ("resnet18", "resnet34", "resnet50"),
     "wide_resnet": ("wrn_16_2", "wrn_22_2", "wrn_28_10"),
@@ -58,8 +58,8 @@ def build(
     Args:
       name: A registered name, "keras_cv:NAME", or "package.module:function", a function
         (image_shape, classes, **arguments) -> model.
-      image_shape: Height, width and channels.
-      classes: Number of classes; the model returns this many logits.
+      image_shape: Shape of an example: height, width and channels of an image.
+      classes: Number of classes or targets; the model returns this many outputs.
       seed: Seed of the initial weights.
       arguments: Further arguments of the builder (--model_args).
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlth_tf.analysis.results import read_results
+from dlth_tf.analysis.results import measure_of, read_results
 from dlth_tf.errors import BadInput
 
 
@@ -26,7 +26,7 @@ class Choice:
 
 
 def best_run(sweep_dir: str | os.PathLike[str], choice: Choice) -> Path:
-    """Returns the run with the best validation accuracy; among equals the sparsest, then the first seed.
+    """Returns the run with the best validation accuracy or error; among equals the sparsest, then the first seed.
 
     Raises:
       BadInput: If the sweep has no complete run of that method, that sparsity and that seed.
@@ -41,5 +41,7 @@ def best_run(sweep_dir: str | os.PathLike[str], choice: Choice) -> Path:
             others = "" if name == "method" else f" of {choice.method}"
             raise BadInput(name, value, f"has no complete run{others} in {sweep_dir}; there are {found}")
         runs = here
-    runs = runs.sort_values(["val_accuracy_last", "sparsity", "seed"], ascending=[False, False, True])
+    measure = measure_of(runs)
+    order = [not measure.higher_is_better, False, True]
+    runs = runs.sort_values([f"val_{measure.name}_last", "sparsity", "seed"], ascending=order)
     return Path(sweep_dir) / runs.iloc[0]["run_dir"]

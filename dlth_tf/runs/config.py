@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlth_tf.core import PenaltySchedule, PruningSpec
-from dlth_tf.data import AUGMENTS
+from dlth_tf.data import AUGMENTS, Targets
 from dlth_tf.errors import renamed
+from dlth_tf.measures import CLASSIFICATION, MEASURES, Measure
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
 from dlth_tf.models.arguments import check_arguments
@@ -64,12 +65,24 @@ class RunConfig:
         None,
         "What to run",
         "digits (included in the package); cifar10, imagenet200 or any other prepared tfds name (append @SIDE for the "
-        "image size of sets with images of many sizes); folder:PATH; or package.module:function; required",
+        "image size of sets with images of many sizes); folder:PATH; npz:PATH; csv:PATH; or package.module:function; "
+        "required",
     )
     model: str = option(
         None,
         "What to run",
         f"one of {', '.join(MODELS.names())}; keras_cv:NAME, a keras-cv backbone; or package.module:function; required",
+    )
+    task: str = option(
+        CLASSIFICATION,
+        "What to run",
+        "classification of integer or named labels by cross-entropy, measured by accuracy; or regression of "
+        "floating-point labels by mean squared error",
+    )
+    label_column: str | None = option(
+        None,
+        "What to run",
+        "column of csv:PATH that holds the labels; default: label if there is one, else the last",
     )
     data_dir: str | None = option(
         None,
@@ -237,8 +250,15 @@ class RunConfig:
     normalization: str | None = option(
         None,
         "Data",
-        "unit (0 to 1), standard (mean 0, standard deviation 1), imagenet (mean and deviation of ImageNet) or none; "
+        "unit (pixels from 0 to 1), standard (mean 0, standard deviation 1 by channel or column), imagenet (mean and "
+        "deviation of ImageNet) or none; "
         "default: that of the data set",
+    )
+
+    eval_examples: int | None = option(
+        None,
+        "Data",
+        "validation and test examples that are evaluated, a fixed sample of each, class by class; default: all",
     )
 
     precision: str = option(
@@ -353,6 +373,16 @@ class RunConfig:
         if METHODS.load(self.method).needs_sparsity:
             return PruningSpec.parse(self.sparsity, self.allocation, self.granularity, self.dense_layers)
         return PruningSpec.parse(0)
+
+    @property
+    def targets(self) -> Targets:
+        """Task and column of the labels of the data set."""
+        return Targets(self.task, self.label_column)
+
+    @property
+    def measure(self) -> Measure:
+        """The number that the task is judged by."""
+        return MEASURES[self.task]
 
     def penalty(self, steps_per_epoch: int) -> PenaltySchedule:
         """Returns the penalty of the transformation in the dtype of the weights.

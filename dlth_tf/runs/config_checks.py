@@ -12,6 +12,7 @@ from dlth_tf import data, models
 from dlth_tf.core import SCHEDULES, PruningSpec, parse_allocation, parse_granularity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import REGRESSION, TASKS
 from dlth_tf.methods import METHODS
 from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, BELOW_1, json_value, real_number, whole_number, whole_or_none
 from dlth_tf.runs.duration import Duration
@@ -29,6 +30,7 @@ PICKS = {
     "magnitude_max": "magnitude_max",
 }
 CHOICES: dict[str, tuple[object, ...]] = {
+    "task": TASKS,
     "normalization": (None, *data.NORMALIZATIONS.names()),
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
@@ -118,12 +120,18 @@ def numbers(config: Fields) -> dict[str, float | None]:
     real = {name: real_number(name, getattr(config, name), allowed) for name, allowed in read.items()}
     verbosity = whole_number("verbosity", config.verbosity, least=0, most=2)
     replicas = whole_or_none("num_replicas", config.num_replicas, least=1)
-    return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas}
+    evaluated = whole_or_none("eval_examples", config.eval_examples, least=1)
+    return {**whole, **real, "verbosity": verbosity, "num_replicas": replicas, "eval_examples": evaluated}
 
 
 def augment(config: Fields) -> str | None:
     """Returns the augmentation in its canonical order, or None for that of the data set."""
-    return None if config.augment is None else data.check_augment(config.augment)
+    if config.augment is None:
+        return None
+    name = data.check_augment(config.augment)
+    if config.task == REGRESSION and data.augmentation(name).soft_labels:
+        raise BadInput("augment", name, "mixes the labels of classes, and cannot be combined with --task=regression")
+    return name
 
 
 def rates(config: Fields) -> dict[str, str | None]:

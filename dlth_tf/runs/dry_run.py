@@ -24,7 +24,7 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
       sizes.
     """
     with machine(config) as strategy, strategy.scope():
-        outline = data_room.outline(config.dataset, config.data_dir)
+        outline = data_room.outline(config.dataset, config.data_dir, config.targets)
         recipe, model = prepare_network(config, outline)
         if config.sparsity and not METHODS.load(config.method).narrows:
             masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, "random", config.seed))

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a network in its current state, over every validation and test example."""
+"""Loss and measure of a network in its current state, over every validation and test example."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+
+from dlth_tf.measures import ACCURACY, CLASSIFICATION, MSE, REGRESSION, Measure
 
 MOST_KEPT = 1 << 24  # bytes of all sets together up to which they are kept: fetching them takes longer than evaluating
 
@@ -29,24 +31,49 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf_keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
+def squared_error(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Computes the squared error of each example, the mean over its targets, in float32 at least.
+
+    Args:
+      targets: Floats [B, targets].
+      outputs: Floats [B, targets].
+
+    Returns:
+      Errors [B]: float64 if the outputs are, otherwise float32.
+    """
+    outputs = tf.cast(outputs, tf.float64 if outputs.dtype == tf.float64 else tf.float32)
+    return tf.reduce_mean(tf.math.squared_difference(outputs, tf.cast(targets, outputs.dtype)), -1)
+
+
+LOSSES = {CLASSIFICATION: cross_entropy, REGRESSION: squared_error}
+
+
 class Evaluator:
     """Evaluates a model in one traced function, without Python code per batch and without touching the compiled state.
 
     Small sets are kept in memory after the first evaluation, and all of them are evaluated in one call.
 
     Args:
-      model: A model that returns logits.
+      model: A model that returns logits, or predictions of targets.
       sets: Name ("val", "test") -> batches of (images, labels) with known cardinality.
+      measure: What is measured: accuracy by class numbers, or the mean squared error by targets.
     """
 
-    def __init__(self, model: tf_keras.Model, sets: Mapping[str, tf.data.Dataset]) -> None:
+    def __init__(self, model: tf_keras.Model, sets: Mapping[str, tf.data.Dataset], measure: Measure = ACCURACY) -> None:
         self.model = model
+        self.measure = measure
         self._sets = dict(sets)
         self._all_totals: Callable[[], dict[str, np.ndarray]] | None = None
 
     def _batch_totals(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns [sum of the losses, number of correct predictions, number of examples] of a batch, float64."""
+        """Returns [sum of the losses, number of correct predictions, number of examples] of a batch, float64.
+
+        In regression, the loss of an example is its squared error, which stands in the second place too.
+        """
         logits = self.model(images, training=False)
+        if self.measure is MSE:
+            error = tf.reduce_sum(tf.cast(squared_error(labels, logits), tf.float64))
+            return tf.stack([error, error, tf.cast(tf.shape(labels)[0], tf.float64)])
         loss = tf.reduce_sum(tf.cast(cross_entropy(labels, logits), tf.float64))
         correct = tf.math.count_nonzero(tf.argmax(logits, -1) == labels)
         return tf.stack([loss, tf.cast(correct, tf.float64), tf.cast(tf.size(labels), tf.float64)])
@@ -88,14 +115,14 @@ class Evaluator:
         return lambda: {name: totals(*opened).numpy() for name, opened in open_sets.items()}
 
     def __call__(self) -> dict[str, float]:
-        """Returns `val_loss`, `val_accuracy`, `test_loss` and `test_accuracy`; accuracies are 0 to 1."""
+        """Returns `val_loss`, `val_accuracy`, `test_loss` and `test_accuracy` (0 to 1), or `val_mse` and `test_mse`."""
         if self._all_totals is None:
             kept = _kept(self._sets)
             self._all_totals = self._streamed() if kept is None else self._in_memory(kept)
         metrics = {}
-        for name, (loss, correct, count) in self._all_totals().items():
+        for name, (loss, score, count) in self._all_totals().items():
             metrics[f"{name}_loss"] = float(loss / count)
-            metrics[f"{name}_accuracy"] = float(correct / count)
+            metrics[f"{name}_{self.measure.name}"] = float(score / count)
         return metrics
 
 

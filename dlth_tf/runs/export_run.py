@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization, Split
 from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.names import FILES, FOLDER
 from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, max_examples
@@ -24,6 +26,7 @@ from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
+from dlth_tf.measures import REGRESSION
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
@@ -31,7 +34,8 @@ from dlth_tf.runs.network import build_network
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
-MOST_SIDE = 4096  # pixels, or channels, of the images of a run
+MOST_AXES = 6  # of one example of a run
+MOST_NUMBERS = 2**28  # of one example
 MOST_LABELS = 100_000
 MOST_LETTERS = 1000  # of the name of a class
 CALIBRATION = 256  # training images for forms that choose number ranges from them
@@ -86,11 +90,12 @@ def export_run(
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
     trust.check_model(config, directory.config)
+    served = _served(config, served)
     ticket = Ticket.load(directory.ticket)
     with machine(for_export(config)):
         model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
-        dataset = available(config, shape, trust)
+        dataset = available(config, shape, trust, normalization.raw)
         source = Source(
             model,
             normalization,
@@ -106,9 +111,24 @@ def export_run(
         return export_source(source, export_dir, settings)
 
 
+def _served(config: RunConfig, served: ServingOptions) -> ServingOptions:
+    """Returns the options with the task that fits the run: outputs of a regression are numbers, and no logits."""
+    if config.task != REGRESSION:
+        return served
+    if served.task == "classifier":
+        raise BadInput("task", served.task, "is for classes, and the run is a regression: raw serves its predictions")
+    return dataclasses.replace(served, task="raw")
+
+
 def _image_shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) != 3 or not all(type(n) is int and 0 < n <= MOST_SIDE for n in value):
-        raise TypeError(f"image_shape must be three whole numbers from 1 to {MOST_SIDE}")
+    if (
+        not isinstance(value, list)
+        or not 0 < len(value) <= MOST_AXES
+        or not all(type(n) is int and n > 0 for n in value)
+    ):
+        raise TypeError(f"image_shape must be 1 to {MOST_AXES} whole numbers, at least 1")
+    if math.prod(value) > MOST_NUMBERS:
+        raise TypeError(f"image_shape must be that of at most {MOST_NUMBERS:,} numbers")
     return tuple(value)
 
 
@@ -129,9 +149,9 @@ def origin_of(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     """Returns the origin of the model for export.json, without the folders above the working directory."""
     result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
-    kind, is_folder, folder = facts["dataset"].partition("folder:")
-    if is_folder and not kind:
-        facts["dataset"] = f"folder:{without_home(Path(folder))}"
+    for kind in (FOLDER, *FILES):
+        if facts["dataset"].startswith(kind):
+            facts["dataset"] = kind + without_home(Path(facts["dataset"].removeprefix(kind)))
     return {"run_dir": without_home(directory.path), **facts, "sparsity": sparsity}
 
 
@@ -141,13 +161,16 @@ def without_home(path: Path) -> str:
     return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else whole.name
 
 
-def available(config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO_TRUST) -> DataSet | None:
+def available(
+    config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO_TRUST, raw: str = "uint8"
+) -> DataSet | None:
     """Returns the data set of a run, or None if it cannot be used; logs the reason.
 
     Args:
       config: Configuration of the run.
-      image_shape: Height, width and channels of the images of the run.
-      trust: Dotted paths that may be imported.
+      image_shape: Shape of the examples of the run.
+      trust: Dotted paths that may be imported, and files that may be opened.
+      raw: Dtype of the examples.
     """
     log = logging.getLogger("dlth_tf")
     if not trust.allows(config.dataset):
@@ -155,24 +178,25 @@ def available(config: RunConfig, image_shape: tuple[int, ...], trust: Trust = NO
         log.warning("comparing on random images, since the run's %s", reason.removeprefix("its "))
         return None
     try:
-        dataset = data_room.load_prepared(config.dataset, config.data_dir)
+        dataset = data_room.load_prepared(config.dataset, config.data_dir, config.targets)
     except BadInput as error:
         log.info("comparing on random images, since the data set of the run is not available: %s", error)
         return None
-    if dataset.image_shape != image_shape:
-        shapes = list(dataset.image_shape), list(image_shape)
-        log.info("comparing on random images, since those of %s now have the shape %s, not %s", config.dataset, *shapes)
+    if (dataset.image_shape, dataset.dtype) != (image_shape, raw):
+        kinds = f"{dataset.dtype}{list(dataset.image_shape)}", f"{raw}{list(image_shape)}"
+        log.info("comparing on random examples, since those of %s are now %s, not %s", config.dataset, *kinds)
         return None
     return dataset
 
 
 def test_examples(dataset: DataSet) -> Examples:
-    """Returns the test images as a client sends them, at most the first 10,000."""
-    number = min(len(dataset.test), max_examples(dataset.image_shape))
+    """Returns the test examples as a client sends them, at most the first 10,000."""
+    number = min(len(dataset.test), max_examples(dataset.image_shape, 1 if dataset.dtype == "uint8" else 4))
     part = "" if number == len(dataset.test) else f" (of {len(dataset.test):,})"
     with data_room.broken_images_named(dataset):
         images = raw_images(dataset.test, number)
-    return Examples(images, dataset.test.labels[:number], f"test images of {dataset.name}{part}")
+    labels = None if dataset.task == REGRESSION else dataset.test.labels
+    return Examples(images, None if labels is None else labels[:number], f"test {dataset.noun} of {dataset.name}{part}")
 
 
 def calibration_images(dataset: DataSet) -> np.ndarray:
@@ -182,7 +206,7 @@ def calibration_images(dataset: DataSet) -> np.ndarray:
 
 
 def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
-    """Returns the first images of a split without normalization, uint8 [at most `number`, H, W, C]."""
+    """Returns the first images of a split without normalization, [at most `number`, ...]."""
     number = min(number, len(split))
     if isinstance(split, Split):
         return split.images[:number]

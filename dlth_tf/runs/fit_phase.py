@@ -23,7 +23,7 @@ from dlth_tf.runs.checkpointing.state import (
     restore_training,
 )
 from dlth_tf.runs.devices.replicas import check_same
-from dlth_tf.runs.evaluation import cross_entropy
+from dlth_tf.runs.evaluation import LOSSES
 from dlth_tf.runs.history import GrowingFile, History
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
@@ -133,8 +133,8 @@ def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) 
     recipe = run.network.recipe
     model.compile(
         SGD(keras_schedule(phase.learning_rate), momentum=recipe.momentum, weight_decay=recipe.weight_decay),
-        cross_entropy,
-        metrics=["accuracy"],
+        LOSSES[run.config.task],
+        metrics=[run.config.measure.name],
         steps_per_execution=min(run.config.steps_per_execution, per_epoch),
         jit_compile=run.config.jit_compile,
     )

@@ -13,19 +13,20 @@ import tf_keras
 
 from dlth_tf import files, masking
 from dlth_tf.masking.macs import densities
+from dlth_tf.measures import ACCURACY, Measure, measure_in
 from dlth_tf.methods import Phase
 from dlth_tf.runs.weight_statistics import weight_statistics
 
-COLUMNS = (
+_COLUMNS = (
     "phase",
     "epoch",
     "step",
     "loss",
-    "accuracy",
+    "{}",
     "val_loss",
-    "val_accuracy",
+    "val_{}",
     "test_loss",
-    "test_accuracy",
+    "test_{}",
     "lr",
     "penalty",
     "sparsity",
@@ -34,6 +35,13 @@ COLUMNS = (
     "seconds",
 )
 
+
+def columns(measure: Measure = ACCURACY) -> tuple[str, ...]:
+    """Returns the names of the columns, some of which are named after the measure of the task."""
+    return tuple(name.format(measure.name) for name in _COLUMNS)
+
+
+COLUMNS = columns()
 SECONDS_APART = 10.0  # between two times that history.csv is written during a phase
 
 
@@ -42,7 +50,8 @@ class History(tf_keras.callbacks.Callback):
 
     Args:
       phase: The phase.
-      evaluate: Returns {"val_loss": ..., "val_accuracy": ..., "test_loss": ..., "test_accuracy": ...} of the network.
+      evaluate: Returns {"val_loss": ..., "val_accuracy": ..., "test_loss": ..., "test_accuracy": ...} of the network,
+        or "val_mse" and "test_mse" in regression.
       on_row: Called with every new row.
     """
 
@@ -103,15 +112,15 @@ class History(tf_keras.callbacks.Callback):
         logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=self.seconds())
         logs.update({name: getattr(now, name) for name in ("sparsity", "magnitude_kept", "magnitude_removed")})
         logs.setdefault("penalty", 0.0)
-        self.rows.append(
-            {"phase": self.phase.name, "epoch": epoch + 1, "step": step, **{name: logs[name] for name in COLUMNS[3:]}}
-        )
+        values = {name: logs[name] for name in columns(measure_in(logs, "test_{}"))[3:]}
+        self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **values})
         self.on_row(self.rows[-1])
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes the rows of all phases so far, atomically."""
-    files.write_atomic(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    names = columns(measure_in(rows[0] if rows else (), "test_{}"))
+    files.write_atomic(path, pd.DataFrame(rows, columns=list(names)).to_csv(index=False))
 
 
 class GrowingFile:

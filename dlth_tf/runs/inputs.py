@@ -1,7 +1,9 @@
-"""Inputs: the images of a run as batches for training, evaluation and scores."""
+"""Inputs: the examples of a run as batches for training, evaluation and scores."""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +20,13 @@ from dlth_tf.data import (
     evaluation_batches,
     train_batches,
 )
+from dlth_tf.data.splits import sampled
+from dlth_tf.errors import BadInput
+from dlth_tf.measures import REGRESSION
+from dlth_tf.randomness import generator
 from dlth_tf.runs.config import RunConfig
 
+SCALES = (0.1, 10.0)  # root mean squares of targets that usual learning rates fit
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -42,18 +49,18 @@ class Inputs:
     dtype: str
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of an example: height, width and channels of an image."""
         return self.data.image_shape
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of targets in regression."""
         return self.data.num_classes
 
     @property
     def examples(self) -> int:
-        """Number of training images."""
+        """Number of training examples."""
         return len(self.data.train.labels)
 
     def training(self, purpose: str, batch_size: int, start: int = 0, steps: int | None = None) -> tf.data.Dataset:
@@ -66,8 +73,8 @@ class Inputs:
           steps: Number of batches; infinite if None.
 
         Returns:
-          Batches of (images [B, H, W, C], labels: int64 [B], or float32 [B, classes] where the augmentation mixes
-          images).
+          Batches of (examples [B, ...], labels: int64 [B], float32 [B, classes] where the augmentation mixes images, or
+          float32 [B, targets] in regression).
         """
         return self._batches(BatchOrder(batch_size, self.seed, purpose, start, steps), self.augment)
 
@@ -77,15 +84,19 @@ class Inputs:
         return {name: evaluation_batches(split, self._form("none")) for name, split in splits.items()}
 
     def batch(self, purpose: str, size: int) -> Batch:
-        """Returns one random batch without augmentation: images [size, H, W, C] and labels int64 [size]."""
+        """Returns one random batch without augmentation: images [size, ...] and labels int64 [size], or targets."""
         images, labels = next(iter(self._samples(purpose, size, steps=1)))
         return images.numpy(), labels.numpy()
 
     def balanced(self, purpose: str, per_class: int, size: int) -> list[Batch]:
         """Returns `per_class` random images of every class without augmentation, in batches of at most `size` images.
 
-        Of a class with fewer images, all are returned.
+        Of a class with fewer images, all are returned. In regression they are as many random examples.
         """
+        if self.data.task == REGRESSION:
+            number = min(len(self.data.train), per_class * self.num_classes)
+            images, labels = self.batch(purpose, number)
+            return [(images[at : at + size], labels[at : at + size]) for at in range(0, number, size)]
         by_class: dict[int, list[np.ndarray]] = {label: [] for label in range(self.num_classes)}
         # One by one: larger batches would leave out the last examples of an epoch.
         for images, labels in self._samples(purpose, 1, steps=len(self.data.train)):
@@ -117,8 +128,11 @@ class Inputs:
         return BatchFormat(self.normalization, augment, self.dtype, self.num_classes, self.data.value_range)
 
     def example_labels(self) -> tf.Tensor:
-        """Returns labels of one training example: int64 [1], or float32 [1, classes] if augmentation mixes images."""
-        if augmentation(self.augment).soft_labels:
+        """Returns labels of one training example: int64 [1], or float32 [1, classes] if augmentation mixes images.
+
+        In regression they are float32 [1, targets].
+        """
+        if self.data.task == REGRESSION or augmentation(self.augment).soft_labels:
             return tf.zeros([1, self.num_classes])
         return tf.zeros([1], tf.int64)
 
@@ -134,6 +148,7 @@ class Inputs:
                 "validation": len(self.data.validation.labels),
                 "test": len(self.data.test.labels),
             },
+            **({"feature_names": list(self.data.feature_names)} if self.data.feature_names else {}),
         }
 
 
@@ -143,6 +158,33 @@ def load_inputs(config: RunConfig) -> Inputs:
     Raises:
       BadInput: If the data set does not exist, is not prepared, or is not made of labeled images.
     """
-    data = data_room.load(config.dataset, config.data_dir)
+    data = data_room.load_for(config.dataset, config.data_dir, config.targets)
+    if config.eval_examples is not None:
+        data = evaluated_on(data, config.eval_examples)
+    if data.task == REGRESSION:
+        _warn_of_scale(data)
+    augment = config.augment or data.augment
+    if augment != "none" and data.noun != "images":
+        examples = f"{data.dtype}{list(data.image_shape)}"
+        raise BadInput("augment", augment, f"is for uint8 images, and the examples of {data.name} are {examples}")
     normalization = data_room.normalization(data, config.normalization)
-    return Inputs(data, normalization, config.seed, config.augment or data.augment, config.weight_dtype)
+    return Inputs(data, normalization, config.seed, augment, config.weight_dtype)
+
+
+def evaluated_on(data: DataSet, count: int) -> DataSet:
+    """Returns the data set with at most `count` validation and test examples, the same whatever the seed of the run."""
+    validation = sampled(data.validation, count, generator(0, "evaluated examples", "validation"))
+    test = sampled(data.test, count, generator(0, "evaluated examples", "test"))
+    return dataclasses.replace(data, validation=validation, test=test)
+
+
+def _warn_of_scale(data: DataSet) -> None:
+    """Logs one sentence if the targets are so large or small that no usual learning rate fits their squared error."""
+    scale = float(np.sqrt(np.mean(np.square(data.train.labels, dtype=np.float64))))
+    if not SCALES[0] <= scale <= SCALES[1]:
+        logging.getLogger("dlth_tf").warning(
+            "the targets of %s have a root mean square of %.3g: learning rates are usually chosen for about 1, so "
+            "scale the targets if the training diverges or does not begin",
+            data.name,
+            scale,
+        )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from dlth_tf import masking
+from dlth_tf.measures import ACCURACY, measure_in
 from dlth_tf.methods import Phase
 
 BAR_WIDTH = 20  # columns of the terminal
@@ -18,7 +19,7 @@ LEAST_WIDTH_FOR_BAR = 72  # on a narrower terminal the numbers are worth more th
 
 
 class ProgressLine(tf_keras.callbacks.Callback):
-    """Prints phase, epoch, accuracy, penalty and time left on one line, as far as the width allows.
+    """Prints phase, epoch, accuracy or error, penalty and time left on one line, as far as the width allows.
 
     Args:
       phase: The phase.
@@ -75,7 +76,9 @@ class ProgressLine(tf_keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Prints the metrics of the epoch."""
         parts = [f"epoch {epoch + 1}/{self.epochs}", f"loss {float(logs['loss']):.4f}"]
-        parts += [f"val {logs['val_accuracy']:.2%}", f"test {logs['test_accuracy']:.2%}"]
+        measure = measure_in(logs, "test_{}")
+        unit = "" if measure is ACCURACY else f"{measure.name} "
+        parts += [f"{split} {unit}{measure.text(logs[f'{split}_{measure.name}'])}" for split in ("val", "test")]
         parts += [f"penalty {logs['penalty']:.3g}"] if logs["penalty"] else []
         if self.lines:
             done = logs["seconds"]

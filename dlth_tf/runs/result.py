@@ -8,14 +8,17 @@ import numpy as np
 
 from dlth_tf import masking
 from dlth_tf.masking.keras2.paths import weights_on_paths
+from dlth_tf.measures import ACCURACY, REGRESSION, Measure
 from dlth_tf.methods import Network, Phase
 from dlth_tf.onednn import onednn_is_on
 from dlth_tf.runs.directory import versions
 from dlth_tf.runs.training_run import Run
 
 
-def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict[str, float | None]:
-    """Returns the accuracies of one split, 0 to 1.
+def accuracies(
+    split: str, rows: list[dict[str, Any]], network: Network, measure: Measure = ACCURACY
+) -> dict[str, float | None]:
+    """Returns the accuracies of one split, 0 to 1, or its mean squared errors.
 
     Best and last5 are over the epochs of the final phase with the final sparsity.
 
@@ -23,15 +26,17 @@ def accuracies(split: str, rows: list[dict[str, Any]], network: Network) -> dict
       split: "val" or "test".
       rows: All rows of the history.
       network: The network, with the accuracies before and after the removal of weights.
+      measure: The measure of the task, after which the keys are named.
     """
     last = [row for row in rows if row["phase"] == rows[-1]["phase"] and row["sparsity"] == rows[-1]["sparsity"]]
-    values = [row[f"{split}_accuracy"] for row in last]
+    name = measure.name
+    values = [row[f"{split}_{name}"] for row in last]
     return {
-        "accuracy_last": values[-1],
-        "accuracy_best": max(values),
-        "accuracy_last5_mean": float(np.mean(values[-5:])),
-        "accuracy_before_removal": network.before_removal.get(f"{split}_accuracy"),
-        "accuracy_after_removal": network.after_removal.get(f"{split}_accuracy"),
+        f"{name}_last": values[-1],
+        f"{name}_best": measure.best(values),
+        f"{name}_last5_mean": float(np.mean(values[-5:])),
+        f"{name}_before_removal": network.before_removal.get(f"{split}_{name}"),
+        f"{name}_after_removal": network.after_removal.get(f"{split}_{name}"),
         "loss_last": last[-1][f"{split}_loss"],
     }
 
@@ -114,8 +119,18 @@ def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _task(run: Run) -> dict[str, Any]:
+    if run.config.task != REGRESSION:
+        return {}
+    variance = np.var(run.inputs.data.test.labels, axis=0, dtype=np.float64).mean()
+    return {"task": REGRESSION, "target_variance": float(variance)}
+
+
 def make_result(run: Run) -> dict[str, Any]:
     """Returns the content of result.json but for the digest of the final weights, while the network is wrapped.
+
+    `task` and `target_variance` are present for regression: the variance of the test targets, the mean over several, is
+    the mean squared error of the best constant.
 
     `rollback` is present if the run returned to a checkpoint (--on_nan), and `cost.reused` if another run of the sweep
     has done its first phase: the images and multiply-adds of that phase are counted all the same, but not its seconds
@@ -130,8 +145,9 @@ def make_result(run: Run) -> dict[str, Any]:
         **{name: getattr(run.config, name) for name in ("method", "dataset", "model", "seed")},
         "sparsity": sparsities(run.config.sparsity, run.network),
         "effective_sparsity": effective_sparsity(run.network),
-        "test": accuracies("test", state.rows, run.network),
-        "val": accuracies("val", state.rows, run.network),
+        **_task(run),
+        "test": accuracies("test", state.rows, run.network, run.config.measure),
+        "val": accuracies("val", state.rows, run.network, run.config.measure),
         "phases": state.phases,
         "cost": {**spent, **({"reused": state.reused} if state.reused else {})},
         "parameters": parameters(run.network),

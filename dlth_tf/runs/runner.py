@@ -81,7 +81,7 @@ def prepare(config: RunConfig) -> tuple[Inputs, Recipe, tf_keras.Model]:
 def _run(config: RunConfig, directory: RunDirectory, observer: Observer) -> dict[str, Any]:
     inputs, recipe, model = prepare(config)
     initial = masking.weight_arrays(model)
-    network = Network(model, recipe, initial, inputs, Evaluator(model, inputs.evaluation()))
+    network = Network(model, recipe, initial, inputs, Evaluator(model, inputs.evaluation(), config.measure))
     interval = CheckpointInterval.parse(config.checkpoint_every)
     checkpoints = CheckpointManager(
         network, CheckpointFiles(directory.checkpoints, most_bytes(initial)), interval, writes(config.strategy)

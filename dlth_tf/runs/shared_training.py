@@ -26,12 +26,15 @@ from dlth_tf.runs.training_run import Run
 OF_THE_NETWORK = (
     "dataset",
     "data_dir",
+    "task",
+    "label_column",
     "model",
     "model_args",
     "init_weights",
     "seed",
     "momentum",
     "weight_decay",
+    "eval_examples",  # its history has the evaluations
     "augment",
     "normalization",
     "precision",

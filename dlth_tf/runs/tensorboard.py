@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dlth_tf.legacy_keras import tensorflow_keras_is_keras2
+from dlth_tf.measures import measure_in
 from dlth_tf.runs.config import RunConfig
 
 with tensorflow_keras_is_keras2():  # the plugin derives a callback from `tf.keras` while it is imported
@@ -36,8 +37,9 @@ SETTINGS = (
 
 
 def metrics(result: dict[str, Any]) -> dict[str, float]:
-    """Returns the accuracies of result.json, 0 to 1, under their names in the table."""
-    return {f"{split}_accuracy_last": result[split]["accuracy_last"] for split in ("test", "val")}
+    """Returns the accuracies of result.json, 0 to 1, or the mean squared errors, under their names in the table."""
+    name = measure_in(result["test"], "{}_last").name
+    return {f"{split}_{name}_last": result[split][f"{name}_last"] for split in ("test", "val")}
 
 
 def write_outcome(config: RunConfig, result: dict[str, Any]) -> None:

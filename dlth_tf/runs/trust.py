@@ -1,10 +1,11 @@
-"""Names of code in the files of a run: a run that somebody else made must not choose which modules are imported."""
+"""Names of code and files in a run: a run that somebody else made must not choose what is imported or opened."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlth_tf.data.names import FILES
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import is_path
 from dlth_tf.runs.config import RunConfig
@@ -12,11 +13,11 @@ from dlth_tf.runs.config import RunConfig
 
 @dataclass(frozen=True)
 class Trust:
-    """The dotted paths in a run's config.json that may be imported and called.
+    """The dotted paths in a run's config.json that may be imported and called, and the files that may be opened.
 
     Attributes:
-      names: Dotted paths that the user has written.
-      everything: Whether all dotted paths of the run are trusted.
+      names: Dotted paths, npz:PATH and csv:PATH that the user has written.
+      everything: Whether all of the run are trusted.
     """
 
     names: frozenset[str] = frozenset()
@@ -29,7 +30,7 @@ class Trust:
 
     def allows(self, name: str) -> bool:
         """Returns whether `name`, of a data set or a network, may be loaded."""
-        return self.everything or not is_path(name) or name in self.names
+        return self.everything or name in self.names or not (is_path(name) or name.startswith(FILES))
 
     def check_model(self, config: RunConfig, path: Path) -> None:
         """Checks the network that a file names.
@@ -48,7 +49,13 @@ class Trust:
         """Returns the names of code that are not trusted, and how to trust them, as the rest of a sentence."""
         named = {"model": config.model, "dataset": config.dataset}
         refused = [f"--{flag}={name}" for flag, name in named.items() if not self.allows(name)]
-        modules = " and ".join(dict.fromkeys(flag.partition("=")[2].partition(":")[0] for flag in refused))
+        code = [flag for flag in refused if not flag.partition("=")[2].startswith(FILES)]
+        if not code:
+            return (
+                f"its {path.name} names a file outside of the run ({' '.join(refused)}), which is only opened if the "
+                "command repeats this flag or has --trust_run"
+            )
+        modules = " and ".join(dict.fromkeys(flag.partition("=")[2].partition(":")[0] for flag in code))
         return (
             f"its {path.name} names code outside of this package ({' '.join(refused)}), which is only imported if the "
             f"command repeats these flags or has --trust_run; the folder of {modules} must then be the working "

@@ -35,7 +35,8 @@ def grasp(
     Args:
       model: Model that returns logits, of tf_keras or Keras 3.
       weights: Variables to score, by tensor name.
-      batches: Images [B, ...] and labels int64 [B]; together a sample with equally many images of every class.
+      batches: Images [B, ...] and labels int64 [B], together a sample with equally many images of every class; or
+        targets, floats [B, targets], whose loss is the mean squared error, without a temperature.
       temperature: T, by which logits are divided, above 0.
 
     Returns:

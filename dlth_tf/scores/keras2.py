@@ -10,7 +10,7 @@ import tf_keras
 
 
 class Losses:
-    """Derivatives of the mean cross-entropy of logits / `temperature`.
+    """Derivatives of the mean cross-entropy of logits / `temperature`, or for floating targets of the squared error.
 
     Args:
       model: Model that returns logits.
@@ -29,8 +29,11 @@ class Losses:
         def gradients(images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 logits = tf.cast(model(images, training=training), dtype)
-                logits = logits if temperature == 1 else logits / temperature
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+                if labels.dtype.is_floating:
+                    loss = tf.reduce_mean(tf.math.squared_difference(tf.cast(labels, dtype), logits))
+                else:
+                    logits = logits if temperature == 1 else logits / temperature
+                    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
             return self._of(tape, loss)
 
         @tf.function

@@ -21,7 +21,7 @@ Values = Sequence[Any]  # tensors
 
 
 class Losses:
-    """Derivatives of the mean cross-entropy of logits / `temperature`.
+    """Derivatives of the mean cross-entropy of logits / `temperature`, or for floating targets of the squared error.
 
     Args:
       model: Model that returns logits.
@@ -43,7 +43,10 @@ class Losses:
             wide = [ops.cast(each.value, ops.dtype(values[0])) for each in others]
             with _with_values([*self._weights, *others], [*values, *wide]):
                 logits = self._model(images, training=self._training)
-            logits = ops.cast(logits, ops.dtype(values[0])) / self._temperature
+            logits = ops.cast(logits, ops.dtype(values[0]))
+            if "float" in str(ops.dtype(labels)):
+                return ops.mean(ops.square(logits - ops.cast(labels, ops.dtype(logits))))
+            logits = logits / self._temperature
             return ops.mean(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
         images, labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)

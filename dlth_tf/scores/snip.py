@@ -19,7 +19,7 @@ def snip(model: Any, weights: Mapping[str, Any], images: Any, labels: Any) -> di
       model: Model that returns logits, of tf_keras or Keras 3.
       weights: Variables to score, by tensor name.
       images: Batch [B, ...] as the model takes it.
-      labels: Class numbers, int64 [B].
+      labels: Class numbers, int64 [B]; or targets, floats [B, targets], whose loss is the mean squared error.
 
     Returns:
       Tensor name -> array of the tensor's shape and dtype; the highest are kept.

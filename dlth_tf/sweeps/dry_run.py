@@ -21,7 +21,7 @@ from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import METHODS, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
-from dlth_tf.runs.evaluation import Evaluator, cross_entropy
+from dlth_tf.runs.evaluation import LOSSES, Evaluator
 from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
 from dlth_tf.runs.runner import prepare
@@ -66,7 +66,7 @@ def plan_runs(grid: Sequence[RunConfig]) -> list[RunPlan]:
     """Plans the runs of a sweep without training or writing anything; each network is built once."""
     macs: dict[Any, int] = {}
     plans = []
-    outline = data_room.outline(grid[0].dataset, grid[0].data_dir)
+    outline = data_room.outline(grid[0].dataset, grid[0].data_dir, grid[0].targets)
     with machine(grid[0]) as strategy, strategy.scope():
         for config in grid:
             key = network_key(config)
@@ -175,14 +175,14 @@ def measure(config: RunConfig, batch_size: int) -> Speed:
     with machine(config) as strategy, strategy.scope(), contextlib.ExitStack() as reading:
         inputs, recipe, model = prepare(config)
         reading.enter_context(data_room.broken_images_named(inputs.data))
-        evaluator = Evaluator(model, inputs.evaluation())
+        evaluator = Evaluator(model, inputs.evaluation(), config.measure)
         evaluator()
         set_up = time.perf_counter() - began
         steps = min(config.steps_per_execution, inputs.examples // batch_size)
         model.compile(
             SGD(0.01, momentum=recipe.momentum, weight_decay=recipe.weight_decay),
-            cross_entropy,
-            metrics=["accuracy"],
+            LOSSES[config.task],
+            metrics=[config.measure.name],
             steps_per_execution=steps,
             jit_compile=config.jit_compile,
         )

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from dlth_tf import files
 from dlth_tf.errors import BadInput, shown
+from dlth_tf.measures import measure_in
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.worker import DONE, STOPPED, Outcome
 
@@ -111,12 +112,13 @@ class SweepStatus:
         for name in ("running", "phase", "epoch", "val", "test"):
             table.add_column(name, style="bold" if name == "running" else "")
         for name, facts in list(running.items())[:SHOWN]:
-            accuracies = (facts.get(f"{split}_accuracy") for split in ("val", "test"))
+            measure = measure_in(facts, "test_{}")
+            values = (facts.get(f"{split}_{measure.name}") for split in ("val", "test"))
             table.add_row(
                 Text(shown(name, MOST_LETTERS)),
                 Text(str(facts.get("phase") or "")),
                 Text(str(facts.get("epoch") or "")),
-                *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
+                *("" if value is None else measure.text(value) for value in values),
             )
         done = self.before + self.done
         pending = max(0, len(self.todo) - self.done - len(self.failed) - len(running))
@@ -145,8 +147,9 @@ def _progress(facts: dict[str, Any]) -> dict[str, Any]:
     """Returns what the table shows of the progress of a run; raises ValueError if a run would not have written it."""
     phase = shown(str(facts.get("phase") or ""), MOST_LETTERS)
     epoch = facts.get("epoch")
-    accuracies = {name: facts.get(name) for name in ("val_accuracy", "test_accuracy")}
-    for value in (epoch, *accuracies.values()):
+    name = measure_in(facts, "test_{}").name
+    values = {key: facts.get(key) for key in (f"val_{name}", f"test_{name}")}
+    for value in (epoch, *values.values()):
         if value is not None and not isinstance(value, int | float):
-            raise ValueError("its epoch and its accuracies must be numbers")
-    return {"phase": phase, "epoch": epoch, **accuracies}
+            raise ValueError(f"its epoch, val_{name} and test_{name} must be numbers")
+    return {"phase": phase, "epoch": epoch, **values}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dlth_tf import data, files, stopping
+from dlth_tf.measures import ACCURACY, measure_in
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import InUse
 from dlth_tf.tensorflow_start import start_tensorflow
@@ -84,7 +85,14 @@ def run_one(
         return Outcome(STOPPED, str(stopped))
     except (Exception, SystemExit) as error:  # a custom model may call sys.exit
         return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
-    return Outcome(DONE, f"test {result['test']['accuracy_last']:.2%}", reused=result["cost"].get("reused"))
+    return Outcome(DONE, headline(result), reused=result["cost"].get("reused"))
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Returns the headline number of a result in words."""
+    measure = measure_in(result["test"], "{}_last")
+    unit = "" if measure is ACCURACY else f"{measure.words} "
+    return f"test {unit}{measure.text(result['test'][f'{measure.name}_last'])}"
 
 
 def when_unlocked(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -126,7 +134,8 @@ def writing_progress(path: Path | None) -> Iterator[Callable[[dict[str, Any]], N
         return
 
     def on_row(row: dict[str, Any]) -> None:
-        facts = {name: row.get(name) for name in ("phase", "epoch", "val_accuracy", "test_accuracy")}
+        name = measure_in(row, "test_{}").name
+        facts = {name: row.get(name) for name in ("phase", "epoch", f"val_{name}", f"test_{name}")}
         with contextlib.suppress(OSError):  # a full disk stops the run elsewhere, where it matters
             files.write_json(path, {**facts, "process": os.getpid()})
 

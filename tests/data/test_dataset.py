@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dlth_tf.data import Split
+from dlth_tf.data import DataSet, Split
 from dlth_tf.errors import BadInput
 from tests.data.conftest import random_dataset, random_split
 
@@ -30,8 +30,9 @@ def test_sets_and_splits_show_their_sizes_and_no_arrays() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "thing"),
     [
-        (IMAGES.astype(np.float32), LABELS, "images"),
-        (IMAGES[..., 0], LABELS, "images"),
+        (IMAGES.astype(np.complex64), LABELS, "images"),
+        (IMAGES[:, 0, 0, 0], LABELS, "images"),
+        (IMAGES.astype(np.int64) + 2**31, LABELS, "images"),
         (IMAGES[:0], LABELS[:0], "images"),
         (IMAGES.tolist(), LABELS, "images"),
         (IMAGES, LABELS.astype(np.int32), "labels"),
@@ -48,21 +49,52 @@ def test_a_split_refuses_other_shapes_and_dtypes(images: object, labels: object,
 @pytest.mark.parametrize(
     ("images", "labels", "ending"),
     [
-        (IMAGES / 255 + 0.5, LABELS, "N > 0; its values range from 0.5 to 0.5"),
         (
             np.where(IMAGES == 0, np.nan, 0)[:1],
             LABELS[:1],
             "; 20 of its 20 values are not finite, the first at [0, 0, 0, 0]",
         ),
-        (IMAGES, np.array([0, 1, np.nan]), "one label per image; 1 of its 3 values are not finite, the first at [2]"),
-        (IMAGES, np.array([0, 1, 2.5]), "one label per image; its values range from 0 to 2.5"),
-        (IMAGES, LABELS.astype(np.uint8), "must be an int64 array of shape [3], one label per image"),
+        (IMAGES, np.array([0, 1, np.nan]), "targets [3, targets]; 1 of its 3 values are not finite, the first at [2]"),
+        (IMAGES, np.array([0, 1, 2.5])[:, None, None], "targets [3, targets]; its values range from 0 to 2.5"),
+        (IMAGES, LABELS.astype(np.uint8), "one label per image, or finite targets [3, targets]"),
+        (
+            np.zeros((3, 3, 8, 8), np.uint8),
+            LABELS,
+            "have channels first, and must have them last: convert them by images.transpose(0, 2, 3, 1)",
+        ),
     ],
 )
 def test_a_split_tells_what_is_in_numbers_of_another_kind(images: np.ndarray, labels: np.ndarray, ending: str) -> None:
     with pytest.raises(BadInput) as refused:
         Split(images, labels)
     assert str(refused.value).endswith(ending)
+
+
+@pytest.mark.parametrize(
+    ("images", "dtype", "normalization"),
+    [
+        (np.arange(15.0).reshape(3, 5), "float32", "standard"),
+        (np.arange(30, dtype=np.float16).reshape(3, 5, 2), "float32", "standard"),
+        (np.arange(15).reshape(3, 5), "int32", "none"),
+        (np.arange(15, dtype=np.uint8).reshape(3, 5), "uint8", "standard"),
+    ],
+)
+def test_numbers_of_any_shape_are_examples(images: np.ndarray, dtype: str, normalization: str) -> None:
+    split = Split(images, LABELS)
+    data = DataSet("mine", split, split, split, ("a",))
+    assert (data.dtype, data.image_shape, data.normalization) == (dtype, images.shape[1:], normalization)
+    assert repr(split).startswith("Split(3 examples of ") and "examples" in data._repr_html_()
+
+
+def test_targets_are_columns_of_float32() -> None:
+    split = Split(np.ones((3, 5)), np.arange(3.0))
+    assert split.labels.tolist() == [[0], [1], [2]]
+    assert (DataSet("mine", split, split, split, ("price",)).task, random_dataset().task) == (
+        "regression",
+        "classification",
+    )
+    with pytest.raises(BadInput, match="with one column for each of label_names"):
+        DataSet("mine", split, split, split, ("price", "size"))
 
 
 def test_a_label_of_no_class_is_named_with_its_image() -> None:

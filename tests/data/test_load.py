@@ -88,7 +88,8 @@ def test_arrays_that_the_users_own_function_cannot_make_a_data_set_of_are_named_
     with pytest.raises(BadInput) as caught:
         load(f"{HERE}:wrong_images")
     assert str(caught.value).startswith(
-        f"dataset={HERE}:wrong_images: failed with BadInput: images=float64[2, 4, 5, 3]: must be a uint8 array"
+        f"dataset={HERE}:wrong_images: failed with BadInput: dataset=random: its test images and its training images "
+        "differ in dtype"
     )
     assert isinstance(caught.value.__cause__, BadInput)
 

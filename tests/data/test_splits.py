@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlth_tf.data.splits import stratified
+from dlth_tf.data import Split
+from dlth_tf.data.splits import sampled, stratified
 from dlth_tf.randomness import generator
 
 LABELS = np.repeat([0, 1, 2], [50, 31, 19])
@@ -27,3 +28,12 @@ def test_the_draw_depends_on_the_generator_and_on_nothing_else() -> None:
 
 def test_the_draw_stays_what_it_was() -> None:
     assert stratified(LABELS, 6, generator(0, "test"))[0].tolist() == [1, 16, 43, 58, 68, 81]
+
+
+def test_a_sample_keeps_the_share_of_every_class_and_a_small_split_is_whole() -> None:
+    split = Split(np.arange(40.0).reshape(20, 2), np.repeat([0, 1], [15, 5]).astype(np.int64))
+    one, same = (sampled(split, 8, np.random.Generator(np.random.Philox(1))) for _ in range(2))
+    assert np.bincount(one.labels).tolist() == [6, 2] and np.array_equal(one.images, same.images)
+    assert sampled(split, 20, np.random.Generator(np.random.Philox(1))) is split
+    targets = Split(split.images, split.images[:, 0])
+    assert len(sampled(targets, 8, np.random.Generator(np.random.Philox(1)))) == 8

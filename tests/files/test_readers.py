@@ -19,6 +19,7 @@ OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/analysis/run_record.py", "read_csv"): "of bytes that the door has read",
     ("dlth_tf/commands.py", "open"): "of /dev/null",
     ("dlth_tf/core/patterns.py", "loads"): "of a flag",
+    ("dlth_tf/data/sets/csv_file.py", "read_csv"): "of bytes that the door has read",
     ("dlth_tf/data/disk_split.py", "read_file"): "TensorFlow's, of images whose kind and size were checked when listed",
     ("dlth_tf/data/sets/digits.py", "read_bytes"): "of this package itself",
     ("dlth_tf/data/sets/from_tfds.py", "builder"): "inside of `opening`, which has checked the folder",

@@ -15,6 +15,9 @@ from dlth_tf.runs.config import WHERE_ONLY, RunConfig
 
 RUN = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity": 0.98}
 DEFAULTS = {
+    "task": "classification",
+    "label_column": None,
+    "eval_examples": None,
     "data_dir": None,
     "model_args": "{}",
     "init_weights": None,
@@ -330,7 +333,7 @@ def test_the_kind_of_a_flag_is_read_off_the_annotation_of_its_field():
     }
     assert kinds["int"] == {
         *("seed", "batch_size", "penalty_every", "transform_batch_size", "cycles"),
-        *("steps_per_execution", "num_replicas", "verbosity"),
+        *("steps_per_execution", "num_replicas", "verbosity", "eval_examples"),
     }
     assert kinds["bool"] == {
         *("delete_between_cycles", "finetune_between_cycles", "jit_compile", "scale_lr", "deterministic", "tensorboard")

@@ -17,7 +17,7 @@ from dlth_tf.errors import BadInput
 
 _CURVES_CAPTION = (
     "At the end of every epoch: mean magnitude of the weights that the ticket keeps and of the others (if the run "
-    "recorded them; removed weights are zero, outside the logarithmic axis), the penalty on the latter, and accuracy. "
+    "recorded them; removed weights are zero, outside the logarithmic axis), the penalty on the latter, and {}. "
     "Dashed lines separate the phases."
 )
 _MASKS_CAPTION = "Masks of the first pruned tensors: a dark dot is a kept weight, a column is an output unit."
@@ -67,12 +67,11 @@ def sentences(record: RunRecord) -> list[str]:
 
 def _outcome(record: RunRecord) -> str:
     result = record.result
-    prunable, kernels, accuracy = (
-        _share(result[name]) for name in ("sparsity_prunable", "sparsity_global", "test_accuracy_last")
-    )
+    value = _value(record, "test_{}_last")
+    prunable, kernels = (_share(result[name]) for name in ("sparsity_prunable", "sparsity_global"))
     return (
         f"{result['method']} with seed {result['seed']}: {prunable} of the prunable weights and {kernels} of all "
-        f"kernel weights are removed; the test accuracy after the last epoch is {accuracy}."
+        f"kernel weights are removed; the test {record.measure.words} after the last epoch is {value}."
     )
 
 
@@ -96,11 +95,16 @@ def _squeezing(record: RunRecord) -> list[str]:
 
 
 def _removal(record: RunRecord) -> list[str]:
-    before = record.result["accuracy_before_removal"]
-    after = record.result["accuracy_after_removal"]
-    if math.isnan(before) or math.isnan(after):  # nothing was removed between two phases
-        return []
-    return [f"Test accuracy immediately before the removal: {_share(before)}; immediately after: {_share(after)}."]
+    names = [f"{{}}_{when}_removal" for when in ("before", "after")]
+    if any(math.isnan(record.result[name.format(record.measure.name)]) for name in names):
+        return []  # nothing was removed between two phases
+    before, after = (_value(record, name) for name in names)
+    return [f"Test {record.measure.words} immediately before the removal: {before}; immediately after: {after}."]
+
+
+def _value(record: RunRecord, column: str) -> str:
+    value = record.result[column.format(record.measure.name)]
+    return _share(value) if record.measure.percentage else record.measure.text(value)
 
 
 def _change(first: float, last: float) -> str:
@@ -116,6 +120,7 @@ def _share(fraction: float) -> str:
 def _run_page(record: RunRecord, curves: bytes, masks: bytes | None) -> str:
     result = record.result
     texts = sentences(record)
+    caption = _CURVES_CAPTION.format(record.measure.words)
     run = f"{result['method']}, {percent(result['sparsity'])} sparsity, seed {result['seed']}"
     return page(
         f"Weights of one run: {run}, {result['dataset']}, {result['model']}",
@@ -123,7 +128,7 @@ def _run_page(record: RunRecord, curves: bytes, masks: bytes | None) -> str:
             ("Summary", [bullets(texts)]),
             (
                 "Over time",
-                [picture(curves, f"Line plots over the steps of the run. {' '.join(texts)}", _CURVES_CAPTION)],
+                [picture(curves, f"Line plots over the steps of the run. {' '.join(texts)}", caption)],
             ),
             ("Tensors", [_tensors(record)]),
             ("Masks", [picture(masks, _masks_in_words(record), _MASKS_CAPTION)] if masks else []),

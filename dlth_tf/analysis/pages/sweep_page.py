@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import pandas as pd
 
 from dlth_tf.analysis.answers import QUESTION
-from dlth_tf.analysis.costs import HEADER as COST_HEADER
 from dlth_tf.analysis.costs import NOTES as COST_NOTES
-from dlth_tf.analysis.costs import cost_rows
+from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.plots import medians
-from dlth_tf.analysis.results import headline
+from dlth_tf.analysis.plots import medians, picture_names
+from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import grid, percent
+from dlth_tf.measures import ACCURACY, Measure
 
 _SPARSITY_CAPTION = (
     "Test accuracy after the last epoch against the share of weights removed. Both axes are logarithmic, in the share "
@@ -27,20 +27,31 @@ _COST_CAPTION = (
     "nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
 )
 
+_ERROR_SPARSITY_CAPTION = (
+    "Test mean squared error after the last epoch against the share of weights removed; lower is better. Both axes are "
+    "logarithmic, in the share of weights kept and in the error. Lines connect the medians over seeds; the table above "
+    "lists means."
+)
+_ERROR_COST_CAPTION = (
+    "Median test mean squared error against the cost of training: examples seen (top), and multiply-adds if a removed "
+    "weight cost nothing (bottom). Down and to the left is better; methods of equal cost are drawn side by side."
+)
+
 
 def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     """Returns the HTML of the page.
 
     Args:
       findings: Findings of the sweep.
-      pictures: PNGs by file name, "accuracy_vs_sparsity.png" and "accuracy_vs_cost.png"; without them the page
-        has no figures.
+      pictures: PNGs by file name, those of `picture_names`; without them the page has no figures.
     """
     results = findings.results
     dataset, model, seeds = headline(results)
     missing = [f"{run.run_dir}: {run.state}" for run in findings.missing]
     notes = [paragraph(note, soft=True) for note in [*findings.notes, findings.too_many_to_draw] if note]
     accuracies = grid(results)
+    measure = measure_of(results)
+    sparsity, cost = picture_names(results)
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
         [
@@ -48,19 +59,31 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
             ("Verdict", [bullets(findings.sentences), *notes]),
             ("Runs without a result", [bullets(missing)] if missing else []),
             (
-                "Test accuracy, %",
+                f"Test {measure.short}",
                 [
-                    table("test accuracy by method and sparsity", accuracies.header, accuracies.rows),
+                    table(f"test {measure.words} by method and sparsity", accuracies.header, accuracies.rows),
                     paragraph(accuracies.notes, soft=True),
                 ],
             ),
-            ("", _figure(pictures.get("accuracy_vs_sparsity.png"), _sparsity_in_words(results), _SPARSITY_CAPTION)),
+            ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(measure))),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
-            ("", _figure(pictures.get("accuracy_vs_cost.png"), _cost_in_words(results), _COST_CAPTION)),
+            ("", _figure(pictures.get(cost), _cost_in_words(results), _cost_caption(measure))),
             ("Configuration", _configuration(findings.settings)),
             ("Environment", _environment(findings.settings)),
         ],
     )
+
+
+def _sparsity_caption(measure: Measure) -> str:
+    return _SPARSITY_CAPTION if measure is ACCURACY else _ERROR_SPARSITY_CAPTION
+
+
+def _cost_caption(measure: Measure) -> str:
+    return _COST_CAPTION if measure is ACCURACY else _ERROR_COST_CAPTION
+
+
+def _in_words(value: float, measure: Measure) -> str:
+    return f"{value:.1f} %" if measure.percentage else f"{value:.4g}"
 
 
 def _figure(png: bytes | None, words: str, caption: str) -> list[str]:
@@ -69,22 +92,23 @@ def _figure(png: bytes | None, words: str, caption: str) -> list[str]:
 
 def _cost_table(results: pd.DataFrame) -> str:
     rows = [(method, [(text, False) for text in cells]) for method, *cells in cost_rows(results)]
-    return table("cost by method and sparsity", COST_HEADER, rows)
+    return table("cost by method and sparsity", header(results), rows)
 
 
 def _sparsity_in_words(results: pd.DataFrame) -> str:
+    measure = measure_of(results)
     lines = [
         f"{method}: "
-        + ", ".join(f"{row.accuracy:.1f} % at {percent(row.sparsity)} removed" for row in cells.itertuples())
+        + ", ".join(f"{_in_words(row.value, measure)} at {percent(row.sparsity)} removed" for row in cells.itertuples())
         for method, cells in medians(results).groupby("method", sort=False)
     ]
-    return f"Line plot of median test accuracy against sparsity. {'; '.join(lines)}."
+    return f"Line plot of median test {measure.words} against sparsity. {'; '.join(lines)}."
 
 
 def _cost_in_words(results: pd.DataFrame) -> str:
     images = medians(results).groupby("method", sort=False)["images_seen"].mean()
     seen = ", ".join(f"{name} {number:,.0f}" for name, number in images.items())
-    return f"Scatter plot of median test accuracy against cost. Images seen: {seen}."
+    return f"Scatter plot of median test {measure_of(results).words} against cost. Images seen: {seen}."
 
 
 def _configuration(settings: Settings) -> list[str]:

@@ -89,7 +89,9 @@ def _interface(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {kind.removesuffix('s')} | {markdown_text(name)} | {spec['dtype']} | {markdown_text(shape)} |"
     if report["served"]["normalized"]:
         yield ""
-        yield "Images are taken as they are stored (0 to 255); the normalization of the training is inside."
+        pixels = all(spec["dtype"] == "uint8" for spec in report["served"]["inputs"].values())
+        taken = "Images are taken as they are stored (0 to 255)" if pixels else "Raw values are taken"
+        yield f"{taken}; the normalization of the training is inside."
 
 
 def _forms(report: Mapping[str, Any]) -> Iterator[str]:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dlth_tf.measures import measure_in
 from dlth_tf.methods import Network
-from dlth_tf.runs.history import COLUMNS
+from dlth_tf.runs.history import columns
 
 MOST_LETTERS = 200  # of the name of a phase
 
@@ -72,7 +73,7 @@ def check_rewind(network: Network, arrays: Mapping[str, Any]) -> None:
 def _is_row(row: Mapping[str, Any]) -> bool:
     phase = row.get("phase")
     return (
-        set(row) <= set(COLUMNS)
+        set(row) <= set(columns(measure_in(row, "test_{}")))
         and isinstance(phase, str)
         and len(phase) <= MOST_LETTERS
         and phase.isprintable()

@@ -1,0 +1,93 @@
+"""Tables: what is read from a CSV file, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlth_tf.data import load, normalization
+from dlth_tf.errors import BadInput
+
+ROWS = 60
+
+
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(random.normal(3.0, 2.0, (ROWS, 2)), columns=["a", "b"]).assign(
+        kind=np.where(np.arange(ROWS) % 3, "cat", "dog"), price=random.normal(size=ROWS)
+    )
+
+
+def written(folder: Path, frame: pd.DataFrame, index: bool = False) -> str:
+    frame.to_csv(folder / "t.csv", index=index)
+    return f"csv:{folder / 't.csv'}"
+
+
+def test_texts_become_classes_and_every_class_keeps_its_share(tmp_path: Path) -> None:
+    data = load(written(tmp_path, table()), label_column="kind")
+    assert data.label_names == ("cat", "dog") and data.feature_names == ("a", "b", "price")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [44, 4, 12]
+    assert np.bincount(data.test.labels).tolist() == [8, 4]
+
+
+def test_the_last_column_holds_the_targets_of_a_regression(tmp_path: Path) -> None:
+    data = load(written(tmp_path, table().drop(columns="kind")), task="regression")
+    assert (data.task, data.label_names, data.image_shape) == ("regression", ("price",), (2,))
+
+
+def test_a_column_named_label_holds_the_labels(tmp_path: Path) -> None:
+    frame = table().drop(columns="price").rename(columns={"kind": "label"})[["label", "a", "b"]]
+    assert load(written(tmp_path, frame)).feature_names == ("a", "b")
+
+
+def test_standard_is_measured_by_column_on_the_training_part_alone(tmp_path: Path) -> None:
+    data = load(written(tmp_path, table().assign(constant=0.1)), label_column="kind")
+    rule = normalization(data)
+    normalized = rule(data.train.images).numpy()
+    np.testing.assert_allclose(normalized.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(normalized.std(0), [1, 1, 1, 0], atol=1e-6)
+    assert rule.raw == "float32" and rule == type(rule).from_json(rule.to_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda t: t, {"label_column": "kin"}, "label_column=kin: no such column; did you mean kind"),
+        (lambda t: t.drop(columns="kind"), {}, "floating-point numbers: convert class numbers to integers, or give"),
+        (lambda t: t, {}, "its column kind contains text ('dog'): encode it as numbers first"),
+        (lambda t: t.assign(a=t["a"].where(t.index > 0)), {"label_column": "kind"}, "a has no value in 1 of 60 rows"),
+        (lambda t: t.assign(a=np.inf), {"label_column": "kind"}, "its column a is not finite in row 1"),
+        (lambda t: t[["kind"]], {}, "must have columns beside that of the labels, kind"),
+        (lambda t: t.assign(label=range(ROWS)), {}, "have 60 different values, too many for classes"),
+        (lambda t: t, {"label_column": "kind", "task": "regression"}, "needs labels that are numbers"),
+        (lambda t: t[:0], {}, "must have a header and rows"),
+        (lambda t: t[:3], {"label_column": "kind"}, "has 3 examples, too few to divide off a test part"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, change, options, message: str) -> None:
+    frame = change(table())
+    if "label" in frame:
+        frame = frame.drop(columns=["kind"])
+    with pytest.raises(BadInput) as refused:
+        load(written(tmp_path, frame), **options)
+    assert message in str(refused.value)
+
+
+def test_a_column_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="write the file with index=False"):
+        load(written(tmp_path, table(), index=True), label_column="kind")
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"a" * (2**20 + 2))
+    for name in (f"csv:{tmp_path / 't.csv'}", f"csv:{tmp_path}", f"csv:{tmp_path / 'missing.csv'}"):
+        with pytest.raises(BadInput, match=r"is not a CSV file|cannot be read"):
+            load(name)
+
+
+def test_a_label_column_is_for_tables_alone() -> None:
+    with pytest.raises(BadInput, match="is for csv:PATH, and the data set is digits"):
+        load("digits", label_column="a")
