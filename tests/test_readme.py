@@ -18,6 +18,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_keras_snippet_runs_and_gives_a_sparse_saved_model(tmp_path, monkeypatch):
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.S)
     monkeypatch.chdir(tmp_path)

@@ -46,6 +46,11 @@ def ended(capsys: pytest.CaptureFixture[str], command: Any, *argv: str) -> tuple
     return code, said
 
 
+# What hangs or takes memory for every file; what is only not valid for one.
+@pytest.mark.fast_cases(
+    *(f"{name}-{kind}" for name in sorted(FILES) for kind in ("pipe", "device", "huge", "deep")),
+    *(f"result.json-{kind}" for kind in PUT),
+)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", PUT)
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -46,6 +46,7 @@ def name_class(data_dir: Path, name: str) -> None:
         path.rename(path.with_name(f"their_{path.name}"))
 
 
+@pytest.mark.fast_cases("'hostile_canary.Feature'", "'this.Text'")
 @pytest.mark.parametrize("name", CLASSES, ids=repr)
 def test_a_folder_may_not_name_other_classes_for_its_features(data_dir, name):
     name_class(data_dir, name)
