@@ -47,5 +47,5 @@ def test_slow_cases_are_moved_to_those_of_faults():
 
 @pytest.mark.parametrize("name", ["fast_cases", "faults_cases"])
 def test_an_id_that_matches_no_case_is_an_error(name):
-    with pytest.raises(pytest.UsageError, match="these ids match no case: .*'c'"):
+    with pytest.raises(pytest.UsageError, match=r"these ids match no case: .*'c'"):
         suites(Item("a", getattr(pytest.mark, name)("a", "c")))

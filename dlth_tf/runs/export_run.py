@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.network import build_network
+from dlth_tf.runs.network_size import ROOM, limited_variables
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
 MOST_SIDE = 4096  # pixels, or channels, of the images of a run
+MOST_VALUES = 2**26  # of an image
 MOST_LABELS = 100_000
 MOST_LETTERS = 1000  # of the name of a class
 CALIBRATION = 256  # training images for forms that choose number ranges from them
@@ -88,7 +91,8 @@ def export_run(
     trust.check_model(config, directory.config)
     ticket = Ticket.load(directory.ticket)
     with machine(for_export(config)):
-        model = build_network(config, shape, len(label_names))
+        with limited_variables(*_most_variables(directory)):
+            model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
         dataset = available(config, shape, trust)
         source = Source(
@@ -106,9 +110,22 @@ def export_run(
         return export_source(source, export_dir, settings)
 
 
+def _most_variables(directory: RunDirectory) -> tuple[int, BadInput]:
+    """Returns the most bytes of the network that weights.npz can be of, and the error if there are more."""
+    try:
+        size = files.regular_size(directory.weights)
+    except OSError as error:
+        raise BadInput("run_dir", directory.path, f"its weights.npz cannot be read ({error.strerror})") from None
+    most = 2 * size + ROOM
+    reason = f"its config.json describes a network of more than {most:,} bytes, which its weights.npz cannot be of"
+    return most, BadInput("run_dir", directory.path, reason)
+
+
 def _image_shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) != 3 or not all(type(n) is int and 0 < n <= MOST_SIDE for n in value):
         raise TypeError(f"image_shape must be three whole numbers from 1 to {MOST_SIDE}")
+    if math.prod(value) > MOST_VALUES:
+        raise TypeError(f"image_shape must have at most {MOST_VALUES:,} values")
     return tuple(value)
 
 

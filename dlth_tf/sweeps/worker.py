@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dlth_tf import data, files, stopping
+from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import InUse
 from dlth_tf.tensorflow_start import start_tensorflow
@@ -34,7 +35,7 @@ class Outcome:
       state: "done"; "failed" (it would fail again); "stopped" after a checkpoint by a signal; or "died" with its
         process.
       message: A few words for the user.
-      details: Traceback of a failed run.
+      details: Traceback of a failed run, unless the message is a sentence about its input.
       reused: `cost.reused` of result.json, for a run that reused another run's training.
     """
 
@@ -83,7 +84,8 @@ def run_one(
             return Outcome(FAILED, f"its time limit was reached ({stopped}); run the same command again to resume")
         return Outcome(STOPPED, str(stopped))
     except (Exception, SystemExit) as error:  # a custom model may call sys.exit
-        return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
+        details = "" if isinstance(error, BadInput) and error.__cause__ is None else traceback.format_exc()
+        return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", details)
     return Outcome(DONE, f"test {result['test']['accuracy_last']:.2%}", reused=result["cost"].get("reused"))
 
 
