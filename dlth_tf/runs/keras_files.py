@@ -78,7 +78,7 @@ def _read(path: Path) -> tuple[Any, str]:
         return _of_saved_model(path), ""
     size = files.regular_size(path)
     if path.suffix == KERAS:
-        with zipfile.ZipFile(path) as archive:
+        with files.open_clamped(path, files.MOST_ARRAYS) as file, zipfile.ZipFile(file) as archive:
             return _of_archive(archive, MOST_RATIO * size + ROOM)
     with h5py.File(path, "r") as file:
         check_group(file, MOST_RATIO * size + ROOM)
