@@ -21,6 +21,7 @@ RECIPES = Path(__file__).resolve().parent / "recipes"  # in a checkout, a link t
 PREFIX = "dlth:"
 SUFFIX = ".flags"
 MOST_FLAG_FILES = 100  # that one command line leads to
+MOST_FLAG_NAME = 1000  # letters before the =, with a value where there is none
 MOST_NEIGHBORS = 1000  # file names that are compared with one that does not exist
 FLAG = re.compile(r"--?flagfile(?:=(.*))?", re.DOTALL)
 
@@ -102,6 +103,8 @@ def _expanded(
             raise BadInput("flagfile", named, f"leads to more than {MOST_FLAG_FILES} flag files")
         lines = (line.strip() for line in _lines(named, path))
         flags = [line for line in lines if line and not line.startswith(("#", "//"))]
+        if any(len(flag.partition("=")[0]) > MOST_FLAG_NAME for flag in flags):  # absl compares it with all flags
+            raise BadInput("flagfile", named, f"must name flags of at most {MOST_FLAG_NAME} letters")
         yield from _expanded(flags, path.parent, (*around, path), numbers)
 
 

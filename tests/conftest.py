@@ -34,6 +34,36 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(SESSION_FOLDER), ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Distributes the cases of a test over `make test`, `make test-slow` and `make test-faults`.
+
+    `fast_cases(*ids)` makes all other cases slow. `faults_cases(*ids)` marks these cases `faults` instead of `slow`. An
+    id may end in *.
+    """
+    named: set[tuple[str, str]] = set()
+    found: set[tuple[str, str]] = set()
+    for item in items:
+        function, _, case = item.nodeid.partition("[")
+        for marker in [*item.iter_markers("fast_cases"), *item.iter_markers("faults_cases")]:
+            matching = {pattern for pattern in marker.args if case_matches(case[:-1], pattern)}
+            named |= {(function, pattern) for pattern in marker.args}
+            found |= {(function, pattern) for pattern in matching}
+            if marker.name == "faults_cases" and matching:
+                item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
+                item.add_marker("faults")
+            elif marker.name == "fast_cases" and not matching and not item.get_closest_marker("faults"):
+                item.add_marker("slow")
+    missing = sorted(named - found)
+    if missing and not any("[" in word for word in config.args):
+        raise pytest.UsageError(f"these ids match no case: {missing}")
+
+
+def case_matches(case: str, pattern: str) -> bool:
+    """Returns whether the id of a case is `pattern`, or begins with what stands before its final *."""
+    return case.startswith(pattern[:-1]) if pattern.endswith("*") else case == pattern
+
+
 @pytest.fixture(scope="session")
 def tiny_runs() -> Iterator[TinyRuns]:
     """The smallest complete run of every method, trained when a test of any worker first asks for it."""

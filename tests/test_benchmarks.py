@@ -23,6 +23,7 @@ def test_train_step_prints_a_ratio_for_every_variant():
         assert f"\n{variant} " in done.stdout
 
 
+@pytest.mark.slow
 def test_masks_prints_time_and_memory_of_every_case():
     done = subprocess.run(
         [sys.executable, "benchmarks/masks.py", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300
@@ -68,7 +69,7 @@ def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
     assert "of the bound" in lines[-1] and all("of the bytes" in line for line in lines[:-1])
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     done = subprocess.run(
@@ -82,7 +83,7 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_scaling_prints_a_speed_and_a_difference_for_every_strategy():
     done = subprocess.run(
@@ -116,7 +117,7 @@ def test_precision_prints_the_time_of_a_step_in_both_precisions():
     assert done.stdout.startswith("bfloat16 in hardware: ") and "not measured without --data_dir" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_picture(tmp_path):
     flags = [

@@ -179,6 +179,7 @@ def test_the_rounds_of_open_lth_are_those_of_the_page():
 QUICK = ("scratch", "rst", "gmp", "rigl", "lth_iter")
 
 
+@pytest.mark.fast_cases("rst")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SNIPPETS]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from importlib.metadata import EntryPoint
@@ -96,6 +97,22 @@ def test_files_that_multiply_are_refused(tmp_path):
 def test_a_file_that_is_not_text_is_refused(content, tmp_path):
     (tmp_path / "bad.flags").write_bytes(content)
     with pytest.raises(BadInput, match="must be text in UTF-8"):
+        expanded([f"--flagfile={tmp_path}/bad.flags"])
+
+
+def test_a_flag_whose_name_has_no_end_is_refused(tmp_path):
+    """Absl looks for the flag that is nearest to an unknown one, with a recursion over its letters."""
+    write(tmp_path, long="-" * 10**6, value="--run_dir=" + "x" * 10**5)
+    with pytest.raises(BadInput, match="must name flags of at most 1000 letters"):
+        expanded([f"--flagfile={tmp_path}/long.flags"])
+    assert len(expanded([f"--flagfile={tmp_path}/value.flags"])) == 1
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir], ids=range(3))
+def test_what_is_no_file_is_refused_at_once(put, tmp_path):
+    put(tmp_path / "bad.flags")
+    with pytest.raises(BadInput, match="cannot be read"):
         expanded([f"--flagfile={tmp_path}/bad.flags"])
 
 

@@ -74,6 +74,7 @@ def run(order: tuple[str, ...], touch: bool, legacy: str | None) -> None:
     assert done.stdout.endswith("fine\n"), done.stdout[-500:] + done.stderr[-2000:]
 
 
+@pytest.mark.fast_cases("first")
 @pytest.mark.parametrize(
     ("order", "touch", "legacy"),
     [
@@ -101,6 +102,7 @@ def test_every_order_of_imports_works_and_selects_nothing(order, legacy):
     run(order, order.index("tensorflow") < order.index("dlth_tf") and order.index("keras") % 2 == 0, legacy)
 
 
+@pytest.mark.faults_cases("train-0", "train-1", "sweep-0", "sweep-1")
 @pytest.mark.parametrize(
     ("command", "legacy"),
     [

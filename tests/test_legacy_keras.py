@@ -73,6 +73,7 @@ def compared(before: str, *packages: str, legacy: str | None = None, backend: st
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_tf_mot_and_keras_cv_leave_a_process_with_keras_3_as_it_was():
     report = compared("tf.keras used", "tf-mot", "keras-cv")
     assert report == {"changed": [], "tf.keras": "keras", "keras_cv on Keras 2": True}
@@ -128,7 +129,7 @@ print(sha256(b"".join(images.numpy().tobytes() for images, _ in batches)).hexdig
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_rand_augment_works_whatever_keras_the_process_has():
     use = BEFORE["tf.keras used"]
     digests = set()

@@ -144,6 +144,7 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype("float32"), np.arange(8) % 3
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_applications_is_fine_tuned_in_two_stages():
     model = compiled(dlth.wrap(pretrained()), run_eagerly=True)
     images, labels = pictures()

@@ -20,6 +20,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_keras_snippets_run_and_give_a_sparse_saved_model(tmp_path, monkeypatch):
     in_keras3, in_tf_keras = re.findall(r"```python\n(.*?)```", README, re.S)
     monkeypatch.chdir(tmp_path)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import dlth_tf
 from dlth_tf import report, sweep
 from dlth_tf.analysis.report import FILES
 from dlth_tf.analysis.roles import CONTROLS, WINNING
-from dlth_tf.commands import run_command
+from dlth_tf.commands import BAD_INPUT, run_command
 from tests.analysis import conftest
 from tests.analysis.conftest import WriteSweep, seeds, write_run
 from tests.analysis.test_run_record import MASKS, NEW
@@ -137,3 +139,15 @@ def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_co
     runs = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]}
     assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and 8 of five methods at three sparsities
     assert all(runs[method] == "24" for method in ("rst", *CONTROLS, *WINNING))
+
+
+@pytest.mark.parametrize("command", ["report", pytest.param("export", marks=pytest.mark.slow)])
+def test_no_module_is_imported_from_the_working_directory(tmp_path, command):
+    """`python -m` looks there first, and somebody may have changed into a run directory of somebody else."""
+    for name in ("pandas", "h5py", "numpy", "rich", "absl"):
+        (tmp_path / f"{name}.py").write_text("open(__file__ + '.imported', 'w').close()\n")
+    environment = {**os.environ, "PYTHONPATH": str(Path(dlth_tf.__file__).parents[1])}
+    argv = [sys.executable, "-m", f"dlth_tf.{command}", "--run_dir=."]
+    ended = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == BAD_INPUT and "--run_dir=.: " in ended.stderr
+    assert not list(tmp_path.glob("*.imported"))

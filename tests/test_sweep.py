@@ -103,6 +103,7 @@ def swept(tmp_path, monkeypatch) -> Sweep:
     return Sweep(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, capfd, tiny_runs):
     runs = {"dense-s0", "scratch-0.9-s0"}
     (swept.folder / "kill").touch()

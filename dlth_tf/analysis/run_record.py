@@ -21,6 +21,7 @@ from dlth_tf.measures import Measure, measure_in
 
 MAGNITUDES = ("magnitude_kept", "magnitude_removed")
 MOST_HEADER = 4096  # bytes of the first line of history.csv
+MOST_PHASES = 1000  # in a history; each is marked in the pictures
 _NUMBERS = ("step", "penalty", "sparsity", "val_{}", "test_{}")
 
 
@@ -96,6 +97,8 @@ def _read_history(root: Path, measure: Measure) -> pd.DataFrame:
         numbers = rows[columns].apply(pd.to_numeric)
         if rows.empty or rows["phase"].isna().any() or numbers["step"].isna().any():
             raise ValueError("it has no rows, or rows without a phase or a step")
+        if rows["phase"].ne(rows["phase"].shift()).sum() > MOST_PHASES:
+            raise ValueError(f"it has more than {MOST_PHASES:,} phases")
         for phase in rows["phase"].unique():
             check_name(phase)
         for name in columns:

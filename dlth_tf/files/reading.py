@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 # Largest number of bytes of a file, by kind. A larger one is refused unread.
 MOST_JSON = 16 * 2**20  # configurations, results, plans, checkpoints: kilobytes, or megabytes with thousands of runs
@@ -41,6 +42,22 @@ def open_regular(path: str | os.PathLike[str], most: int = MOST_ARRAYS) -> Binar
     except BaseException:
         os.close(handle)
         raise
+
+
+class Clamped(io.BufferedReader):
+    """A file that is never asked for more bytes than it has left: Python reserves memory for all that is asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Reads at most `size` bytes, or all if it is negative or None."""
+        if size is not None and size >= 0:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
+def open_clamped(path: str | os.PathLike[str], most: int) -> Clamped:
+    """Opens a regular file for a reader that goes by sizes inside of it, such as zipfile; errors as `open_regular`."""
+    file: Any = open_regular(path, most)
+    return Clamped(file.detach())
 
 
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:

@@ -31,11 +31,12 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.network import build_network
+from dlth_tf.runs.network_size import ROOM, limited_variables
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
 MOST_AXES = 6  # of one example of a run
-MOST_NUMBERS = 2**28  # of one example
+MOST_NUMBERS = 2**26  # of one example
 MOST_LABELS = 100_000
 MOST_LETTERS = 1000  # of the name of a class
 CALIBRATION = 256  # training images for forms that choose number ranges from them
@@ -93,7 +94,8 @@ def export_run(
     served = _served(config, served)
     ticket = Ticket.load(directory.ticket)
     with machine(for_export(config)):
-        model = build_network(config, shape, len(label_names))
+        with limited_variables(*_most_variables(directory)):
+            model = build_network(config, shape, len(label_names))
         restore_weights(model, directory)
         dataset = available(config, shape, trust, normalization.raw)
         source = Source(
@@ -118,6 +120,17 @@ def _served(config: RunConfig, served: ServingOptions) -> ServingOptions:
     if served.task == "classifier":
         raise BadInput("task", served.task, "is for classes, and the run is a regression: raw serves its predictions")
     return dataclasses.replace(served, task="raw")
+
+
+def _most_variables(directory: RunDirectory) -> tuple[int, BadInput]:
+    """Returns the most bytes of the network that weights.npz can be of, and the error if there are more."""
+    try:
+        size = files.regular_size(directory.weights)
+    except OSError as error:
+        raise BadInput("run_dir", directory.path, f"its weights.npz cannot be read ({error.strerror})") from None
+    most = 2 * size + ROOM
+    reason = f"its config.json describes a network of more than {most:,} bytes, which its weights.npz cannot be of"
+    return most, BadInput("run_dir", directory.path, reason)
 
 
 def _image_shape(value: Any) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 from dlth_tf import files
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.keras_configs import check_config
+from dlth_tf.runs.network_size import check_outputs, limited_variables
 from dlth_tf.runs.weights_files import INSIDE, KERAS, ROOM, check_group
 
 METADATA = "keras_metadata.pb"  # of the SavedModels that tf_keras writes
@@ -47,13 +49,27 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> tf_
             check_config(config)
         except ValueError as error:
             raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
-    try:
-        model = tf_keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
-    except Exception as error:  # Keras raises all kinds, also those of a class of the user's own
-        raise BadInput("keras_model", path, f"cannot be loaded ({_short(error)})") from error
+    most = None if trusted or path.is_dir() else MOST_RATIO * files.regular_size(path) + ROOM
+    with _limited(path, most):
+        try:
+            model = tf_keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
+        except Exception as error:  # Keras raises all kinds, also those of a class of the user's own
+            raise BadInput("keras_model", path, f"cannot be loaded ({_short(error)})") from error
     if not isinstance(model, tf_keras.Model):
         raise BadInput("keras_model", path, f"contains a {type(model).__name__}, not a model")
+    if not trusted:
+        try:
+            check_outputs(model)
+        except ValueError as error:
+            raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
     return model
+
+
+def _limited(path: Path, most: int | None) -> contextlib.AbstractContextManager[None]:
+    if most is None:
+        return contextlib.nullcontext()
+    reason = f"describes a network of more than {most:,} bytes, which its weights cannot be of, and {KEPT}"
+    return limited_variables(most, BadInput("keras_model", path, reason))
 
 
 def _read(path: Path) -> tuple[Any, str]:
@@ -62,7 +78,7 @@ def _read(path: Path) -> tuple[Any, str]:
         return _of_saved_model(path), ""
     size = files.regular_size(path)
     if path.suffix == KERAS:
-        with zipfile.ZipFile(path) as archive:
+        with files.open_clamped(path, files.MOST_ARRAYS) as file, zipfile.ZipFile(file) as archive:
             return _of_archive(archive, MOST_RATIO * size + ROOM)
     with h5py.File(path, "r") as file:
         check_group(file, MOST_RATIO * size + ROOM)

@@ -37,7 +37,7 @@ def check_weights_file(path: str, model: tf_keras.Model) -> None:
         with h5py.File(path, "r") as file:
             check_group(file, max(sizes, default=1))
         return
-    with zipfile.ZipFile(path) as archive:
+    with files.open_clamped(path, files.MOST_ARRAYS) as opened, zipfile.ZipFile(opened) as archive:
         if archive.getinfo(INSIDE).file_size > most:
             raise ValueError(f"its {INSIDE} is larger than {most:,} bytes")
         with archive.open(INSIDE) as member, h5py.File(member, "r") as file:

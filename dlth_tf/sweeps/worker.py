@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dlth_tf import data, files, stopping
+from dlth_tf.errors import BadInput
 from dlth_tf.measures import ACCURACY, measure_in
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.directory import InUse
@@ -35,7 +36,7 @@ class Outcome:
       state: "done"; "failed" (it would fail again); "stopped" after a checkpoint by a signal; or "died" with its
         process.
       message: A few words for the user.
-      details: Traceback of a failed run.
+      details: Traceback of a failed run, unless the message is a sentence about its input.
       reused: `cost.reused` of result.json, for a run that reused another run's training.
     """
 
@@ -84,7 +85,8 @@ def run_one(
             return Outcome(FAILED, f"its time limit was reached ({stopped}); run the same command again to resume")
         return Outcome(STOPPED, str(stopped))
     except (Exception, SystemExit) as error:  # a custom model may call sys.exit
-        return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
+        details = "" if isinstance(error, BadInput) and error.__cause__ is None else traceback.format_exc()
+        return Outcome(FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", details)
     return Outcome(DONE, headline(result), reused=result["cost"].get("reused"))
 
 

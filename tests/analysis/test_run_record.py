@@ -61,6 +61,11 @@ def test_the_transformation_is_where_a_penalty_is_active_on_weights_not_removed_
         (f"{HEADER}\n", "history.csv is not a valid history: it has no rows"),
         (f"{HEADER}\ntransform,one,0,0,0,0\n", "history.csv is not a valid history: .*one"),
         (f"{HEADER}\n,1,0,0,0,0\n", "history.csv is not a valid history: it has no rows, or rows without a phase"),
+        (f"{HEADER}\na,inf,0,0,0,0\n", "history.csv is not a valid history: step must be from 0 to"),
+        (f"{HEADER}\na,1e999,0,0,0,0\n", "history.csv is not a valid history: step must be from 0 to"),
+        (f"{HEADER}\na,1,0,0,inf,0\n", "history.csv is not a valid history: val_accuracy must be from 0 to 1"),
+        (f"{HEADER}\na,1,-1,0,0,0\n", "history.csv is not a valid history: penalty must be from 0 to"),
+        (f"{HEADER}\n" + "a,1,0,0,0,0\nb,1,0,0,0,0\n" * 501, "history.csv is not a valid history: it has more than"),
         (f"{HEADER}\na,1,2,3,4,5,6,7,8,9\nb\n", "history.csv is not a valid history: "),
     ],
 )

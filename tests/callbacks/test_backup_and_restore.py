@@ -63,6 +63,7 @@ def check(name: str, model: tf_keras.Model) -> None:
     assert masking.installed(model) is None and largest_removed(model) == 0.0
 
 
+@pytest.mark.fast_cases("penalty")
 @quick_or_slow("penalty", "straight through", "growth by gradient")
 def test_an_interrupted_run_ends_as_a_straight_one(name, tmp_path):
     number = list(CALLBACKS).index(name)

@@ -43,6 +43,7 @@ def records() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_counts_are_the_same_in_either_keras(records):
     one, other = records["keras 2"], records["keras 3"]
     for name in ("calls", "epochs", "batches", "params", "is the model"):

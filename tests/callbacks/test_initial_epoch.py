@@ -19,6 +19,7 @@ def started_at(name: str, first: int, **options) -> tf_keras.Model:
     return fit(model, CALLBACKS[name](model), initial_epoch=first, epochs=first + EPOCHS)
 
 
+@pytest.mark.fast_cases("penalty")
 @quick_or_slow("penalty", "gradual", "imp", "early bird at the last epoch")
 def test_a_fit_that_starts_at_a_later_epoch_equals_one_of_as_many_epochs(name):
     straight, later = started_at(name, 0), started_at(name, 5)

@@ -54,6 +54,7 @@ def trained_plainly(model: tf_keras.Model, epochs: int = 2) -> tf_keras.Model:
     return model
 
 
+@pytest.mark.fast_cases("imp-KeyboardInterrupt")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(ValueError, marks=pytest.mark.slow)])
 @quick_or_slow("penalty", "straight through", "growth by gradient", "imp")
 def test_a_plain_fit_after_an_interrupted_one_is_plain(name, error):
@@ -95,6 +96,7 @@ def test_without_the_callback_the_interrupted_state_would_act():
     assert largest_removed(model) > 0.0
 
 
+@pytest.mark.fast_cases("penalty-5")
 @pytest.mark.parametrize(
     ("name", "after"), [("penalty", 5), ("imp that rewinds to step 3", 1), ("imp that rewinds to step 3", 4)]
 )

@@ -53,6 +53,7 @@ def round_trip(
 FAST = {("resnet8", granularity) for granularity in GRANULARITIES} | {("lenet5", "weight"), ("vgg11", "weight")}
 
 
+@pytest.mark.fast_cases("lenet5-weight", "resnet8-filter")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     ("name", "granularity"),
@@ -81,6 +82,7 @@ def every_form() -> list[Any]:
     ]
 
 
+@pytest.mark.faults_cases("mobilenet_v2-weight-*", "mobilenet_v2-channel-*")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("name", "granularity", "values"), every_form())
 def test_all_saved_models_round_trip(name, granularity, values, tmp_path):

@@ -70,6 +70,7 @@ def test_damage_never_gives_other_numbers(name, damage, times, tmp_path):
             assert runs.outcome(tmp_path / f"run{turn}") == expected
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_taken_in_good_faith_would_give_other_numbers(tmp_path, monkeypatch, tiny_runs):
     """The damage is real: without the comparison of configurations, swapped checkpoints yield another run's numbers."""
     config = interrupted("scratch", "finetune", tmp_path / "run")

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from absl import flags as absl_flags
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from dlth_tf.data.normalize import Normalization
 from dlth_tf.data.tfrecord_index import open_records
 from dlth_tf.deploy.checks import verification
 from dlth_tf.deploy.checks.earlier import check_export
+from dlth_tf.deploy.checks.probe import Probe, parse_probe
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.model_card import model_card
 from dlth_tf.deploy.report.tables import show
@@ -37,6 +39,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.runs.checkpointing.checked import check_history, check_meta
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.keras_configs import check_config
+from dlth_tf.runs.keras_files import load_keras_model
 from dlth_tf.runs.weights_files import check_weights_file
 from tests.analysis.conftest import make_config, make_result, write_run
 from tests.data.pictures import jpeg
@@ -166,7 +169,7 @@ def test_flag_files(examples, tmp_path):
         (tmp_path / "their.flags").write_bytes(mutated(whole, changes))
         harmless(refused_or_read(read, 100_000))
 
-    fuzz(min(examples, 2000), CHANGES, check)
+    fuzz(examples, CHANGES, check)
 
 
 def test_weights_files(examples, tmp_path):
@@ -191,7 +194,7 @@ def test_weights_files(examples, tmp_path):
 
     check_weights_file(str(tmp_path / "good.h5"), model)
     assert h5py.is_hdf5(tmp_path / "good.h5")
-    fuzz(min(examples, 2000), CHANGES, check)
+    fuzz(examples, CHANGES, check)
 
 
 def test_records(examples, tmp_path):
@@ -210,7 +213,7 @@ def test_records(examples, tmp_path):
             return
         assert all(len(records.read(number)) == records.length[number] for number in range(len(records)))
 
-    fuzz(min(examples, 2000), st.tuples(st.sampled_from(sorted(whole)), CHANGES), check)
+    fuzz(examples, st.tuples(st.sampled_from(sorted(whole)), CHANGES), check)
 
 
 def test_images(examples):
@@ -224,7 +227,7 @@ def test_images(examples):
             return
         assert picture.shape == (8, 8, 3)
 
-    fuzz(min(examples, 2000), st.tuples(st.sampled_from(corpus), CHANGES), check)
+    fuzz(examples, st.tuples(st.sampled_from(corpus), CHANGES), check)
 
 
 FORM = {
@@ -275,6 +278,31 @@ def test_earlier_exports_are_checked_or_refused(examples, tmp_path, monkeypatch)
         assert checked.failed
 
     fuzz(examples, st.tuples(WAY, JSON), check)
+
+
+def test_probes(examples):
+    whole = Probe({"input/a": np.array([b"xy", b"z"]), "output/b": np.ones((2, 3), np.float32)}, "x").data()
+    parse_probe(whole)
+
+    def check(changes: Any) -> None:
+        data = mutated(whole, changes)
+        refused_or_read(lambda: parse_probe(data), len(data))
+
+    fuzz(examples, CHANGES, check)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_saved_models(examples, ending, tmp_path):
+    layers = [tf_keras.layers.Dense(2, input_shape=(3,), name="a")]
+    tf_keras.Sequential(layers, name="b").save(tmp_path / f"good{ending}")
+    whole, path = (tmp_path / f"good{ending}").read_bytes(), tmp_path / f"bad{ending}"
+    load_keras_model(tmp_path / f"good{ending}")
+
+    def check(changes: Any) -> None:
+        path.write_bytes(mutated(whole, changes))
+        harmless(refused_or_read(lambda: load_keras_model(path), 2**20))
+
+    fuzz(examples if examples > 1000 else 20, CHANGES, check)  # Keras takes 20 ms for one that is not refused
 
 
 def test_configurations_of_keras(examples):

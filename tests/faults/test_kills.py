@@ -39,12 +39,14 @@ def check(faults: list[Fault], method: str, run_dir: Path, **changes: Any) -> No
     assert {path.name for path in run_dir.iterdir()} - {".lock"} == tiny.FILES
 
 
+@pytest.mark.slow
 def test_rst_survives_a_kill_while_it_writes_a_checkpoint(tmp_path):
     """The arrays of the second checkpoint exist then, but not the .json that makes them one."""
     fault = Fault(RENAME, given=".npz", nth=2, when="after")
     check([fault], "rst", tmp_path / "killed", steps_per_execution=1)
 
 
+@pytest.mark.slow
 def test_another_seed_or_one_step_more_would_be_seen():
     """The comparison can fail."""
     expected = runs.uninterrupted("scratch", steps_per_execution=1)

@@ -31,6 +31,7 @@ def test_the_folder_holds_traces():
     assert TRACES, f"{FOLDER} contains no trace"
 
 
+@pytest.mark.fast_cases("o2_rst_x2_mlp.f32", "o3_rst_x_conv.f64", "o5_lth_iter2_mlp.f32")
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
 def test_agrees_with_the_official_code_at_every_recorded_step(path):
     replay = Replay(path)

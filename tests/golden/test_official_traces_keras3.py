@@ -39,6 +39,7 @@ def test_the_folder_holds_traces():
     assert TRACES, f"{FOLDER} contains no trace"
 
 
+@pytest.mark.fast_cases("o3_rst_x_conv.f64-auto", "o5_lth_iter2_mlp.f64-auto")
 @pytest.mark.parametrize("jit_compile", COMPILED)
 @pytest.mark.parametrize("path", [example(path) for path in TRACES])
 def test_agrees_with_the_official_code_at_every_recorded_step(path, jit_compile):

@@ -38,12 +38,13 @@ def run(backend: str, *arguments: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", OTHERS)
 def test_one_of_each_kind(backend):
     run(backend, "-m", "not slow", *ONE_OF_EACH)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("backend", OTHERS)
 def test_everything(backend):
     run(backend, "tests/keras3", f"--ignore={__file__}")

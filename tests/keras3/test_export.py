@@ -64,6 +64,7 @@ class Own(L.Layer):
         return keras.ops.tanh(self.inner(x))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
 def test_a_layer_of_ones_own_is_exported_and_refused_where_a_form_needs_the_layers(tmp_path):
     model = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, name="out")])

@@ -160,6 +160,7 @@ def test_the_step_is_compiled_anew_for_every_hook():
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="on PyTorch Keras 3 compiles a step only through torch.compile")
 def test_without_compilation_the_result_is_the_same_but_for_rounding():
     found = []

@@ -44,6 +44,7 @@ def test_rst_iter_ends_with_the_very_ticket_of_rst(tiny_runs):
     assert ticket(tiny_runs["rst_iter"]) == ticket(tiny_runs["rst"]) != ticket(tiny_runs["lth_iter"])
 
 
+@pytest.mark.slow
 def test_rst_iter_can_finetune_between_cycles(tmp_path):
     done = train(tiny("rst_iter", tmp_path / "run", finetune_between_cycles=True, round_epochs="3it"))
     assert [(phase["name"], phase["steps"]) for phase in done.result["phases"]] == [
@@ -159,6 +160,7 @@ CHOICES = [
 ]
 
 
+@pytest.mark.fast_cases("scratch-erk-weight-0.9", "l1-uniform-2:4-0.5")
 # In the fast tests each choice once, with a method of one phase or two; all methods with the first and the fourth:
 # tests/runs/test_contract_product.py.
 @pytest.mark.parametrize(

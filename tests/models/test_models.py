@@ -51,6 +51,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(nam
         assert len(one.shape) < 2 or not np.array_equal(one, three), one.name
 
 
+@pytest.mark.fast_cases("mlp_7_relu", "resnet8")
 @pytest.mark.parametrize(
     "name",
     slow_but(
@@ -77,6 +78,7 @@ def test_one_training_step_of_the_sparse_network(name):
     assert constant == [], "no gradient reaches them"
 
 
+@pytest.mark.faults_cases("mobilenet_v2")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_converts_to_tflite(name):
@@ -91,6 +93,7 @@ def test_converts_to_tflite(name):
     )
 
 
+@pytest.mark.fast_cases("lenet5", "mlp_7_linear", "mlp_7_relu", "resnet8", "vgg11")
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
     def build(width: float) -> tuple[tf_keras.Model, list[int]]:
@@ -158,6 +161,7 @@ def test_arguments_that_a_network_does_not_take_are_refused(name, arguments, mes
     assert refused.value.thing == "model_args" and refused.value.value == arguments and refused.value.__cause__ is None
 
 
+@pytest.mark.fast_cases("lenet5-4-{}", "resnet8-3-{}", "vgg11-17-{}")
 @pytest.mark.parametrize(
     ("name", "least", "arguments"),
     [

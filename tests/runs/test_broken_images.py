@@ -38,6 +38,7 @@ def test_the_command_ends_with_one_line_that_names_the_image(tmp_path, capsys):
     assert f"{broken} (Unknown image file format" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", pytest.param("test", marks=pytest.mark.slow)])
 def test_a_run_that_is_stopped_by_a_broken_image_is_resumed_when_it_is_repaired(tmp_path, split, monkeypatch):
     from dlth_tf.errors import BadInput

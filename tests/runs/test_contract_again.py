@@ -15,6 +15,7 @@ OF_EACH_KIND = ("rigl", "snip")
 AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", AGAIN)
 def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path, tiny_runs):
     first, again = tiny_runs[method], train(tiny.tiny(method, tmp_path / "again"))

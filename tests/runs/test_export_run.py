@@ -144,6 +144,7 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
     assert abs(compared["accuracy"] - accuracy) < 1e-6 and abs(report["forms"]["plain"]["accuracy"] - accuracy) < 1e-6
 
 
+@pytest.mark.fast_cases("rigl")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     "name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()]

@@ -21,6 +21,7 @@ def traces(run_dir: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) ->
     return len(traced)
 
 
+@pytest.mark.fast_cases("{}")
 @pytest.mark.parametrize("changes", [{}, {"augment": "mixup"}, {"precision": "mixed_float16"}], ids=str)
 def test_the_step_of_a_phase_is_traced_once(changes, tmp_path, monkeypatch):
     assert traces(tmp_path / "run", monkeypatch, **changes) == 1

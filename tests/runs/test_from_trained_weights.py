@@ -40,6 +40,7 @@ def test_a_run_starts_from_the_weights_and_trains_no_dense_network_first(method,
             assert np.abs(given[name])[mask].min() >= np.abs(given[name])[~mask].max()
 
 
+@pytest.mark.fast_cases("text")
 @pytest.mark.parametrize("case", ["none", "text", "other"])
 def test_a_run_that_is_refused_writes_nothing(case, tmp_path):
     path = tmp_path / f"{case}.npz"

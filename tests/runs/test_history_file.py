@@ -23,6 +23,7 @@ def lines_at_every_row(run_dir: Path) -> list[int]:
     return seen
 
 
+@pytest.mark.fast_cases("every epoch")
 @pytest.mark.parametrize(
     ("apart", "lines"), [(0.0, [0, 2, 3, 4]), (3600.0, [0, 2, 2, 2])], ids=["every epoch", "every phase"]
 )

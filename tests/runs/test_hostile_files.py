@@ -46,6 +46,11 @@ def ended(capsys: pytest.CaptureFixture[str], command: Any, *argv: str) -> tuple
     return code, said
 
 
+# What hangs or takes memory for every file; what is only not valid for one.
+@pytest.mark.fast_cases(
+    *(f"{name}-{kind}" for name in sorted(FILES) for kind in ("pipe", "device", "huge", "deep")),
+    *(f"result.json-{kind}" for kind in PUT),
+)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", PUT)
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -98,8 +103,29 @@ def test_a_sweep_with_such_a_result_is_not_complete(run_dir, capsys):
     assert "0 of 1 runs complete" in said.out and "its result.json lacks sparsity" in said.err
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["pipe", "device", "deep"])
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
+def test_a_sweep_over_such_a_run_ends_at_once(run_dir, capsys, name, kind):
+    (run_dir / name).unlink()
+    PUT[kind](run_dir / name)
+    code, said = ended(capsys, sweep, *sweep_flags(run_dir.parent))
+    assert (code, said.count("\n")) in ((BAD_INPUT, 1), (FAILED, 1)) and name in said, said
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ending", ["json", "npz"])
+def test_a_pipe_in_the_place_of_a_checkpoint_is_one_line(run_dir, capsys, ending):
+    (run_dir / "result.json").unlink()
+    (run_dir / "checkpoints").mkdir()
+    for name in ("000001.npz", "000001.json"):
+        (os.mkfifo if name.endswith(ending) else Path.touch)(run_dir / "checkpoints" / name)
+    code, said = ended(capsys, train, *tiny_flags("rst", run_dir))
+    assert code == BAD_INPUT and "none of its checkpoints can be used" in said and said.count("\n") == 1
+
+
 CONFIG: dict[str, list[Any]] = {
-    "image_shape": [[60000, 60000, 3], ["touch", "x"], [-1, 8, 1], [8.5, 8, 1], None, {"a": 1}, []],
+    "image_shape": [[60000, 60000, 3], [4096, 4096, 4096], ["touch", "x"], [-1, 8, 1], [8.5, 8, 1], None, {"a": 1}, []],
     "label_names": [[1] * 10, "0123456789", ["\x1b[31m"] * 10, None, [], ["x" * 5000] * 10, [["a"]] * 10],
     "normalization": [None, [], {"scale": "x"}, {"scale": 1, "mean": [[]], "std": [1]}, {"scale": 10**39}],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -140,3 +141,14 @@ def test_a_damaged_or_hostile_file_is_one_sentence(saved, tmp_path, kind, damage
     with pytest.raises(BadInput, match=reason) as refused:
         load_keras_model(path)
     assert refused.value.thing == "keras_model" and "\n" not in str(refused.value)
+
+
+def test_a_directory_of_an_archive_that_claims_gigabytes_takes_no_memory(saved, tmp_path):
+    data = bytearray((saved[0] / "mine.keras").read_bytes())
+    data[-10:-6] = (2**31).to_bytes(4, "little")  # size of the directory
+    (tmp_path / "a.keras").write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="is not a model that tf_keras saved"):
+        load_keras_model(tmp_path / "a.keras")
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()

@@ -54,6 +54,7 @@ def test_rollback_goes_back_once_with_half_the_learning_rate(tmp_path, log):
     assert history["epoch"].tolist() == [1, 2, 3] and history["lr"].iloc[-1] == 0.019
 
 
+@pytest.mark.slow
 def test_the_second_time_it_stops(tmp_path):
     config = tiny("dense", tmp_path / "run", sparsity=None, on_nan="rollback", **{**DIVERGING, "lr_values": "0.1"})
     with pytest.raises(NotFinite):

@@ -163,6 +163,7 @@ class Recording(ConfiguredRecipe):
         return super().__getattribute__(name)
 
 
+@pytest.mark.fast_cases("rst_iter")
 @pytest.mark.parametrize(
     "method",
     [name if name in ("scratch", "rst_iter", "lth_iter") else slow(name) for name in METHODS.names()],
@@ -183,6 +184,7 @@ def test_a_run_reads_nothing_that_was_not_checked_before_it_began(method, tmp_pa
     assert set(recipe.reads) == before
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_whatever_flags_say_that_it_does_not_read(tmp_path, tiny_runs):
     nonsense = {flag: values[-1] for flag, values in INVALID.items() if flag not in READ["scratch"]}
     done = train(

@@ -29,6 +29,7 @@ def test_it_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path, log, tiny
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_too_with_onednn(tmp_path, log):
     changes = {"model": "lenet5", "epochs": 1, "penalty_step": 0.5, "checkpoint_every": "3it"}
     straight = runner.run(tiny.tiny("rst", tmp_path / "straight", **changes))
@@ -77,6 +78,7 @@ def test_a_run_may_be_moved_and_its_checkpoints_still_count(tmp_path, log):
     assert went_on(log) == ["resuming from a checkpoint: phase finetune, step 6"]
 
 
+@pytest.mark.slow
 def test_history_has_no_row_twice_and_none_is_missing(tmp_path):
     config = tiny.tiny("rst", tmp_path / "run", checkpoint_every="1ep")
     interrupt(config, "finetune", 9)  # the first epoch is complete and saved, the second has begun

@@ -136,6 +136,7 @@ def spoil(path: Path, how: str) -> None:
         path.unlink()
 
 
+@pytest.mark.fast_cases("flipped-npz")
 @pytest.mark.parametrize(
     ("how", "ending"),
     [

@@ -69,7 +69,7 @@ def test_the_end_of_a_task_is_told_in_rays_own_words(message, first):
     assert outcome.state == DIED and outcome.message == f"its task ended without a result (RayError: {first})"
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_a_sweep_survives_the_loss_of_a_node_and_ends_as_without(tmp_path):
     ray = pytest.importorskip("ray", reason="the extra `sweep` is not installed")

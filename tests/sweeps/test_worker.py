@@ -29,6 +29,7 @@ def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch
     assert not list((tmp_path / "progress").iterdir())
 
 
+@pytest.mark.slow
 def test_a_time_limit_stops_a_run_after_a_checkpoint_and_the_run_goes_on(tmp_path):
     long = {"epochs": 4000, "steps_per_execution": 1, "run_dir": tmp_path / "run"}
     outcome = run_one(tiny("scratch", **long), limit=3.0)
@@ -37,6 +38,7 @@ def test_a_time_limit_stops_a_run_after_a_checkpoint_and_the_run_goes_on(tmp_pat
         assert list((tmp_path / "run" / "checkpoints").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_run_whose_directory_is_about_to_be_free_waits_for_it(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     lock = filelock.FileLock(tmp_path / "run" / ".lock", thread_local=False)

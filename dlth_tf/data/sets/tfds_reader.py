@@ -20,6 +20,7 @@ from dlth_tf.data.tfrecord_index import Records, open_records
 from dlth_tf.errors import BadInput
 
 READ_BATCH = 512  # images decoded at a time
+MOST_SHARDS = 100_000  # files of a split
 TFRECORD = ".tfrecord-"  # in the names of the files of that format
 
 
@@ -33,6 +34,24 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
+
+
+def check_files(builder: tfds.core.DatasetBuilder, split: str) -> None:
+    """Checks that the description of a split, which has a template for names of files, names files of its own folder.
+
+    Args:
+      builder: Builder of a prepared set, which may be somebody else's.
+      split: Name of the split.
+
+    Raises:
+      BadInput: If a file lies elsewhere, or there are very many.
+    """
+    folder = Path(builder.data_dir)
+    info = builder.info.splits[split]
+    if info.num_shards > MOST_SHARDS:
+        raise BadInput("data_dir", folder, f"its {split} split must have at most {MOST_SHARDS:,} files")
+    if any(Path(path).parent != folder for path in info.filepaths):
+        raise BadInput("data_dir", folder, f"its {split} split must consist of files in that folder")
 
 
 @tfds.decode.make_decoder()
@@ -51,6 +70,7 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     Raises:
       BadInput: If the files are damaged, or contain another number of examples than their own description states.
     """
+    check_files(builder, split)
     count = builder.info.splits[split].num_examples
     image, _ = builder.info.supervised_keys
     shape = builder.info.features[image].shape
@@ -87,6 +107,7 @@ def on_disk(builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int
       BadInput: If the files are damaged or in another format, or contain another number of examples than their own
         description states.
     """
+    check_files(builder, split)
     image, label = builder.info.supervised_keys
     records = _records(builder, split, label)
     return DiskSplit(ImageRecords(records, image), np.arange(len(records)), records.label, shape, one_size)

@@ -81,7 +81,7 @@ class TinyImagenet(LocalBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager  # nothing is downloaded
-        with zipfile.ZipFile(self._archive) as archive:
+        with files.open_clamped(self._archive, MOST_ARCHIVE) as file, zipfile.ZipFile(file) as archive:
             names = member(archive, f"{FOLDER}/wnids.txt", MOST_LIST).decode().split()
             images = {"train": training_images(archive, names), "test": annotated_images(archive)}
         unknown = {label for labels in images.values() for label in labels.values()} - set(names)
@@ -91,7 +91,7 @@ class TinyImagenet(LocalBuilder):
         return {split: self._generate_examples(labels) for split, labels in images.items()}
 
     def _generate_examples(self, images: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        with zipfile.ZipFile(self._archive) as archive:
+        with files.open_clamped(self._archive, MOST_ARCHIVE) as file, zipfile.ZipFile(file) as archive:
             for index, (path, label) in enumerate(images.items()):
                 yield index, {"image": io.BytesIO(member(archive, path, MOST_IMAGE)), "label": label}
 

@@ -58,9 +58,7 @@ def unpack(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: If the streams are damaged.
     """
-    gaps, *planes = (
-        tf.io.decode_raw(stream, tf.uint8) for stream in tf.unstack(tf.io.decode_compressed(streams, "ZLIB"))
-    )
+    gaps, *planes = (tf.io.decode_raw(stream, tf.uint8) for stream in tf.unstack(_bounded(streams, packed)))
     last = tf.not_equal(gaps, ESCAPE)  # the last byte of each gap
     ends = tf.cumsum(tf.cast(gaps, tf.int64) + tf.cast(last, tf.int64)) - 1
     positions = tf.gather_nd(ends, tf.where(last))
@@ -71,6 +69,21 @@ def unpack(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
     with tf.control_dependencies([intact] if intact is not None else []):  # None in eager mode
         bits = tf.identity(bits)
     return tf.bitcast(tf.scatter_nd(tf.expand_dims(positions, 1), bits, [packed.size]), packed.dtype)
+
+
+def _bounded(streams: tf.Tensor, packed: Packed) -> tf.Tensor:
+    """Decompresses the streams, none of which has more than two bytes per element of the array.
+
+    Gaps have one for each number and one for 255 positions, planes one for each number and scale. A stream of zeros
+    expands a thousand times, and each of its bytes would take 22 bytes as a position.
+    """
+    texts = tf.io.decode_compressed(streams, "ZLIB")
+    longest = tf.reduce_max(tf.strings.length(texts))
+    fit = tf.debugging.Assert(
+        tf.less_equal(longest, min(2 * packed.size + 1, 2**31 - 1)), ["the weights of this model are damaged"]
+    )
+    with tf.control_dependencies([fit] if fit is not None else []):  # None in eager mode
+        return tf.identity(texts)
 
 
 def _numbers(planes: list[tf.Tensor], positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -30,6 +30,7 @@ def change() -> Any:
     return tf.function(randaugment)
 
 
+@pytest.mark.slow
 def test_no_operation_of_the_layer_keeps_a_random_state(change: Any) -> None:
     assert drawing_operations(change, tf.constant(IMAGES), SEED) == set()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from dlth_tf.data import load
+from dlth_tf.data import load, load_prepared
 from dlth_tf.data.sets.prepared_files import MOST_DESCRIBING, opening
 from dlth_tf.errors import BadInput
 
@@ -46,6 +46,7 @@ def name_class(data_dir: Path, name: str) -> None:
         path.rename(path.with_name(f"their_{path.name}"))
 
 
+@pytest.mark.fast_cases("'hostile_canary.Feature'", "'this.Text'")
 @pytest.mark.parametrize("name", CLASSES, ids=repr)
 def test_a_folder_may_not_name_other_classes_for_its_features(data_dir, name):
     name_class(data_dir, name)
@@ -88,3 +89,39 @@ def test_a_huge_description_is_refused_unread(data_dir):
     os.truncate(path, MOST_DESCRIBING + 1)
     with pytest.raises(BadInput, match="must have at most 16,777,216 bytes"):
         load("digits", str(data_dir))
+
+
+def describe_train(data_dir: Path, **changes: object) -> None:
+    """Changes the description of the training split of the prepared digits."""
+    (path,) = data_dir.rglob("dataset_info.json")
+    info = json.loads(path.read_text())
+    (train,) = (split for split in info["splits"] if split["name"] == "train")
+    train |= changes
+    path.write_text(json.dumps(info))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filepathTemplate": "/etc/{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"},
+        {"filepathTemplate": "../../{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"},
+        {"filepathTemplate": "gs://bucket/{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"},
+        {"shardLengths": ["1"] * 200_000},
+    ],
+    ids=["absolute", "above", "remote", "very many"],
+)
+@pytest.mark.parametrize("name", ["digits", "their_digits"])
+def test_a_description_that_names_files_elsewhere_is_refused(data_dir, name, changes):
+    if name != "digits":
+        name_class(data_dir, "tensorflow_datasets.core.features.class_label_feature.ClassLabel")
+    describe_train(data_dir, **changes)
+    with pytest.raises(BadInput, match=r"split must (consist of files in that folder|have at most 100,000 files)"):
+        load(name, str(data_dir))
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/x", "s3://bucket/x", "http://127.0.0.1:9/x", "file:///etc", "ram://x"])
+def test_a_place_that_a_file_names_is_local(place, monkeypatch):
+    monkeypatch.setattr(tfds, "builder", pytest.fail)
+    with pytest.raises(BadInput, match="must be a local directory"):
+        load_prepared("digits", place)

@@ -159,6 +159,7 @@ def test_positions_of_flattened_channels_stay_with_the_channel():
     assert (left.layer, left.why) == ("fc1", "part of a flattened channel that is read elsewhere")
 
 
+@pytest.mark.fast_cases("resnet8-filter", "lenet5-filter")
 @pytest.mark.parametrize(
     ("name", "granularity"),
     [("resnet8", "filter"), ("resnet8", "channel"), ("vgg11", "filter"), ("vgg11", "channel"), ("lenet5", "filter")],
@@ -173,6 +174,7 @@ def test_scattered_zeros_are_no_filters(name):
     assert zeros(model) == Zeros(0, ()) and note(model) == NOTHING_REMOVED
 
 
+@pytest.mark.fast_cases("auto-resnet8", "none-resnet8")
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1", "vgg11"])
 @pytest.mark.parametrize("dense_layers", ["auto", "none"])
 def test_the_filters_that_do_not_stay_are_gone(name, dense_layers):

@@ -59,7 +59,7 @@ def test_any_network_has_the_same_outputs(model):
     check(model)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @settings(max_examples=200, deadline=None)
 @given(networks())
 def test_very_many_networks_have_the_same_outputs(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 import numpy as np
 import pytest
@@ -59,3 +60,17 @@ def test_the_vector_has_no_value_where_its_streams_are_damaged():
     broken = damaged(packed, "plane")
     with pytest.raises(tf.errors.InvalidArgumentError):
         Unpacked(tf.Variable([broken.gaps, *broken.planes]), packed, "test")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["gaps", "plane"])
+def test_a_stream_that_expands_a_thousand_times_is_refused_before_its_bytes_become_positions(which, monkeypatch):
+    packed = pack(random(0.9, 5000))
+    streams = [packed.gaps, *packed.planes]
+    streams[which] = zlib.compress(bytes(2 * 5000 + 2), 9)
+    bomb = dataclasses.replace(packed, gaps=streams[0], planes=tuple(streams[1:]))
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.io, "decode_raw", pytest.fail)  # eager operations run one after the other
+        with pytest.raises(tf.errors.InvalidArgumentError, match="the weights of this model are damaged"):
+            unpack(tf.constant([bomb.gaps, *bomb.planes]), packed)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the weights of this model are damaged"):
+        unpacked(packed, bomb)

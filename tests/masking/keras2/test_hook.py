@@ -90,6 +90,14 @@ LSTM = Kind(
 TRAINED = {**KINDS, "lstm, not unrolled": LSTM}
 
 
+@pytest.mark.fast_cases(
+    "conv2d, batch norm, dropout",
+    "conv2d transposed, separable",
+    "embedding, lstm",
+    "attention",
+    "operations, many inputs and outputs",
+    "subclassed inside functional",
+)
 @pytest.mark.parametrize("name", TRAINED, ids=str)
 def test_removed_weights_are_zero_after_every_step_in_every_kind_of_network(name):
     kind = TRAINED[name]

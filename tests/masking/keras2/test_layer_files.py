@@ -23,6 +23,14 @@ FILES = ["model.keras", "model.h5", "model"]
 SAVED_KINDS = ["sequential built by a call", "embedding, lstm", "attention", "operations, many inputs and outputs"]
 
 
+@pytest.mark.fast_cases(
+    "attention-weights/tf",
+    "attention-weights.h5",
+    "attention-w.weights.h5",
+    "nested, shared-weights/tf",
+    "nested, shared-weights.h5",
+    "nested, shared-w.weights.h5",
+)
 @pytest.mark.parametrize("name", ["weights/tf", "weights.h5", "w.weights.h5"])
 @pytest.mark.parametrize("kind", ["embedding, lstm", "attention", "nested, shared", "subclassed inside functional"])
 def test_saved_weights_bring_masks_and_tickets_back(kind, name, tmp_path):
@@ -34,6 +42,15 @@ def test_saved_weights_bring_masks_and_tickets_back(kind, name, tmp_path):
     assert same(state(other), state(model)) and same(weights(other), weights(model))
 
 
+@pytest.mark.fast_cases(
+    "sequential built by a call-model.keras",
+    "sequential built by a call-model.h5",
+    "sequential built by a call-model",
+    "embedding, lstm-model.keras",
+    "attention-model.keras",
+    "attention-model.h5",
+    "attention-model",
+)
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", SAVED_KINDS)
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")

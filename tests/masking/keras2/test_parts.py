@@ -205,6 +205,7 @@ def test_weights_of_layers_inside_are_pruned_under_their_paths(case):
     assert set(dlth.random_ticket(model, 0.5)) == set(case.names)
 
 
+@pytest.mark.fast_cases("transformer")
 @every_case
 def test_wrapping_training_and_stripping_keep_what_the_network_computes(case):
     plain = case.build()

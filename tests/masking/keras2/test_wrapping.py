@@ -48,6 +48,7 @@ def test_wrap_and_strip_change_no_output(kind):
     assert difference(dlth.strip(model)(inputs), sparse) == 0.0
 
 
+@pytest.mark.fast_cases("conv2d, batch norm, dropout", "subclassed")
 @pytest.mark.parametrize(
     "name",
     [
@@ -72,6 +73,13 @@ def test_a_wrapped_network_trains_like_the_plain_one_to_the_last_bit(name):
     assert not same(weights(model), first)
 
 
+@pytest.mark.fast_cases(
+    "conv2d, batch norm, dropout",
+    "conv2d transposed, separable",
+    "attention",
+    "subclassed",
+    "subclassed inside functional",
+)
 def test_the_stripped_network_is_an_ordinary_one_with_exact_zeros(kind):
     before = weights(kind.model())
     model = removed(kind.model())

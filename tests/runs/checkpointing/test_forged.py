@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,18 @@ def test_a_shared_training_that_is_not_one_is_not_used(tmp_path, facts, log):
     assert not shared.take(network, history) and not history.restored and "is not used" in log.text
     shared.facts.write_text(json.dumps(good))
     assert shared.take(network, history) and history.restored == [HISTORY]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ending", ["facts", "arrays"])
+def test_a_pipe_in_the_place_of_a_shared_training_is_not_waited_for(tmp_path, ending, log):
+    network = manager(tmp_path).network
+    shared = SharedTraining(tmp_path, "key")
+    shared.facts.write_text(json.dumps({"sha256": "x", "rewound": False, "history": HISTORY}))
+    shared.arrays.write_bytes(b"")
+    getattr(shared, ending).unlink()
+    os.mkfifo(getattr(shared, ending))
+    assert not shared.take(network, Remembered()) and "is not used" in log.text
 
 
 class Remembered:

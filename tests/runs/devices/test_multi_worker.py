@@ -108,7 +108,7 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
         return dict(found)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker to kill through /proc")
 def test_a_worker_is_killed_and_the_same_command_ends_as_if_it_had_not_been(tmp_path, tiny_runs):

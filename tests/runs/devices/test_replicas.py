@@ -52,7 +52,7 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
     return max(float(np.abs(weight - other[name]).max()) for name, weight in one.items())
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(1500)
 def test_weights_after_200_steps_do_not_depend_on_the_number_of_replicas(tmp_path):
     one, two, four = (trained(tmp_path, count, **LENET) for count in (1, 2, 4))
@@ -60,7 +60,7 @@ def test_weights_after_200_steps_do_not_depend_on_the_number_of_replicas(tmp_pat
     assert apart(one, trained(tmp_path, 2, **LENET, scale_lr=True)) > 1e-4, "the twin: a difference would be seen"
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(1500)
 def test_synchronised_batch_norm_does_not_depend_on_it_and_plain_batch_norm_does(tmp_path):
     assert apart(trained(tmp_path, 1, **SYNC), trained(tmp_path, 2, **SYNC)) < 1e-4
@@ -106,6 +106,7 @@ with strategy.scope():
 """
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_another_is_found_and_named():
     done = subprocess.run(
         [sys.executable, "-c", DIVERGE], env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=200
