@@ -72,7 +72,7 @@ class Study:
     reference: Mapping[str, Mapping[int, dict[str, Any]]]
 
     def runs(self, method: str, steps: int) -> Mapping[int, dict[str, Any]]:
-        """Returns the runs of a method beside a transformation of so many steps, by seed; empty if there are none."""
+        """Returns the runs of a method beside a transformation of so many steps, by seed; empty without one."""
         return self.by_length.get(steps, {}).get(method) or self.reference.get(method, {})
 
 

@@ -137,7 +137,7 @@ def test_the_flagfile_for_a_verdict_is_a_sweep_with_everything_that_a_verdict_co
     words = ["--flagfile=flags/digits/verdict.flags", "--dry_run", f"--sweep_dir={tmp_path}"]
     assert run_command("dlth_tf.sweep", sweep.main, words) == 0
     runs = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]}
-    assert runs["dense"] == "8" and runs["all"] == "128"  # 8 seeds of dense, and 8 of five methods at three sparsities
+    assert runs["dense"] == "8" and runs["all"] == "152"  # 8 seeds of dense, and 8 of six methods at three sparsities
     assert all(runs[method] == "24" for method in ("rst", *CONTROLS, *WINNING))
 
 

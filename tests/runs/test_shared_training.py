@@ -109,6 +109,7 @@ def test_another_training_has_another_name(other, tmp_path):
 
 
 def test_what_comes_after_the_training_does_not_change_its_name(tmp_path):
+    assert key_of("lth_long", tmp_path, penalty_step=0.2) == key_of("lth", tmp_path) is not None
     assert key_of("lth", tmp_path, sparsity=0.5, granularity="filter") == key_of(
         "l1", tmp_path, allocation="erk", cycles=3
     )
@@ -120,7 +121,8 @@ def test_what_comes_after_the_training_does_not_change_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "method", [name for name in METHODS.names() if name not in ("dense", "lth", "lth_iter", "l1", "l1_iter")]
+    "method",
+    [name for name in METHODS.names() if name not in ("dense", "lth", "lth_long", "lth_iter", "l1", "l1_iter")],
 )
 def test_methods_that_do_more_than_train_share_nothing(method, tmp_path):
     assert key_of(method, tmp_path) is None or method == "small_dense"  # its network, and so its name, is its own

@@ -14,6 +14,7 @@ from dlth_tf.masking.keras2 import layer_kinds
 from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.weights import prunable_weights
+from dlth_tf.scores.keras2 import first_replica
 
 layers = tf_keras.layers
 
@@ -58,9 +59,12 @@ def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
         return None
     with tf.GradientTape() as tape:
         reached = tf.reduce_sum(network(tf.ones((1, *network.input_shape[1:]), tf.float64)))
-    wanted = {name: kernels[id(entry.weight)] for name, entry in entries.items()}
+    wanted = first_replica(kernels[id(entry.weight)] for entry in entries.values())
     gradients = tape.gradient(reached, wanted, unconnected_gradients="zero")
-    return {name: entry.kept() & (gradients[name].numpy() > 0) for name, entry in entries.items()}
+    return {
+        name: entry.kept() & (gradient.numpy() > 0)
+        for (name, entry), gradient in zip(entries.items(), gradients, strict=True)
+    }
 
 
 def _sums(model: tf_keras.Model, masks: Mapping[int, np.ndarray]) -> tuple[tf_keras.Model, dict[int, tf.Variable]]:
