@@ -198,6 +198,7 @@ def test_pytorch_step_prints_a_ratio_for_every_framework():
         assert [row[1] for row in rows] == ["dlth_tf", "PyTorch", "PyTorch"] and rows[0][3:] == ["1.00", *rows[0][4:]]
 
 
+@pytest.mark.slow
 def test_the_multiply_adds_of_the_pytorch_benchmark_are_those_of_its_network():
     code = (
         "import pytorch_step, train_step; from dlth_tf.masking.macs import kernel_positions; "

@@ -17,7 +17,8 @@ QUICK = ["filters", "imp", "scores"]
 
 
 @pytest.mark.faults_cases("all")
-@pytest.mark.parametrize("names", [QUICK, pytest.param([*CALLBACKS], marks=pytest.mark.slow)], ids=["quick", "all"])
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [QUICK, [*CALLBACKS]], ids=["quick", "all"])
 def test_two_replicas_give_the_masks_weights_and_scores_of_one(names, tmp_path):
     command = [sys.executable, "-m", "tests.callbacks.two_replicas_changing", str(tmp_path / "two.npz"), *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)

@@ -56,6 +56,7 @@ def test_a_fresh_process_makes_the_same_batch_with_randaugment() -> None:
     assert digest(LONG, STEP - 2, 3) == digests_elsewhere(LONG)[LONG]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [augment for augment in SAMPLES if augment != LONG])
 def test_a_fresh_process_makes_the_same_batch(augment: str, elsewhere: dict[str, str]) -> None:
     assert digest(augment, STEP - 2, 3) == elsewhere[augment]

@@ -16,6 +16,8 @@ import tensorflow as tf
 
 from tests.data.conftest import ROOT
 
+pytestmark = pytest.mark.slow  # two processes that each load TensorFlow
+
 WORKER = """
 import json, pathlib, sys, time
 

@@ -49,6 +49,7 @@ CALLBACKS = {
 }
 
 
+@pytest.mark.fast_cases("rst", "rigl", "ste", "imp")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_every_callback_reaches_its_sparsity_and_zeros_hold(name):
     model = compiled(mlp())

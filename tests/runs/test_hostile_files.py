@@ -48,7 +48,7 @@ def ended(capsys: pytest.CaptureFixture[str], command: Any, *argv: str) -> tuple
 
 # What hangs or takes memory for every file; what is only not valid for one.
 @pytest.mark.fast_cases(
-    *(f"{name}-{kind}" for name in sorted(FILES) for kind in ("pipe", "device", "huge", "deep")),
+    *(f"{name}-{kind}" for name in sorted(FILES) for kind in ("pipe", "huge")),
     *(f"result.json-{kind}" for kind in PUT),
 )
 @pytest.mark.timeout(60)
@@ -103,6 +103,7 @@ def test_a_sweep_with_such_a_result_is_not_complete(run_dir, capsys):
     assert "0 of 1 runs complete" in said.out and "its result.json lacks sparsity" in said.err
 
 
+@pytest.mark.fast_cases("config.json-pipe", "result.json-pipe")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["pipe", "device", "deep"])
 @pytest.mark.parametrize("name", ["config.json", "result.json"])

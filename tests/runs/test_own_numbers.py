@@ -108,6 +108,7 @@ def test_a_file_that_a_run_names_is_only_opened_if_the_user_names_it(
     assert str(tmp_path.parent) not in json.dumps(report["origin"])
 
 
+@pytest.mark.slow
 def test_tokens_reach_a_network_of_ones_own_as_integers(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     tokens = random.integers(0, 4000, (120, 6))

@@ -40,6 +40,7 @@ def test_the_stock_layer_keeps_one() -> None:
     assert drawing_operations(tf.function(lambda images: layer(images, training=True)), tf.constant(IMAGES))
 
 
+@pytest.mark.slow
 def test_every_image_is_changed_in_its_own_way_and_stays_in_range(change: Any) -> None:
     changed = change(tf.constant(np.repeat(IMAGES[:1], 24, axis=0)), SEED).numpy()
     assert changed.dtype == np.float32 and changed.min() >= 0 and changed.max() <= 255

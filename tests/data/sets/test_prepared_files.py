@@ -73,6 +73,7 @@ def test_the_guard_ends_with_the_opening(data_dir):
     assert vars(tfds.features.FeatureConnector)["cls_from_name"] is before
 
 
+@pytest.mark.fast_cases("pipe-features.json", "device-digits-train.tfrecord-00000-of-00001")
 @pytest.mark.parametrize("name", ["features.json", "dataset_info.json", "digits-train.tfrecord-00000-of-00001"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.timeout(60)
@@ -101,6 +102,7 @@ def describe_train(data_dir: Path, **changes: object) -> None:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.fast_cases("digits-above", "their_digits-remote", "digits-very many")
 @pytest.mark.parametrize(
     "changes",
     [

@@ -61,6 +61,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.fast_cases("published momentum", "adam", "clipnorm", "3 steps per execution", "jit", "float16", "eager")
 @pytest.mark.parametrize("name", SETTINGS, ids=str)
 def test_removed_weights_are_zero_after_every_step(name):
     setting = SETTINGS[name]

@@ -60,6 +60,7 @@ def test_every_precision_trains_and_ends_sparse(precision, dtype, tmp_path, tiny
     assert tf_keras.backend.floatx() == "float32" and tf_keras.mixed_precision.global_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_network_up_to_rounding(tmp_path, tiny_runs):
     done = train(tiny("rst", tmp_path / "run", jit_compile=True))
     assert is_sparse(done)
