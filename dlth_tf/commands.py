@@ -41,6 +41,8 @@ ABOUT = {
     "recipes": "list the recipes of the package",
     "version": "print the version",
 }
+HELP = "--help"
+OF_ABSL = ("--helpshort", "--helpfull", "-helpshort", "-helpfull")  # what users of absl know; there is one help page
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
 
 
@@ -128,7 +130,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
       BadInput: If a flag file cannot be read.
       absl.flags.Error: If a flag is unknown, a value is invalid, or an argument is not a flag.
     """
-    words = expanded(argv)
+    words = [HELP if word in OF_ABSL else word for word in expanded(argv)]
     for name, text in ABOUT.items():
         short = {"short_name": "h"} if name == "help" else {}
         flags.DEFINE_boolean(name, False, text, flag_values=values, allow_override=True, **short)

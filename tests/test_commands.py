@@ -44,7 +44,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_prints_the_usage_and_exits_with_0(name, capsys):
-    for word in ("--help", "-h"):
+    for word in ("--help", "-h", "--helpshort", "--helpfull"):
         with pytest.raises(SystemExit) as left:
             COMMANDS[name].main([word])
         assert left.value.code == 0
