@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_train_step_prints_a_ratio_for_every_variant():
     words = ["benchmarks/train_step.py", "--rounds=3", "--only=steps_per_execution 20"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
@@ -57,7 +57,7 @@ def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
         assert weights in line and "%" in line and line.count(" to ") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
     done = subprocess.run(
@@ -154,7 +154,7 @@ def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_pict
     assert (tmp_path / "out/accuracy_vs_latency.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_constant_channels_prints_both_ways_for_every_runtime():
     words = ["benchmarks/constant_channels.py", "--rounds=3", "--network=resnet8"]
@@ -165,7 +165,7 @@ def test_constant_channels_prints_both_ways_for_every_runtime():
         assert len(line.split()) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_compact_memory_prints_both_ways_for_every_size():
     words = ["benchmarks/compact_memory.py", "--megabytes=5,20"]

@@ -96,6 +96,7 @@ def every_order() -> list[Any]:
     ]
 
 
+@pytest.mark.faults_cases("('tf_keras'*", "('keras', 't*")
 @pytest.mark.parametrize(("order", "legacy"), every_order(), ids=str)
 def test_every_order_of_imports_works_and_selects_nothing(order, legacy):
     """`tf.keras` is used before `import dlth_tf` in every second order."""

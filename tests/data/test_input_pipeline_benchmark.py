@@ -10,7 +10,7 @@ import pytest
 from tests.data.conftest import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_quick_form_prints_all_three_tables() -> None:
     command = [
         sys.executable,

@@ -9,14 +9,14 @@ from tests.runs import tiny
 from tests.runs.test_contract import planned
 from tests.runs.tiny import train
 
-# Run again in the fast tests, the others in the slow ones: a mask that changes, and a ticket from scores. See
+# Run again in the slow tests, the others in the tests of faults: a mask that changes, and a ticket from scores. See
 # test_repeatable.py for rst.
 OF_EACH_KIND = ("rigl", "snip")
-AGAIN = [name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
 
 
+@pytest.mark.faults_cases(*(name for name in METHODS.names() if name not in OF_EACH_KIND))
 @pytest.mark.slow
-@pytest.mark.parametrize("method", AGAIN)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_the_same_command_gives_the_same_digest_and_another_seed_another(method, tmp_path, tiny_runs):
     first, again = tiny_runs[method], train(tiny.tiny(method, tmp_path / "again"))
     other = train(tiny.tiny(method, tmp_path / "other", seed=1))
