@@ -19,6 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from dlth_tf.analysis.budgets import is_equal_budget
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
 from dlth_tf.analysis.sentences import interval_words, points
@@ -144,13 +145,17 @@ def _accuracy_table(study: Study) -> list[str]:
 
 
 def _row(method: str, steps: str, runs: Mapping[int, dict[str, Any]]) -> str:
-    images = pd.Series([result["cost"]["images_seen"] for result in runs.values()]).mean() / 1e6
+    images = _images(runs) / 1e6
     around = [
         cell(accuracies(runs, "val", f"accuracy_{when}_removal")) if method == "rst" else ""
         for when in ("before", "after")
     ]
     finals = [cell(accuracies(runs, split)) for split in ("val", "test")]
     return f"| {' | '.join([method, steps, f'{images:.2f}', *around, *finals])} |"
+
+
+def _images(runs: Mapping[int, dict[str, Any]]) -> float:
+    return float(pd.Series([result["cost"]["images_seen"] for result in runs.values()]).mean())
 
 
 def _difference_table(study: Study) -> list[str]:
@@ -199,7 +204,11 @@ def _findings(study: Study) -> list[str]:
         lines.append("- No length here loses less than half a point against `lth`.")
     for name in ("lth_long", "scratch_long"):
         equal = {steps: comparisons(study, steps).get(name) for steps in study.by_length}
-        words = "; ".join(f"{steps:,} steps: {_difference(found)}" for steps, found in equal.items() if found)
+        words = "; ".join(
+            f"{steps:,} steps: {_difference(found)}"
+            for steps, found in equal.items()
+            if found and is_equal_budget(*(_images(study.runs(method, steps)) for method in ("rst", name)))
+        )
         if words:
             lines.append(f"- Beside `{name}`, at the budget of `rst`: {words}.")
     planned = [steps for steps in (2_500, 10_000, 40_000, 90_000) if len(study.runs("rst", steps)) < 3]
