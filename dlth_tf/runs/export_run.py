@@ -79,17 +79,7 @@ def export_run(
         refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
     directory.check_complete()
-    document = files.read_json_object(directory.config, "run_dir")
-    try:
-        config = RunConfig(**document["config"])
-        data = document["data"]
-        normalization = Normalization.from_json(data["normalization"])
-        shape = _image_shape(data["image_shape"])
-        label_names = _label_names(data["label_names"])
-    except BadInput:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadInput("run_dir", run_dir, f"its config.json is not that of a run ({error})") from None
+    config, normalization, shape, label_names = _described(directory)
     trust.check_model(config, directory.config)
     served = _served(config, served)
     ticket = Ticket.load(directory.ticket)
@@ -111,6 +101,27 @@ def export_run(
             image_bytes=served.image_bytes,
         )
         return export_source(source, export_dir, settings)
+
+
+def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple[int, ...], tuple[str, ...]]:
+    """Returns what config.json says of a run: configuration, normalization, shape of an example, names of the classes.
+
+    Raises:
+      BadInput: If it is not the config.json of a run.
+    """
+    document = files.read_json_object(directory.config, "run_dir")
+    try:
+        data = document["data"]
+        return (
+            RunConfig(**document["config"]),
+            Normalization.from_json(data["normalization"]),
+            _image_shape(data["image_shape"]),
+            _label_names(data["label_names"]),
+        )
+    except BadInput:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadInput("run_dir", directory.path, f"its config.json is not that of a run ({error})") from None
 
 
 def _served(config: RunConfig, served: ServingOptions) -> ServingOptions:
