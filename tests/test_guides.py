@@ -114,6 +114,7 @@ def test_the_quick_start_gives_a_sparse_network_that_has_learned(tmp_path, monke
     assert np.mean(names["plain"].predict(names["x"], verbose=0).argmax(-1) == names["y"]) > 0.85
 
 
+@pytest.mark.slow
 def test_the_keras_guide_does_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:

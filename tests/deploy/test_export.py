@@ -188,6 +188,12 @@ def test_other_bad_input_is_refused(model, arguments, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_keyword_that_does_not_exist_is_refused_by_its_name(model, tmp_path):
+    with pytest.raises(TypeError, match=r"export\(\) got an unexpected keyword argument 'formts'"):
+        dlth_tf.export(model, tmp_path / "out", formts=["plain"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_export_is_replaced_only_when_asked(model, tmp_path):
     dlth_tf.export(model, tmp_path, **FAST)
     before = listing(tmp_path)
@@ -306,6 +312,7 @@ def test_dlth_tf_export_is_the_command_and_the_function():
     assert command is dlth_tf.export and callable(dlth_tf.export) and callable(dlth_tf.export.main)
 
 
+@pytest.mark.slow
 def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_beside_float32s(tmp_path, monkeypatch):
     model, _ = sparse_network("lenet_300_100")
     images = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)

@@ -33,7 +33,7 @@ ALL = [
 ]
 
 
-@pytest.mark.fast_cases("mixed_bfloat16-compact", "multi-head attention-packed", "outputs, nested-tflite")
+@pytest.mark.fast_cases("multi-head attention-packed", "outputs, nested-tflite")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("name", "form"), ALL)
 def test_a_form_is_right_in_a_bare_client_or_refused_as_expected(name, form, tmp_path, monkeypatch):

@@ -83,6 +83,7 @@ def test_reports_on_a_regression_speak_of_its_error(regressed: dlth.RunConfig) -
     assert (root / "mse_vs_sparsity.png").exists() and not (root / "accuracy_vs_sparsity.png").exists()
 
 
+@pytest.mark.slow
 def test_a_served_regression_takes_raw_columns_and_returns_predictions(
     regressed: dlth.RunConfig, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_served_regression_takes_raw_columns_and_returns_predictions(
         export_run(regressed.run_dir, tmp_path / "other", QUICK, served=ServingOptions(task="classifier"))
 
 
+@pytest.mark.slow
 def test_a_file_that_a_run_names_is_only_opened_if_the_user_names_it(
     regressed: dlth.RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

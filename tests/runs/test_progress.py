@@ -120,6 +120,7 @@ def on_a_terminal(columns: int, *words: str, **variables: str) -> str:
     return found.decode()
 
 
+@pytest.mark.slow
 def test_a_real_terminal_shows_nothing_but_our_own_lines_none_of_them_too_wide_and_no_colour_if_asked(tmp_path):
     flags = tiny_flags("dense", tmp_path / "run", verbosity=1)
     text = on_a_terminal(40, sys.executable, "-m", "dlth_tf.train", *flags, NO_COLOR="1")

@@ -87,8 +87,9 @@ def test_batch_norms_behind_a_map_are_folded():
     assert not [node for node in frozen.nodes.values() if "BatchNorm" in node.op]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_every_form_takes_the_map(policy, tmp_path):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
