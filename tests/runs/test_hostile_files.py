@@ -91,9 +91,9 @@ def test_a_file_that_vanishes_before_it_is_opened_is_one_line(run_dir, capsys, m
         "report on the run": (report, [f"--run_dir={run_dir}"]),
         "report on the sweep": (report, [f"--sweep_dir={run_dir.parent}"]),
     }
-    for command, (module, flags) in commands.items():
+    for command, (main, flags) in commands.items():
         path.write_bytes(content)
-        code, said = ended(capsys, module, *flags)
+        code, said = ended(capsys, main, *flags)
         assert code in (DONE, BAD_INPUT) and said.count("\n") <= 1, (command, said)
     assert gone
 
