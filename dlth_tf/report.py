@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dlth_tf.commands import DONE, define, parse, run_command
-from dlth_tf.console import announced, help_text
+from dlth_tf.console import announced, help_text, standard_output
 from dlth_tf.errors import BadInput
 
 with announced("loading pandas and matplotlib ..."):
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 def report_on_sweep(sweep_dir: str, margin: float) -> None:
     """Writes the report on a sweep; prints answers, table, missing runs, verdict and the path of the page."""
     findings = write_report(sweep_dir, margin)
-    console = Console(highlight=False)
+    console = standard_output()
     if findings.answers:
         _print_paragraphs(console, [QUESTION, *findings.answers])
     console.print(console_table(findings.results))
@@ -86,7 +86,7 @@ def report_on_sweep(sweep_dir: str, margin: float) -> None:
 def report_on_run(run_dir: str) -> None:
     """Writes the page on a run; prints its sentences and its path."""
     report = write_run_report(run_dir)
-    _print_paragraphs(Console(highlight=False), report.sentences)
+    _print_paragraphs(standard_output(), report.sentences)
     print(f"wrote\n{report.page}")
 
 

@@ -156,7 +156,7 @@ def too_long(text: str) -> list[str]:
     return [line for block in blocks(text, "python") for line in block.splitlines() if len(line) > 88]
 
 
-@pytest.mark.parametrize("path", [path for path in DOCS.rglob("*.md") if path.name != "keras3.md"], ids=str)
+@pytest.mark.parametrize("path", [*DOCS.rglob("*.md")], ids=str)
 def test_no_line_of_code_is_cut_on_the_site(path):
     assert not too_long(path.read_text())
 

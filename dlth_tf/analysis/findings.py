@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from dlth_tf.analysis.answers import answers
+from dlth_tf.analysis.looks import MOST_METHODS
 from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
-from dlth_tf.analysis.plots import MOST_METHODS
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.sentences import conclusions, notes
 from dlth_tf.analysis.settings import Settings, read_settings

@@ -27,6 +27,7 @@ from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
     dense_partner,
     form_facts,
+    int8_error_note,
     int8_note,
     latency,
     network_facts,
@@ -40,6 +41,7 @@ from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.measures import ACCURACY, MSE
 
 log = logging.getLogger("dlth_tf")
 Inputs = np.ndarray | Mapping[str, np.ndarray]
@@ -142,6 +144,7 @@ def export_source(
         refuse_existing(export_dir, options.formats)
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
+    _check_targets(examples, source)
     clear_signed_zeros(source.model)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
@@ -185,12 +188,26 @@ def _check(source: Source, options: ExportOptions) -> None:
         raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
+def _check_targets(examples: Examples, source: Source) -> None:
+    """Checks that labels are classes for a classifier, and for any other network targets of its only output."""
+    labels = examples.labels
+    if labels is None or (examples.measure is ACCURACY and source.serving.compared):
+        return
+    given = f"labels of {labels.dtype}{list(labels.shape)}"
+    if source.serving.compared:
+        raise BadInput("examples", given, "must be classes, whole numbers, since the network is served as a classifier")
+    shapes = [spec.shape for spec in source.interface.outputs.values()]
+    if examples.measure is MSE and (len(shapes) > 1 or labels[:1].size != shapes[0][1:].num_elements()):
+        allowed = f"must be a target for each number of the only output; the outputs: {', '.join(map(str, shapes))}"
+        raise BadInput("examples", given, allowed)
+
+
 def _write_and_verify(
     source: Source, options: ExportOptions, examples: Examples, probe: Probe | None, staging: Path
 ) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
-    verified, accuracy = verify(written, source, examples, probe)
+    verified, measured = verify(written, source, examples, probe)
     _limit_agreement(verified, written, options.min_agreement)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
@@ -209,7 +226,7 @@ def _write_and_verify(
     compared = {
         "on": examples.origin,
         "images": len(next(iter(inputs.values()))),
-        "accuracy": accuracy,
+        **measured,
         "tensorflow": tf.__version__,
     }
     served = {"task": source.serving.task, "decision": source.decision[1], **signature_facts(source)}
@@ -296,6 +313,8 @@ def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
         facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
         if name in int8 and facts["agreement"] is not None:
             facts["notes"].append(int8_note(name, facts, exact))
+        if name in int8 and facts["mse"] is not None:
+            facts["notes"].append(int8_error_note(name, facts["mse"], forms.get("tflite/float32", {}).get("mse")))
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
             beside = facts["latency_beside"].removeprefix("dense ")

@@ -43,7 +43,7 @@ def make_phases(method: str, recipe: Recipe, rate_factor: float = 1.0) -> list[P
 
 
 def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
-    """Returns a sentence on the first phase that sees many times the images of a full training, or None.
+    """Returns a sentence on the first phase that sees many times the examples of a full training, or None.
 
     Args:
       phases: The phases of a run.
@@ -55,8 +55,8 @@ def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
         images = phase.steps * phase.batch_size
         if images > OUT_OF_PROPORTION * training:
             return (
-                f"phase {phase.name} ({phase.steps:,} steps) sees {images / training:,.0f} times as many images as a "
-                f"full training (--epochs): --transform_epochs={epochs} makes a transformation as long as that"
+                f"phase {phase.name} ({phase.steps:,} steps) sees {images / training:,.0f} times as many examples as "
+                f"a full training (--epochs): --transform_epochs={epochs} makes a transformation as long as that"
             )
     return None
 

@@ -84,13 +84,13 @@ def network_key(config: RunConfig) -> tuple[Any, ...]:
 
 
 def table(plans: Sequence[RunPlan]) -> pd.DataFrame:
-    """Returns one row per method and one for the sweep: runs, steps, images, multiply-adds of the dense network."""
+    """Returns one row per method and one for the sweep: runs, steps, examples, multiply-adds of the dense network."""
     rows = [
         {
             "method": name,
             "runs": 1,
             "steps": plan.steps,
-            "images": plan.images,
+            "examples": plan.images,
             "dense_macs": float(plan.macs) * plan.images,
         }
         for plan in plans
@@ -125,11 +125,11 @@ def print_plan(grid: Sequence[RunConfig], parallel: int, calibrate: bool) -> Non
     """
     plans = plan_runs(grid)
     frame = table(plans)
-    shown = frame.assign(**{name: frame[name].map("{:,}".format) for name in ("runs", "steps", "images")})
+    shown = frame.assign(**{name: frame[name].map("{:,}".format) for name in ("runs", "steps", "examples")})
     print_table(shown.assign(dense_macs=frame["dense_macs"].map("{:.3g}".format)))
     saved = shared_images(plans)
     if saved:
-        print(f"runs that start with the same training share it: {saved:,} fewer images")
+        print(f"runs that start with the same training share it: {saved:,} fewer examples")
     if calibrate:
         hours = estimate(plans) / 3600 / parallel
         concurrent = f" with {parallel} concurrent runs" if parallel > 1 else ""

@@ -11,7 +11,7 @@ from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.plots import medians, picture_names
+from dlth_tf.analysis.plots import has_lines, medians, picture_names
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import grid, percent
@@ -20,18 +20,18 @@ from dlth_tf.measures import ACCURACY, Measure
 _SPARSITY_CAPTION = (
     "Test accuracy after the last epoch against the share of weights removed. Both axes are logarithmic, in the share "
     "of weights kept and in the error: halving the error is the same distance everywhere, and every seed is visible. "
-    "Lines connect the medians over seeds; the table above lists means."
 )
 _COST_CAPTION = (
-    "Median test accuracy against the cost of training: images seen (top), and multiply-adds if a removed weight cost "
-    "nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
+    "Median test accuracy against the cost of training: examples seen (top), and multiply-adds if a removed weight "
+    "cost nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
 )
 
 _ERROR_SPARSITY_CAPTION = (
     "Test mean squared error after the last epoch against the share of weights removed; lower is better. Both axes are "
-    "logarithmic, in the share of weights kept and in the error. Lines connect the medians over seeds; the table above "
-    "lists means."
+    "logarithmic, in the share of weights kept and in the error. "
 )
+_LINES = "Lines connect the medians over seeds; the table above lists means."
+_MARKS = "Large marks are the medians over seeds, side by side; the table above lists means."
 _ERROR_COST_CAPTION = (
     "Median test mean squared error against the cost of training: examples seen (top), and multiply-adds if a removed "
     "weight cost nothing (bottom). Down and to the left is better; methods of equal cost are drawn side by side."
@@ -65,7 +65,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
                     paragraph(accuracies.notes, soft=True),
                 ],
             ),
-            ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(measure))),
+            ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(results))),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
             ("", _figure(pictures.get(cost), _cost_in_words(results), _cost_caption(measure))),
             ("Configuration", _configuration(findings.settings)),
@@ -74,8 +74,9 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def _sparsity_caption(measure: Measure) -> str:
-    return _SPARSITY_CAPTION if measure is ACCURACY else _ERROR_SPARSITY_CAPTION
+def _sparsity_caption(results: pd.DataFrame) -> str:
+    start = _SPARSITY_CAPTION if measure_of(results) is ACCURACY else _ERROR_SPARSITY_CAPTION
+    return start + (_LINES if has_lines(results) else _MARKS)
 
 
 def _cost_caption(measure: Measure) -> str:
@@ -102,13 +103,14 @@ def _sparsity_in_words(results: pd.DataFrame) -> str:
         + ", ".join(f"{_in_words(row.value, measure)} at {percent(row.sparsity)} removed" for row in cells.itertuples())
         for method, cells in medians(results).groupby("method", sort=False)
     ]
-    return f"Line plot of median test {measure.words} against sparsity. {'; '.join(lines)}."
+    kind = "Line plot" if has_lines(results) else "Plot"
+    return f"{kind} of median test {measure.words} against sparsity. {'; '.join(lines)}."
 
 
 def _cost_in_words(results: pd.DataFrame) -> str:
     images = medians(results).groupby("method", sort=False)["images_seen"].mean()
     seen = ", ".join(f"{name} {number:,.0f}" for name, number in images.items())
-    return f"Scatter plot of median test {measure_of(results).words} against cost. Images seen: {seen}."
+    return f"Scatter plot of median test {measure_of(results).words} against cost. Examples seen: {seen}."
 
 
 def _configuration(settings: Settings) -> list[str]:

@@ -22,6 +22,7 @@ from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
+from dlth_tf.measures import MSE
 from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
@@ -30,7 +31,7 @@ TIMEOUT = 1800  # seconds that a fresh process may take
 
 def verify(
     written: Mapping[str, Written], source: Source, examples: Examples, probe: Probe | None = None
-) -> tuple[dict[str, dict[str, Any]], float | None]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, float | None]]:
     """Checks all forms in one fresh process.
 
     Args:
@@ -40,7 +41,8 @@ def verify(
       probe: Examples for later checks of the export; None: without one.
 
     Returns:
-      Name -> facts that `standalone.checked` returns, and the accuracy of the Keras model itself (None without labels).
+      Name -> facts that `standalone.checked` returns; and accuracy and mse of the Keras model itself, each None where
+      the labels do not measure it.
 
     Raises:
       RuntimeError: If a form cannot be loaded or run, if its outputs differ from the model's, or if it has nonzero
@@ -52,7 +54,8 @@ def verify(
     count = len(next(iter(expected.values())))  # fewer than the examples where a fixed batch size does not divide them
     arrays = {f"input/{name}": array[:count] for name, array in inputs.items()}
     arrays |= {f"output/{name}": array for name, array in expected.items()}
-    labels = examples.labels if serving.compared else None
+    measure = examples.measure if serving.compared or examples.measure is MSE else None
+    labels = None if measure is None else examples.labels
     if labels is not None:
         arrays["labels"] = labels[:count]
     arrays |= {f"probe_{name}": array for name, array in (probe.arrays if probe else {}).items()}
@@ -62,9 +65,12 @@ def verify(
             _check_ticket(name, source)
     forms = [_description(name, form, source.serving) for name, form in written.items()]
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
-    if labels is None:
-        return facts, None
-    return facts, float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    measured: dict[str, float | None] = {"accuracy": None, "mse": None}
+    if labels is not None and measure is MSE:
+        measured["mse"] = standalone.squared_error(next(iter(expected.values())), labels[:count])
+    elif labels is not None:
+        measured["accuracy"] = float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    return facts, measured
 
 
 def _check_ticket(form: str, source: Source) -> None:

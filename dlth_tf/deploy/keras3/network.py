@@ -20,10 +20,11 @@ class _Weights(tf_keras.layers.Layer):
     Args:
       name: Name of the layer.
       variables: Its variables.
+      precision: Name of its policy, from which the allowed differences of an export follow.
     """
 
-    def __init__(self, name: str, variables: list[Any]) -> None:
-        super().__init__(name=name.replace("/", "_"))
+    def __init__(self, name: str, variables: list[Any], precision: str) -> None:
+        super().__init__(name=name.replace("/", "_"), dtype=precision)
         self.held = [variable.value for variable in variables]
         self.built = True
 
@@ -39,7 +40,9 @@ class Keras3Layer(tf_keras.layers.Layer):
         super().__init__(name="network")
         self.call_model = _Caller(model)
         self.parts = [
-            _Weights(layer.name, variables) for layer in leaf_layers(model) if (variables := variables_of(layer))
+            _Weights(layer.name, variables, layer.dtype_policy.name)
+            for layer in leaf_layers(model)
+            if (variables := variables_of(layer))
         ]
         self.ending = ending(model)
 
