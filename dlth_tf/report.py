@@ -21,7 +21,6 @@ from dlth_tf.errors import BadInput
 with announced("loading pandas and matplotlib ..."):
     from dlth_tf.analysis.answers import QUESTION
     from dlth_tf.analysis.pages.run_page import write_run_report
-    from dlth_tf.analysis.plots import picture_names
     from dlth_tf.analysis.report import FILES, write_report
     from dlth_tf.analysis.tables import console_table
     from dlth_tf.analysis.verdict import DEFAULT_MARGIN
@@ -78,8 +77,7 @@ def report_on_sweep(sweep_dir: str, margin: float) -> None:
     console.print(console_table(findings.results))
     _print_paragraphs(console, [findings.missing_sentence, *findings.sentences])
     _print_paragraphs(console, [" ".join(findings.notes), findings.too_many_to_draw], style="dim")
-    pictures = () if findings.too_many_to_draw else picture_names(findings.results)
-    written = [*(name for name in FILES[:-1] if not name.endswith(".png")), *pictures]
+    written = [*(name for name in FILES[:-1] if not name.endswith(".png")), *findings.picture_names]
     print(f"wrote {', '.join(written)} and, all of it on one page,\n{findings.root / FILES[-1]}")
 
 

@@ -23,10 +23,10 @@ COSTS = {
 }
 
 
-def picture_names(results: pd.DataFrame) -> tuple[str, str]:
-    """Returns the file names of `accuracy_vs_sparsity` and `accuracy_vs_cost`, after the measure of the results."""
+def picture_names(results: pd.DataFrame) -> tuple[str, str, str]:
+    """Returns the file names of the plots against sparsity, cost and training, after the measure of the results."""
     name = measure_of(results).name
-    return f"{name}_vs_sparsity.png", f"{name}_vs_cost.png"
+    return f"{name}_vs_sparsity.png", f"{name}_vs_cost.png", f"{name}_over_training.png"
 
 
 def _label(results: pd.DataFrame) -> str:

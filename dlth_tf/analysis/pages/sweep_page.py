@@ -51,7 +51,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     notes = [paragraph(note, soft=True) for note in [*findings.notes, findings.too_many_to_draw] if note]
     accuracies = grid(results)
     measure = measure_of(results)
-    sparsity, cost = picture_names(results)
+    sparsity, cost, training = picture_names(results)
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
         [
@@ -68,6 +68,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
             ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(results))),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
             ("", _figure(pictures.get(cost), _cost_in_words(results), _cost_caption(measure))),
+            ("Training", _training(findings, pictures.get(training))),
             ("Configuration", _configuration(findings.settings)),
             ("Environment", _environment(findings.settings)),
         ],
@@ -89,6 +90,24 @@ def _in_words(value: float, measure: Measure) -> str:
 
 def _figure(png: bytes | None, words: str, caption: str) -> list[str]:
     return [picture(png, words, caption)] if png else []
+
+
+def _training(findings: Findings, png: bytes | None) -> list[str]:
+    if png is None:
+        return []
+    curves, measure = findings.curves, measure_of(findings.results)
+    caption = (
+        f"Test {measure.words} after every epoch, medians over seeds, with {percent(curves.sparsity)} of the weights "
+        "removed in the end. Where a method removes all at once between two phases, the hollow mark is before the "
+        "removal and the filled one immediately after it: the distance is what the removal costs."
+    )
+    ends = [
+        f"{curve.method}: {_in_words(curve.values[-1], measure)} after {len(curve.values):,}" for curve in curves.curves
+    ]
+    words = f"Line plot of median test {measure.words} against epochs of training. {'; '.join(ends)} epochs."
+    left_out = ", ".join(curves.left_out)
+    note = [paragraph(f"Not in the plot, for want of a whole history.csv: {left_out}.", soft=True)] if left_out else []
+    return [picture(png, words, caption), *note]
 
 
 def _cost_table(results: pd.DataFrame) -> str:
