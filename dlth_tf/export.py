@@ -106,9 +106,8 @@ FLAGS = [
     ),
     (
         "min_agreement",
-        "fraction of the validation examples (where there are none, of those that are compared), 0 to 1, that must "
-        "have the same class as in the Keras model; of tflite, a file below it is left out, and any other form is "
-        "refused",
+        "fraction of the examples (those of the validation part, if there is one), 0 to 1, that must have the same "
+        "class as in the Keras model; of tflite, a file below it is left out, and any other form is refused",
         None,
         "float",
     ),

@@ -184,7 +184,7 @@ def test_compact_memory_prints_both_ways_for_every_size():
     assert done.returncode == 0, done.stderr
     memory, first = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
     _, constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", memory))
-    assert variables <= 3 < constants and re.search(r" constants +[\d.]+ \([\d.]+ to [\d.]+\)$", first)
+    assert variables <= 3 < constants and re.search(r" variables +[\d.]+ \([\d.]+ to [\d.]+\)$", first)
 
 
 @pytest.mark.slow
