@@ -167,13 +167,24 @@ def test_constant_channels_prints_both_ways_for_every_runtime():
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-def test_compact_memory_prints_both_ways_for_every_size():
-    words = ["benchmarks/compact_memory.py", "--megabytes=5,20"]
+def test_constant_channels_prints_where_a_map_is_faster_for_every_runtime():
+    words = ["benchmarks/constant_channels.py", "--rounds=3", "--filters=7,8"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
-    constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", line))
-    assert variables <= 3 < constants
+    for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
+        (line,) = (line for line in done.stdout.splitlines() if runtime in line.split())
+        assert line.count(" (") == 2
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_compact_memory_prints_both_ways_for_every_size():
+    words = ["benchmarks/compact_memory.py", "--megabytes=5,20", "--rounds=1"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    memory, first = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
+    _, constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", memory))
+    assert variables <= 3 < constants and re.search(r" variables +[\d.]+ \([\d.]+ to [\d.]+\)$", first)
 
 
 @pytest.mark.slow

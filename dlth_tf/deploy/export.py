@@ -22,9 +22,11 @@ from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
+from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
+    agreement_of,
     dense_partner,
     form_facts,
     int8_error_note,
@@ -98,6 +100,8 @@ def export(
         image_bytes: Whether SavedModels have a second signature for encoded images.
         ticket: Ticket whose removed weights must be zero in every form.
         calibration: Raw training images for forms that need activation ranges.
+        validation: `Examples` on which int8 and `min_agreement` are judged; by default `examples`.
+        image_size: Height and width of all images, if a network that takes any is to be exported for one.
         origin: Provenance of the network as JSON values.
 
     Returns:
@@ -139,6 +143,7 @@ def export_source(
       RuntimeError: If the verification fails. Nothing is written then.
     """
     options = options or ExportOptions()
+    source = at_image_size(source)
     _check(source, options)
     if not options.overwrite:
         refuse_existing(export_dir, options.formats)
@@ -207,7 +212,7 @@ def _write_and_verify(
 ) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
-    verified, measured = verify(written, source, examples, probe)
+    verified, measured = verify(written, source, examples, probe, limited=options.min_agreement is not None)
     _limit_agreement(verified, written, options.min_agreement)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
@@ -259,9 +264,10 @@ def _limit_agreement(
       BadInput: If such a form is not optional, or the only one.
     """
     for name, facts in verified.items():
-        if least is None or "left_out" in facts or facts["agreement"] >= least:
+        if least is None or "left_out" in facts or agreement_of(facts)[0] >= least:
             continue
-        reason = f"{name}: only {facts['agreement']:.2%} of the examples have the same class as in the Keras model"
+        same, on = agreement_of(facts)
+        reason = f"{name}: only {same:.2%} of {on} have the same class as in the Keras model"
         if not written[name].optional or len(written) == 1:
             raise BadInput("min_agreement", least, f"is not reached by {reason}")
         facts |= {"left_out": reason, "runs": True}
@@ -308,7 +314,7 @@ def _add_latency(
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
     int8 = [name for name in forms if name.endswith("int8")]
-    exact = forms.get("tflite/float32", {}).get("accuracy")
+    exact = forms.get("tflite/float32")
     for name, facts in forms.items():
         facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
         if name in int8 and facts["agreement"] is not None:

@@ -350,6 +350,31 @@ def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_bes
     assert sorted(os.listdir(tmp_path)) == ["any", "most"]
 
 
+def test_rounded_forms_are_judged_on_validation_examples(tmp_path, monkeypatch):
+    model, _ = sparse_network("lenet_300_100")
+    compared, judged = np.random.default_rng(0).random((2, 64, 8, 8, 1), np.float32)
+    labels = np.where(np.arange(64) < 16, model(judged).numpy().argmax(1), -1)
+    known = {"examples": Examples(compared, None, "my images"), "formats": ["packed"], "values": "int8", **FAST}
+    known["validation"] = Examples(judged, labels, "validation images of mine")
+    facts = dlth_tf.export(model, tmp_path / "any", **known)["forms"]["packed"]
+    outputs = signature(tmp_path / "any/packed")[1](images=tf.constant(judged))
+    same = np.mean(outputs["class"] == model(judged).numpy().argmax(1))
+    assert facts["validation"] == {
+        "images": 64,
+        "on": "validation images of mine",
+        "agreement": same,
+        "accuracy": np.mean(outputs["class"] == labels),
+    }
+    assert f"{same:.1%} of 64 validation images of mine have the same class" in facts["notes"][0]
+    judge = standalone.judged
+    monkeypatch.setattr(standalone, "judged", lambda *given: judge(*given) | {"agreement": 0.5})
+    with pytest.raises(BadInput, match=r"packed: only 50\.00% of 64 validation images of mine have the same class"):
+        dlth_tf.export(model, tmp_path / "limited", **known, min_agreement=0.6)
+    known["validation"] = Examples(judged[:, :4], labels, "other images")
+    with pytest.raises(BadInput, match=r"validation=float32\[64, 4, 8, 1\]: must be"):
+        dlth_tf.export(model, tmp_path / "other", **known)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,14 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
       BadInput: If a custom layer cannot be recreated from its config.
     """
     calls = {call.layer.name: call for call in graph.calls}
+    norms = norms_behind_maps(graph, arrays)
 
     def smaller(layer: Any) -> Any:
         try:
             if layer.name in arrays.maps:
                 return _with_map(graph, calls[layer.name], kept)
+            if layer.name in norms.values():
+                return tf_keras.layers.Activation("linear", name=layer.name)
             return recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
@@ -49,13 +53,49 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     for layer in rebuilt.layers:
-        weights = _weights(calls[layer.name], arrays.weights[layer.name], kept)
+        call = calls[layer.name]
+        weights = _weights(call, arrays.weights[layer.name], kept)
+        if layer.name in norms.values():
+            weights = []
         if layer.name in arrays.maps:
             kernel, *bias = weights
-            added = arrays.maps[layer.name][..., kept[calls[layer.name].output]]
-            weights = [kernel, (added + sum(bias)).astype(kernel.dtype)]
+            added = arrays.maps[layer.name][..., kept[call.output]] + sum(bias)
+            if layer.name in norms:
+                scale, shift = _affine(calls[norms[layer.name]].layer, arrays.weights[norms[layer.name]])
+                scale, shift = scale[kept[call.output]], shift[kept[call.output]]
+                kernel, added = np.where(kernel == 0, 0, kernel * scale).astype(kernel.dtype), added * scale + shift
+            weights = [kernel, added.astype(kernel.dtype)]
         fill(layer, weights)
     return rebuilt
+
+
+def norms_behind_maps(graph: Graph, arrays: Arrays) -> dict[str, str]:
+    """Finds batch norms that become part of the map before them, since converters fold them into a bias only.
+
+    Returns:
+      Name of a convolution with a map -> name of the batch norm that alone reads what it computes, in float32.
+    """
+    readers = Counter([*(tensor for call in graph.calls for tensor in call.inputs), *graph.results])
+    made = {call.output: call.layer for call in graph.calls if call.layer.name in arrays.maps}
+    return {
+        made[call.input].name: call.layer.name
+        for call in graph.calls
+        if call.kind == kinds.POINTWISE
+        and isinstance(call.layer, kinds.layers.BatchNormalization)
+        and call.input in made
+        and readers[call.input] == 1
+        and made[call.input].activation is tf_keras.activations.linear
+        and {call.layer.compute_dtype, made[call.input].compute_dtype} == {"float32"}
+    }
+
+
+def _affine(norm: Any, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scale and shift of a batch norm in inference mode, float64[channels]."""
+    *vectors, mean, variance = (weight.astype(np.float64) for weight in weights)
+    scale = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * vectors[0]
+    return scale, (vectors[-1] if norm.center else 0) - scale * mean
 
 
 def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Conv2DWithMap:

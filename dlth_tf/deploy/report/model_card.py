@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from dlth_tf.version import __version__
 
 CARD = "README.md"
 MARK = "<!-- Written by dlth_tf.export, which replaces it with the export. Delete this line to keep your changes. -->"
-MOST_LABELS = 200  # that are listed
+MOST_LABELS = 100_000  # letters of the classes that are listed
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -179,6 +180,19 @@ def _loading(report: Mapping[str, Any]) -> Iterator[str]:
         if path := _file(report["forms"], kind):
             title, *code = (line.format(path=path, argument=argument, given=given) for line in lines)
             yield from _code(title, *code)
+            if kind == "tflite":
+                yield from ("", _instead_of_metadata(report["served"]))
+
+
+def _instead_of_metadata(served: Mapping[str, Any]) -> str:
+    """Says what metadata in a LiteRT file would say; the library that writes them is no longer kept up."""
+    said = "The file contains no metadata. "
+    if served["normalized"]:
+        said += "Tools that ask for the normalization of the input get mean 0 and standard deviation 1: it is inside. "
+    if "class" in served["outputs"]:
+        named = "under Classes below" if "label" in served["outputs"] else "in the order of the training"
+        said += f"It returns no labels: `class` counts from 0, {named}."
+    return said.rstrip()
 
 
 RUNTIMES = {
@@ -220,6 +234,7 @@ def _code(title: str, *lines: str) -> Iterator[str]:
 def _labels(labels: Sequence[str] | None) -> Iterator[str]:
     if labels is None:
         return
-    shown = ", ".join(f"{index} {markdown_text(name)}" for index, name in enumerate(labels[:MOST_LABELS]))
-    more = f" and {len(labels) - MOST_LABELS:,} more" if len(labels) > MOST_LABELS else ""
-    yield from ("## Classes", "", f"{shown}{more}.", "")
+    texts = [f"{index} {markdown_text(name)}" for index, name in enumerate(labels)]
+    listed = sum(end <= MOST_LABELS for end in itertools.accumulate(map(len, texts)))
+    more = f" and {len(labels) - listed:,} more" if len(labels) > listed else ""
+    yield from ("## Classes", "", f"{', '.join(texts[:listed])}{more}.", "")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tf_keras
 
-from dlth_tf.deploy.copied_layers import fill, recreated
+from dlth_tf.deploy.copied_layers import cloned, fill
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers
 from dlth_tf.masking.keras2.graph import is_graph_network
@@ -35,17 +33,8 @@ def in_float32(model: tf_keras.Model, form: str = "tflite") -> tf_keras.Model:
     if not is_graph_network(model):
         raise refused
     try:
-        twin = _cloned(model)
+        twin = cloned(model, "float32")
     except NotImplementedError:  # Keras' word for a layer without get_config
         raise refused from None
     fill(twin, model.get_weights())
     return twin
-
-
-def _cloned(model: tf_keras.Model) -> tf_keras.Model:
-    def clone(layer: Any) -> Any:
-        if is_graph_network(layer):
-            return _cloned(layer)
-        return recreated(layer, dtype="float32")
-
-    return tf_keras.models.clone_model(model, clone_function=clone)

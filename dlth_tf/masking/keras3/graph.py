@@ -44,6 +44,18 @@ def channel_graph(model: Any) -> ChannelGraph:
     return ChannelGraph(dict(consumers), dict(producers), passes=_passes, joins=_joins)
 
 
+def output_shapes(model: Any) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Yields the name of every layer that is called, and the shape of what it returns, with the batch axis.
+
+    Args:
+      model: A Keras 3 model.
+    """
+    for graph in _graphs(model):
+        for node in _nodes(graph):
+            yield from ((node.operation.name, tuple(tensor.shape)) for tensor in node.outputs)
+        yield from ((tensor.name, tuple(tensor.shape)) for tensor in graph.inputs)
+
+
 def _functional(model: Any) -> Any:
     """The Functional model that has the graph: the model itself, or the one inside a built Sequential; else None."""
     if isinstance(model, keras.Sequential):
