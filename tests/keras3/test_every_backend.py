@@ -82,16 +82,18 @@ rst = dlth.callbacks.RSTPenalty(step=.5, every=1, hold_steps=2)
 both = [dlth.callbacks.RandomMask(.5), rst]
 model.fit(np.ones((8, 4)), np.ones((8, 2)), epochs=rst.epochs(1), verbose=0, callbacks=both)
 model.compile(dlth.keras3.SGD(.1), "mse")
-model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[dlth.callbacks.KeepMask()])
+monitor = dlth.callbacks.SparsityMonitor("logs", histograms=True)
+model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[dlth.callbacks.KeepMask(), monitor])
 print(sorted(name for name in ("tensorflow", "tf_keras", "tensorflow_model_optimization") if name in sys.modules))
 print(float((model.get_layer("a").kernel.numpy() == 0).mean()))
 """
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_fit_on_another_backend_imports_no_tensorflow(backend, tmp_path):
+def test_a_fit_and_its_log_on_another_backend_import_no_tensorflow(backend, tmp_path):
     pytest.importorskip(backend)
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == ["[]", "0.5"]
+    assert list((tmp_path / "logs" / "sparsity").glob("events*"))

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tf_keras
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
-from dlth_tf.deploy.compaction.maps import Conv2DWithMap, windows
+from dlth_tf.deploy.compaction.library import library_of
+from dlth_tf.deploy.compaction.maps import windows
 from dlth_tf.deploy.compaction.slots import within
-from dlth_tf.deploy.copied_layers import fill, recreated
 from dlth_tf.errors import BadInput
 
 Kept = list[np.ndarray]  # for every tensor, bool[channels]
 
 
-def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> tf_keras.Model:
+def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     """Builds a model with the same class, layers and names, but with the kept channels alone.
 
     Args:
@@ -33,32 +32,34 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     Raises:
       BadInput: If a custom layer cannot be recreated from its config.
     """
+    library = library_of(model)
     calls = {call.layer.name: call for call in graph.calls}
 
     def smaller(layer: Any) -> Any:
         try:
             if layer.name in arrays.maps:
                 return _with_map(graph, calls[layer.name], kept)
-            return recreated(layer, **_options(calls[layer.name], kept))
+            return library.recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
                 "model", model.name, f"has a layer {layer.name} that cannot be recreated from its config: {error}"
             ) from error
 
-    rebuilt = tf_keras.models.clone_model(model, clone_function=smaller)
-    if not rebuilt.built:
-        rebuilt.build(model.input_shape)
+    rebuilt = library.rebuilt(model, smaller)
     for layer in rebuilt.layers:
-        weights = _weights(calls[layer.name], arrays.weights[layer.name], kept)
+        call = calls[layer.name]
+        weights = _weights(call, arrays.weights[layer.name], kept)
         if layer.name in arrays.maps:
             kernel, *bias = weights
-            added = arrays.maps[layer.name][..., kept[calls[layer.name].output]]
+            added = arrays.maps[layer.name][..., kept[call.output]]
             weights = [kernel, (added + sum(bias)).astype(kernel.dtype)]
-        fill(layer, weights)
+        library.fill(layer, weights, call.layer)
     return rebuilt
 
 
-def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Conv2DWithMap:
+def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Any:
+    from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap  # loads TensorFlow, and export asks for it only
+
     _, rows, columns = windows(graph, call)
     config = call.layer.get_config() | {"activation": call.layer.activation} | _options(call, kept)
     return Conv2DWithMap(rows=rows, columns=columns, **config)
@@ -68,7 +69,7 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     """Returns the entries of the layer's config that change."""
     if call.kind == kinds.MIXING:
         count = int(kept[call.output].sum())
-        return {"units" if type(call.layer) is kinds.layers.Dense else "filters": count}
+        return {"filters" if hasattr(call.layer, "filters") else "units": count}
     if call.kind == kinds.CHANNEL_PADDING:
         outputs = kept[call.output]
         before = within(call, len(outputs))
