@@ -28,6 +28,8 @@ OPTIMIZERS = (
     "Ftrl",
     "Lamb",
     "Muon",
+    "Adafactor",
+    "ScheduleFreeAdamW",
 )
 REPRESENTATIVES = ("Adam", "SGD")
 
