@@ -285,7 +285,7 @@ class _CallableModule(types.ModuleType):
             from dlth_tf.deploy.keras3.exporting import export_keras3
 
             return export_keras3(*args, **kwargs)
-        from dlth_tf.deploy import export
+        from dlth_tf.deploy.export import export
 
         return export(*args, **kwargs)
 

@@ -17,6 +17,7 @@ OF_A_MODULE = {("np", "load"), ("json", "load"), ("json", "loads"), ("pickle", "
 DOOR = "dlth_tf/files/"
 OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/analysis/run_record.py", "read_csv"): "of bytes that the door has read",
+    ("dlth_tf/callbacks/event_file.py", "GFile"): "TensorBoard's, of a new file that is written",
     ("dlth_tf/commands.py", "open"): "of /dev/null",
     ("dlth_tf/core/patterns.py", "loads"): "of a flag",
     ("dlth_tf/data/sets/csv_file.py", "read_csv"): "of bytes that the door has read",

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from keras import tree
 
+from dlth_tf.masking.keras3.graph import options
 from dlth_tf.masking.layer_paths import weight_names
 
 NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
@@ -63,7 +64,7 @@ def _network(model: Any) -> tf_keras.Model:
             arguments = tree.map_structure(
                 lambda each: of(each) if isinstance(each, keras.KerasTensor) else each, node.arguments.args
             )
-            if any(value is not None for value in node.arguments.kwargs.values()):
+            if options(node):
                 raise Untranslatable
             if not isinstance(node.operation, keras.Layer):
                 arguments = (list(arguments),) if len(node.input_tensors) > 1 else arguments

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.masking.keras2 import layer_kinds
+from dlth_tf.masking import layer_kinds
 from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.keras2.layer_kinds import TYPES
 from dlth_tf.masking.keras2.weights import prunable_weights
 from dlth_tf.scores.keras2 import first_replica
 
@@ -26,8 +27,8 @@ _MEANS = {  # pooling that chooses one position -> pooling that takes all, of th
     layers.GlobalMaxPooling2D: layers.GlobalAveragePooling2D,
     layers.GlobalMaxPooling3D: layers.GlobalAveragePooling3D,
 }
-_UNCHANGED = (*layer_kinds.TYPES[layer_kinds.PADDING], layers.Flatten, layers.Reshape, layers.Permute)
-_KERNELS = (*layer_kinds.TYPES[layer_kinds.MIXING], *layer_kinds.TYPES[layer_kinds.DEPTHWISE])
+_UNCHANGED = (*TYPES[layer_kinds.PADDING], layers.Flatten, layers.Reshape, layers.Permute)
+_KERNELS = (*TYPES[layer_kinds.MIXING], *TYPES[layer_kinds.DEPTHWISE])
 
 
 class _Unknown(Exception):
@@ -107,15 +108,14 @@ def _inner(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
 def _sum(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """Returns the layer that passes on positive numbers wherever `layer` passes on anything."""
     config: dict[str, Any] = {**layer.get_config(), "dtype": "float64"}
-    kinds = layer_kinds.TYPES
     if type(layer) in _KERNELS:
         return type(layer).from_config({**config, "use_bias": False, "activation": "linear"})
-    if type(layer) in (*kinds[layer_kinds.POINTWISE], layers.Rescaling, layers.Normalization):
+    if type(layer) in (*TYPES[layer_kinds.POINTWISE], layers.Rescaling, layers.Normalization):
         return layers.Activation("linear", name=layer.name, dtype="float64")
-    if type(layer) in kinds[layer_kinds.POOLING]:
+    if type(layer) in TYPES[layer_kinds.POOLING]:
         return _MEANS.get(type(layer), type(layer)).from_config(config)
     if type(layer) in (*_UNCHANGED, layers.Concatenate, layers.Multiply):
         return type(layer).from_config(config)
-    if type(layer) in kinds[layer_kinds.JOIN]:
+    if type(layer) in TYPES[layer_kinds.JOIN]:
         return layers.Add(name=layer.name, dtype="float64")
     raise _Unknown

@@ -10,7 +10,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf.deploy.compaction import compact, compact_and_explain
-from dlth_tf.deploy.compaction.maps import Conv2DWithMap
+from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import freeze
 from dlth_tf.deploy.serving import Served, Serving
