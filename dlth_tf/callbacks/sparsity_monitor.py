@@ -32,7 +32,7 @@ class SparsityMonitor(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the writer and writes the state before the first step."""
-        masking.prunable_weights(self.model)  # raises at once if the model is not wrapped
+        masking.prunable_weights(self.measured())  # raises at once if the model is not wrapped
         self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "sparsity"))
         self._write()
 
@@ -44,13 +44,17 @@ class SparsityMonitor(Callback):
         """Closes the file."""
         self._writer.close()
 
+    def measured(self) -> Any:
+        """Returns the model whose weights are written: the one that is trained."""
+        return self.model
+
     def _write(self) -> None:
         step = masking.steps_made(self.model)
         with self._writer.as_default(step=step):
             for name, value in self.scalars(max(0, step - 1)).items():
                 tf.summary.scalar(name, value)
             if self.histograms:
-                for name, entry in masking.prunable_weights(self.model).items():
+                for name, entry in masking.prunable_weights(self.measured()).items():
                     tf.summary.histogram(f"weights/{name}", entry.weight)
         self._writer.flush()
 
@@ -60,7 +64,7 @@ class SparsityMonitor(Callback):
         values = {"penalty": float(hook.penalty.at(step)) if hook and hook.penalty else 0.0}
         removed = 0
         total = 0
-        for name, entry in masking.prunable_weights(self.model).items():
+        for name, entry in masking.prunable_weights(self.measured()).items():
             chosen = entry.chosen()
             kept = entry.kept()
             magnitude = np.abs(entry.weight.numpy())

@@ -49,7 +49,7 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     for layer in rebuilt.layers:
-        weights = _weights(calls[layer.name], arrays.weights[layer.name], kept)
+        weights = kept_weights(calls[layer.name], arrays.weights[layer.name], kept)
         if layer.name in arrays.maps:
             kernel, *bias = weights
             added = arrays.maps[layer.name][..., kept[calls[layer.name].output]]
@@ -76,7 +76,14 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     return {}
 
 
-def _weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+def kept_weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+    """Returns what is left of a layer's weights, or of other arrays of their shapes.
+
+    Args:
+      call: The only call of the layer, or any of them if its kind is unknown.
+      weights: One array per weight, in Keras' order.
+      kept: For every tensor, bool[channels]: Channels to keep.
+    """
     if call.kind == kinds.MIXING:
         kernel = weights[0][..., kept[call.input], :][..., kept[call.output]]
     elif call.kind == kinds.DEPTHWISE:
