@@ -108,7 +108,7 @@ class CompactModel(Protocol):
 
     @property
     def has_masks(self) -> bool:
-        """Whether weights are removed from layers that stay."""
+        """True if weights are removed from layers that stay."""
 
     def read(self) -> None:
         """Takes the weights of the whole network."""

@@ -53,7 +53,7 @@ class CompactNetwork:
 
     @property
     def has_masks(self) -> bool:
-        """Whether weights are removed from layers that stay."""
+        """True if weights are removed from layers that stay."""
         return not all(entry.kept().all() for entry in masking.prunable_weights(self.model).values())
 
     def read(self) -> None:
