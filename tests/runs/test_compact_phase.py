@@ -115,6 +115,11 @@ def test_from_initial_weights_it_is_the_masked_training_to_rounding(kind, method
 
 
 @pytest.mark.slow
+def test_removed_channels_leave_no_constants_after_a_transformation_either(both):
+    assert unlike(*both("channels", "rst")) == []
+
+
+@pytest.mark.slow
 def test_after_a_transformation_the_constants_of_removed_filters_make_the_difference(both):
     masked, compact = both("filters", "rst")
     assert "n1/beta" in unlike(masked, compact)
