@@ -113,6 +113,7 @@ RUN = {
     "steps_per_execution": 2,
     "num_replicas": 2,
     "eval_examples": 5,
+    "evaluate_every": 2,
     "verbosity": 2,
 }
 PENALTY = {"step": 0.3, "every": 2, "limit": 0.9, "hold_steps": 5}

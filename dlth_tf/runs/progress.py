@@ -85,7 +85,8 @@ class ProgressLine(tf_keras.callbacks.Callback):
         parts = [f"epoch {epoch + 1}/{self.epochs}", f"loss {float(logs['loss']):.4f}"]
         measure = measure_in(logs, "test_{}")
         unit = "" if measure is ACCURACY else f"{measure.name} "
-        parts += [f"{split} {unit}{measure.text(logs[f'{split}_{measure.name}'])}" for split in ("val", "test")]
+        names = {split: f"{split}_{measure.name}" for split in ("val", "test")}
+        parts += [f"{split} {unit}{measure.text(logs[name])}" for split, name in names.items() if name in logs]
         parts += [f"penalty {logs['penalty']:.3g}"] if logs["penalty"] else []
         if self.lines:
             done = logs["seconds"]

@@ -23,8 +23,9 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.evaluation import LOSSES, Evaluator
 from dlth_tf.runs.network import prepare_network
-from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
+from dlth_tf.runs.plan import evaluations_of, make_phases, make_recipe
 from dlth_tf.runs.runner import prepare
+from dlth_tf.sweeps.order import shared_start
 
 WARM_UP = 2  # executions of the training step
 MEASURED = 5
@@ -55,11 +56,6 @@ class RunPlan:
     def images(self) -> int:
         """Training images seen in all phases."""
         return sum(phase.steps * phase.batch_size for phase in self.phases)
-
-    @property
-    def epochs(self) -> int:
-        """Number of evaluations: one at the end of each epoch of each phase."""
-        return sum(epochs_of(phase, self.examples) for phase in self.phases)
 
 
 def plan_runs(grid: Sequence[RunConfig]) -> list[RunPlan]:
@@ -106,12 +102,10 @@ def shared_images(plans: Sequence[RunPlan]) -> int:
     saved = 0
     for plan in plans:
         first = plan.phases[0]
-        config = plan.config
-        if not config.shared_dir or not first.shareable or METHODS.load(config.method).narrows:
-            continue
-        key = (config.seed, config.model_args, first.name, first.steps, first.batch_size, first.learning_rate)
-        saved += first.steps * first.batch_size if key in seen else 0
-        seen.add(key)
+        key = shared_start(plan.config, first)
+        if key is not None:
+            saved += first.steps * first.batch_size if key in seen else 0
+            seen.add(key)
     return saved
 
 
@@ -164,7 +158,8 @@ def estimate(plans: Sequence[RunPlan]) -> float:
             if key not in measured:
                 measured[key] = measure(plan.config, phase.batch_size)
             speed = measured[key]
-            total += speed.compilation + phase.steps * speed.step + epochs_of(phase, plan.examples) * speed.evaluation
+            evaluations = evaluations_of(phase, plan.examples, plan.config.evaluate_every)
+            total += speed.compilation + phase.steps * speed.step + evaluations * speed.evaluation
         total += speed.set_up if speed else 0.0
     return total
 

@@ -52,7 +52,7 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     rebuilt = library.rebuilt(model, smaller)
     for layer in rebuilt.layers:
         call = calls[layer.name]
-        weights = _weights(call, arrays.weights[layer.name], kept)
+        weights = kept_weights(call, arrays.weights[layer.name], kept)
         if layer.name in norms.values():
             weights = []
         if layer.name in arrays.maps:
@@ -116,7 +116,14 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     return {}
 
 
-def _weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+def kept_weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+    """Returns what is left of a layer's weights, or of other arrays of their shapes.
+
+    Args:
+      call: The only call of the layer, or any of them if its kind is unknown.
+      weights: One array per weight, in Keras' order.
+      kept: For every tensor, bool[channels]: Channels to keep.
+    """
     if call.kind == kinds.MIXING:
         kernel = weights[0][..., kept[call.input], :][..., kept[call.output]]
     elif call.kind == kinds.DEPTHWISE:
