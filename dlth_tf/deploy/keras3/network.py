@@ -13,7 +13,6 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.layer_paths import variables_of
 
-
 HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
 
