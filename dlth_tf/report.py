@@ -74,7 +74,7 @@ def report_on_sweep(sweep_dir: str, margin: float) -> None:
     console = standard_output()
     if findings.answers:
         _print_paragraphs(console, [QUESTION, *findings.answers])
-    console.print(console_table(findings.results))
+    console.print(console_table(findings.results), end="\n\n")
     _print_paragraphs(console, [findings.missing_sentence, *findings.sentences])
     _print_paragraphs(console, [" ".join(findings.notes), findings.too_many_to_draw], style="dim")
     written = [*(name for name in FILES[:-1] if not name.endswith(".png")), *findings.picture_names]

@@ -75,7 +75,8 @@ def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
             axes.set_xlabel(label)
             axes.set_ylabel(_label(results))
             axes.grid(color="0.92")
-        panels[0].set_title(f"{', '.join(headline(results))}; the larger, the more is removed", wrap=True)
+        sizes = "; the larger, the more is removed" if results["sparsity"].nunique() > 1 else ""
+        panels[0].set_title(f"{', '.join(headline(results))}{sizes}", wrap=True)
         add_legend(figure, *legend(panels[0], results))
         return png(figure)
 

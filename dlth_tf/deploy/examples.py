@@ -39,7 +39,7 @@ class Examples:
 
     @property
     def measure(self) -> Measure | None:
-        """What the labels measure: accuracy, or the mean squared error; None without labels."""
+        """Measure that the labels allow: accuracy, or the mean squared error; None without labels."""
         if self.labels is None:
             return None
         return MSE if self.labels.dtype.kind == "f" else ACCURACY

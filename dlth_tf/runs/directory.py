@@ -52,7 +52,7 @@ class RunDirectory:
 
     @property
     def network(self) -> Path:
-        """What is known about a network of the user's own (`own_network`)."""
+        """Description of a network of the user's own (`own_network`)."""
         return self.path / "network.json"
 
     @property

@@ -13,6 +13,8 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.layer_paths import variables_of
 
+HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
+
 
 class _Weights(tf_keras.layers.Layer):
     """Holds the variables of one layer of Keras 3 under their names; computes nothing.
@@ -20,11 +22,10 @@ class _Weights(tf_keras.layers.Layer):
     Args:
       name: Name of the layer.
       variables: Its variables.
-      precision: Name of its policy, from which the allowed differences of an export follow.
     """
 
-    def __init__(self, name: str, variables: list[Any], precision: str) -> None:
-        super().__init__(name=name.replace("/", "_"), dtype=precision)
+    def __init__(self, name: str, variables: list[Any]) -> None:
+        super().__init__(name=name.replace("/", "_"))
         self.held = [variable.value for variable in variables]
         self.built = True
 
@@ -37,12 +38,13 @@ class Keras3Layer(tf_keras.layers.Layer):
     """
 
     def __init__(self, model: Any) -> None:
-        super().__init__(name="network")
+        policies = [layer.dtype_policy.name for layer in leaf_layers(model)]
+        # From the precision follows what an export may differ by, and which forms there are. Inputs stay as they are.
+        half = next((policy for policy in policies if policy in HALF), "float32")
+        super().__init__(name="network", dtype=half, autocast=False)
         self.call_model = _Caller(model)
         self.parts = [
-            _Weights(layer.name, variables, layer.dtype_policy.name)
-            for layer in leaf_layers(model)
-            if (variables := variables_of(layer))
+            _Weights(layer.name, variables) for layer in leaf_layers(model) if (variables := variables_of(layer))
         ]
         self.ending = ending(model)
 
