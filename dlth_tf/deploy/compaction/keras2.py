@@ -1,4 +1,4 @@
-"""What compaction needs of tf_keras (the protocol `Library`)."""
+"""The adapter of compaction for tf_keras (the protocol `Library`)."""
 
 from __future__ import annotations
 

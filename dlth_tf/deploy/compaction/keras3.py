@@ -1,4 +1,4 @@
-"""What compaction needs of Keras 3 (the protocol `Library`), on the backend that it runs on."""
+"""The adapter of compaction for Keras 3, on the backend that it runs on (the protocol `Library`)."""
 
 from __future__ import annotations
 
