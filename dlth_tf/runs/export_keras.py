@@ -97,11 +97,20 @@ def export_keras(
         if saved.dataset is None:
             return write(model, export_dir, **known)
         with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):
-            return write(model, export_dir, **known, **_of_dataset(saved.dataset, interface, served))
+            return write(model, export_dir, **known, **from_dataset(saved.dataset, interface, served))
 
 
-def _of_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
-    """Returns the keywords of `export` that a data set gives: its examples, and the names of its classes."""
+def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
+    """Returns the keywords of `export` that a data set gives: its examples, and the names of its classes.
+
+    Args:
+      name: Name of the data set.
+      interface: Inputs and outputs of the network.
+      served: Task, batch size and whether names are served.
+
+    Raises:
+      BadInput: If there is no such data set, it has more classes than the network, or the network has several inputs.
+    """
     if len(interface.inputs) > 1:
         inputs = ", ".join(interface.inputs)
         allowed = f"has one array of examples, and the network takes {inputs}; use dlth_tf.export(examples=...) for it"
