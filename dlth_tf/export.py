@@ -21,6 +21,7 @@ from dlth_tf.console import help_text
 from dlth_tf.data.names import check_name
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.export_options import ExportOptions, ServingOptions, parse_size
+from dlth_tf.measures import MSE
 from dlth_tf.registry import is_path
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.trust import NO_TRUST, Trust
@@ -255,12 +256,16 @@ def describe(report: Mapping[str, Any], export_dir: Path) -> None:
     for form, facts in report["forms"].items():
         allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
         difference = f"outputs differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
-        print(f"{export_dir / form}: {difference}{_accuracy(facts)}")
+        print(f"{export_dir / form}: {difference}{_measured(facts)}")
     if checks["accuracy"] is not None:
         print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")
+    if checks["mse"] is not None:
+        print(f"{MSE.words} of the Keras model on them: {MSE.text(checks['mse'])}")
 
 
-def _accuracy(facts: Mapping[str, Any]) -> str:
+def _measured(facts: Mapping[str, Any]) -> str:
+    if facts.get("mse") is not None:  # a form of an earlier version has none
+        return f", {MSE.words} {MSE.text(facts['mse'])}"
     return "" if facts["accuracy"] is None else f", accuracy {100 * facts['accuracy']:.2f} %"
 
 
@@ -280,7 +285,7 @@ class _CallableModule(types.ModuleType):
             from dlth_tf.deploy.keras3.exporting import export_keras3
 
             return export_keras3(*args, **kwargs)
-        from dlth_tf.deploy import export
+        from dlth_tf.deploy.export import export
 
         return export(*args, **kwargs)
 

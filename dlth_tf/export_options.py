@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import FRACTION, real_number
@@ -15,6 +16,15 @@ ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")  # the extra `onnx`
 VALUES = ("float32", "float16", "bfloat16", "int8")
 SAVED_MODELS = ("plain", "packed", "compact")
 TASKS = ("auto", "classifier", "raw")
+
+
+class OptionKeywords(TypedDict, total=False):
+    """Keywords of `dlth_tf.export` that are options of the export; see `ExportOptions`."""
+
+    values: str
+    overwrite: bool
+    measure_latency: bool
+    min_agreement: float | None
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,21 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     (local,) = (line for line in lines if line.split()[:2] == ["local", "2"])
-    assert local.count(" s") == 2 and local.endswith("MB")
+    assert local.count(" s") == 2 and local.count(" to ") == 2 and local.endswith("MB")
+    assert any(line.startswith("limit, 2 such sweeps beside each other: ") for line in lines)
     assert any("one per run" in line for line in lines) and any("shared" in line for line in lines)
-    assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")
+    assert re.fullmatch(r"all methods on digits: [\d,]+ images, [\d,]+ of them \(\d\.\d%\) in trainings .*", lines[-1])
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_compact_finetune_prints_the_gain_of_every_network():
+    words = ["benchmarks/compact_finetune.py", "--rounds=3", "--burst=1", "--width=.1", "--batch_size=2"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if " to " in line and not line.startswith("compact:")]
+    assert [line.split("  ")[0] for line in rows if line] == ["masked", "masked again", "compact"] * 2
+    assert done.stdout.count(" weights; ") == 2
 
 
 @pytest.mark.faults

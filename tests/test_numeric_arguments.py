@@ -20,6 +20,7 @@ from dlth_tf import callbacks, core, data, deploy, masking, models, scores
 from dlth_tf.analysis import comparison, power, statistics, verdict
 from dlth_tf.callbacks.base import Callback
 from dlth_tf.core import Ticket
+from dlth_tf.deploy import export as exporting
 from dlth_tf.errors import BadInput
 from tests.numeric_calls import CALLS
 
@@ -37,7 +38,7 @@ ROOMS: dict[str, tuple[ModuleType, ...]] = {
     "callbacks.": (callbacks,),
     "core.": (core,),
     "data.": (data,),
-    "deploy.": (deploy,),
+    "deploy.": (deploy, exporting),
     "masking.": (masking,),
     "models.": (models,),
     "scores.": (scores,),

@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from dlth_tf import masking
 from dlth_tf.callbacks.base import Callback
+from dlth_tf.callbacks.event_file import EventFile
 
 
 class SparsityMonitor(Callback):
@@ -19,8 +19,11 @@ class SparsityMonitor(Callback):
     the last step), `mean_abs/kept/<tensor>` and `mean_abs/to_remove/<tensor>` (of the weights that the ticket keeps and
     does not keep; tensors without a ticket have only the first).
 
+    The files are written without TensorFlow, so a model of Keras 3 on JAX or PyTorch does not load it.
+
     Args:
-      log_dir: TensorBoard directory; the scalars are written to its folder `sparsity`.
+      log_dir: TensorBoard directory, local, or of a file system of fsspec ("gs://...", with the package for it); the
+        scalars are written to its folder `sparsity`.
       histograms: Whether to write a histogram of every prunable tensor too.
     """
 
@@ -28,12 +31,12 @@ class SparsityMonitor(Callback):
         super().__init__()
         self.log_dir = os.fspath(log_dir)
         self.histograms = histograms
-        self._writer: Any = None
+        self._writer: EventFile | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the writer and writes the state before the first step."""
-        masking.prunable_weights(self.model)  # raises at once if the model is not wrapped
-        self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "sparsity"))
+        masking.prunable_weights(self.measured())  # raises at once if the model is not wrapped
+        self._writer = EventFile(os.path.join(self.log_dir, "sparsity"))
         self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -42,17 +45,21 @@ class SparsityMonitor(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def measured(self) -> Any:
+        """Returns the model whose weights are written: the one that is trained."""
+        return self.model
 
     def _write(self) -> None:
         step = masking.steps_made(self.model)
-        with self._writer.as_default(step=step):
-            for name, value in self.scalars(max(0, step - 1)).items():
-                tf.summary.scalar(name, value)
-            if self.histograms:
-                for name, entry in masking.prunable_weights(self.model).items():
-                    tf.summary.histogram(f"weights/{name}", entry.weight)
-        self._writer.flush()
+        histograms = {}
+        if self.histograms:
+            entries = masking.prunable_weights(self.measured())
+            histograms = {f"weights/{name}": entry.weight.numpy() for name, entry in entries.items()}
+        if self._writer is not None:
+            self._writer.write(step, self.scalars(max(0, step - 1)), histograms)
 
     def scalars(self, step: int) -> dict[str, float]:
         """Returns the scalars of the model's present state, with the penalty of optimizer step `step`."""
@@ -60,7 +67,7 @@ class SparsityMonitor(Callback):
         values = {"penalty": float(hook.penalty.at(step)) if hook and hook.penalty else 0.0}
         removed = 0
         total = 0
-        for name, entry in masking.prunable_weights(self.model).items():
+        for name, entry in masking.prunable_weights(self.measured()).items():
             chosen = entry.chosen()
             kept = entry.kept()
             magnitude = np.abs(entry.weight.numpy())

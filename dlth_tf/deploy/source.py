@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -16,11 +16,11 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import ServingOptions
+from dlth_tf.export_options import OptionKeywords, ServingOptions
 
 
-class Known(TypedDict, total=False):
-    """Keywords of `dlth_tf.export` beyond its parameters; see `Source`."""
+class Keywords(OptionKeywords, total=False):
+    """Keywords of `dlth_tf.export` beyond its parameters; see `ExportOptions` and `Source`."""
 
     task: str
     batch: int | None

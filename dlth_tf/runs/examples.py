@@ -13,7 +13,6 @@ from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.names import FILES, FOLDER
 from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.deploy.examples import Examples, max_examples
-from dlth_tf.measures import REGRESSION
 
 CALIBRATION = 256  # training images for forms that choose number ranges from them
 
@@ -30,8 +29,7 @@ def examples_of(dataset: DataSet, part: str) -> Examples:
     some = "" if number == len(split) else f" (of {len(split):,})"
     with data_room.broken_images_named(dataset):
         images = raw_images(split, number)
-    labels = None if dataset.task == REGRESSION else split.labels[:number]
-    return Examples(images, labels, f"{part} {dataset.noun} of {published_name(dataset.name)}{some}")
+    return Examples(images, split.labels[:number], f"{part} {dataset.noun} of {published_name(dataset.name)}{some}")
 
 
 def published_name(dataset: str) -> str:

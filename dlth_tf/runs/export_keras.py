@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,11 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
     named = served.labels and dataset.num_classes == classes and dataset.task == CLASSIFICATION
     names = named and decide_task(interface, served.task, labels=False)[0] != RAW
     validation = validation_examples(dataset, served.batch)
+    shapes = [output.shape for output in interface.outputs.values()]
+    measured = dataset.task == CLASSIFICATION or shapes == [tf.TensorShape([shapes[0][0], dataset.num_classes])]
+    examples = _taken(examples_of(dataset, "test"), spec)
     return {
-        "examples": _taken(examples_of(dataset, "test"), spec),
+        "examples": examples if measured else dataclasses.replace(examples, labels=None),
         "validation": validation and _taken(validation, spec),
         "calibration": _as(calibration_images(dataset), spec),
         "label_names": dataset.label_names if names else None,

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import tf_keras
+
 from dlth_tf import data as data_room
 from dlth_tf import files
 from dlth_tf.analysis.results import read_result
@@ -20,6 +22,8 @@ from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.measures import REGRESSION
+from dlth_tf.models import check_shapes
+from dlth_tf.registry import NoModule
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
@@ -32,6 +36,7 @@ from dlth_tf.runs.examples import (
 )
 from dlth_tf.runs.network import build_network
 from dlth_tf.runs.network_size import ROOM, limited_variables
+from dlth_tf.runs.own_network import load_own_network
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
@@ -53,6 +58,9 @@ def export_run(
     served: ServingOptions = SERVED,
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
+
+    A network of the user's own is built by its function or, where its module is not on the search path and all of the
+    run is trusted, from network.json.
 
     The forms are compared on the test images of the run if its data set is available, otherwise on random images; int8
     and limits to the agreement are judged on its validation images. The run may be somebody else's: dotted paths in its
@@ -85,7 +93,7 @@ def export_run(
     ticket = Ticket.load(directory.ticket)
     with machine(for_export(config)):
         with limited_variables(*_most_variables(directory)):
-            model = build_network(config, shape, len(label_names))
+            model = _network(directory, config, shape, len(label_names), trust.everything)
         restore_weights(model, directory)
         dataset = available(config, shape, trust, normalization.raw)
         source = Source(
@@ -124,6 +132,18 @@ def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("run_dir", directory.path, f"its config.json is not that of a run ({error})") from None
+
+
+def _network(
+    directory: RunDirectory, config: RunConfig, shape: tuple[int, ...], outputs: int, trusted: bool
+) -> tf_keras.Model:
+    """Builds the network of a run; one of the user's own whose module is not here from network.json, if trusted."""
+    try:
+        return build_network(config, shape, outputs)
+    except NoModule as missing:
+        model = load_own_network(directory, missing, trusted)
+    check_shapes(config.model, model, shape, outputs)
+    return model
 
 
 def _served(config: RunConfig, served: ServingOptions) -> ServingOptions:

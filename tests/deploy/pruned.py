@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tf_keras
 
@@ -9,14 +11,17 @@ import dlth_tf as dlth
 from dlth_tf.randomness import generator
 from tests.models.small import small
 
-L = tf_keras.layers
 
+def lively(model: Any, seed: int = 0) -> Any:
+    """Sets batch norms and biases to values as after training, none of which is 0 or 1, and returns the model.
 
-def lively(model: tf_keras.Model, seed: int = 0) -> tf_keras.Model:
-    """Sets batch norms and biases to values as after training, none of which is 0 or 1, and returns the model."""
+    Args:
+      model: A model of either Keras.
+      seed: Seed of the values.
+    """
     for layer in model.layers:
         random = generator(seed, "lively", layer.name)
-        if isinstance(layer, L.BatchNormalization):
+        if type(layer).__name__ == "BatchNormalization":
             channels = layer.gamma.shape[0]
             gamma, variance = random.uniform(0.5, 1.5, (2, channels))
             beta, mean = random.normal(0, 0.5, (2, channels))
@@ -33,7 +38,7 @@ def pruned(name: str, granularity: str, sparsity: float = 0.6, seed: int = 0) ->
     return dlth.strip(wrapped)
 
 
-def zero(model: tf_keras.Model, layer: str, filters: object) -> None:
+def zero(model: Any, layer: str, filters: object) -> None:
     """Removes filters (or units) of a layer but not their biases."""
     kernel = model.get_layer(layer).kernel.numpy()
     kernel[..., filters] = 0

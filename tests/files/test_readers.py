@@ -17,6 +17,7 @@ OF_A_MODULE = {("np", "load"), ("json", "load"), ("json", "loads"), ("pickle", "
 DOOR = "dlth_tf/files/"
 OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/analysis/run_record.py", "read_csv"): "of bytes that the door has read",
+    ("dlth_tf/callbacks/event_file.py", "GFile"): "TensorBoard's, of a new file that is written",
     ("dlth_tf/commands.py", "open"): "of /dev/null",
     ("dlth_tf/core/patterns.py", "loads"): "of a flag",
     ("dlth_tf/data/sets/csv_file.py", "read_csv"): "of bytes that the door has read",
@@ -53,6 +54,7 @@ OTHERS = {  # (file, call) -> why it is not that of the door
         "File",
     ): "h5py's, of a file that a user's own code hands to load_weights",
     ("dlth_tf/masking/keras2/plain_weights.py", "ZipFile"): "of a file that a user's own code hands to load_weights",
+    ("dlth_tf/masking/keras2/plain_weights.py", "open"): "of a member, read in parts",
     ("dlth_tf/masking/keras2/plain_weights.py", "load_weights"): "tf_keras', which a user's own code calls",
     ("dlth_tf/masking/keras3/tickets.py", "load_model"): "Keras 3's, in its safe mode, of a file that the user names",
     ("dlth_tf/masking/keras3/tickets.py", "load_weights"): "the same file",

@@ -7,6 +7,8 @@ import logging
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
@@ -238,9 +240,14 @@ def test_filters_by_gamma_in_a_network_with_batch_norm():
     assert whole == {"a/kernel": 0.5}
 
 
-def test_the_monitor_writes_scalars(tmp_path):
+def test_the_monitor_writes_scalars_and_histograms(tmp_path):
     model = compiled(mlp())
-    monitor = SparsityMonitor(str(tmp_path))
-    fit(model, [RandomMask(0.75, remove=True), monitor], epochs=1)
-    assert monitor.scalars(0)["sparsity/fc1/kernel"] == 0.75
-    assert list((tmp_path / "sparsity").glob("events*"))
+    monitor = SparsityMonitor(str(tmp_path), histograms=True)
+    fit(model, [RandomMask(0.75, remove=True), monitor], epochs=2)
+    events = EventAccumulator(str(tmp_path / "sparsity"), size_guidance={"tensors": 0})
+    events.Reload()
+    read = [(e.step, make_ndarray(e.tensor_proto)) for e in events.Tensors("sparsity/fc1/kernel")]
+    assert [step for step, _ in read] == [0, 5, 10]
+    assert {float(value) for _, value in read} == {0.75}
+    buckets = make_ndarray(events.Tensors("weights/fc1/kernel")[-1].tensor_proto)
+    assert buckets[:, 2].sum() == 6 * 16

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OTHERS = ("jax", "torch")
 GOLDEN = "tests/golden/test_official_traces_keras3.py"
 TRACES = f"{GOLDEN}::test_agrees_with_the_official_code_at_every_recorded_step"
-# Of each kind one, for the fast tests.
+SAME_SCORES = "test_scores_and_ticket_are_those_of_the_same_network_in_tf_keras"
+# Of each kind one.
 ONE_OF_EACH = (
     *(
         "tests/keras3/test_callbacks.py::test_every_callback_reaches_its_sparsity_and_zeros_hold",
@@ -24,6 +25,8 @@ ONE_OF_EACH = (
     *("tests/keras3/test_seam.py::test_the_step_is_compiled_anew_for_every_hook",),
     *("tests/keras3/test_models.py::test_what_is_prunable_and_that_it_stays_removed[transformer]",),
     "tests/keras3/test_export.py::test_a_transformed_model_is_exported_with_its_zeros",
+    "tests/keras3/test_compaction.py::test_the_smaller_network_is_that_of_the_same_network_in_tf_keras[signals]",
+    *(f"tests/keras3/test_scores.py::{SAME_SCORES}[{name}]" for name in ("snip", "synflow")),
     *(f"{TRACES}[{name}.f64-auto]" for name in ("o3_rst_x_conv", "o5_lth_iter2_mlp")),
 )
 
@@ -76,22 +79,28 @@ WITHOUT_TENSORFLOW = """
 import sys
 import keras, numpy as np
 import dlth_tf as dlth
+from dlth_tf import masking, scores
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="a"), keras.layers.Dense(2, name="b")])
 model.compile(dlth.keras3.SGD(.1, momentum=.9), "mse")
 rst = dlth.callbacks.RSTPenalty(step=.5, every=1, hold_steps=2)
 both = [dlth.callbacks.RandomMask(.5), rst]
 model.fit(np.ones((8, 4)), np.ones((8, 2)), epochs=rst.epochs(1), verbose=0, callbacks=both)
 model.compile(dlth.keras3.SGD(.1), "mse")
-model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[dlth.callbacks.KeepMask()])
+monitor = dlth.callbacks.SparsityMonitor("logs", histograms=True)
+model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[dlth.callbacks.KeepMask(), monitor])
+weights = {name: entry.weight for name, entry in masking.prunable_weights(model).items()}
+found = scores.snip(model, weights, np.ones((8, 4), "float32"), np.arange(8) % 2)
+assert found["b/kernel"].max() > 0
 print(sorted(name for name in ("tensorflow", "tf_keras", "tensorflow_model_optimization") if name in sys.modules))
 print(float((model.get_layer("a").kernel.numpy() == 0).mean()))
 """
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_fit_on_another_backend_imports_no_tensorflow(backend, tmp_path):
+def test_a_fit_its_log_and_scores_on_another_backend_import_no_tensorflow(backend, tmp_path):
     pytest.importorskip(backend)
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == ["[]", "0.5"]
+    assert list((tmp_path / "logs" / "sparsity").glob("events*"))

@@ -126,6 +126,17 @@ def test_a_data_set_of_another_network_is_refused(saved, tmp_path, shape, classe
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("shape", "measured"), [((1,), True), ((2, 1), False)])
+def test_targets_are_those_of_a_network_that_returns_as_many_numbers(tmp_path, shape, measured):
+    inputs = tf_keras.Input((4,))
+    model = tf_keras.Model(inputs, tf_keras.layers.Reshape(shape)(tf_keras.layers.Dense(np.prod(shape))(inputs)))
+    draw = np.random.default_rng(0)
+    members = {f"{part}_x": draw.random((20, 4), np.float32) for part in ("train", "test")}
+    np.savez(tmp_path / "targets.npz", **members, train_y=draw.random(20), test_y=draw.random(20))
+    known = from_dataset(f"npz:{tmp_path / 'targets.npz'}", interface_of(model), SERVED)
+    assert (known["examples"].labels is not None) == measured and known["label_names"] is None
+
+
 def test_a_network_of_several_inputs_is_told_another_way(tmp_path):
     inputs = [tf_keras.Input((2,), name=name) for name in ("left", "right")]
     tf_keras.Model(inputs, tf_keras.layers.Add()(inputs)).save(tmp_path / "two.keras")

@@ -224,6 +224,7 @@ def build(image_shape, classes):
 
 
 @pytest.mark.usefixtures("checked_here")
+@pytest.mark.slow
 def test_a_subclassed_network_of_the_users_trains_ends_and_exports(tmp_path, monkeypatch):
     (tmp_path / "networks_of_the_user.py").write_text(SUBCLASSED)
     monkeypatch.syspath_prepend(tmp_path)

@@ -23,6 +23,7 @@ from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import renamed
 from dlth_tf.masking import weight_arrays
+from dlth_tf.measures import MSE
 from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
@@ -35,7 +36,7 @@ def verify(
     examples: Examples,
     probe: Probe | None = None,
     limited: bool = False,
-) -> tuple[dict[str, dict[str, Any]], float | None]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, float | None]]:
     """Checks all forms in one fresh process.
 
     Args:
@@ -46,7 +47,8 @@ def verify(
       limited: Whether all forms are judged on validation examples; otherwise those of LiteRT and of int8.
 
     Returns:
-      Name -> facts that `standalone.checked` returns, and the accuracy of the Keras model itself (None without labels).
+      Name -> facts that `standalone.checked` returns; and accuracy and mse of the Keras model itself, each None where
+      the labels do not measure it.
 
     Raises:
       RuntimeError: If a form cannot be loaded or run, if its outputs differ from the model's, or if it has nonzero
@@ -58,7 +60,8 @@ def verify(
     count = len(next(iter(expected.values())))  # fewer than the examples where a fixed batch size does not divide them
     arrays = {f"input/{name}": array[:count] for name, array in inputs.items()}
     arrays |= {f"output/{name}": array for name, array in expected.items()}
-    labels = examples.labels if serving.compared else None
+    measure = examples.measure if serving.compared or examples.measure is MSE else None
+    labels = None if measure is None else examples.labels
     if labels is not None:
         arrays["labels"] = labels[:count]
     arrays |= {f"probe_{name}": array for name, array in (probe.arrays if probe else {}).items()}
@@ -73,9 +76,12 @@ def verify(
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
     for judged in filter(None, (found.get("validation") for found in facts.values())):
         judged["on"] = source.validation.origin if source.validation else ""
-    if labels is None:
-        return facts, None
-    return facts, float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    measured: dict[str, float | None] = {"accuracy": None, "mse": None}
+    if labels is not None and measure is MSE:
+        measured["mse"] = standalone.squared_error(next(iter(expected.values())), labels[:count])
+    elif labels is not None:
+        measured["accuracy"] = float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    return facts, measured
 
 
 def _validation(source: Source) -> dict[str, np.ndarray]:

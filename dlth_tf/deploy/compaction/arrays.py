@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dlth_tf.deploy.compaction import kinds
-from dlth_tf.deploy.compaction.graph import Graph, LayerCall
+from dlth_tf.deploy.compaction.graph import Graph, LayerCall, weights_of
 
 
 class Arrays:
@@ -17,7 +17,9 @@ class Arrays:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.weights: dict[str, list[np.ndarray]] = {call.layer.name: call.layer.get_weights() for call in graph.calls}
+        self.weights: dict[str, list[np.ndarray]] = {
+            call.layer.name: call.layer.get_weights() if weights_of(call.layer) else [] for call in graph.calls
+        }
         self.maps: dict[str, np.ndarray] = {}
 
     def matrix(self, call: LayerCall) -> np.ndarray:

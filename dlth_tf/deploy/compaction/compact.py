@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
-import tf_keras
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
@@ -18,13 +18,12 @@ from dlth_tf.deploy.compaction.maps import MULTIPLE, able
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.report import Report, kernel_shapes
 from dlth_tf.deploy.compaction.slots import Slots, divide
-from dlth_tf.errors import BadInput
-from dlth_tf.masking.world import package_of
 
 log = logging.getLogger("dlth_tf")
+Model = TypeVar("Model")  # the class of the model: what comes back is of the same Keras
 
 
-def compact(model: tf_keras.Model, on_report: Callable[[Report], None] | None = None) -> tf_keras.Model:
+def compact(model: Model, on_report: Callable[[Report], None] | None = None) -> Model:
     """Removes all filters, units and channels that the outputs of a network do not need.
 
     The result is a plain Keras model: it can be compiled, trained, saved, wrapped and exported.
@@ -40,39 +39,37 @@ def compact(model: tf_keras.Model, on_report: Callable[[Report], None] | None = 
     padding or a missing bias prevents that, all constants of a tensor are merged into one channel, which stays.
 
     Args:
-      model: Built Functional or Sequential model, stripped. It is not changed.
+      model: Built Functional or Sequential model of tf_keras, stripped, or of Keras 3 on any backend; what its masks
+        remove must be removed. It is not changed.
       on_report: Function that is called with the report on what could not be made smaller, layer by layer, and why;
         None logs its sentences.
 
     Returns:
-      An uncompiled model with the same layer names, which shares no weights with `model`. It equals `model` layer by
-      layer if nothing could be removed.
+      An uncompiled model of the same Keras with the same layer names, which shares no weights with `model` and has no
+      masks. It equals `model` layer by layer if nothing could be removed.
 
     Raises:
-      BadInput: If the model is wrapped or of Keras 3, if its graph is not known (subclassed or not built), or if a
-        custom layer cannot be recreated from its config.
+      BadInput: If the model is wrapped, if a ticket was chosen but nothing is removed yet, if its graph is not known
+        (subclassed or not built), or if a custom layer cannot be recreated from its config.
     """
-    if package_of(model) == "keras":
-        allowed = (
-            "belongs to Keras 3, and a smaller model is made of tf_keras models only; dlth_tf.export writes `compact`"
-        )
-        raise BadInput("model", model.name, allowed)
     small, zeros = compact_and_explain(model)
-    report = Report((model.count_params(), small.count_params()), kernel_shapes(model, small), zeros)
+    before: Any = model
+    report = Report((before.count_params(), small.count_params()), kernel_shapes(model, small), zeros)
     if on_report is not None:
         on_report(report)
     else:
         for sentence in report.sentences():
             log.info("%s", sentence)
-    return small
+    return cast(Model, small)
 
 
-def compact_and_explain(model: tf_keras.Model, maps: bool = False) -> tuple[tf_keras.Model, Zeros]:
+def compact_and_explain(model: Any, maps: bool = False) -> tuple[Any, Zeros]:
     """Returns the compact network, and what in `model` is zero as a whole, with the reasons why some of it stays.
 
     Args:
       model: As in `compact`.
-      maps: Whether constants are folded into maps (`Conv2DWithMap`) where that leaves a multiple of 8 channels.
+      maps: Whether constants are folded into maps (`Conv2DWithMap`, of tf_keras only) where that leaves a multiple of
+        8 channels.
     """
     graph = read_graph(model)
     slots = divide(graph)

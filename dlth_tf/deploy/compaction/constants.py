@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
+from dlth_tf.deploy.compaction.library import library_of
 from dlth_tf.deploy.compaction.slots import spread, within
 
 UNIFORM = 0  # the pattern of channels with the same value at every position
@@ -118,7 +118,7 @@ def _weighted(call: LayerCall, inputs: Constants, arrays: Arrays, channels: int)
     else:
         depends = used[~foldable].any(0) | arrays.varying(call)
         value = value @ total
-    value = layer.activation(tf.constant(value + bias, layer.compute_dtype)).numpy().astype(np.float64)
+    value = library_of(layer).computed(layer.activation, [value + bias], layer.compute_dtype)
     return Constants.of(np.where(depends, np.nan, value))
 
 
@@ -126,7 +126,7 @@ def _pointwise(layer: Any, inputs: Constants, rank: int) -> Constants:
     """Handles pointwise layers: a pattern survives if 0 stays 0, and a channel times gamma = 0 is constant."""
     value, zero = (_call(layer, [channels], rank) for channels in (inputs.value, np.zeros(len(inputs.value))))
     known = inputs.uniform | (inputs.known & (zero == 0))
-    if isinstance(layer, kinds.layers.BatchNormalization) and layer.scale:
+    if kinds.is_batch_norm(layer) and layer.scale:
         silent = layer.gamma.numpy() == 0
         pattern = np.where(silent, UNIFORM, inputs.pattern)
         return Constants.of(np.where(silent, zero, value), pattern).only(known | silent)
@@ -136,8 +136,8 @@ def _pointwise(layer: Any, inputs: Constants, rank: int) -> Constants:
 def _call(layer: Any, values: Iterable[np.ndarray], rank: int) -> np.ndarray:
     """Calls the layer on tensors with one position; unknown values count as 0."""
     shape = (1,) * (rank - 1) + (-1,)
-    tensors = [tf.constant(np.nan_to_num(value).reshape(shape), layer.compute_dtype) for value in values]
-    return layer(tensors if len(tensors) > 1 else tensors[0], training=False).numpy().astype(np.float64).ravel()
+    known = [np.nan_to_num(value).reshape(shape) for value in values]
+    return library_of(layer).computed(layer, known, getattr(layer, "compute_dtype", "float32")).ravel()
 
 
 def _padded(layer: Any, shape: tuple[int | None, ...], inner: np.ndarray, patterns: dict[Any, int]) -> np.ndarray:

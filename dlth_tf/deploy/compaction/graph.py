@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
-from dlth_tf.deploy.compaction.kinds import UNKNOWN, Shape, kind_of, why_unknown
-from dlth_tf.deploy.stripped import check_stripped
+from dlth_tf.deploy.compaction.kinds import UNKNOWN, kind_of, why_unknown
+from dlth_tf.deploy.compaction.library import Node, Shape, library_of
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.graph import is_graph_network, nodes, origin
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class LayerCall:
     """One call of a layer.
 
     Attributes:
-      layer: The called layer.
+      layer: The called layer, or the operation that Keras 3 makes of `x + y`.
       kind: Effect of the layer on channels, one of the kinds in `kinds.py`.
       inputs: Numbers of the input tensors.
       outputs: Numbers of the output tensors; exactly one unless the kind is unknown.
@@ -64,37 +61,34 @@ class Graph:
         return (shape[-1] or 1) if shape else 1
 
 
-def read_graph(model: tf_keras.Model) -> Graph:
+def read_graph(model: Any) -> Graph:
     """Reads the graph of a Functional or Sequential model.
 
     Raises:
-      BadInput: If the model is wrapped, or if Keras does not know its graph (subclassed or not built).
+      BadInput: If something that is pruned is not removed yet, or if Keras does not know its graph (subclassed or not
+        built).
     """
-    check_stripped(model)
-    if not is_graph_network(model):
+    library = library_of(model)
+    library.check(model)
+    nodes = library.nodes(model)
+    if nodes is None:
         reason = "has no known graph to compact: it must be a built Functional or Sequential model"
         raise BadInput("model", model.name, reason)
-    uses = Counter(id(node.layer) for node in nodes(model))
-    numbers: dict[tuple[int, int, int], int] = {}
+    uses = Counter(id(node.layer) for node in nodes)
+    numbers: dict[Hashable, int] = {}
     shapes: list[Shape] = []
     calls = []
-    for node in nodes(model):
-        for tensor in tf.nest.flatten(node.outputs):
-            numbers[_identity(tensor)] = len(shapes)
-            shapes.append(tuple(tensor.shape))
-        inputs = tuple(numbers[_identity(tensor)] for tensor in ([] if node.is_input else node.keras_inputs))
-        outputs = tuple(numbers[_identity(tensor)] for tensor in tf.nest.flatten(node.outputs))
+    for node in nodes:
+        for key, shape in node.outputs.items():
+            numbers[key] = len(shapes)
+            shapes.append(shape)
+        inputs = tuple(numbers[key] for key in node.inputs)
         kind, why = _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs])
-        calls.append(LayerCall(node.layer, kind, inputs, outputs, why))
-    return Graph(tuple(calls), tuple(shapes), tuple(numbers[_identity(tensor)] for tensor in model.outputs))
+        calls.append(LayerCall(node.layer, kind, inputs, tuple(numbers[key] for key in node.outputs), why))
+    return Graph(tuple(calls), tuple(shapes), tuple(numbers[key] for key in library.results(model)))
 
 
-def _identity(tensor: Any) -> tuple[int, int, int]:
-    layer, call, output = origin(tensor)
-    return id(layer), call, output
-
-
-def _kind(node: Any, uses: int, inputs: list[Shape]) -> tuple[str, str]:
+def _kind(node: Node, uses: int, inputs: list[Shape]) -> tuple[str, str]:
     """Returns the kind of a call, and if it is unknown, why.
 
     It is also unknown for calls with options, and for layers whose weights or paddings are shared by several calls.
@@ -102,13 +96,17 @@ def _kind(node: Any, uses: int, inputs: list[Shape]) -> tuple[str, str]:
     kind = kind_of(node.layer, inputs)
     if kind == UNKNOWN:
         return UNKNOWN, why_unknown(node.layer, inputs)
-    options = [name for name, value in node.call_kwargs.items() if value is not None]
     if node.is_input:
         return kind, ""
-    if uses > 1 and (node.layer.weights or getattr(node.layer, "padding", None) is not None):
+    if uses > 1 and (weights_of(node.layer) or getattr(node.layer, "padding", None) is not None):
         return UNKNOWN, f"called {uses} times"
-    if options or len(node.call_args) != 1:
-        return UNKNOWN, f"called with {' and '.join(options) or 'several arguments'}"
-    if len(tf.nest.flatten(node.outputs)) != 1:
+    if node.options or not node.plain:
+        return UNKNOWN, f"called with {' and '.join(node.options) or 'several arguments'}"
+    if len(node.outputs) != 1:
         return UNKNOWN, "a layer with several outputs"
     return kind, ""
+
+
+def weights_of(layer: Any) -> list[Any]:
+    """Returns the weights of a layer; an operation has none."""
+    return getattr(layer, "weights", [])

@@ -1,13 +1,11 @@
-"""The effect of a layer on channels: the kinds of `masking.keras2.layer_kinds`, and two more for compaction."""
+"""The effect of a layer on channels: the kinds of `masking.layer_kinds`, and two more for compaction."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
-from dlth_tf.masking.keras2.layer_kinds import (
+from dlth_tf.deploy.compaction.library import Shape, library_of
+from dlth_tf.masking.layer_kinds import (
     CONCATENATE,
     DEPTHWISE,
     FLATTEN,
@@ -17,8 +15,8 @@ from dlth_tf.masking.keras2.layer_kinds import (
     PADDING,
     POINTWISE,
     POOLING,
-    TYPES,
 )
+from dlth_tf.masking.world import of
 
 __all__ = [
     "CHANNEL_PADDING",
@@ -35,45 +33,14 @@ __all__ = [
     "Shape",
     "activation_name",
     "elementwise",
+    "is_batch_norm",
     "kind_of",
     "position_independent",
     "why_unknown",
 ]
 
-layers = tf_keras.layers
-
 CHANNEL_PADDING = "channel padding"
 UNKNOWN = "unknown"
-
-# By exact type, because a subclass may do anything in its call.
-_KIND_OF_TYPE = {layer_type: kind for kind, types in TYPES.items() for layer_type in types}
-
-activations = tf_keras.activations
-_ELEMENTWISE = {
-    activations.linear,
-    activations.relu,
-    activations.elu,
-    activations.selu,
-    activations.gelu,
-    activations.sigmoid,
-    activations.hard_sigmoid,
-    activations.tanh,
-    activations.softplus,
-    activations.softsign,
-    activations.swish,
-    activations.exponential,
-    activations.mish,
-    tf.nn.relu,
-    tf.nn.relu6,
-    tf.nn.elu,
-    tf.nn.selu,
-    tf.nn.leaky_relu,
-    tf.nn.silu,
-    tf.nn.gelu,
-    tf.sigmoid,
-    tf.tanh,
-}
-Shape = tuple[int | None, ...]
 
 
 def kind_of(layer: Any, inputs: list[Shape]) -> str:
@@ -83,7 +50,7 @@ def kind_of(layer: Any, inputs: list[Shape]) -> str:
       layer: Built layer.
       inputs: Shapes of its inputs with the batch axis, channels last.
     """
-    kind = _KIND_OF_TYPE.get(type(layer), UNKNOWN)
+    kind = library_of(layer).kind_of_type(layer) or UNKNOWN
     if kind == INPUT:
         return kind
     if any(len(shape) < 2 or shape[-1] is None for shape in inputs):
@@ -100,24 +67,34 @@ def why_unknown(layer: Any, inputs: list[Shape]) -> str:
       layer: Layer whose kind is `UNKNOWN`.
       inputs: Shapes of its inputs with the batch axis.
     """
+    library = library_of(layer)
+    kind = library.kind_of_type(layer)
     name = type(layer).__name__
-    if isinstance(layer, tf_keras.Model):
+    if isinstance(layer, library.Model):
         return "a model inside the model"
-    if type(layer) not in _KIND_OF_TYPE:
-        known = isinstance(layer, layers.Lambda) or name.endswith("OpLambda")
-        return "a function on tensors" if known else f"a layer of type {name}, which stays whole"
+    if library.is_function(layer):
+        return "a function on tensors"
+    if kind is None:
+        return f"a layer of type {name}, which stays whole"
     if getattr(layer, "groups", 1) != 1:
         return f"a grouped convolution with groups={layer.groups}"
     if getattr(layer, "data_format", None) == "channels_first":
         return f"a {name} with channels first"
-    if isinstance(layer, layers.Activation) and not elementwise(layer):
+    if kind == POINTWISE and not elementwise(layer):
         return f"an activation {activation_name(layer)} that is not known to treat every number alone"
+    if kind in (MIXING, DEPTHWISE) and not _has_only_kernel_and_bias(layer):
+        return f"a {name} with weights beside its kernel and bias"
     return f"a {name} with inputs of shape {', '.join(str(list(shape)) for shape in inputs)}, which stays whole"
 
 
 def activation_name(layer: Any) -> str:
     """Returns the name of a layer's activation, as far as it has one."""
     return getattr(layer.activation, "__name__", type(layer.activation).__name__)
+
+
+def is_batch_norm(layer: Any) -> bool:
+    """Returns whether a layer is a batch normalization."""
+    return of(layer).is_batch_norm(layer)
 
 
 def _as_expected(kind: str, layer: Any, inputs: list[Shape]) -> bool:
@@ -127,16 +104,24 @@ def _as_expected(kind: str, layer: Any, inputs: list[Shape]) -> bool:
     ranks = {len(shape) for shape in inputs}
     channels = {shape[-1] for shape in inputs}
     if kind == JOIN:
-        return len(ranks) == len(channels) == 1
+        return len(inputs) > 1 and len(ranks) == len(channels) == 1
     if kind == CONCATENATE:
         return len(ranks) == 1 and layer.axis in (-1, ranks.pop() - 1)
     if kind == FLATTEN:
         return None not in inputs[0][1:]
-    if kind == POINTWISE and isinstance(layer, layers.BatchNormalization):
-        return list(layer.axis) == [len(inputs[0]) - 1]
+    if kind == POINTWISE and is_batch_norm(layer):
+        axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
+        return list(axes) in ([-1], [len(inputs[0]) - 1])
     if kind == POINTWISE:
-        return not isinstance(layer, layers.Activation) or elementwise(layer)
+        return elementwise(layer)
+    if kind in (MIXING, DEPTHWISE) and not _has_only_kernel_and_bias(layer):
+        return False
     return getattr(layer, "groups", 1) == 1 and len(inputs) == 1
+
+
+def _has_only_kernel_and_bias(layer: Any) -> bool:
+    """Returns whether a layer has no other weights, as those of LoRA and of quantization."""
+    return len(layer.weights) == 1 + bool(layer.use_bias)
 
 
 def _pads_channels(layer: Any, shape: Shape) -> bool:
@@ -145,7 +130,7 @@ def _pads_channels(layer: Any, shape: Shape) -> bool:
     Its data format "channels_first" makes it pad the last axis, which is that of the channels here.
     """
     return (
-        type(layer) is layers.ZeroPadding2D
+        type(layer).__name__ == "ZeroPadding2D"
         and layer.data_format == "channels_first"
         and layer.padding[0] == (0, 0)
         and len(shape) == 4
@@ -154,14 +139,15 @@ def _pads_channels(layer: Any, shape: Shape) -> bool:
 
 def elementwise(layer: Any) -> bool:
     """Returns whether the layer's own activation is known to treat every value independently (softmax does not)."""
+    activation = getattr(layer, "activation", None)
     try:
-        return getattr(layer, "activation", activations.linear) in _ELEMENTWISE
+        return activation is None or activation in library_of(layer).ELEMENTWISE
     except TypeError:  # an unhashable callable
         return False
 
 
 def position_independent(layer: Any) -> bool:
     """Returns whether a constant input adds a constant to the output, because no position reads padding."""
-    if type(layer) is layers.Dense:
+    if not hasattr(layer, "kernel_size"):  # Dense
         return True
     return layer.padding == "valid" or (layer.padding == "same" and all(size == 1 for size in layer.kernel_size))

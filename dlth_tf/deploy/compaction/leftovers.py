@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import tf_keras
 
 from dlth_tf.core.layout import as_four_axes, layout_of
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.constants import Constants, find_constants
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
+from dlth_tf.deploy.compaction.library import library_of
 from dlth_tf.deploy.compaction.slots import Slots
 from dlth_tf.masking import leaf_layers
-from dlth_tf.masking.layer_paths import variables_of
+from dlth_tf.masking.layer_paths import variables_of, weight_names
 
 WITH_FILTERS = ("kernel", "embeddings")  # ends of the names of weights that have inputs and outputs
 FILTERS = "filters"  # or units
@@ -99,7 +100,7 @@ class Result:
                     yield call, read
 
 
-def find_zeros(model: tf_keras.Model, graph: Graph, slots: Slots, arrays: Arrays, dead: np.ndarray) -> Zeros:
+def find_zeros(model: Any, graph: Graph, slots: Slots, arrays: Arrays, dead: np.ndarray) -> Zeros:
     """Counts what is zero as a whole in a network, and explains what of it stays.
 
     Args:
@@ -122,25 +123,32 @@ def find_zeros(model: tf_keras.Model, graph: Graph, slots: Slots, arrays: Arrays
     return Zeros(count, tuple(leftovers))
 
 
-def _zero_in_and_out(layer: tf_keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
+def _zero_in_and_out(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns whether each input channel and each output of a layer's kernels has only zero weights, as bool arrays."""
     inputs = [np.zeros(0, bool)]
     outputs = [np.zeros(0, bool)]
+    names = weight_names(layer)
     for variable in variables_of(layer):
-        name = variable.name.partition(":")[0]
+        name = f"{layer.name}/{names[id(variable)]}"
         if len(variable.shape) > 1 and name.endswith(WITH_FILTERS):
-            layout = "transposed" if "Transpose" in type(layer).__name__ else layout_of(name, tuple(variable.shape))
+            layout = _layout(layer, name, tuple(variable.shape))
             used = as_four_axes(variable.numpy(), layout) != 0
             outputs.append(~used.any((0, 2)).ravel())
             inputs.append(~used.any((0, 3)).ravel() if layout == "kernel" else np.zeros(0, bool))
     return np.concatenate(inputs), np.concatenate(outputs)
 
 
+def _layout(layer: Any, name: str, shape: tuple[int, ...]) -> str:
+    if library_of(layer).kind_of_type(layer) == kinds.DEPTHWISE:  # Keras 3 calls its kernel `kernel` too
+        return "depthwise"
+    return "transposed" if "Transpose" in type(layer).__name__ else layout_of(name, shape)
+
+
 def _calls(graph: Graph) -> Iterator[tuple[int, LayerCall]]:
     """Yields (id of a layer, the call that it is part of), for layers inside nested models too."""
     for call in graph.calls:
         yield id(call.layer), call
-        if isinstance(call.layer, tf_keras.Model):
+        if isinstance(call.layer, library_of(call.layer).Model):
             yield from ((id(inner), call) for inner in leaf_layers(call.layer))
 
 
@@ -165,7 +173,7 @@ def _pinned(graph: Graph, slots: Slots) -> dict[int, str]:
     return pinned
 
 
-def _whys(result: Result, call: LayerCall, layer: tf_keras.layers.Layer, what: str, zero: np.ndarray) -> Sequence[str]:
+def _whys(result: Result, call: LayerCall, layer: Any, what: str, zero: np.ndarray) -> Sequence[str]:
     """Returns a reason for each zero filter or channel of a layer that stays."""
     if call.kind not in (kinds.MIXING, kinds.DEPTHWISE):
         inside = "" if call.layer is layer else f"inside {call.layer.name}, "

@@ -6,20 +6,19 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import tf_keras
 
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
-from dlth_tf.deploy.compaction.maps import Conv2DWithMap, windows
+from dlth_tf.deploy.compaction.library import Library, library_of
+from dlth_tf.deploy.compaction.maps import windows
 from dlth_tf.deploy.compaction.slots import within
-from dlth_tf.deploy.copied_layers import fill, recreated
 from dlth_tf.errors import BadInput
 
 Kept = list[np.ndarray]  # for every tensor, bool[channels]
 
 
-def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> tf_keras.Model:
+def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     """Builds a model with the same class, layers and names, but with the kept channels alone.
 
     Args:
@@ -34,27 +33,26 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
     Raises:
       BadInput: If a custom layer cannot be recreated from its config.
     """
+    library = library_of(model)
     calls = {call.layer.name: call for call in graph.calls}
-    norms = norms_behind_maps(graph, arrays)
+    norms = norms_behind_maps(library, graph, arrays)
 
     def smaller(layer: Any) -> Any:
         try:
             if layer.name in arrays.maps:
                 return _with_map(graph, calls[layer.name], kept)
             if layer.name in norms.values():
-                return tf_keras.layers.Activation("linear", name=layer.name)
-            return recreated(layer, **_options(calls[layer.name], kept))
+                return library.layers.Activation("linear", name=layer.name)
+            return library.recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
                 "model", model.name, f"has a layer {layer.name} that cannot be recreated from its config: {error}"
             ) from error
 
-    rebuilt = tf_keras.models.clone_model(model, clone_function=smaller)
-    if not rebuilt.built:
-        rebuilt.build(model.input_shape)
+    rebuilt = library.rebuilt(model, smaller)
     for layer in rebuilt.layers:
         call = calls[layer.name]
-        weights = _weights(call, arrays.weights[layer.name], kept)
+        weights = kept_weights(call, arrays.weights[layer.name], kept)
         if layer.name in norms.values():
             weights = []
         if layer.name in arrays.maps:
@@ -65,11 +63,11 @@ def rebuild(model: tf_keras.Model, graph: Graph, arrays: Arrays, kept: Kept) -> 
                 scale, shift = scale[kept[call.output]], shift[kept[call.output]]
                 kernel, added = np.where(kernel == 0, 0, kernel * scale).astype(kernel.dtype), added * scale + shift
             weights = [kernel, added.astype(kernel.dtype)]
-        fill(layer, weights)
+        library.fill(layer, weights, call.layer)
     return rebuilt
 
 
-def norms_behind_maps(graph: Graph, arrays: Arrays) -> dict[str, str]:
+def norms_behind_maps(library: Library, graph: Graph, arrays: Arrays) -> dict[str, str]:
     """Finds batch norms that become part of the map before them, since converters fold them into a bias only.
 
     Returns:
@@ -81,10 +79,10 @@ def norms_behind_maps(graph: Graph, arrays: Arrays) -> dict[str, str]:
         made[call.input].name: call.layer.name
         for call in graph.calls
         if call.kind == kinds.POINTWISE
-        and isinstance(call.layer, kinds.layers.BatchNormalization)
+        and isinstance(call.layer, library.layers.BatchNormalization)
         and call.input in made
         and readers[call.input] == 1
-        and made[call.input].activation is tf_keras.activations.linear
+        and made[call.input].activation.__name__ == "linear"
         and {call.layer.compute_dtype, made[call.input].compute_dtype} == {"float32"}
     }
 
@@ -98,7 +96,9 @@ def _affine(norm: Any, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarra
     return scale, (vectors[-1] if norm.center else 0) - scale * mean
 
 
-def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Conv2DWithMap:
+def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Any:
+    from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap  # loads TensorFlow, and export asks for it only
+
     _, rows, columns = windows(graph, call)
     config = call.layer.get_config() | {"activation": call.layer.activation} | _options(call, kept)
     return Conv2DWithMap(rows=rows, columns=columns, **config)
@@ -108,7 +108,7 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     """Returns the entries of the layer's config that change."""
     if call.kind == kinds.MIXING:
         count = int(kept[call.output].sum())
-        return {"units" if type(call.layer) is kinds.layers.Dense else "filters": count}
+        return {"filters" if hasattr(call.layer, "filters") else "units": count}
     if call.kind == kinds.CHANNEL_PADDING:
         outputs = kept[call.output]
         before = within(call, len(outputs))
@@ -116,7 +116,14 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     return {}
 
 
-def _weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+def kept_weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+    """Returns what is left of a layer's weights, or of other arrays of their shapes.
+
+    Args:
+      call: The only call of the layer, or any of them if its kind is unknown.
+      weights: One array per weight, in Keras' order.
+      kept: For every tensor, bool[channels]: Channels to keep.
+    """
     if call.kind == kinds.MIXING:
         kernel = weights[0][..., kept[call.input], :][..., kept[call.output]]
     elif call.kind == kinds.DEPTHWISE:

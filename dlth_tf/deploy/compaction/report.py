@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import tf_keras
+from typing import Any
 
 from dlth_tf.deploy.compaction.leftovers import Zeros
 
@@ -35,7 +34,7 @@ class Report:
             yield f"compact: {left.layer}: {left.count} {what} whose weights are all zero {verb}: {left.why}."
 
 
-def kernel_shapes(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, list[list[int]]]:
+def kernel_shapes(before: Any, after: Any) -> dict[str, list[list[int]]]:
     """Returns layer name -> [shape in `before`, shape in `after`] for every layer with a kernel.
 
     Args:
@@ -46,6 +45,6 @@ def kernel_shapes(before: tf_keras.Model, after: tf_keras.Model) -> dict[str, li
     return {name: [shape, new[name]] for name, shape in old.items() if shape}
 
 
-def _kernel_shape(layer: tf_keras.layers.Layer) -> list[int]:
+def _kernel_shape(layer: Any) -> list[int]:
     kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
     return [] if kernel is None else list(kernel.shape)

@@ -11,10 +11,12 @@ import tensorflow as tf
 import tf_keras
 from keras import tree
 
+from dlth_tf.masking.keras3.graph import options
 from dlth_tf.masking.layer_paths import weight_names
 
 NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
 OTHER_NAMES = {"LeakyReLU": {"negative_slope": "alpha"}}
+OTHER_WEIGHTS = {kind: {"kernel": "depthwise_kernel"} for kind in ("DepthwiseConv1D", "DepthwiseConv2D")}
 OPERATIONS = {"Add": "Add", "Multiply": "Multiply", "Subtract": "Subtract", "Relu": "ReLU"}  # `x + y` on Keras tensors
 EXAMPLES = 4
 TOLERANCE = 1e-5
@@ -62,7 +64,7 @@ def _network(model: Any) -> tf_keras.Model:
             arguments = tree.map_structure(
                 lambda each: of(each) if isinstance(each, keras.KerasTensor) else each, node.arguments.args
             )
-            if any(value is not None for value in node.arguments.kwargs.values()):
+            if options(node):
                 raise Untranslatable
             if not isinstance(node.operation, keras.Layer):
                 arguments = (list(arguments),) if len(node.input_tensors) > 1 else arguments
@@ -122,7 +124,9 @@ def _activation(function: Any) -> Any:
 
 
 def _copy_weights(layer: Any, twin: Any) -> None:
-    values = {weight_names(layer)[id(weight)]: weight.numpy() for weight in layer.weights}
+    other = OTHER_WEIGHTS.get(type(layer).__name__, {})
+    known = {key: other.get(name, name) for key, name in weight_names(layer).items()}
+    values = {known[id(weight)]: weight.numpy() for weight in layer.weights}
     names = weight_names(twin)
     if {names[id(weight)] for weight in twin.weights} != values.keys():
         raise Untranslatable

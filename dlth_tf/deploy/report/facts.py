@@ -19,6 +19,7 @@ from dlth_tf.deploy.report.size_bound import size_of
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
+from dlth_tf.measures import MSE
 
 WORTH_PACKING = 0.9  # of the bytes of the weights
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
@@ -207,6 +208,18 @@ def agreement_of(facts: Mapping[str, Any]) -> tuple[float, str]:
     """Returns the fraction of examples with the same class as in the Keras model, and the name of these examples."""
     judged, on = _judged(facts)
     return judged["agreement"], on
+
+
+def int8_error_note(form: str, error: float, exact: float | None) -> str:
+    """Writes one sentence about what 8 bits do to the predictions of a regression.
+
+    Args:
+      form: Name of the form.
+      error: Mean squared error of the form.
+      exact: Mean squared error of the float32 file on the same examples; None if it is not known.
+    """
+    beside = "" if exact is None else f", and {MSE.text(exact)} in float32"
+    return f"{form}: the mean squared error is {MSE.text(error)}{beside}."
 
 
 def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool, beside: str) -> str:

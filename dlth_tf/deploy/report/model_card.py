@@ -11,6 +11,7 @@ from typing import Any
 from dlth_tf import files
 from dlth_tf.analysis.names import markdown_text
 from dlth_tf.deploy.report.facts import verdict
+from dlth_tf.measures import ACCURACY, MSE
 from dlth_tf.version import __version__
 
 CARD = "README.md"
@@ -75,6 +76,8 @@ def _origin(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"| compared with the Keras model on | {checked['images']:,} {markdown_text(str(checked['on']))} |"
     if checked["accuracy"] is not None:
         yield f"| accuracy of the Keras model on them | {100 * checked['accuracy']:.2f} % |"
+    if checked["mse"] is not None:
+        yield f"| mean squared error of the Keras model on them | {MSE.text(checked['mse'])} |"
 
 
 def _interface(report: Mapping[str, Any]) -> Iterator[str]:
@@ -98,16 +101,26 @@ def _interface(report: Mapping[str, Any]) -> Iterator[str]:
 def _forms(report: Mapping[str, Any]) -> Iterator[str]:
     yield "## Forms"
     yield ""
-    yield "| form | bytes | bytes of the dense network | accuracy | largest difference from Keras |"
+    error = report["verification"]["mse"] is not None
+    measure = MSE.words if error else ACCURACY.words
+    yield f"| form | bytes | bytes of the dense network | {measure} | largest difference from Keras |"
     yield "|---|---|---|---|---|"
     for name, facts in report["forms"].items():
         dense = "" if facts["dense_bytes"] is None else f"{facts['dense_bytes']:,}"
-        accuracy = "" if facts["accuracy"] is None else f"{100 * facts['accuracy']:.2f} %"
-        yield f"| {markdown_text(name)} | {facts['bytes']:,} | {dense} | {accuracy} | {facts['max_difference']:.1g} |"
+        value = _error(facts) if error else _accuracy(facts)
+        yield f"| {markdown_text(name)} | {facts['bytes']:,} | {dense} | {value} | {facts['max_difference']:.1g} |"
     notes = [note for facts in report["forms"].values() for note in facts["notes"]]
     if notes:
         yield ""
         yield from (f"- {markdown_text(note)}" for note in notes)
+
+
+def _accuracy(facts: Mapping[str, Any]) -> str:
+    return "" if facts["accuracy"] is None else f"{100 * facts['accuracy']:.2f} %"
+
+
+def _error(facts: Mapping[str, Any]) -> str:
+    return "" if facts.get("mse") is None else MSE.text(facts["mse"])  # a form of an earlier version has none
 
 
 def _speed(report: Mapping[str, Any]) -> Iterator[str]:

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.masking.keras2 import layer_kinds
+from dlth_tf.masking import layer_kinds
 from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.layer import MaskedLayer
+from dlth_tf.masking.keras2.layer_kinds import TYPES
 from dlth_tf.masking.keras2.weights import prunable_weights
 from dlth_tf.scores.keras2 import first_replica
 
@@ -26,15 +27,17 @@ _MEANS = {  # pooling that chooses one position -> pooling that takes all, of th
     layers.GlobalMaxPooling2D: layers.GlobalAveragePooling2D,
     layers.GlobalMaxPooling3D: layers.GlobalAveragePooling3D,
 }
-_UNCHANGED = (*layer_kinds.TYPES[layer_kinds.PADDING], layers.Flatten, layers.Reshape, layers.Permute)
-_KERNELS = (*layer_kinds.TYPES[layer_kinds.MIXING], *layer_kinds.TYPES[layer_kinds.DEPTHWISE])
+_UNCHANGED = (*TYPES[layer_kinds.PADDING], layers.Flatten, layers.Reshape, layers.Permute)
+_KERNELS = (*TYPES[layer_kinds.MIXING], *TYPES[layer_kinds.DEPTHWISE])
 
 
 class _Unknown(Exception):
     """A layer whose paths are not known."""
 
 
-def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
+def weights_on_paths(
+    model: tf_keras.Model, masks: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray] | None:
     """Returns which weights of a wrapped model are kept and lie on a path of kept weights from the input to the output.
 
     A path leads through every activation, batch norm and pooling position, and does not begin at a bias: a unit without
@@ -43,6 +46,7 @@ def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
 
     Args:
       model: A wrapped model, built.
+      masks: Name of every prunable weight -> booleans of its shape, True = kept; None takes what is not removed.
 
     Returns:
       Name of every prunable weight -> booleans of its shape; None for a model that is neither Sequential nor
@@ -53,18 +57,16 @@ def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
       BadInput: If the model is not wrapped or not built.
     """
     entries = prunable_weights(model)
+    kept = masks or {name: entry.kept() for name, entry in entries.items()}
     try:
-        network, kernels = _sums(model, {id(entry.weight): entry.kept() for entry in entries.values()})
+        network, kernels = _sums(model, {id(entry.weight): kept[name] for name, entry in entries.items()})
     except _Unknown:
         return None
     with tf.GradientTape() as tape:
         reached = tf.reduce_sum(network(tf.ones((1, *network.input_shape[1:]), tf.float64)))
     wanted = first_replica(kernels[id(entry.weight)] for entry in entries.values())
     gradients = tape.gradient(reached, wanted, unconnected_gradients="zero")
-    return {
-        name: entry.kept() & (gradient.numpy() > 0)
-        for (name, entry), gradient in zip(entries.items(), gradients, strict=True)
-    }
+    return {name: kept[name] & (gradient.numpy() > 0) for name, gradient in zip(entries, gradients, strict=True)}
 
 
 def _sums(model: tf_keras.Model, masks: Mapping[int, np.ndarray]) -> tuple[tf_keras.Model, dict[int, tf.Variable]]:
@@ -106,15 +108,14 @@ def _inner(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
 def _sum(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """Returns the layer that passes on positive numbers wherever `layer` passes on anything."""
     config: dict[str, Any] = {**layer.get_config(), "dtype": "float64"}
-    kinds = layer_kinds.TYPES
     if type(layer) in _KERNELS:
         return type(layer).from_config({**config, "use_bias": False, "activation": "linear"})
-    if type(layer) in (*kinds[layer_kinds.POINTWISE], layers.Rescaling, layers.Normalization):
+    if type(layer) in (*TYPES[layer_kinds.POINTWISE], layers.Rescaling, layers.Normalization):
         return layers.Activation("linear", name=layer.name, dtype="float64")
-    if type(layer) in kinds[layer_kinds.POOLING]:
+    if type(layer) in TYPES[layer_kinds.POOLING]:
         return _MEANS.get(type(layer), type(layer)).from_config(config)
     if type(layer) in (*_UNCHANGED, layers.Concatenate, layers.Multiply):
         return type(layer).from_config(config)
-    if type(layer) in kinds[layer_kinds.JOIN]:
+    if type(layer) in TYPES[layer_kinds.JOIN]:
         return layers.Add(name=layer.name, dtype="float64")
     raise _Unknown

@@ -9,22 +9,12 @@ from typing import Any, TypeAlias
 import keras
 
 from dlth_tf.masking.channel_graph import ChannelGraph
+from dlth_tf.masking.layer_kinds import JOIN, channelwise, types_in
 
 Layer: TypeAlias = Any  # keras.Layer, or the Operation that Keras makes of `a + b` on its tensors
 
-# Layers that keep every channel at its index, so that a removed one can be followed through them.
-CHANNELWISE = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        *("InputLayer", "DepthwiseConv1D", "DepthwiseConv2D", "BatchNormalization", "Activation", "ReLU", "LeakyReLU"),
-        *("ELU", "PReLU", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
-        *(f"{kind}Pooling{rank}D" for kind in ("Max", "Average", "GlobalMax", "GlobalAverage") for rank in (1, 2, 3)),
-        *(f"{kind}{rank}D" for kind in ("UpSampling", "Cropping", "ZeroPadding") for rank in (1, 2, 3)),
-    )
-)
-JOINING = tuple(
-    getattr(keras.layers, name) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
-)
+CHANNELWISE = channelwise(keras.layers)
+JOINING = types_in(keras.layers)[JOIN]
 
 
 def channel_graph(model: Any) -> ChannelGraph:
@@ -36,7 +26,7 @@ def channel_graph(model: Any) -> ChannelGraph:
     consumers: dict[int, list[Layer]] = defaultdict(list)
     producers: dict[int, list[Layer]] = defaultdict(list)
     for graph in _graphs(model):
-        for node in _nodes(graph):
+        for node in (node for node in nodes(graph) if not node.is_input):
             for place, tensor in enumerate(node.input_tensors):
                 consumer, producer = _entrance(node.operation, place), _exit(tensor)
                 consumers[id(producer)].append(consumer)
@@ -51,42 +41,48 @@ def output_shapes(model: Any) -> Iterator[tuple[str, tuple[int | None, ...]]]:
       model: A Keras 3 model.
     """
     for graph in _graphs(model):
-        for node in _nodes(graph):
+        for node in nodes(graph):
             yield from ((node.operation.name, tuple(tensor.shape)) for tensor in node.outputs)
         yield from ((tensor.name, tuple(tensor.shape)) for tensor in graph.inputs)
 
 
-def _functional(model: Any) -> Any:
-    """The Functional model that has the graph: the model itself, or the one inside a built Sequential; else None."""
+def functional(model: Any) -> Any:
+    """Returns the Functional model with the graph: the model itself, that of a built Sequential one, or None."""
     if isinstance(model, keras.Sequential):
         return model._functional
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
 def _graphs(model: Any) -> Iterator[Any]:
-    if (graph := _functional(model)) is not None:
+    if (graph := functional(model)) is not None:
         yield graph
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _graphs(layer)
 
 
-def _nodes(graph: Any) -> list[Any]:
-    """The calls of a graph, in the order of computation, without its inputs."""
+def nodes(graph: Any) -> list[Any]:
+    """Returns the nodes of a Functional model, in the order of computation."""
     by_depth = graph._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def options(node: Any) -> tuple[str, ...]:
+    """Returns the names of a call's options that are set; Keras itself sets training=False for dropout."""
+    given = {name: value for name, value in node.arguments.kwargs.items() if value is not None}
+    return tuple(name for name, value in given.items() if not (name == "training" and value is False))
 
 
 def _entrance(operation: Layer, place: int) -> Layer:
     """The layer, or for a nested model the input layer that receives its tensor number `place`."""
-    graph = _functional(operation) if isinstance(operation, keras.Model) else None
+    graph = functional(operation) if isinstance(operation, keras.Model) else None
     return operation if graph is None else graph.inputs[place]._keras_history.operation
 
 
 def _exit(tensor: Any) -> Layer:
     """The layer that computes a Keras tensor, inside a nested model if need be."""
     operation, _, output = tensor._keras_history
-    graph = _functional(operation) if isinstance(operation, keras.Model) else None
+    graph = functional(operation) if isinstance(operation, keras.Model) else None
     return operation if graph is None else _exit(graph.outputs[output])
 
 

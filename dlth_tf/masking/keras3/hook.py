@@ -23,7 +23,7 @@ from keras import ops
 
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.masking.keras3.arrays import HostArray
-from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, penalized
+from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, on_host, penalized
 from dlth_tf.masking.protocol import MaskUpdate
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.weight_updates import PauseFn
@@ -174,7 +174,7 @@ class StepHook:
         both = list(zip(keys, gradients, variables, strict=True))
 
         def ordinary() -> None:
-            strength = None if self.penalty is None else self.strength(self.dtype)
+            strength = None if self.penalty is None else on_host(self.strength(self.dtype))
             step([self._before(*each, strength) for each in both], variables)
             for key, _, variable in both:
                 self._after(key, variable)

@@ -64,18 +64,37 @@ def apply_mask(optimizer: Any, variable: Any, mask: Any) -> None:
 
 def _mask_in_place(weight: Any, mask: Any) -> None:
     """The same on PyTorch, where a product on a CPU takes a tenth of the time of `where` and of `masked_fill_`."""
-    if weight.device.type == "cpu":
+    if weight.device.type == "cpu" and not _torch_compiles():
         weight.mul_(mask).add_(0.0)  # no -0.0
         if bool(weight.sum().isfinite()):  # otherwise a removed weight may be 0 * inf
             return
     weight.masked_fill_(mask == 0, 0)
 
 
+def _torch_compiles() -> bool:
+    """Returns whether torch.compile reads this call, which a number on the host would cut in two."""
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
+def on_host(value: Any) -> Any:
+    """Returns a scalar as a number where PyTorch runs at once: one wait for the device, and not one for each weight."""
+    return float(value) if BACKEND == "torch" and not _torch_compiles() else value
+
+
 def penalized(gradient: Any, strength: Any, squeeze: Any, weight: Any) -> Any:
-    """Returns gradient + strength * squeeze * weight."""
+    """Returns gradient + strength * squeeze * weight.
+
+    Args:
+      gradient: Tensor of the weight's shape and dtype.
+      strength: Scalar tensor, or a number (`on_host`).
+      squeeze: 1 = penalized, 0 = not.
+      weight: The weight.
+    """
     gradient, weight = ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)
     squeeze = ops.convert_to_tensor(squeeze)
-    if BACKEND == "torch":
+    if BACKEND == "torch" and not _torch_compiles():
         import torch
 
         return torch.addcmul(gradient, squeeze, weight.detach(), value=float(strength))

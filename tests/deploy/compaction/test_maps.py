@@ -10,7 +10,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf.deploy.compaction import compact, compact_and_explain
-from dlth_tf.deploy.compaction.maps import Conv2DWithMap
+from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import freeze
 from dlth_tf.deploy.serving import Served, Serving
@@ -106,8 +106,9 @@ def test_a_batch_norm_stays_where_something_else_reads_the_map_too_or_the_convol
         assert isinstance(kept.get_layer("second"), L.BatchNormalization)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_every_form_takes_the_map(policy, tmp_path):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tf_keras
 from hypothesis import given, settings
@@ -10,19 +12,23 @@ from hypothesis import strategies as st
 from tests.deploy.compaction.networks import check
 from tests.deploy.pruned import lively
 
-L = tf_keras.layers
-
 
 @st.composite
-def networks(draw) -> tf_keras.Model:
-    """Draws a chain of known layers with added or concatenated branches and with removed filters and channels."""
+def networks(draw, package: Any = tf_keras) -> Any:
+    """Draws a chain of known layers with added or concatenated branches and with removed filters and channels.
+
+    Args:
+      draw: Of Hypothesis.
+      package: The Keras of the network.
+    """
+    L = package.layers
     choose, channels = lambda *options: draw(st.sampled_from(options)), draw(st.integers(1, 3))
     x = inputs = L.Input((6, 6, channels))
     for _ in range(draw(st.integers(1, 5))):
-        x = _layer(choose, x)
+        x = _layer(L, choose, x)
     x = choose(L.Flatten, L.GlobalAveragePooling2D, L.GlobalMaxPooling2D)()(x)
     x = L.Dense(4, choose("relu", "sigmoid", None), use_bias=choose(True, False))(x)
-    model = lively(tf_keras.Model(inputs, L.Dense(3)(x)), seed=draw(st.integers(0, 99)))
+    model = lively(package.Model(inputs, L.Dense(3)(x)), seed=draw(st.integers(0, 99)))
     for layer in [layer for layer in model.layers if hasattr(layer, "kernel")][:-1]:
         kernel = layer.kernel.numpy()
         kernel[..., draw(st.lists(st.booleans(), min_size=kernel.shape[-1], max_size=kernel.shape[-1]))] = 0
@@ -32,7 +38,7 @@ def networks(draw) -> tf_keras.Model:
     return model
 
 
-def _layer(choose, x):
+def _layer(L, choose, x):
     padding = choose("same", "valid")
     bias = choose(True, False)
     activation = choose("relu", "sigmoid", None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlth_tf
-from dlth_tf.deploy import export as export_with
+from dlth_tf.deploy.export import export as export_with
 from dlth_tf.deploy.report.facts import dense_partner, latency, multiply_adds, rounding_note, size_note, speed_note
 from dlth_tf.files import sha256
 from tests.deploy.report.conftest import MASK

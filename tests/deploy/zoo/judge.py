@@ -12,7 +12,8 @@ import onnxruntime
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy import Examples, export
+from dlth_tf.deploy import Examples
+from dlth_tf.deploy.export import export
 from dlth_tf.deploy.interface import IMAGES, interface_of
 from dlth_tf.errors import BadInput
 from tests.deploy.zoo import ZOO

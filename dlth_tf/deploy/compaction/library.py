@@ -1,0 +1,87 @@
+"""The protocol that the adapter for one version of Keras fulfills for compaction."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from dlth_tf.masking.world import of, package_of
+
+Shape = tuple[int | None, ...]
+ADAPTERS = {"tf_keras": "dlth_tf.deploy.compaction.keras2", "keras": "dlth_tf.deploy.compaction.keras3"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a layer in the graph of a model.
+
+    Attributes:
+      layer: The layer, or the operation that Keras 3 makes of `x + y`.
+      inputs: Keys of the input tensors.
+      outputs: Key -> shape of the output tensors, with the batch axis.
+      is_input: Whether it is an input of the model.
+      options: Names of the call's options that are not None.
+      plain: Whether it is called with nothing but its input tensors.
+    """
+
+    layer: Any
+    inputs: tuple[Hashable, ...]
+    outputs: Mapping[Hashable, Shape]
+    is_input: bool
+    options: tuple[str, ...]
+    plain: bool
+
+
+class Library(Protocol):
+    """What compaction needs of one version of Keras."""
+
+    layers: Any  # its module of layers
+    Model: type
+    ELEMENTWISE: Collection[Any]  # activations that treat every number independently
+
+    def check(self, model: Any) -> None:
+        """Raises BadInput unless everything that is pruned in the model is removed, and nothing is wrapped."""
+
+    def nodes(self, model: Any) -> list[Node] | None:
+        """Returns the calls of a model, each after those that compute its inputs; None if its graph is not known."""
+
+    def results(self, model: Any) -> list[Hashable]:
+        """Returns the keys of the tensors that a model returns."""
+
+    def kind_of_type(self, layer: Any) -> str | None:
+        """Returns the kind of layer by its exact type, because a subclass may do anything in its call."""
+
+    def is_function(self, layer: Any) -> bool:
+        """Returns whether it stands for a function on tensors."""
+
+    def computed(self, function: Any, inputs: Sequence[np.ndarray], dtype: str) -> np.ndarray:
+        """Returns what a layer computes in inference mode, or an activation, in float64.
+
+        Args:
+          function: Layer or activation.
+          inputs: Input tensors.
+          dtype: Their precision.
+        """
+
+    def recreated(self, layer: Any, **changes: Any) -> Any:
+        """Builds a layer anew from its config, of which some entries change."""
+
+    def fill(self, layer: Any, weights: Sequence[np.ndarray], source: Any) -> None:
+        """Sets the weights of a layer that was recreated from `source`, and what it holds beside them."""
+
+    def rebuilt(self, model: Any, smaller: Callable[[Any], Any]) -> Any:
+        """Builds an uncompiled model like another one, from layers that `smaller` makes of the other's."""
+
+
+def library_of(value: Any) -> Library:
+    """Returns the adapter for the Keras of a model or layer, which is read off its class.
+
+    Raises:
+      BadInput: If it is not of Keras.
+    """
+    of(value)  # refuses what is of neither Keras
+    return cast(Library, importlib.import_module(ADAPTERS[str(package_of(value))]))
