@@ -54,9 +54,9 @@ NOT_PACKED = (
     "saves."
 )
 
-# Rounding the folded weights of a MobileNet v1 with few channels to float16 moves its logits by 1.3 % of the largest,
-# in Keras too. bfloat16 has 3 bits less. The error of int8 depends on the network, so it is reported and not limited.
-ROUNDED = {"float32": FOLDED, "float16": 2e-2, "bfloat16": 1.6e-1, "int8": None}
+# Both store the same weights in float16. bfloat16 has 3 bits less. The error of int8 depends on the network, so it is
+# reported and not limited.
+ROUNDED = {"float32": FOLDED, "float16": TOLERANCES["float16"], "bfloat16": 1.6e-1, "int8": None}
 
 
 @dataclass(frozen=True)

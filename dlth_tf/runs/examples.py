@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from dlth_tf import data as data_room
 from dlth_tf.data import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data.names import FILES, FOLDER
 from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.deploy.examples import Examples, max_examples
 
@@ -26,7 +29,19 @@ def examples_of(dataset: DataSet, part: str) -> Examples:
     some = "" if number == len(split) else f" (of {len(split):,})"
     with data_room.broken_images_named(dataset):
         images = raw_images(split, number)
-    return Examples(images, split.labels[:number], f"{part} {dataset.noun} of {dataset.name}{some}")
+    return Examples(images, split.labels[:number], f"{part} {dataset.noun} of {published_name(dataset.name)}{some}")
+
+
+def published_name(dataset: str) -> str:
+    """Returns the name of a data set as it may be published, without the folders above its file or folder."""
+    kind = next((kind for kind in (FOLDER, *FILES) if dataset.startswith(kind)), None)
+    return dataset if kind is None else kind + without_home(Path(dataset.removeprefix(kind)))
+
+
+def without_home(path: Path) -> str:
+    """Returns a path as it may be published: relative to the working directory, or outside of it the name alone."""
+    whole = path.resolve()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else whole.name
 
 
 def validation_examples(dataset: DataSet, batch: int | None) -> Examples | None:

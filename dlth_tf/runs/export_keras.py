@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +98,20 @@ def export_keras(
         if saved.dataset is None:
             return write(model, export_dir, **known)
         with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):
-            return write(model, export_dir, **known, **_of_dataset(saved.dataset, interface, served))
+            return write(model, export_dir, **known, **from_dataset(saved.dataset, interface, served))
 
 
-def _of_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
-    """Returns the keywords of `export` that a data set gives: its examples, and the names of its classes."""
+def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
+    """Returns the keywords of `export` that a data set gives: its examples, and the names of its classes.
+
+    Args:
+      name: Name of the data set.
+      interface: Inputs and outputs of the network.
+      served: Task, batch size and whether names are served.
+
+    Raises:
+      BadInput: If there is no such data set, it has more classes than the network, or the network has several inputs.
+    """
     if len(interface.inputs) > 1:
         inputs = ", ".join(interface.inputs)
         allowed = f"has one array of examples, and the network takes {inputs}; use dlth_tf.export(examples=...) for it"
@@ -115,8 +125,11 @@ def _of_dataset(name: str, interface: Interface, served: ServingOptions) -> dict
     named = served.labels and dataset.num_classes == classes and dataset.task == CLASSIFICATION
     names = named and decide_task(interface, served.task, labels=False)[0] != RAW
     validation = validation_examples(dataset, served.batch)
+    shapes = [output.shape for output in interface.outputs.values()]
+    measured = dataset.task == CLASSIFICATION or shapes == [tf.TensorShape([shapes[0][0], dataset.num_classes])]
+    examples = _taken(examples_of(dataset, "test"), spec)
     return {
-        "examples": _taken(examples_of(dataset, "test"), spec),
+        "examples": examples if measured else dataclasses.replace(examples, labels=None),
         "validation": validation and _taken(validation, spec),
         "calibration": _as(calibration_images(dataset), spec),
         "label_names": dataset.label_names if names else None,

@@ -16,7 +16,6 @@ from dlth_tf import files
 from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization
-from dlth_tf.data.names import FILES, FOLDER
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
@@ -28,7 +27,13 @@ from dlth_tf.registry import NoModule
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.examples import calibration_images, examples_of, validation_examples
+from dlth_tf.runs.examples import (
+    calibration_images,
+    examples_of,
+    published_name,
+    validation_examples,
+    without_home,
+)
 from dlth_tf.runs.network import build_network
 from dlth_tf.runs.network_size import ROOM, limited_variables
 from dlth_tf.runs.own_network import load_own_network
@@ -190,16 +195,8 @@ def origin_of(directory: RunDirectory, sparsity: float) -> dict[str, Any]:
     """Returns the origin of the model for export.json, without the folders above the working directory."""
     result = read_result(directory.path, directory.result, "run_dir")
     facts = {name: result[name] for name in ("method", "dataset", "model", "seed", "weights_sha256")}
-    for kind in (FOLDER, *FILES):
-        if facts["dataset"].startswith(kind):
-            facts["dataset"] = kind + without_home(Path(facts["dataset"].removeprefix(kind)))
+    facts["dataset"] = published_name(facts["dataset"])
     return {"run_dir": without_home(directory.path), **facts, "sparsity": sparsity}
-
-
-def without_home(path: Path) -> str:
-    """Returns a path as it may be published: relative to the working directory, or outside of it the name alone."""
-    whole = path.resolve()
-    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else whole.name
 
 
 def available(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -291,10 +292,14 @@ def test_probes(examples):
     fuzz(examples, CHANGES, check)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5"])
-def test_saved_models(examples, ending, tmp_path):
-    layers = [tf_keras.layers.Dense(2, input_shape=(3,), name="a")]
-    tf_keras.Sequential(layers, name="b").save(tmp_path / f"good{ending}")
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [(tf_keras, ".keras"), (tf_keras, ".h5"), (keras, ".keras")],
+    ids=[".keras", ".h5", ".keras of Keras 3"],
+)
+def test_saved_models(examples, kind, ending, tmp_path):
+    layers = [kind.Input((3,)), kind.layers.Dense(2, name="a")]
+    kind.Sequential(layers, name="b").save(tmp_path / f"good{ending}")
     whole, path = (tmp_path / f"good{ending}").read_bytes(), tmp_path / f"bad{ending}"
     load_keras_model(tmp_path / f"good{ending}")
 

@@ -94,6 +94,18 @@ def test_a_layer_of_ones_own_is_exported_and_refused_where_a_form_needs_the_laye
     assert not (tmp_path / "half").exists()
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a network of tf_keras around the model")
+@pytest.mark.parametrize(
+    ("activation", "served"), [("softmax", "probabilities"), ("relu", "raw"), (None, "classifier")]
+)
+def test_the_end_of_a_model_without_a_twin_in_tf_keras_decides_the_task(activation, served):
+    from dlth_tf.deploy.keras3.network import in_tf_keras
+    from dlth_tf.deploy.source import Source
+
+    model = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, activation, name="out")])
+    assert Source(in_tf_keras(model)).decision[0] == served
+
+
 def test_a_ticket_that_is_not_removed_yet_is_refused_before_anything_is_written(tmp_path):
     model = mlp()
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5))

@@ -11,14 +11,16 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.core import Ticket
+from dlth_tf.deploy.interface import interface_of
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
-from dlth_tf.runs.export_keras import SavedModel, export_keras
+from dlth_tf.runs.export_keras import SavedModel, export_keras, from_dataset
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.test_export import MASK, TICKET, network
 
 pytestmark = pytest.mark.usefixtures("checked_here")
 FAST = ExportOptions(("plain", "packed"), measure_latency=False)
+PLAIN = ExportOptions(measure_latency=False)
 SERVED = ServingOptions()
 
 
@@ -71,18 +73,37 @@ def arrays(folder, shape: tuple[int, ...], classes: int, dtype: type = np.float3
     return f"npz:{folder / 'mine.npz'}"
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_a_data_set_gives_accuracy_and_names_of_classes(saved, tmp_path, dtype):
+def test_a_data_set_gives_accuracy_and_names_of_classes(saved, tmp_path):
     path, model = saved
-    given = SavedModel(path, dataset=arrays(tmp_path, (4, 4, 1), 3, dtype))
-    report = export_keras(given, tmp_path / "out", FAST, SERVED)
+    given = SavedModel(path, dataset=arrays(tmp_path, (4, 4, 1), 3, np.uint8))
+    report = export_keras(given, tmp_path / "out", PLAIN, SERVED)
     with np.load(tmp_path / "mine.npz") as stored:
         right = np.mean(model(stored["test_x"].astype(np.float32)).numpy().argmax(1) == stored["test_y"])
     checked = report["verification"]
     assert checked["images"] == 30 and checked["on"].startswith("test ") and checked["accuracy"] == right
     assert report["served"]["outputs"]["label"]["dtype"] == "string"
-    without = ServingOptions(labels=False)
-    assert "label" not in export_keras(given, tmp_path / "no", FAST, without)["served"]["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "served", "names"),
+    [
+        (3, SERVED, ("0", "1", "2")),
+        (3, ServingOptions(labels=False), None),
+        (3, ServingOptions("raw"), None),
+        (2, SERVED, None),
+    ],
+    ids=["named", "without", "raw", "fewer classes"],
+)
+def test_examples_are_as_they_are_stored_and_names_only_those_of_all_outputs(saved, tmp_path, classes, served, names):
+    name = arrays(tmp_path, (4, 4, 1), classes)
+    known = from_dataset(name, interface_of(saved[1]), served)
+    with np.load(tmp_path / "mine.npz") as stored:
+        for part, key in (("test", "examples"), ("validation", "validation")):
+            assert np.array_equal(known[key].images, stored[f"{part}_x"])
+            assert served.task == "raw" or np.array_equal(known[key].labels, stored[f"{part}_y"])
+            assert known[key].origin == f"{part} examples of npz:mine.npz"
+        assert np.array_equal(known["calibration"], stored["train_x"])
+    assert known["label_names"] == names
 
 
 @pytest.mark.slow
@@ -90,12 +111,6 @@ def test_int8_is_calibrated_and_judged_with_the_data_set(saved, tmp_path):
     given = SavedModel(saved[0], dataset=arrays(tmp_path, (4, 4, 1), 3))
     report = export_keras(given, tmp_path / "out", ExportOptions(("tflite",), measure_latency=False), SERVED)
     assert report["forms"]["tflite/int8"]["validation"]["images"] == 20
-
-
-def test_fewer_classes_than_outputs_give_no_names(saved, tmp_path):
-    given = SavedModel(saved[0], dataset=arrays(tmp_path, (4, 4, 1), 2))
-    report = export_keras(given, tmp_path / "out", ExportOptions(measure_latency=False), SERVED)
-    assert report["verification"]["accuracy"] is not None and "label" not in report["served"]["outputs"]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +124,17 @@ def test_a_data_set_of_another_network_is_refused(saved, tmp_path, shape, classe
     with pytest.raises(BadInput, match=reason):
         export_keras(SavedModel(saved[0], dataset=arrays(tmp_path, shape, classes)), tmp_path / "out", FAST, SERVED)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("shape", "measured"), [((1,), True), ((2, 1), False)])
+def test_targets_are_those_of_a_network_that_returns_as_many_numbers(tmp_path, shape, measured):
+    inputs = tf_keras.Input((4,))
+    model = tf_keras.Model(inputs, tf_keras.layers.Reshape(shape)(tf_keras.layers.Dense(np.prod(shape))(inputs)))
+    draw = np.random.default_rng(0)
+    members = {f"{part}_x": draw.random((20, 4), np.float32) for part in ("train", "test")}
+    np.savez(tmp_path / "targets.npz", **members, train_y=draw.random(20), test_y=draw.random(20))
+    known = from_dataset(f"npz:{tmp_path / 'targets.npz'}", interface_of(model), SERVED)
+    assert (known["examples"].labels is not None) == measured and known["label_names"] is None
 
 
 def test_a_network_of_several_inputs_is_told_another_way(tmp_path):
@@ -129,8 +155,8 @@ def test_a_model_of_keras_3_is_exported(tmp_path):
     given = SavedModel(
         tmp_path / "new.keras", str(tmp_path / "ticket.npz"), dataset=arrays(tmp_path, (4, 4, 1), 3, np.uint8)
     )
-    report = export_keras(given, tmp_path / "out", FAST, SERVED)
+    report = export_keras(given, tmp_path / "out", PLAIN, SERVED)
     assert report["verification"]["accuracy"] is not None and report["parameters"]["removed"] == (kernel <= 0).sum()
     images = np.random.default_rng(0).random((3, 4, 4, 1), np.float32)
-    serve = tf.saved_model.load(os.fspath(tmp_path / "out" / "packed")).signatures["serving_default"]
+    serve = tf.saved_model.load(os.fspath(tmp_path / "out" / "plain")).signatures["serving_default"]
     assert np.allclose(serve(images=tf.constant(images))["logits"], model(images), atol=1e-5)

@@ -19,9 +19,10 @@ from dlth_tf.masking.keras2.execution import lstm_as_loop
 from dlth_tf.masking.layer_paths import all_sublayers
 
 # Largest differences of a logit, relative to the largest logit: from another order of summation, and from rounding
-# weights to 11 bits in dozens of layers. The error of 8 bits depends on the network, so it is reported and no file is
-# refused for it.
-TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "int8": float("inf")}
+# weights to 11 bits in dozens of layers: that alone moves the logits of a MobileNet with few channels by 1 to 2 %, in
+# Keras and in `packed` as much as in LiteRT. The error of 8 bits depends on the network, so it is reported and no file
+# is refused for it.
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": float("inf")}
 
 
 KINDS = tuple(TOLERANCES)
