@@ -33,7 +33,7 @@ def compacted(wrapped: tf_keras.Model) -> tuple[tf_keras.Model, tf_keras.Model, 
     return whole, compact_by_masks(whole, masks)[0], places
 
 
-@pytest.mark.fast_cases("filter-resnet8", "channel-vgg11")
+@pytest.mark.fast_cases("filter-resnet8")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("granularity", ["filter", "channel"])
 def test_outputs_are_those_of_the_whole_network_without_offsets_in_training_too(name, granularity):
