@@ -55,7 +55,7 @@ def show_plan(config: RunConfig) -> int:
 
     phases, layers, source = dry_run(config)
     print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")
-    print(f"Image counts are from {source}\n")
+    print(f"Counts of examples are from {source}\n")
     print_table(pd.DataFrame(phases))
     print()
     print_table(layers)

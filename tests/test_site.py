@@ -157,6 +157,7 @@ def test_the_generated_parts_of_the_pages_are_current():
 def test_formulas_are_set_and_flags_stay_in_one_piece(site):
     page = (site / "methods/rst.html").read_text()
     assert page.count("<math ") > 5 and "arithmatex" not in page and "$" not in text_of(page.split("<article")[1])
+    assert "penalty_every" in page and "penalty\\_every" not in page
     assert '<code class="flag">--penalty_schedule</code>' in page and '<span class="flag">--flagfile</span>' in page
 
 
