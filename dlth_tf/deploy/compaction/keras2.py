@@ -1,4 +1,4 @@
-"""What compaction needs of tf_keras (the protocol `Library`)."""
+"""The part of tf_keras that compaction needs (the protocol `Library`)."""
 
 from __future__ import annotations
 

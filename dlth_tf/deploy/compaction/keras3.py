@@ -1,4 +1,4 @@
-"""What compaction needs of Keras 3 (the protocol `Library`), on the backend that it runs on."""
+"""The part of Keras 3 that compaction needs (the protocol `Library`), on the backend of the process."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Node:
 
 
 class Library(Protocol):
-    """What compaction needs of one version of Keras."""
+    """The part of one version of Keras that compaction needs."""
 
     layers: Any  # its module of layers
     Model: type
