@@ -1,19 +1,22 @@
-"""Measures the time that a sweep loses to starting, waiting and sharing the machine.
+"""Measures how much of the machine's speed a sweep keeps, and what shared trainings save.
 
-    python benchmarks/sweep.py [--workers=2] [--runs=12] [--backends=local,ray] [--quick]
+    python benchmarks/sweep.py [--workers=2] [--runs=12] [--rounds=3] [--backends=local,ray] [--quick]
 
-Trains the same network on digits with one seed per run: first three runs alone, one after another in one worker; then
-three runs in each of several concurrent sweeps of one worker, which shows how much concurrent runs slow each other down
-whatever starts them; and then all runs as a sweep on every backend. Prints for each backend:
+Trains the same network on digits with one seed per run. In every round, in turn: as many runs as a worker gets, in one
+sweep of one worker, alone; the same in `workers` independent sweeps of one worker each, which begin together; and all
+of these runs as one sweep on every backend. The start of TensorFlow in each worker is part of all three.
 
-  efficiency   (number of runs x median time of one alone) / (workers x time of the sweep) of the best  the same with
-  the median time of concurrent runs: the share of the machine's speed that the sweep preserves lost         seconds per
-  run in which a worker did not run: start of processes and TensorFlow, wait for the last run memory       largest
-  resident size of a worker in megabytes (memory shared by processes counts in each)
+    limit         time alone / time of the independent sweeps: the share of its speed that the machine itself leaves a
+                  run beside others, whatever starts them (cores share memory, caches and clock)
+    efficiency    time alone / time of the sweep
+    of the limit  time of the independent sweeps / time of the sweep: what sweeps lose by themselves
+    lost          seconds per run in which a worker did not train: start of processes and TensorFlow, set-up of the
+                  runs, wait for the last run
+    memory        largest resident size of a worker in megabytes (memory shared by processes counts in each)
 
-It also prints the savings of shared trainings: the images of `flags/digits/all_methods.flags` with and without --share
-(from its plan), and the time of a sweep of lth and l1 with and without. Each worker has one thread. On a machine with
-other load the times are not meaningful.
+Ratios are formed within a round: median, and the smallest and largest. It also prints the savings of shared trainings:
+the images of `flags/digits/all_methods.flags` with and without --share (from its plan), and the time of a sweep of lth
+and l1 with and without. Each worker has one thread. On a machine with other load the figures are not meaningful.
 """
 
 from __future__ import annotations
@@ -49,7 +52,8 @@ from dlth_tf.sweeps.ray_backend import RayBackend
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("workers", 2, "concurrent runs", lower_bound=1)
-flags.DEFINE_integer("runs", 12, "runs of a sweep", lower_bound=2)
+flags.DEFINE_integer("runs", 12, "runs of a sweep, at least one for each worker", lower_bound=2)
+flags.DEFINE_integer("rounds", 3, "rounds", lower_bound=1)
 flags.DEFINE_integer("epochs", 600, "epochs of one run", lower_bound=1)
 flags.DEFINE_list("backends", "local,ray", "backends to measure: local, ray")
 flags.DEFINE_bool("quick", False, "two runs of a few epochs, on the local backend only")
@@ -100,62 +104,92 @@ def seconds_of(folder: Path) -> list[float]:
 
 
 def backends(root: Path, runs: int, epochs: int, workers: int, names: Sequence[str]) -> pd.DataFrame:
-    timed(grid(root / "alone", "scratch", min(3, runs), epochs), root / "alone", LocalBackend(1))
-    alone = statistics.median(seconds_of(root / "alone"))
-    fastest, slowest = min(seconds_of(root / "alone")), max(seconds_of(root / "alone"))
-    print(f"a run alone takes {alone:.1f} s ({fastest:.1f} to {slowest:.1f})")
-    concurrent = side_by_side(root, min(3, runs), epochs, workers)
-    print(f"next to {workers - 1} more it takes {concurrent:.1f} s")
-    rows = []
+    """Returns one row per backend, and prints the machine's own limit."""
+    share = runs // workers
+    rounds = [measured(root / f"round {number}", share, epochs, workers, names) for number in range(FLAGS.rounds)]
+    print(f"one sweep of {share} runs on one worker: {rounds[0]['alone'].seconds:.1f} s in the first round")
+    print(f"limit, {workers} such sweeps beside each other: {spread([_ratio(r, 'alone', 'apart') for r in rounds])}")
+    return pd.DataFrame(
+        {
+            "backend": name,
+            "runs": share * workers,
+            "sweep": f"{statistics.median(r[name].seconds for r in rounds):.1f} s",
+            "efficiency": spread([_ratio(r, "alone", name) for r in rounds]),
+            "of the limit": spread([_ratio(r, "apart", name) for r in rounds]),
+            "lost": f"{statistics.median(r[name].lost for r in rounds):.1f} s",
+            "memory": f"{max(r[name].memory for r in rounds):.0f} MB",
+        }
+        for name in names
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """A sweep: its seconds, the megabytes of a worker, and the seconds lost per run."""
+
+    seconds: float
+    memory: float = 0.0
+    lost: float = 0.0
+
+
+def measured(folder: Path, share: int, epochs: int, workers: int, names: Sequence[str]) -> dict[str, Timed]:
+    """Returns the sweeps of one round by name."""
+    folder.mkdir()
+    found = {
+        name: Timed(apart(folder / name, share, epochs, number)) for name, number in (("alone", 1), ("apart", workers))
+    }
     for name in names:
-        backend = (
-            LocalBackend(workers)
-            if name == "local"
-            else RayBackend("local", (os.cpu_count() or workers) / workers, 0.0)
-        )
-        folder = root / name
-        seconds, memory = timed(grid(folder, "scratch", runs, epochs), folder, backend)
+        cpus = (os.cpu_count() or workers) / workers
+        backend = LocalBackend(workers) if name == "local" else RayBackend("local", cpus, 0.0)
+        runs = share * workers
+        seconds, memory = timed(grid(folder / name, "scratch", runs, epochs), folder / name, backend)
         if isinstance(backend, RayBackend):
             backend.close()
-        lost = (workers * seconds - sum(seconds_of(folder))) / runs
-        share = {
-            label: f"{runs * one / workers / seconds:.2f}"
-            for label, one in (("efficiency", alone), ("of the best", concurrent))
-        }
-        rows.append(
-            {
-                "backend": name,
-                "runs": runs,
-                "sweep": f"{seconds:.1f} s",
-                **share,
-                "lost": f"{lost:.1f} s",
-                "memory": f"{memory:.0f} MB",
-            }
+        found[name] = Timed(seconds, memory, (workers * seconds - sum(seconds_of(folder / name))) / runs)
+    return found
+
+
+def apart(folder: Path, runs: int, epochs: int, sweeps: int) -> float:
+    """Returns the seconds of independent sweeps of one worker, which begin together, each in a process of its own."""
+    folder.mkdir()
+    code = "import sys; import sweep; from pathlib import Path; sweep.one_worker(Path(sys.argv[1]), *sys.argv[2:])"
+    words = [sys.executable, "-c", code]
+    processes = [
+        subprocess.Popen(
+            [*words, str(folder / str(number)), str(runs), str(epochs)],
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    return pd.DataFrame(rows)
-
-
-def side_by_side(root: Path, runs: int, epochs: int, workers: int) -> float:
-    """Returns the median time of a run in `workers` concurrent sweeps of one worker each."""
-    folders = [root / f"concurrent {number}" for number in range(workers)]
-    code = (
-        "import sys; import sweep; from pathlib import Path; "
-        "sweep.one_worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", code]
-    here = Path(__file__).parent
-    commands = [[*command, str(folder), str(runs), str(epochs)] for folder in folders]
-    started = [subprocess.Popen(words, cwd=here, stderr=subprocess.PIPE, text=True) for words in commands]
-    for process in started:
-        said = process.communicate()[1]
+        for number in range(sweeps)
+    ]
+    for process in processes:
+        process.stdout.readline()  # ready
+    began = time.perf_counter()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
         if process.returncode:
-            raise RuntimeError(f"concurrent runs failed:\n{said}")
-    return statistics.median(second for folder in folders for second in seconds_of(folder))
+            raise RuntimeError("independent sweeps failed")
+    return time.perf_counter() - began
 
 
-def one_worker(folder: Path, runs: int, epochs: int) -> None:
-    """Runs a sweep of one worker; `side_by_side` starts several."""
-    timed(grid(folder, "scratch", runs, epochs), folder, LocalBackend(1))
+def one_worker(folder: Path, runs: str, epochs: str) -> None:
+    """Runs a sweep of one worker once a line comes; `apart` starts several."""
+    print("ready", flush=True)
+    input()
+    timed(grid(folder, "scratch", int(runs), int(epochs)), folder, LocalBackend(1))
+
+
+def _ratio(times: dict[str, Timed], over: str, under: str) -> float:
+    return times[over].seconds / times[under].seconds
+
+
+def spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def sharing(root: Path, runs: int, epochs: int, workers: int) -> pd.DataFrame:
@@ -196,6 +230,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError("only flags are allowed")
     runs, epochs, names = (2, 4, ["local"]) if FLAGS.quick else (FLAGS.runs, FLAGS.epochs, FLAGS.backends)
+    FLAGS.rounds = 1 if FLAGS.quick else FLAGS.rounds
     with tempfile.TemporaryDirectory() as folder:
         print(backends(Path(folder), runs, epochs, FLAGS.workers, names).to_string(index=False), end="\n\n")
         print(sharing(Path(folder), runs, epochs, FLAGS.workers).to_string(index=False), end="\n\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
@@ -24,6 +25,7 @@ OF_EVERY_COMMAND = (
     "Flags (also from a file: --flagfile=FILE, one per line, or a recipe of the package: --flagfile=dlth:digits/rst; "
     "--recipes lists them, --version prints the version):"
 )
+OF_A_NOTEBOOK = "JPY_PARENT_PID"  # environment variable that the kernel of a notebook has, and all that it starts
 GAP = 2  # characters between the columns of a table
 
 
@@ -58,10 +60,26 @@ def entries_text(entries: Iterable[tuple[str, Iterable[str]]]) -> str:
     return "\n".join(lines)
 
 
+def can_be_rewritten(stream: TextIO | None) -> bool:
+    """Returns whether a stream is a terminal, on which a line can be overwritten.
+
+    A command that a notebook starts with `!` writes to a pseudo terminal, whose output the notebook keeps as it comes.
+    """
+    return stream is not None and stream.isatty() and OF_A_NOTEBOOK not in os.environ
+
+
+def standard_output() -> Console:
+    """Returns a console on standard output, with colors and cursor movements only if that is a terminal.
+
+    Left to itself, rich would take FORCE_COLOR for a terminal in a log too.
+    """
+    return Console(highlight=False, force_terminal=can_be_rewritten(sys.stdout))
+
+
 @contextlib.contextmanager
 def announced(text: str) -> Iterator[None]:
     """Shows a line on stderr while the block runs, if stderr is a terminal."""
-    if not sys.stderr.isatty():
+    if not can_be_rewritten(sys.stderr):
         yield
         return
     print(text, end="", file=sys.stderr, flush=True)
@@ -94,7 +112,7 @@ def print_table(frame: Any, console: Console | None = None) -> None:
       frame: A pandas.DataFrame; its index is not printed.
       console: Console to print to; standard output if None.
     """
-    console = console or Console(highlight=False)
+    console = console or standard_output()
     text = frame.to_string(index=False)
     if not console.is_terminal or max(map(len, text.splitlines())) <= console.width:
         console.print(text, markup=False, emoji=False, soft_wrap=True)

@@ -18,8 +18,11 @@ from absl import flags
 from dlth_tf import files
 from dlth_tf.commands import DONE, FAILED, define, parse, run_command
 from dlth_tf.console import help_text
+from dlth_tf.data.names import check_name
 from dlth_tf.errors import BadInput, shown
-from dlth_tf.export_options import ExportOptions, ServingOptions
+from dlth_tf.export_options import ExportOptions, ServingOptions, parse_size
+from dlth_tf.measures import MSE
+from dlth_tf.registry import is_path
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.tensorflow_start import start_tensorflow
@@ -31,7 +34,7 @@ Each form is checked in a fresh process before it appears.
   python -m dlth_tf.export --run_dir=DIR --export_dir=saved_models/NAME
   python -m dlth_tf.export --run_dir=DIR --formats=packed,plain,compact,tflite --values=float16
   python -m dlth_tf.export --sweep_dir=DIR --method=rst --sparsity=.98 --export_dir=saved_models/NAME
-  python -m dlth_tf.export --keras_model=FILE.keras --formats=packed
+  python -m dlth_tf.export --keras_model=FILE.keras --dataset=npz:ARRAYS.npz --formats=packed,tflite
   python -m dlth_tf.export --check saved_models/NAME"""
 FLAGS = [
     ("run_dir", "directory of a complete run", None, "text"),
@@ -43,7 +46,8 @@ FLAGS = [
     ),
     (
         "keras_model",
-        "instead of run_dir: a model of your own that tf_keras saved, as .keras, .h5 or SavedModel",
+        "instead of run_dir: a model of your own: a .keras or .h5 file or a SavedModel of tf_keras, or a .keras file "
+        "of Keras 3",
         None,
         "text",
     ),
@@ -82,6 +86,13 @@ FLAGS = [
     ),
     ("batch", "number of images in every call, if it is to be fixed (recurrent layers in LiteRT need it)", None, "int"),
     (
+        "image_size",
+        "size of all images in pixels, HEIGHTxWIDTH or one number for squares, if a network that takes any size is to "
+        "be exported for one",
+        None,
+        "text",
+    ),
+    (
         "values",
         "format of the weights in packed: float32, float16, bfloat16 or int8 with a scale per output channel (computed "
         "in float32)",
@@ -96,8 +107,8 @@ FLAGS = [
     ),
     (
         "min_agreement",
-        "fraction of the examples, 0 to 1, that must have the same class as in the Keras model; of tflite, a file "
-        "below it is left out, and any other form is refused",
+        "fraction of the examples (those of the validation part, if there is one), 0 to 1, that must have the same "
+        "class as in the Keras model; of tflite, a file below it is left out, and any other form is refused",
         None,
         "float",
     ),
@@ -111,7 +122,15 @@ FLAGS = [
         "bool",
     ),
     ("model", "package.module:function that may be imported if the run's config.json names it", None, "text"),
-    ("dataset", "the same for the data set; without it, the export is compared on random images", None, "text"),
+    (
+        "dataset",
+        "the same for the data set; without it, the export is compared on random images. With keras_model: data set "
+        "whose examples the model takes as they are stored, as for train (npz:PATH for arrays of your own): the "
+        "export is compared on its test examples, int8 is judged on its validation and calibrated with its training "
+        "examples",
+        None,
+        "text",
+    ),
 ]
 
 
@@ -132,7 +151,8 @@ def main(argv: Sequence[str]) -> int:
     forms = [word.strip() for word in values.formats.split(",") if word.strip()]
     settings = ExportOptions(forms, values.values, values.overwrite, values.measure_latency, values.min_agreement)
     settings.check()
-    served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes)
+    size = parse_size(values.image_size)
+    served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes, size)
     served.check(forms)
     report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
     describe(report, export_dir)
@@ -165,9 +185,7 @@ ONLY_WITH = {  # flag -> sources that it is for
     "sparsity": ("sweep_dir",),
     "seed": ("sweep_dir",),
     "ticket": ("keras_model",),
-    "labels": ("run_dir", "sweep_dir"),
     "model": ("run_dir", "sweep_dir"),
-    "dataset": ("run_dir", "sweep_dir"),
 }
 
 
@@ -205,12 +223,18 @@ def _export_keras(
     path = Path(values.keras_model)
     if not files.exists(path):
         raise BadInput("keras_model", path, "there is no such file or directory")
+    if values.dataset is not None:
+        check_name(values.dataset)
+    elif values["labels"].present:
+        raise BadInput("labels", values.labels, "is for models with --dataset, which names the classes")
     export_dir = Path(values.export_dir or f"saved_models/{path.resolve().stem}")
-    _start(users_code=values.trust_run)
-    from dlth_tf.runs.export_keras import export_keras
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # as exports need it; a file of Keras 3 belongs to no backend
+    _start(users_code=values.trust_run or is_path(values.dataset or ""))
+    from dlth_tf.runs.export_keras import SavedModel, export_keras
 
-    report = export_keras(path, export_dir, settings, served, ticket=values.ticket, trusted=values.trust_run)
-    return report, export_dir
+    saved = SavedModel(path, values.ticket, values.dataset, values.trust_run)
+    return export_keras(saved, export_dir, settings, served), export_dir
 
 
 def _start(users_code: bool) -> None:
@@ -232,12 +256,16 @@ def describe(report: Mapping[str, Any], export_dir: Path) -> None:
     for form, facts in report["forms"].items():
         allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
         difference = f"outputs differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
-        print(f"{export_dir / form}: {difference}{_accuracy(facts)}")
+        print(f"{export_dir / form}: {difference}{_measured(facts)}")
     if checks["accuracy"] is not None:
         print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")
+    if checks["mse"] is not None:
+        print(f"{MSE.words} of the Keras model on them: {MSE.text(checks['mse'])}")
 
 
-def _accuracy(facts: Mapping[str, Any]) -> str:
+def _measured(facts: Mapping[str, Any]) -> str:
+    if facts.get("mse") is not None:  # a form of an earlier version has none
+        return f", {MSE.words} {MSE.text(facts['mse'])}"
     return "" if facts["accuracy"] is None else f", accuracy {100 * facts['accuracy']:.2f} %"
 
 

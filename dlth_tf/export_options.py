@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import FRACTION, real_number
@@ -14,6 +16,15 @@ ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")  # the extra `onnx`
 VALUES = ("float32", "float16", "bfloat16", "int8")
 SAVED_MODELS = ("plain", "packed", "compact")
 TASKS = ("auto", "classifier", "raw")
+
+
+class OptionKeywords(TypedDict, total=False):
+    """Keywords of `dlth_tf.export` that are options of the export; see `ExportOptions`."""
+
+    values: str
+    overwrite: bool
+    measure_latency: bool
+    min_agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -72,12 +83,14 @@ class ServingOptions:
       batch: Number of examples in every call; None leaves it free.
       labels: Whether label names are served, where they are known.
       image_bytes: Whether SavedModels have a second signature that takes encoded images.
+      image_size: Height and width of all images, for a network that takes any; None leaves them free.
     """
 
     task: str = "auto"
     batch: int | None = None
     labels: bool = True
     image_bytes: bool = False
+    image_size: tuple[int, int] | None = None
 
     def check(self, formats: Sequence[str] = SAVED_MODELS) -> None:
         """Validates the choices.
@@ -86,8 +99,8 @@ class ServingOptions:
           formats: Forms to write.
 
         Raises:
-          BadInput: If the task is unknown, the batch size below 1, or encoded images are asked for without a form that
-            can take them.
+          BadInput: If the task is unknown, the batch size or a size of images below 1, or encoded images are asked for
+            without a form that can take them.
         """
         if self.image_bytes and not set(formats) & set(SAVED_MODELS):
             allowed = f"is for {', '.join(SAVED_MODELS)}, and the forms to write are {', '.join(formats)}"
@@ -96,3 +109,31 @@ class ServingOptions:
             raise BadInput("task", self.task, f"must be one of {', '.join(TASKS)}")
         if self.batch is not None and self.batch < 1:
             raise BadInput("batch", self.batch, "must be at least 1")
+        if self.image_size is not None and (len(self.image_size) != 2 or not min(self.image_size) > 0):
+            raise BadInput("image_size", self.image_size, "must be height and width, both at least 1")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Reads the size of images as a flag states it, "HxW" or "H" for squares; None stays None.
+
+    >>> parse_size("32"), parse_size("480x640")
+    ((32, 32), (480, 640))
+
+    Raises:
+      BadInput: If it has another form.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", text)
+    if found is None:
+        raise BadInput("image_size", text, "must be a height, or HEIGHTxWIDTH, in pixels")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Returns the size of images as the flag states it.
+
+    >>> size_text((480, 640))
+    '480x640'
+    """
+    return f"{size[0]}x{size[1]}"

@@ -10,6 +10,10 @@ from typing import Any
 from dlth_tf.errors import BadInput
 
 
+class NoModule(BadInput):
+    """A module that a dotted path names is not on the search path."""
+
+
 class Registry:
     """Named entries of one kind, imported on first use.
 
@@ -67,7 +71,8 @@ def import_path(path: str, kind: str) -> Any:
       kind: Name of the flag, for error messages.
 
     Raises:
-      BadInput: If the module or the attribute does not exist. An exception raised inside the module is propagated.
+      NoModule: If the module does not exist.
+      BadInput: If the attribute does not exist. An exception raised inside the module is propagated.
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
@@ -79,7 +84,7 @@ def import_path(path: str, kind: str) -> Any:
             if module_name.endswith(".py"):
                 raise BadInput(kind, path, f"a module is named without .py: {module_name[:-3]}:{attribute}") from None
             place = "the folder that holds it must be the working directory or in PYTHONPATH"
-            raise BadInput(kind, path, f"there is no module {error.name}: {place}") from None
+            raise NoModule(kind, path, f"there is no module {error.name}: {place}") from None
         raise
     if not hasattr(module, attribute):
         public = [name for name in dir(module) if not name.startswith("_")]

@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from dlth_tf.commands import DONE, define, parse, run_command
-from dlth_tf.console import announced, help_text
+from dlth_tf.console import announced, help_text, standard_output
 from dlth_tf.errors import BadInput
 
 with announced("loading pandas and matplotlib ..."):
     from dlth_tf.analysis.answers import QUESTION
     from dlth_tf.analysis.pages.run_page import write_run_report
-    from dlth_tf.analysis.plots import picture_names
     from dlth_tf.analysis.report import FILES, write_report
     from dlth_tf.analysis.tables import console_table
     from dlth_tf.analysis.verdict import DEFAULT_MARGIN
@@ -72,21 +71,20 @@ def main(argv: Sequence[str]) -> int:
 def report_on_sweep(sweep_dir: str, margin: float) -> None:
     """Writes the report on a sweep; prints answers, table, missing runs, verdict and the path of the page."""
     findings = write_report(sweep_dir, margin)
-    console = Console(highlight=False)
+    console = standard_output()
     if findings.answers:
         _print_paragraphs(console, [QUESTION, *findings.answers])
-    console.print(console_table(findings.results))
+    console.print(console_table(findings.results), end="\n\n")
     _print_paragraphs(console, [findings.missing_sentence, *findings.sentences])
     _print_paragraphs(console, [" ".join(findings.notes), findings.too_many_to_draw], style="dim")
-    pictures = () if findings.too_many_to_draw else picture_names(findings.results)
-    written = [*(name for name in FILES[:-1] if not name.endswith(".png")), *pictures]
+    written = [*(name for name in FILES[:-1] if not name.endswith(".png")), *findings.picture_names]
     print(f"wrote {', '.join(written)} and, all of it on one page,\n{findings.root / FILES[-1]}")
 
 
 def report_on_run(run_dir: str) -> None:
     """Writes the page on a run; prints its sentences and its path."""
     report = write_run_report(run_dir)
-    _print_paragraphs(Console(highlight=False), report.sentences)
+    _print_paragraphs(standard_output(), report.sentences)
     print(f"wrote\n{report.page}")
 
 

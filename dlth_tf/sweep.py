@@ -70,7 +70,7 @@ GRID = [
     ("share", "train the whole network once for all runs that start with the same dense training", True, "bool"),
     (
         "dry_run",
-        "print the plan (runs, steps, images, multiply-adds) without training or writing anything",
+        "print the plan (runs, steps, examples, multiply-adds) without training or writing anything",
         False,
         "bool",
     ),

@@ -20,7 +20,7 @@ USAGE = """Trains one network by one method and writes its result to a run direc
   dlth-train --flagfile=dlth:digits/rst                        (the same, from any folder)"""
 DRY_RUN = (
     "dry_run",
-    "print the phases with their steps and images, and a table of the layers, without training or writing anything",
+    "print the phases with their steps and examples, and a table of the layers, without training or writing anything",
     False,
 )
 

@@ -1,8 +1,9 @@
 """Runs benchmarks one after the other and writes what they print to benchmarks/RESULTS.md, with machine and versions.
 
-python scripts/bench.py [NAME ...]    # for example: train_step masks; all by default
+python scripts/bench.py [NAME ...]    # for example: train_step masks; by default all that need nothing else
 
-The section of a benchmark that is not run stays as it is.
+The section of a benchmark that is not run stays as it is. `python scripts/generated_parts.py` then copies the sections
+into the pages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 RESULTS = FOLDER / "RESULTS.md"
+NOT_BY_THEMSELVES = ("accuracy_and_speed", "bursts")  # needs trained sweeps; is imported by others
 PACKAGES = ("tensorflow", "tf-keras", "keras", "tensorflow-model-optimization", "numpy", "torch", "jax", "onnxruntime")
 EXTENSIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 HEAD = """# Results of the benchmarks
@@ -71,7 +73,7 @@ def main(names: list[str]) -> int:
     if unknown:
         raise SystemExit(f"no benchmark {', '.join(unknown)}: there are {', '.join(known)}")
     failed = 0
-    for name in names or known:
+    for name in names or [name for name in known if name not in NOT_BY_THEMSELVES]:
         print(f"== {name}", flush=True)
         done = subprocess.run(
             [sys.executable, f"benchmarks/{name}.py"], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True

@@ -14,6 +14,7 @@ from latex2mathml.converter import convert
 
 FLAG = re.compile(r"<code>(?=--?\w[^<\s]{1,32}</code>)")
 COMMANDS = re.compile(r'<div class="language-(?:sh|bash|shell) highlight">.*?</div>', re.S)
+WORDS = re.compile(r"\\text\{[^}]*\}")  # in which the converter takes an escaped _ for two letters
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
 
@@ -24,4 +25,5 @@ def on_page_content(content: str, **_: Any) -> str:
 
 
 def _set(match: re.Match[str]) -> str:
-    return convert(html.unescape(match[3]).strip(), display="block" if match[2] == "[" else "inline")
+    latex = WORDS.sub(lambda words: words[0].replace(r"\_", "_"), html.unescape(match[3]).strip())
+    return convert(latex, display="block" if match[2] == "[" else "inline")

@@ -11,7 +11,7 @@ import pandas as pd
 
 import dlth_tf as dlth
 from dlth_tf import callbacks, core, data, masking, models, scores
-from dlth_tf.analysis import comparison, power, statistics, verdict
+from dlth_tf.analysis import chance, comparison, power, statistics, verdict
 from dlth_tf.callbacks.exact_steps import ExactSteps
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
 from dlth_tf.data.disk_split import ImageFiles
@@ -113,6 +113,7 @@ RUN = {
     "steps_per_execution": 2,
     "num_replicas": 2,
     "eval_examples": 5,
+    "evaluate_every": 2,
     "verbosity": 2,
 }
 PENALTY = {"step": 0.3, "every": 2, "limit": 0.9, "hold_steps": 5}
@@ -203,6 +204,7 @@ CALLS: dict[str, Call] = {
     ),
     "scores.random": (functools.partial(scores.random, SHAPES), {"seed": 3}),
     "analysis.binomial_error": (verdict.binomial_error, {"accuracy": 0.3, "images": 100}),
+    "analysis.wilson_interval": (chance.wilson_interval, {"accuracy": 0.3, "images": 100}),
     "analysis.check_margin": (verdict.check_margin, {"margin": 0.3}),
     "analysis.compare": (
         functools.partial(comparison.compare, ACCURACY, ACCURACY, "lth"),

@@ -78,9 +78,21 @@ def test_sweep_prints_what_a_backend_loses_and_what_sharing_saves():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     (local,) = (line for line in lines if line.split()[:2] == ["local", "2"])
-    assert local.count(" s") == 2 and local.endswith("MB")
+    assert local.count(" s") == 2 and local.count(" to ") == 2 and local.endswith("MB")
+    assert any(line.startswith("limit, 2 such sweeps beside each other: ") for line in lines)
     assert any("one per run" in line for line in lines) and any("shared" in line for line in lines)
-    assert lines[-1].startswith("all methods on digits: 41,425,920 images, 2,154,240 of them (5.2%)")
+    assert re.fullmatch(r"all methods on digits: [\d,]+ images, [\d,]+ of them \(\d\.\d%\) in trainings .*", lines[-1])
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_compact_finetune_prints_the_gain_of_every_network():
+    words = ["benchmarks/compact_finetune.py", "--rounds=3", "--burst=1", "--width=.1", "--batch_size=2"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if " to " in line and not line.startswith("compact:")]
+    assert [line.split("  ")[0] for line in rows if line] == ["masked", "masked again", "compact"] * 2
+    assert done.stdout.count(" weights; ") == 2
 
 
 @pytest.mark.faults
@@ -167,13 +179,24 @@ def test_constant_channels_prints_both_ways_for_every_runtime():
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-def test_compact_memory_prints_both_ways_for_every_size():
-    words = ["benchmarks/compact_memory.py", "--megabytes=5,20"]
+def test_constant_channels_prints_where_a_map_is_faster_for_every_runtime():
+    words = ["benchmarks/constant_channels.py", "--rounds=3", "--filters=7,8"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
-    constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", line))
-    assert variables <= 3 < constants
+    for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
+        (line,) = (line for line in done.stdout.splitlines() if runtime in line.split())
+        assert line.count(" (") == 2
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_compact_memory_prints_both_ways_for_every_size():
+    words = ["benchmarks/compact_memory.py", "--megabytes=5,20", "--rounds=1"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    memory, first = (line for line in done.stdout.splitlines() if line.split()[:1] == ["20"])
+    _, constants, variables = (float(number) for number in re.findall(r"([\d.]+) x", memory))
+    assert variables <= 3 < constants and re.search(r" variables +[\d.]+ \([\d.]+ to [\d.]+\)$", first)
 
 
 @pytest.mark.slow

@@ -267,6 +267,7 @@ def test_a_flag_file_trusts_no_run(words, allowed, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["report", "export"])
+@pytest.mark.slow
 def test_the_working_directory_is_not_searched_for_modules(name, tmp_path):
     for module in ("pandas", "h5py", "absl", "rich", "tensorflow"):
         (tmp_path / f"{module}.py").write_text("open('imported', 'w').close()\n")

@@ -16,6 +16,7 @@ from tests.runs.tiny import train as train_tiny
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_a_network_and_data_of_ones_own_are_trained_and_pruned(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))

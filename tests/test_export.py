@@ -72,6 +72,7 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
         ({"keras_model": "file", "model": "x"}, "--model=x: is for --run_dir and --sweep_dir, not for --keras_model"),
         ({"keras_model": "file"}, "--keras_model=file: is not a model that tf_keras saved"),
+        ({"keras_model": "file", "labels": False}, "--labels=False: is for models with --dataset"),
         ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         (
             {"run_dir": "complete", "formats": "coreml"},
@@ -118,9 +119,11 @@ def test_flags_are_checked_before_tensorflow_loads(here, tiny_runs):
         "values=float16",
         "task=regression",
         "batch=0",
+        "image_size=8x",
         "sweep_dir=.",
     ]
     lines = [*(f"--run_dir={run_dir} --{flag}" for flag in wrong), "--run_dir=nowhere", "--keras_model=nowhere"]
+    lines.append("--keras_model=. --dataset=npz:")
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW],
         input="\n".join(lines),

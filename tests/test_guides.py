@@ -114,6 +114,7 @@ def test_the_quick_start_gives_a_sparse_network_that_has_learned(tmp_path, monke
     assert np.mean(names["plain"].predict(names["x"], verbose=0).argmax(-1) == names["y"]) > 0.85
 
 
+@pytest.mark.slow
 def test_the_keras_guide_does_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
@@ -155,7 +156,7 @@ def too_long(text: str) -> list[str]:
     return [line for block in blocks(text, "python") for line in block.splitlines() if len(line) > 88]
 
 
-@pytest.mark.parametrize("path", [path for path in DOCS.rglob("*.md") if path.name != "keras3.md"], ids=str)
+@pytest.mark.parametrize("path", [*DOCS.rglob("*.md")], ids=str)
 def test_no_line_of_code_is_cut_on_the_site(path):
     assert not too_long(path.read_text())
 

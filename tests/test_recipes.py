@@ -139,7 +139,7 @@ def test_the_table_of_fashion_mnist_and_the_methods_own_files_are_the_same_runs(
     assert config.penalty(843) == read(f"--flagfile=flags/{folder}/rst.flags").penalty(843)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_small_dense_networks_of_the_deployment_study_see_as_many_images_as_the_transformed_ones(monkeypatch):
     monkeypatch.chdir(ROOT)
     images = {}

@@ -36,7 +36,7 @@ def test_a_sweep_s_report_is_printed_and_ends_with_where_its_page_is(write_sweep
     assert "90.5 ± 0.7" in words and "Missing (1): rst-0.9-s2 (not started)." in words
     assert (
         "At 90 % sparsity, over 2 seeds, the transformed random ticket (rst) is" in words
-        and "one image is 0.2 points" in words
+        and "one example is 0.2 points" in words
     )
     assert all(name in words for name in FILES) and out.endswith(f"\n{root}/report.html\n")
 

@@ -15,7 +15,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import callbacks, keras3, train
 from dlth_tf.console import with_default
-from scripts import flag_reference
+from scripts import bench, flag_reference
 from scripts.flag_reference import flags_of
 from scripts.generated_parts import pages, renewed
 from tests.analysis.test_browser import CHROMIUM
@@ -130,6 +130,22 @@ def test_a_flag_that_is_added_comes_onto_the_page(monkeypatch):
     monkeypatch.setattr(train, "DRY_RUN", ("dry_run", "another text | with a bar", False))
     page = "a\n<!-- flags of train: begin -->\nstale line\n<!-- end -->\nb"
     assert "another text \\| with a bar" in renewed(page) and "stale line" not in renewed(page)
+
+
+def test_a_page_has_the_results_that_are_recorded(monkeypatch, tmp_path):
+    page = "a\n<!-- results of sweep: begin -->\nstale line\n<!-- end -->\nb"
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "RESULTS.md")
+    assert 'No figures are recorded here: `make bench ONLY="sweep"`' in renewed(page) and "stale" not in renewed(page)
+    sections = [bench.section(name, f"{name} 1.25") for name in ("masks", "sweep")]
+    (tmp_path / "RESULTS.md").write_text(bench.HEAD + "".join(sections))
+    new = renewed(page)
+    assert "sweep 1.25" in new and "cores" in new and "masks" not in new and "##" not in new
+    assert renewed(new) == new
+
+
+def test_every_results_part_names_a_benchmark():
+    named = {name for page in pages() for name in re.findall(r"<!-- results of (\w+): begin -->", page.read_text())}
+    assert {"sweep", "compact_finetune"} <= named <= {path.stem for path in bench.FOLDER.glob("*.py")}
 
 
 def test_the_generated_parts_of_the_pages_are_current():

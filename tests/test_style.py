@@ -18,7 +18,6 @@ MOST_PARAMETERS = 7
 MORE_PARAMETERS = {  # public signatures of the contract, whose arguments users name
     "dlth_tf/callbacks/early_bird.py EarlyBird.__init__": 9,
     "dlth_tf/callbacks/rst_penalty.py RSTPenalty.__init__": 9,
-    "dlth_tf/deploy/export.py export": 10,
 }
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -107,7 +106,7 @@ def parameters(tree: ast.AST) -> dict[str, int]:
     return counts
 
 
-def test_functions_have_at_most_seven_parameters_but_for_three_public_ones():
+def test_functions_have_at_most_seven_parameters_but_for_two_public_ones():
     many = {
         f"{path} {name}": count
         for path, tree in sources("dlth_tf")

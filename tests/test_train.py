@@ -182,13 +182,13 @@ def test_dry_run_prints_phases_and_layers_and_writes_nothing(here, capsys):
     assert layers["fc3"][:7] == ["fc3", "Dense", "kernel", "10x10", "100", "100", "dense"]
 
 
-@pytest.mark.parametrize("words", [["--dry_run"], ["--verbosity=2"]], ids=str)
+@pytest.mark.parametrize("words", [["--dry_run"], pytest.param(["--verbosity=2"], marks=pytest.mark.slow)], ids=str)
 def test_a_transformation_out_of_proportion_to_its_training_is_named_in_one_line(words, here, capsys):
     assert ended(*tiny_flags("rst", "run", transform_epochs=20), *words) == DONE
     out, err = lines(capsys)
-    assert [line for line in out if "times as many images" in line] == [
-        "phase transform (340 steps) sees 11 times as many images as a full training (--epochs): --transform_epochs=2 "
-        "makes a transformation as long as that"
+    assert [line for line in out if "times as many examples" in line] == [
+        "phase transform (340 steps) sees 11 times as many examples as a full training (--epochs): "
+        "--transform_epochs=2 makes a transformation as long as that"
     ]
     assert err == []
 

@@ -35,7 +35,7 @@ def answers(verdicts: Sequence[Verdict], missing: int) -> list[str]:
 
 
 def answer(verdict: Verdict) -> str:
-    """Returns the answer at one sparsity: beside winning tickets, and beside controls with as many images seen.
+    """Returns the answer at one sparsity: beside winning tickets, and beside controls with as many examples seen.
 
     A control at another budget is left to the longer sentences.
     """
@@ -60,7 +60,7 @@ def _phrase(verdict: Verdict, comparison: Comparison) -> str:
         *([asked] if asked != CONTROL else []),
         "at equal budget"
         if is_equal_budget(verdict.runs.images_seen, other.images_seen)
-        else f"with {verdict.runs.images_seen:,.0f} images seen instead of {other.images_seen:,.0f}",
+        else f"with {verdict.runs.images_seen:,.0f} examples seen instead of {other.images_seen:,.0f}",
         *([f"with {len(other.at_chance)} of its {other.seeds} seeds at chance"] if other.at_chance else []),
     ]
     return f"{_OUTCOMES[comparison.outcome]} {comparison.against}, {', '.join(facts)} ({_evidence(comparison)})"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dlth_tf.analysis.verdict import Runs, Verdict
 
-EQUAL = 0.01  # a larger difference in images seen is more than the rounding to whole steps
+EQUAL = 0.01  # a larger difference in examples seen is more than the rounding to whole steps
 
 
 def is_equal_budget(images: float, others: float) -> bool:
-    """Returns True if two methods see as many images, to within 1 %.
+    """Returns True if two methods see as many examples, to within 1 %.
 
     >>> is_equal_budget(591_104, 591_232), is_equal_budget(591_104, 862_208)
     (True, False)
@@ -17,7 +17,7 @@ def is_equal_budget(images: float, others: float) -> bool:
 
 
 def ratio(images: float, others: float) -> str:
-    """Returns the images that the other method sees as words relative to those of this one.
+    """Returns the examples that the other method sees as words relative to those of this one.
 
     >>> ratio(591_104, 862_208), ratio(591_104, 591_104)
     ('1.46 times as many', 'equal budget')
@@ -28,12 +28,12 @@ def ratio(images: float, others: float) -> str:
 
 
 def cost_sentence(verdict: Verdict) -> str:
-    """Returns the sentence on images seen by the transformed ticket and by every method that it is compared with."""
+    """Returns the sentence on examples seen by the transformed ticket and by every method that it is compared with."""
     own = verdict.runs.images_seen
     costs = [
         f"{runs.images_seen:,.0f} by {name} ({ratio(own, runs.images_seen)})" for name, runs in verdict.others.items()
     ]
-    return f"Images seen: {own:,.0f} by {verdict.method}; {', '.join(costs)}."
+    return f"Examples seen: {own:,.0f} by {verdict.method}; {', '.join(costs)}."
 
 
 def chance_sentences(verdict: Verdict) -> list[str]:

@@ -11,7 +11,7 @@ _HEADER = (
     "method",
     "removed",
     "test {}",
-    "images seen",
+    "examples seen",
     "multiply-adds, dense",
     "multiply-adds, sparse",
     "wall time",

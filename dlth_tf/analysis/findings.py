@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from dlth_tf.analysis.answers import answers
+from dlth_tf.analysis.looks import MOST_METHODS
 from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
-from dlth_tf.analysis.plots import MOST_METHODS
+from dlth_tf.analysis.plots import picture_names
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.sentences import conclusions, notes
 from dlth_tf.analysis.settings import Settings, read_settings
+from dlth_tf.analysis.training_curves import Curves, read_curves
 from dlth_tf.analysis.verdict import Verdict, check_margin, judge
 
 
@@ -28,6 +30,7 @@ class Findings:
       settings: Settings of the runs.
       margin: Largest difference that counts as equivalent, in points of test accuracy.
       verdicts: Verdict on every transformed ticket at every sparsity.
+      curves: Training of every method at the highest sparsity.
     """
 
     root: Path
@@ -36,6 +39,7 @@ class Findings:
     settings: Settings
     margin: float
     verdicts: tuple[Verdict, ...]
+    curves: Curves
 
     @property
     def too_many_to_draw(self) -> str:
@@ -45,6 +49,14 @@ class Findings:
             return ""
         looks = f"{methods:,} methods, and {MOST_METHODS} can look different"
         return f"There are no pictures, since colors would repeat: {looks}."
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """File names of the pictures of the report."""
+        if self.too_many_to_draw:
+            return ()
+        names = picture_names(self.results)
+        return names if self.curves.curves else names[:2]
 
     @property
     def answers(self) -> list[str]:
@@ -86,4 +98,4 @@ def read_findings(sweep_dir: str | os.PathLike[str], margin: float) -> Findings:
     missing = missing_runs(root)
     settings = read_settings(root, results["run_dir"])
     verdicts = judge(results, margin, settings.test_images, settings.classes)
-    return Findings(root, results, missing, settings, margin, verdicts)
+    return Findings(root, results, missing, settings, margin, verdicts, read_curves(root, results))

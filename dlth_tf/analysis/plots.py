@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 from typing import Any
 
@@ -14,24 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
+from dlth_tf.analysis.looks import looks_of
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.scales import label_sparsities, measure_axis, plain_log_ticks, sparsity_position
 
-# Okabe and Ito's palette for color-blind readers, without its yellow (too pale on white); black comes first, for the
-# reference line. Seven colors and nine markers have no common divisor, so the first 63 methods all look different.
-_COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MOST_METHODS = 63
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 COSTS = {
-    "images_seen": "images seen in training",
+    "images_seen": "examples seen in training",
     "training_macs_theoretical": "multiply-adds of training, if a removed weight cost nothing",
 }
 
 
-def picture_names(results: pd.DataFrame) -> tuple[str, str]:
-    """Returns the file names of `accuracy_vs_sparsity` and `accuracy_vs_cost`, after the measure of the results."""
+def picture_names(results: pd.DataFrame) -> tuple[str, str, str]:
+    """Returns the file names of the plots against sparsity, cost and training, after the measure of the results."""
     name = measure_of(results).name
-    return f"{name}_vs_sparsity.png", f"{name}_vs_cost.png"
+    return f"{name}_vs_sparsity.png", f"{name}_vs_cost.png", f"{name}_over_training.png"
 
 
 def _label(results: pd.DataFrame) -> str:
@@ -80,7 +75,8 @@ def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
             axes.set_xlabel(label)
             axes.set_ylabel(_label(results))
             axes.grid(color="0.92")
-        panels[0].set_title(f"{', '.join(headline(results))}; the larger, the more is removed", wrap=True)
+        sizes = "; the larger, the more is removed" if results["sparsity"].nunique() > 1 else ""
+        panels[0].set_title(f"{', '.join(headline(results))}{sizes}", wrap=True)
         add_legend(figure, *legend(panels[0], results))
         return png(figure)
 
@@ -108,7 +104,7 @@ def _values(results: pd.DataFrame) -> pd.Series:
 
 def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
     """Draws the lines, dots and axes of `accuracy_vs_sparsity`."""
-    looks = _looks(results)
+    looks = looks_of(results["method"].unique())
     cells = medians(results)
     lines = list(cells.loc[cells["sparsity"] > 0, "method"].unique())
     for reference in cells.loc[~cells["method"].isin(lines)].itertuples():
@@ -127,6 +123,9 @@ def draw_sparsity(axes: Axes, results: pd.DataFrame) -> None:
         _draw_line(axes, cells[cells["method"] == method], results[results["method"] == method], shift, looks[method])
     label_sparsities(axes, sparsities)
     axes.margins(x=0.06)
+    if len(sparsities) == 1:  # else the axis would end at the first and the last method
+        (place,) = sparsity_position(sparsities)
+        axes.set_xlim(place - gap, place + gap)
     measure_axis(axes, _values(results).to_numpy(), measure_of(results))
 
 
@@ -138,7 +137,7 @@ def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
       results: Table returned by `read_results`.
       column: Cost on the x axis, a key of `COSTS`.
     """
-    looks = _looks(results)
+    looks = looks_of(results["method"].unique())
     cells = medians(results)
     cells = cells[cells[column] > 0]  # the axis is logarithmic
     shifts = _side_by_side(cells, column)
@@ -171,13 +170,6 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, shift: float
     axes.scatter(*seeds, color=color, s=14, alpha=0.4, linewidths=0, zorder=3)
 
 
-def _looks(results: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Returns color and marker by method; methods that remove nothing come first, so that they are black."""
-    highest = results.groupby("method", sort=False)["sparsity"].max()
-    names = [*highest.index[highest == 0], *highest.index[highest > 0]]
-    return dict(zip(names, zip(itertools.cycle(_COLORS), itertools.cycle(_MARKERS)), strict=False))
-
-
 def _side_by_side(cells: pd.DataFrame, column: str) -> dict[str, float]:
     """Returns the factor by which to shift the marks of each method so that equal costs do not overlap."""
     costs = np.log10(cells.groupby("method", sort=False)[column].mean())
@@ -195,6 +187,13 @@ def _cost_axis(axes: Axes, values: pd.Series) -> None:
     plain_log_ticks(axes.xaxis, low, high, EngFormatter())
 
 
+def has_lines(results: pd.DataFrame) -> bool:
+    """Returns whether a method has runs at several sparsities, so that a line connects its medians."""
+    removing = results[results["sparsity"] > 0]
+    return bool((removing.groupby("method")["sparsity"].nunique() > 1).any())
+
+
 def _title(results: pd.DataFrame) -> str:
     dataset, model, seeds = headline(results)
-    return f"{dataset}, {model}, {seeds}" + ("" if seeds == "1 seed" else " (dots: seeds, lines: medians)")
+    medians = "lines" if has_lines(results) else "marks"
+    return f"{dataset}, {model}, {seeds}" + ("" if seeds == "1 seed" else f" (dots: seeds, {medians}: medians)")

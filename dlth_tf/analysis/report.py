@@ -18,20 +18,30 @@ from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings, read_findings
 from dlth_tf.analysis.names import markdown_text, spreadsheet_text
 from dlth_tf.analysis.pages.sweep_page import sweep_page
-from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity, picture_names
+from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
 from dlth_tf.analysis.results import measure_of
 from dlth_tf.analysis.tables import markdown, markdown_table
+from dlth_tf.analysis.training_curves import over_training
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN, verdict_json
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import MSE
 
-FILES = ("results.csv", "table.md", "verdict.json", "accuracy_vs_sparsity.png", "accuracy_vs_cost.png", "report.html")
+FILES = (
+    "results.csv",
+    "table.md",
+    "verdict.json",
+    "accuracy_vs_sparsity.png",
+    "accuracy_vs_cost.png",
+    "report.html",
+)
+OF_HISTORIES = "accuracy_over_training.png"
 
 
 def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARGIN) -> Findings:
     """Writes `FILES` into the directory of a sweep, without the pictures if it has more methods than looks.
 
-    In regression the pictures are named after the error, mse_vs_sparsity.png and mse_vs_cost.png.
+    With the history.csv of its runs it also writes `OF_HISTORIES`. In regression the pictures are named after the
+    error, as in mse_vs_sparsity.png.
 
     Args:
       sweep_dir: Directory of the sweep; at least one of its runs must be complete.
@@ -45,10 +55,7 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
         written to.
     """
     findings = read_findings(sweep_dir, margin)
-    pictures = {}
-    if not findings.too_many_to_draw:
-        sparsity, cost = picture_names(findings.results)
-        pictures = {sparsity: accuracy_vs_sparsity(findings.results), cost: accuracy_vs_cost(findings.results)}
+    pictures = _pictures(findings)
     contents: dict[str, str | bytes] = {
         "results.csv": _results_csv(findings.results),
         "table.md": _table_md(findings),
@@ -57,12 +64,20 @@ def write_report(sweep_dir: str | os.PathLike[str], margin: float = DEFAULT_MARG
         "report.html": sweep_page(findings, pictures),
     }
     write_all(findings.root, contents, "sweep_dir")
-    for name in {*FILES, *(name.replace("accuracy", MSE.name) for name in FILES)} - set(
-        contents
-    ):  # of an earlier report
+    mine = (*FILES, OF_HISTORIES)
+    for name in {*mine, *(name.replace("accuracy", MSE.name) for name in mine)} - set(contents):  # of an earlier report
         with contextlib.suppress(OSError):
             (findings.root / name).unlink()
     return findings
+
+
+def _pictures(findings: Findings) -> dict[str, bytes]:
+    draws = (
+        lambda: accuracy_vs_sparsity(findings.results),
+        lambda: accuracy_vs_cost(findings.results),
+        lambda: over_training(findings.curves, findings.results),
+    )
+    return {name: draw() for name, draw in zip(findings.picture_names, draws, strict=False)}
 
 
 def write_all(folder: Path, contents: Mapping[str, str | bytes], thing: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COUNTERPART = {"rst": "lth", "rst_iter": "lth_iter"}  # like with like, as the paper compares them
-# The counterpart for as many images as the transformed ticket sees: like with like again, at equal budget.
+# The counterpart for as many examples as the transformed ticket sees: like with like again, at equal budget.
 AT_EQUAL_BUDGET: dict[str, tuple[str, ...]] = {"rst": ("lth_long",), "rst_iter": ()}
 # One transformation beside several rounds of pruning: more than the paper claims.
 HARDER: dict[str, tuple[str, ...]] = {"rst": ("lth_iter",), "rst_iter": ()}
@@ -11,8 +11,16 @@ TRANSFORMED = tuple(COUNTERPART)
 CONTROLS = ("scratch", "scratch_long")
 WINNING = (*COUNTERPART.values(), "lth_long")
 REMARKS = dict.fromkeys(
-    ("scratch_long", "lth_long"), "as many images as rst"
+    ("scratch_long", "lth_long"), "as many examples as rst"
 )  # follows the method's name in a sentence
+
+# Methods in the order in which they take their looks in plots: those that are compared most often have colors of their
+# own. A new method is added at the end, so that no other one changes.
+DRAWN = (
+    *("dense", "scratch", "lth", "rst", "lth_long", "lth_iter", "scratch_long"),
+    *("small_dense", "l1", "l1_iter", "rst_iter", "early_bird", "snip", "grasp"),
+    *("ste", "synflow", "gmp", "set", "rigl"),
+)
 
 CONTROL = "control"
 WINNING_TICKET = "winning ticket"

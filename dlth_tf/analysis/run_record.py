@@ -64,9 +64,14 @@ class RunRecord:
     @property
     def removal_step(self) -> float:
         """Total step of the last removal of weights between two phases; NaN if there was none."""
-        rows = self.history
-        jumps = rows["phase"].ne(rows["phase"].shift(-1)) & (rows["sparsity"].shift(-1) > rows["sparsity"])
-        return float(rows.loc[jumps, "total_step"].max()) if jumps.any() else math.nan
+        jumps = removals(self.history)
+        return float(self.history.loc[jumps, "total_step"].max()) if jumps.any() else math.nan
+
+
+def removals(history: pd.DataFrame) -> pd.Series:
+    """Returns which rows of a history are the last ones before weights were removed between two phases."""
+    ends = history["phase"].ne(history["phase"].shift(-1))
+    return ends & (history["sparsity"].shift(-1) > history["sparsity"])
 
 
 def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
@@ -84,10 +89,15 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
         ticket = Ticket.load(root / "ticket.npz")
     except BadInput as error:
         raise BadInput("run_dir", run_dir, f"ticket.npz {error.allowed}") from None
-    return RunRecord(result, _read_history(root, measure_in(result)), ticket)
+    return RunRecord(result, read_history(root, measure_in(result)), ticket)
 
 
-def _read_history(root: Path, measure: Measure) -> pd.DataFrame:
+def read_history(root: Path, measure: Measure) -> pd.DataFrame:
+    """Reads the `history.csv` of a run, as `RunRecord.history` describes it.
+
+    Raises:
+      BadInput: If it is missing or invalid.
+    """
     try:
         rows = pd.read_csv(io.BytesIO(_table(root / "history.csv")), dtype={"phase": str})
         columns = [

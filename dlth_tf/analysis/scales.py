@@ -13,6 +13,7 @@ from dlth_tf.measures import ACCURACY, Measure
 
 # Accuracies whose errors are 1, 2 and 5 times a power of ten: nearly equidistant on the axis of the error.
 _ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100)
+_LOW_TICKS = (70, 60, 40, 20)  # for an axis that ends between two of them
 _WIDE = 3.0  # errors that differ by more than this factor need logarithmic ticks
 _ROOM = 0.06  # margin at each end of the axis, as a fraction of the data range
 _TINY = 1e-12  # matplotlib transforms values outside the axis too
@@ -103,7 +104,9 @@ def _accuracy_ticks(axes: Axes, wide: bool) -> list[float]:
     height = axes.yaxis.get_transform().transform
     room = 0.05 * (height(top) - height(bottom))
     ticks: list[float] = []
-    for tick in sorted(_ACCURACY_TICKS if wide else MaxNLocator(6).tick_values(bottom, top), reverse=True):
+    chosen = sorted(_ACCURACY_TICKS if wide else MaxNLocator(6).tick_values(bottom, top), reverse=True)
+    lowest = min((tick for tick in chosen if bottom <= tick <= top), default=100)
+    for tick in (*chosen, *(tick for tick in _LOW_TICKS if tick < lowest)):
         if bottom <= tick <= min(top, 100) and (not ticks or height(ticks[-1]) - height(tick) >= room):
             ticks.append(float(round(tick, 9)))
     return ticks[::-1]

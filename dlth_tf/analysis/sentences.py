@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from dlth_tf.analysis.budgets import chance_sentences, cost_sentence
+from dlth_tf.analysis.chance import wilson_interval
 from dlth_tf.analysis.comparison import Comparison
 from dlth_tf.analysis.power import MOST_SEEDS
 from dlth_tf.analysis.roles import (
@@ -19,7 +20,7 @@ from dlth_tf.analysis.roles import (
 )
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import percent
-from dlth_tf.analysis.verdict import POINTS, Verdict, binomial_error
+from dlth_tf.analysis.verdict import POINTS, Verdict
 from dlth_tf.measures import ACCURACY
 
 _ONE = "over 1 seed, "
@@ -28,8 +29,8 @@ _PAIRS_NOTE = (
     "harder question is whether a ticket transformed once matches one found in several rounds."
 )
 _BUDGET_NOTE = (
-    "Images seen are means over seeds and count every phase of a run. Equal budget means that two methods differ by at "
-    "most 1 % in them; the other comparisons are at unequal cost."
+    "Examples seen are means over seeds and count every phase of a run. Equal budget means that two methods differ by "
+    "at most 1 % in them; the other comparisons are at unequal cost."
 )
 
 
@@ -125,7 +126,7 @@ def _unit(verdict: Verdict) -> str:
 
 def _chance_note(settings: Settings) -> str:
     if settings.test_images is None or settings.classes is None:
-        return "Runs at chance accuracy are not named, since the number of classes or of test images is unknown."
+        return "Runs at chance accuracy are not named, since the number of classes or of test examples is unknown."
     return (
         f"A run is at chance if Wilson's 95 % interval of its accuracy contains {percent(1 / settings.classes)}, a "
         f"guess among {settings.classes:,} classes."
@@ -138,13 +139,15 @@ def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | Non
             "The size of the test set is unknown (the runs do not all have a config.json that states the same one), "
             "and so is its contribution to the error."
         )
-    errors = [binomial_error(verdict.accuracy, images) for verdict in verdicts]
-    error = " to ".join(dict.fromkeys((points(min(errors)), points(max(errors)))))
+    ends = [wilson_interval(verdict.accuracy, images) for verdict in verdicts]
+    halves = [POINTS * (high - low) / 2 for low, high in ends]
+    half = " to ".join(dict.fromkeys((points(min(halves)), points(max(halves)))))
     step = POINTS / images
-    finer = " The margin is finer than one image." if margin < step else ""
+    finer = " The margin is finer than one example." if margin < step else ""
     return (
-        f"The test set has {images:,} images: one image is {step:.2g} points, and a single accuracy has a binomial "
-        f"standard error of {error} points. The intervals cover other seeds on these images, not other images.{finer}"
+        f"The test set has {images:,} examples: one example is {step:.2g} points, and half of Wilson's 95 % interval "
+        f"of a single accuracy is {half} points. The intervals cover other seeds on these examples, not other "
+        f"examples.{finer}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -96,10 +97,10 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def console_table(results: pd.DataFrame) -> Table:
-    """Returns the content of `markdown_table` as a table for the console."""
+def console_table(results: pd.DataFrame) -> Group:
+    """Returns the content of `markdown_table` for the console; title and notes are as wide as the console."""
     content = grid(results)
-    table = Table(title=Text(content.title), caption=Text(content.notes), caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column(
         content.header[0], overflow="fold"
     )  # a narrow console wraps long cells instead of cutting them off
@@ -109,7 +110,7 @@ def console_table(results: pd.DataFrame) -> Table:
         # A line break before the number of seeds, so that a typical table fits into 80 columns.
         texts = [Text(text.replace(" (", "\n("), style="bold green" if best else "") for text, best in cells]
         table.add_row(Text(method), *texts)
-    return table
+    return Group(Text(content.title, style="italic"), table, Text(content.notes, style="dim italic"))
 
 
 def percent(fraction: float) -> str:

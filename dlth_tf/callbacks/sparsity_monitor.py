@@ -35,7 +35,7 @@ class SparsityMonitor(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the writer and writes the state before the first step."""
-        masking.prunable_weights(self.model)  # raises at once if the model is not wrapped
+        masking.prunable_weights(self.measured())  # raises at once if the model is not wrapped
         self._writer = EventFile(os.path.join(self.log_dir, "sparsity"))
         self._write()
 
@@ -48,11 +48,15 @@ class SparsityMonitor(Callback):
         if self._writer is not None:
             self._writer.close()
 
+    def measured(self) -> Any:
+        """Returns the model whose weights are written: the one that is trained."""
+        return self.model
+
     def _write(self) -> None:
         step = masking.steps_made(self.model)
         histograms = {}
         if self.histograms:
-            entries = masking.prunable_weights(self.model)
+            entries = masking.prunable_weights(self.measured())
             histograms = {f"weights/{name}": entry.weight.numpy() for name, entry in entries.items()}
         if self._writer is not None:
             self._writer.write(step, self.scalars(max(0, step - 1)), histograms)
@@ -63,7 +67,7 @@ class SparsityMonitor(Callback):
         values = {"penalty": float(hook.penalty.at(step)) if hook and hook.penalty else 0.0}
         removed = 0
         total = 0
-        for name, entry in masking.prunable_weights(self.model).items():
+        for name, entry in masking.prunable_weights(self.measured()).items():
             chosen = entry.chosen()
             kept = entry.kept()
             magnitude = np.abs(entry.weight.numpy())

@@ -13,7 +13,7 @@ from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.load import keep_last, load, load_for, load_prepared
 from dlth_tf.data.names import DATASETS, check_name
 from dlth_tf.data.normalize import NORMALIZATIONS, Normalization
-from dlth_tf.data.outline import Outline, of_data, outline
+from dlth_tf.data.outline import Outline, known_examples, of_data, outline
 from dlth_tf.data.pipeline import evaluation_batches, train_batches
 from dlth_tf.data.pixel_statistics import normalization
 from dlth_tf.data.targets import Targets
@@ -37,6 +37,7 @@ __all__ = [
     "check_name",
     "evaluation_batches",
     "keep_last",
+    "known_examples",
     "load",
     "load_for",
     "load_prepared",

@@ -22,6 +22,7 @@ PUBLISHED = {
     "imagenet2012": (1_281_167, (224, 224, 3), 1000),
 }
 VALIDATED = {"imagenet2012": 10_000}
+DIGITS = 1_097  # training examples of the package's own set
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,23 @@ def outline(name: str, data_dir: str | None = None, targets: Targets = CLASSES) 
         base, side = divide_name(name)
         if base not in PUBLISHED:
             raise
-        count, shape, classes = PUBLISHED[base]
+        _, shape, classes = PUBLISHED[base]
         shape = (side, side, shape[2]) if side else shape
-        return Outline(shape, classes, count - VALIDATED.get(base, count // 10), f"published sizes, since {missing}")
+        return Outline(shape, classes, _published_examples(base), f"published sizes, since {missing}")
     return of_data(data)
+
+
+def known_examples(name: str) -> int | None:
+    """Returns the number of training examples of a well-known data set without reading it, or None for any other."""
+    base, _ = divide_name(name)
+    if base == "digits":
+        return DIGITS
+    return _published_examples(base) if base in PUBLISHED else None
+
+
+def _published_examples(base: str) -> int:
+    count, *_ = PUBLISHED[base]
+    return count - VALIDATED.get(base, count // 10)
 
 
 def of_data(data: DataSet) -> Outline:

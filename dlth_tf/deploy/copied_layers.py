@@ -10,6 +10,7 @@ import tf_keras
 from tensorflow.python.ops.lookup_ops import LookupInterface
 
 from dlth_tf.masking.keras2.copying import uncalled
+from dlth_tf.masking.keras2.graph import is_graph_network
 from dlth_tf.masking.layer_paths import all_sublayers
 
 Layer: TypeAlias = tf_keras.layers.Layer
@@ -32,6 +33,21 @@ def recreated(layer: Layer, dtype: str | None = None, **changes: Any) -> Layer:
         config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
     config |= changes
     return type(layer).from_config(config if dtype is None else _in_dtype(config, dtype))
+
+
+def cloned(model: tf_keras.Model, dtype: str | None = None, inputs: Sequence[Any] | None = None) -> tf_keras.Model:
+    """Builds a network anew, layer by layer, with the same names and without its weights.
+
+    Args:
+      model: Network whose graph is known; so are those of nested ones that are built anew.
+      dtype: As in `recreated`.
+      inputs: Keras tensors in place of the network's inputs; None keeps their shapes.
+    """
+
+    def clone(layer: Any) -> Any:
+        return cloned(layer, dtype) if is_graph_network(layer) else recreated(layer, dtype)
+
+    return tf_keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
 
 
 def fill(layer: Layer, weights: Sequence[np.ndarray]) -> None:

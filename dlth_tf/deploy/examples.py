@@ -12,6 +12,7 @@ import tf_keras
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.measures import ACCURACY, MSE, Measure
 from dlth_tf.randomness import generator
 
 MAX_IMAGES = 10_000
@@ -27,13 +28,21 @@ class Examples:
 
     Args:
       images: Inputs [N, ...] as a client sends them; for a network of several inputs, input name -> array.
-      labels: Class indices, int64 [N]; None if they are unknown, and then no accuracy is reported.
+      labels: Class indices, int64 [N]; for a regression targets, floating-point [N] or [N, targets]; None if they are
+        unknown, and then no accuracy or error is reported.
       origin: Short description of the examples for the report, such as "test images of digits".
     """
 
     images: np.ndarray | Mapping[str, np.ndarray]
     labels: np.ndarray | None
     origin: str
+
+    @property
+    def measure(self) -> Measure | None:
+        """Measure that the labels allow: accuracy, or the mean squared error; None without labels."""
+        if self.labels is None:
+            return None
+        return MSE if self.labels.dtype.kind == "f" else ACCURACY
 
     def inputs(self, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
         """Returns the examples by the names of the signature's inputs; texts as arrays of bytes."""
@@ -137,7 +146,7 @@ def check_examples(examples: Examples, specs: Mapping[str, tf.TensorSpec]) -> No
                 "examples", f"{len(array)} examples", f"must be {spec.shape[0]} or more, the fixed batch size"
             )
     count = next(iter(lengths))
-    if labels is not None and labels.shape != (count,):
+    if labels is not None and labels.shape[: labels.ndim if examples.measure is ACCURACY else 1] != (count,):
         raise BadInput(
             "examples",
             f"labels of shape {list(labels.shape)}",

@@ -22,11 +22,14 @@ from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
+from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
+    agreement_of,
     dense_partner,
     form_facts,
+    int8_error_note,
     int8_note,
     latency,
     network_facts,
@@ -36,13 +39,16 @@ from dlth_tf.deploy.report.facts import (
     speed_note,
 )
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
-from dlth_tf.deploy.source import Known, Source
+from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import FORMATS, ExportOptions, ServingOptions
+from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.measures import ACCURACY, MSE
 
 log = logging.getLogger("dlth_tf")
 Inputs = np.ndarray | Mapping[str, np.ndarray]
+OPTIONS = tuple(OptionKeywords.__annotations__)
+KEYWORDS = Keywords.__required_keys__ | Keywords.__optional_keys__
 DISK_ERRORS = (
     tf.errors.OutOfRangeError,
     tf.errors.ResourceExhaustedError,
@@ -57,14 +63,10 @@ def export(
     export_dir: str | os.PathLike[str],
     *,
     formats: Sequence[str] = ("plain",),
-    values: str = "float32",
     normalization: Normalization | None = None,
     label_names: Sequence[str] | None = None,
     examples: Examples | Inputs | None = None,
-    overwrite: bool = False,
-    measure_latency: bool = True,
-    min_agreement: float | None = None,
-    **known: Unpack[Known],
+    **more: Unpack[Keywords],
 ) -> ExportResult:
     """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
 
@@ -80,37 +82,46 @@ def export(
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
         tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `onnx` of this package).
-      values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       examples: Examples on which outputs are compared: an array as a client sends it, for several inputs one for each
         by its name, or an `Examples` with labels, for the accuracy; None uses 256 random
         ones that the network can take.
-      overwrite: Whether an existing export of the same form is replaced. It stays in place until the new one is
-        verified.
-      measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds.
-      min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
-        form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
-      **known: What else is known about the network: `task`, "classifier", "raw" or "auto", which decides by the output;
-        `batch`, the number of examples in every call, if it is to be fixed; `image_bytes`, whether SavedModels have a
-        second signature for encoded images; `ticket`, whose removed weights must be
-        zero in every form; `calibration`, raw training images for forms that need activation ranges; `origin`, its
-        provenance as JSON.
+      **more: What else is known about the network, and options of the export:
+        values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
+        overwrite: Whether an existing export of the same form is replaced; by default it is refused. The old one
+          stays in place until the new one is verified.
+        measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds, as by default.
+        min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
+          form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
+        task: "classifier", "raw" or "auto", the default, which decides by the output.
+        batch: Number of examples in every call, if it is to be fixed.
+        image_bytes: Whether SavedModels have a second signature for encoded images.
+        ticket: Ticket whose removed weights must be zero in every form.
+        calibration: Raw training images for forms that need activation ranges.
+        validation: `Examples` on which int8 and `min_agreement` are judged; by default `examples`.
+        image_size: Height and width of all images, if a network that takes any is to be exported for one.
+        origin: Provenance of the network as JSON values.
 
     Returns:
       Content of export.json, a dictionary; printed, what each form saves.
 
     Raises:
+      TypeError: If there is no such keyword.
       BadInput: If the model is wrapped, a form or `values` is unknown, there is not one label name per class, the
         examples do not match the signature, a form already exists, or `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
+    if unknown := sorted(set(more) - KEYWORDS):
+        raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
     names = None if label_names is None else tuple(label_names)
     if examples is not None and not isinstance(examples, Examples):
         examples = Examples(examples, None, "the given examples")
+    known: dict[str, Any] = dict(more)
+    chosen = {name: known.pop(name) for name in OPTIONS if name in known}
     source = Source(model, normalization, names, examples=examples, **known)
-    return export_source(source, export_dir, ExportOptions(formats, values, overwrite, measure_latency, min_agreement))
+    return export_source(source, export_dir, ExportOptions(formats, **chosen))
 
 
 def export_source(
@@ -132,11 +143,13 @@ def export_source(
       RuntimeError: If the verification fails. Nothing is written then.
     """
     options = options or ExportOptions()
+    source = at_image_size(source)
     _check(source, options)
     if not options.overwrite:
         refuse_existing(export_dir, options.formats)
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
+    _check_targets(examples, source)
     clear_signed_zeros(source.model)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
@@ -180,12 +193,26 @@ def _check(source: Source, options: ExportOptions) -> None:
         raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
+def _check_targets(examples: Examples, source: Source) -> None:
+    """Checks that labels are classes for a classifier, and for any other network targets of its only output."""
+    labels = examples.labels
+    if labels is None or (examples.measure is ACCURACY and source.serving.compared):
+        return
+    given = f"labels of {labels.dtype}{list(labels.shape)}"
+    if source.serving.compared:
+        raise BadInput("examples", given, "must be classes, whole numbers, since the network is served as a classifier")
+    shapes = [spec.shape for spec in source.interface.outputs.values()]
+    if examples.measure is MSE and (len(shapes) > 1 or labels[:1].size != shapes[0][1:].num_elements()):
+        allowed = f"must be a target for each number of the only output; the outputs: {', '.join(map(str, shapes))}"
+        raise BadInput("examples", given, allowed)
+
+
 def _write_and_verify(
     source: Source, options: ExportOptions, examples: Examples, probe: Probe | None, staging: Path
 ) -> dict[str, Any]:
     """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
     written = write_forms(source, options, staging / "export")
-    verified, accuracy = verify(written, source, examples, probe)
+    verified, measured = verify(written, source, examples, probe, limited=options.min_agreement is not None)
     _limit_agreement(verified, written, options.min_agreement)
     failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
     if len(failed) == len(written):
@@ -204,7 +231,7 @@ def _write_and_verify(
     compared = {
         "on": examples.origin,
         "images": len(next(iter(inputs.values()))),
-        "accuracy": accuracy,
+        **measured,
         "tensorflow": tf.__version__,
     }
     served = {"task": source.serving.task, "decision": source.decision[1], **signature_facts(source)}
@@ -237,9 +264,10 @@ def _limit_agreement(
       BadInput: If such a form is not optional, or the only one.
     """
     for name, facts in verified.items():
-        if least is None or "left_out" in facts or facts["agreement"] >= least:
+        if least is None or "left_out" in facts or agreement_of(facts)[0] >= least:
             continue
-        reason = f"{name}: only {facts['agreement']:.2%} of the examples have the same class as in the Keras model"
+        same, on = agreement_of(facts)
+        reason = f"{name}: only {same:.2%} of {on} have the same class as in the Keras model"
         if not written[name].optional or len(written) == 1:
             raise BadInput("min_agreement", least, f"is not reached by {reason}")
         facts |= {"left_out": reason, "runs": True}
@@ -286,11 +314,13 @@ def _add_latency(
 
 def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
     int8 = [name for name in forms if name.endswith("int8")]
-    exact = forms.get("tflite/float32", {}).get("accuracy")
+    exact = forms.get("tflite/float32")
     for name, facts in forms.items():
         facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
         if name in int8 and facts["agreement"] is not None:
             facts["notes"].append(int8_note(name, facts, exact))
+        if name in int8 and facts["mse"] is not None:
+            facts["notes"].append(int8_error_note(name, facts["mse"], forms.get("tflite/float32", {}).get("mse")))
         if "latency" in facts:
             skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
             beside = facts["latency_beside"].removeprefix("dense ")

@@ -107,6 +107,8 @@ def _ending(model: tf_keras.Model) -> str:
     if not model.inputs:
         return ""
     layer = exit_layer(tf.nest.flatten(model.output)[0])
+    if isinstance(known := getattr(layer, "ending", None), str):  # of a whole network of Keras 3
+        return known
     if isinstance(layer, tf_keras.layers.Softmax):
         return "softmax"
     if isinstance(layer, NORMALIZING):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -16,17 +16,19 @@ from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import ServingOptions
+from dlth_tf.export_options import OptionKeywords, ServingOptions
 
 
-class Known(TypedDict, total=False):
-    """Keywords of `dlth_tf.export` beyond its parameters; see `Source`."""
+class Keywords(OptionKeywords, total=False):
+    """Keywords of `dlth_tf.export` beyond its parameters; see `ExportOptions` and `Source`."""
 
     task: str
     batch: int | None
     image_bytes: bool
     ticket: Ticket | None
     calibration: np.ndarray | Mapping[str, np.ndarray] | None
+    validation: Examples | None
+    image_size: tuple[int, int] | None
     origin: Mapping[str, Any] | None
 
 
@@ -43,10 +45,13 @@ class Source:
       examples: Images on which outputs are compared; None uses 256 random images.
       calibration: Raw training images [n, H, W, C] for forms that need activation ranges, or input name -> array; None
         skips these forms.
+      validation: Examples on which rounded forms are judged: int8's agreement and accuracy, and `min_agreement` of
+        every form. Choosing by test images would spoil them; None uses `examples`.
       origin: Provenance of the network as JSON values, for export.json.
       task: "classifier" of [batch, classes] logits or softmax, "raw", or "auto" (`interface.decide_task`).
       batch: Number of examples in every call; None leaves it free, except for a network that was built for one.
       image_bytes: Whether SavedModels have a second signature, `image_bytes`, that takes encoded images.
+      image_size: Height and width of all images, for a network that takes any; `at_image_size` builds it.
     """
 
     model: tf_keras.Model
@@ -55,10 +60,12 @@ class Source:
     ticket: Ticket | None = None
     examples: Examples | None = None
     calibration: np.ndarray | Mapping[str, np.ndarray] | None = None
+    validation: Examples | None = None
     origin: Mapping[str, Any] | None = None
     task: str = "auto"
     batch: int | None = None
     image_bytes: bool = False
+    image_size: tuple[int, int] | None = None
 
     @functools.cached_property
     def interface(self) -> Interface:

@@ -106,6 +106,9 @@ class World(Protocol):
     def named_weights(self, model: Any) -> dict[str, Any]:
         """Returns every weight of the network by name."""
 
+    def weights_on_paths(self, model: Any, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Returns which kept weights lie on a path from the input to the output; None if that is not known."""
+
     def inner_optimizer(self, model: Any) -> Any:
         """Returns the optimizer that updates the weights."""
 

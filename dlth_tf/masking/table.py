@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dlth_tf.errors import BadInput
 from dlth_tf.masking.dense_layers import FROZEN
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.world import leaf_layers, of, prunable_weights
@@ -16,17 +17,23 @@ from dlth_tf.masking.world import leaf_layers, of, prunable_weights
 COLUMNS = ("layer", "type", "weight", "shape", "parameters", "kept", "status", "why")
 
 
-def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFrame:
+def layer_table(model: Any, whole: Mapping[str, str] | None = None, effective: bool = False) -> pd.DataFrame:
     """Lists every layer with its pruning status.
 
     Args:
       model: A model of tf_keras or of Keras 3, wrapped or not.
       whole: Layer name -> reason why a ticket keeps it whole (`masking.why_whole`), if known.
+      effective: Whether a column `effective` counts the kept parameters that lie on a path of kept weights from the
+        input to the output; the others have no effect on what the network computes.
 
     Returns:
       One row per prunable weight, and one per layer without any, in model order. Columns: layer, type, weight, shape,
       parameters (of the weight, or of the layer), kept (parameters that the ticket keeps), status ("pruned" or
       "dense"), why.
+
+    Raises:
+      BadInput: If `effective` is asked for and not known: the model is not wrapped, is no Sequential or Functional
+        model of tf_keras with one input and one output, or has layers whose paths are not known.
     """
     adapter = of(model)
     masked = adapter.has_masks(model)
@@ -40,7 +47,30 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None) -> pd.DataFr
             size = sum(int(np.prod(weight.shape)) for weight in layer.weights if hasattr(weight, "shape"))
             why = adapter.why_dense(layer) or ("left out by skip or only" if masked else adapter.CAN_BE_PRUNED)
             rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    if effective:
+        counts = _on_paths(model, entries)
+        table.insert(COLUMNS.index("kept") + 1, "effective", [counts.get(key, row.kept) for key, row in _keys(table)])
+    return table
+
+
+def _keys(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Any]]:
+    return (((row.layer, row.weight), row) for row in table.itertuples())
+
+
+def _on_paths(model: Any, entries: Sequence[PrunableWeight]) -> dict[tuple[str, str], int]:
+    """Returns the number of kept weights on paths by layer and weight as the table names them."""
+    found = of(model).weights_on_paths(model, {entry.name: entry.chosen() for entry in entries}) if entries else None
+    if found is None:
+        allowed = (
+            "needs a wrapped Sequential or Functional model of tf_keras, with one input, one output and layers of "
+            "known paths"
+        )
+        raise BadInput("effective", True, allowed)
+    return {
+        (entry.layer_name, _after_common_start(entry.name, entry.layer_name)): int(found[entry.name].sum())
+        for entry in entries
+    }
 
 
 def _weight_row(entry: PrunableWeight, whole: str | None) -> tuple[object, ...]:

@@ -25,4 +25,4 @@ def dynamic_training(recipe: Recipe, method: str, grow: str) -> Phase:
         granularity = recipe.spec.granularity.text
         return [callbacks.DynamicSparsity(grow, seed=recipe.seed, every=every, stop=stop, granularity=granularity)]
 
-    return dataclasses.replace(finetune(recipe, start=(draw_ticket, remove)), callbacks=exchange)
+    return dataclasses.replace(finetune(recipe, start=(draw_ticket, remove)), callbacks=exchange, compactable=False)

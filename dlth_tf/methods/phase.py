@@ -101,6 +101,22 @@ class TrainingImages(Protocol):
         """Returns `per_class` random images of every class, in batches of at most `size`."""
 
 
+class CompactModel(Protocol):
+    """The network without what has been removed, in the place of the whole one."""
+
+    model: Any
+
+    @property
+    def has_masks(self) -> bool:
+        """True if weights are removed from layers that stay."""
+
+    def read(self) -> None:
+        """Takes the weights of the whole network."""
+
+    def write_back(self) -> None:
+        """Gives the weights to the whole network."""
+
+
 @dataclass
 class Network:
     """The object that the actions of a phase act on: the wrapped model and its run.
@@ -114,6 +130,7 @@ class Network:
       initial_changed: Whether `initial` is no longer that of the very start.
       before_removal: Result of `evaluate` just before weights were last removed.
       after_removal: Result of `evaluate` just after.
+      compact: The smaller network that the present phase trains in the place of `model`, if it does.
     """
 
     model: Any
@@ -124,6 +141,18 @@ class Network:
     initial_changed: bool = False
     before_removal: dict[str, float] = field(default_factory=dict)
     after_removal: dict[str, float] = field(default_factory=dict)
+    compact: CompactModel | None = None
+
+    @property
+    def trained(self) -> Any:
+        """The model that the present phase trains."""
+        return self.model if self.compact is None else self.compact.model
+
+    def whole(self) -> Any:
+        """Returns `model` with the weights that it has by now."""
+        if self.compact is not None:
+            self.compact.write_back()
+        return self.model
 
 
 Action = Callable[[Network], None]
@@ -168,6 +197,8 @@ class Phase:
       first_step: Step of the full training at which this phase starts: its batches are those from there on.
       shareable: Whether a run's first phase trains the whole network with nothing but the optimizer, so that its
         outcome is the same in every method that begins with it, and runs of a sweep can share it.
+      compactable: Whether it trains what its start leaves and nothing comes back, so that the network without what has
+        been removed can be trained in the place of the whole one (--finetune=compact).
     """
 
     name: str
@@ -179,6 +210,7 @@ class Phase:
     end: tuple[Action, ...] = ()
     first_step: int = 0
     shareable: bool = False
+    compactable: bool = False
 
 
 @dataclass(frozen=True)

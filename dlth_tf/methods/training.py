@@ -45,14 +45,15 @@ def transform(recipe: Recipe, name: str, start: Actions, end: Actions) -> Phase:
 
 def finetune(recipe: Recipe, start: Actions = (), first_step: int = 0) -> Phase:
     """Returns a full training of the sparse network, or the rest of one from `first_step` on."""
-    phase = Phase("finetune", recipe.train_steps, recipe.batch_size, recipe.learning_rate, keep_mask, start)
+    rate = recipe.learning_rate
+    phase = Phase("finetune", recipe.train_steps, recipe.batch_size, rate, keep_mask, start, compactable=True)
     return _rest(phase, first_step)
 
 
 def round_of_training(recipe: Recipe, name: str, start: Actions = (), end: Actions = (), first_step: int = 0) -> Phase:
     """Returns one round of an iterative method, on the sparse network, or the rest of one from `first_step` on."""
     rate = recipe.learning_rate.stretched(recipe.round_steps / recipe.train_steps)
-    phase = Phase(name, recipe.round_steps, recipe.batch_size, rate, keep_mask, start, end)
+    phase = Phase(name, recipe.round_steps, recipe.batch_size, rate, keep_mask, start, end, compactable=True)
     return _rest(phase, first_step)
 
 
@@ -63,5 +64,5 @@ def _rest(phase: Phase, first_step: int) -> Phase:
 
 
 def keep_mask(network: Network) -> list[Any]:
-    """Returns the callback that every training of a sparse network needs."""
-    return [callbacks.KeepMask()]
+    """Returns the callback that every training of a sparse network needs, unless all zeros have been taken out."""
+    return [callbacks.KeepMask()] if network.compact is None or network.compact.has_masks else []

@@ -83,7 +83,7 @@ def build(
     tf_keras.utils.set_random_seed(integer_seed(seed, "model"))
     try:
         model = _builder(name)(image_shape, classes, **(arguments or {}))
-        _check_shapes(name, model, image_shape, classes)
+        check_shapes(name, model, image_shape, classes)
     except BadInput:
         raise
     except Exception as error:
@@ -94,7 +94,12 @@ def build(
     return model
 
 
-def _check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
+def check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
+    """Checks that a network takes these examples and returns one number per class; builds it if it is not built.
+
+    Raises:
+      BadInput: If it does not, or is not a tf_keras model.
+    """
     import tf_keras
 
     if not isinstance(model, tf_keras.Model):

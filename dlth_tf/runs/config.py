@@ -17,7 +17,7 @@ from dlth_tf.models import MODELS
 from dlth_tf.models.arguments import check_arguments
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
-from dlth_tf.runs.config_checks import PRECISIONS, PUBLISHED
+from dlth_tf.runs.config_checks import MASKED, PRECISIONS, PUBLISHED
 from dlth_tf.runs.config_types import check_types
 from dlth_tf.runs.duration import Duration
 from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
@@ -173,6 +173,13 @@ class RunConfig:
         "coupled L2 coefficient of all trainable variables",
     )
 
+    finetune: str = option(
+        MASKED,
+        "Training",
+        "network that is trained after the removal: masked, with its zeros; or compact, without the removed filters or "
+        "channels (--granularity), whose weights return to their places at the end",
+    )
+
     penalty_schedule: str = option(
         "x",
         "Transformation",
@@ -259,6 +266,13 @@ class RunConfig:
         None,
         "Data",
         "validation and test examples that are evaluated, a fixed sample of each, class by class; default: all",
+    )
+
+    evaluate_every: int = option(
+        1,
+        "Data",
+        "epochs from one evaluation, a row of history.csv, to the next; the last five epochs of a phase are always "
+        "evaluated",
     )
 
     precision: str = option(

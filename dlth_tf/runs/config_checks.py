@@ -22,6 +22,8 @@ Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 PUBLISHED = "published"  # value of --transform_epochs
+MASKED, COMPACT = "masked", "compact"  # values of --finetune
+COMPACTABLE = ("filter", "channel")  # granularities that leave filters or channels without any weight
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 PICKS = {
     "random": "random",
@@ -34,6 +36,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "normalization": (None, *data.NORMALIZATIONS.names()),
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
+    "finetune": (MASKED, COMPACT),
     "resume": ("auto", "never"),
     "on_nan": ("stop", "rollback"),
     "verbosity": (0, 1, 2),
@@ -42,6 +45,7 @@ LEAST = {  # of the whole numbers that every run reads
     "batch_size": 1,
     "steps_per_execution": 1,
     "seed": 0,
+    "evaluate_every": 1,
 }
 RANGES = {
     "lr": ABOVE_0,
@@ -97,6 +101,13 @@ def check_choices(config: Fields) -> None:
     """Checks the fields that take one of a few values."""
     for name, allowed in CHOICES.items():
         _one_of(name, getattr(config, name), allowed)
+    if (
+        config.finetune == COMPACT
+        and METHODS.load(config.method).needs_sparsity
+        and config.granularity not in COMPACTABLE
+    ):
+        reason = "takes removed filters or channels out of the network: requires --granularity=filter or channel"
+        raise BadInput("finetune", config.finetune, reason)
 
 
 def check_devices(config: Fields) -> None:

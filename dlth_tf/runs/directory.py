@@ -51,6 +51,11 @@ class RunDirectory:
         return self.path / "weights.npz"
 
     @property
+    def network(self) -> Path:
+        """Description of a network of the user's own (`own_network`)."""
+        return self.path / "network.json"
+
+    @property
     def history(self) -> Path:
         """One row per epoch and phase."""
         return self.path / "history.csv"

@@ -37,7 +37,7 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
 
 
 def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:
-    """Returns one row per phase: steps, epochs, images, multiply-adds of the dense network, batch size, learning rate.
+    """Returns one row per phase: steps, epochs, examples, multiply-adds if dense, batch size, learning rate.
 
     Args:
       phases: The phases of a run.
@@ -49,7 +49,7 @@ def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, ob
             "phase": phase.name,
             "steps": phase.steps,
             "epochs": round(phase.steps / (examples // phase.batch_size), 2),
-            "images": phase.steps * phase.batch_size,
+            "examples": phase.steps * phase.batch_size,
             "dense_macs": f"{macs * phase.steps * phase.batch_size:.3g}",
             "batch_size": phase.batch_size,
             "lr": _schedule(phase.learning_rate),

@@ -1,73 +1,150 @@
-"""Exports a network of the user's own, from a file that tf_keras saved."""
+"""Exports a network of the user's own, from a file that tf_keras or Keras 3 saved."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tf_keras
+import numpy as np
+import tensorflow as tf
 
 from dlth_tf.core import Ticket
 from dlth_tf.core.removed_weights import not_zero
+from dlth_tf.data import DataSet
+from dlth_tf.data.load import load_for
+from dlth_tf.data.targets import Targets
 from dlth_tf.deploy.atomic_folder import refuse_existing
-from dlth_tf.deploy.export import export_source
-from dlth_tf.deploy.source import Source
+from dlth_tf.deploy.examples import Examples
+from dlth_tf.deploy.export import export
+from dlth_tf.deploy.interface import Interface, decide_task, interface_of
+from dlth_tf.deploy.serving import RAW
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.masking import weight_arrays
+from dlth_tf.masking.world import package_of
+from dlth_tf.measures import CLASSIFICATION, REGRESSION
+from dlth_tf.runs.examples import calibration_images, examples_of, validation_examples
 from dlth_tf.runs.keras_files import load_keras_model
 
 
-def export_keras(
-    path: str | os.PathLike[str],
-    export_dir: str | os.PathLike[str],
-    settings: ExportOptions,
-    served: ServingOptions,
-    *,
-    ticket: str | None = None,
-    trusted: bool = False,
-) -> dict[str, Any]:
-    """Loads a saved model and exports it. The forms are compared with it on random inputs.
+@dataclass(frozen=True)
+class SavedModel:
+    """A saved model of the user's own, with what belongs to it.
 
     Args:
-      path: A .keras or .h5 file, or the folder of a SavedModel, that tf_keras wrote.
+      path: A .keras or .h5 file, or the folder of a SavedModel, that tf_keras wrote; or a .keras file of Keras 3.
+      ticket: File of a ticket whose removed weights must be zero in every form; None checks no ticket.
+      dataset: Name of the data set whose examples, as they are stored, the network takes; None uses random inputs.
+      trusted: Whether layers may be Python code (`load_keras_model`).
+    """
+
+    path: str | os.PathLike[str]
+    ticket: str | None = None
+    dataset: str | None = None
+    trusted: bool = False
+
+
+def export_keras(
+    saved: SavedModel, export_dir: str | os.PathLike[str], settings: ExportOptions, served: ServingOptions
+) -> dict[str, Any]:
+    """Loads a saved model and exports it.
+
+    The forms are compared with it on the test examples of the data set, and int8 is judged on its validation examples
+    and calibrated with its training examples; without one, they are compared on random inputs.
+
+    Args:
+      saved: The model, and what belongs to it.
       export_dir: Directory for the export, created if it does not exist.
       settings: Forms to write, and how.
-      served: Task and batch size.
-      ticket: File of a ticket whose removed weights must be zero in every form; None checks no ticket.
-      trusted: Whether layers may be Python code (`load_keras_model`).
+      served: Task, batch size and image size.
 
     Returns:
       The content of export.json.
 
     Raises:
-      BadInput: If the model cannot be loaded, the ticket is not one of this network, or `deploy.export` refuses the
-        export.
+      BadInput: If the model cannot be loaded, the ticket is not one of this network, the data set does not fit it, or
+        `deploy.export` refuses the export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     settings.check()
-    served.check()
+    served.check(settings.formats)
     if not settings.overwrite:
         refuse_existing(export_dir, settings.formats)
-    masks = None if ticket is None else Ticket.load(ticket)
-    model = load_keras_model(path, trusted)
+    masks = None if saved.ticket is None else Ticket.load(saved.ticket)
+    model = load_keras_model(saved.path, saved.trusted)
     if masks is not None:
-        _check_ticket(masks, model, str(ticket))
-    origin = {"keras_model": Path(path).resolve().name}
+        _check_ticket(masks, model, str(saved.ticket))
+    known: dict[str, Any] = {
+        **vars(settings),
+        "ticket": masks,
+        "origin": {"keras_model": Path(saved.path).resolve().name},
+        "task": served.task,
+        "batch": served.batch,
+        "image_bytes": served.image_bytes,
+        "image_size": served.image_size,
+    }
     with renamed({"model": "keras_model"}):
-        source = Source(
-            model,
-            ticket=masks,
-            origin=origin,
-            task=served.task,
-            batch=served.batch,
-            image_bytes=served.image_bytes,
-        )
-        return export_source(source, export_dir, settings)
+        if package_of(model) == "keras":
+            from dlth_tf.deploy.keras3.exporting import export_keras3
+            from dlth_tf.deploy.keras3.network import in_tf_keras
+
+            write: Any = export_keras3
+            interface = interface_of(in_tf_keras(model))
+        else:
+            write, interface = export, interface_of(model)
+        if saved.dataset is None:
+            return write(model, export_dir, **known)
+        with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):
+            return write(model, export_dir, **known, **_of_dataset(saved.dataset, interface, served))
 
 
-def _check_ticket(ticket: Ticket, model: tf_keras.Model, path: str) -> None:
+def _of_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
+    """Returns the keywords of `export` that a data set gives: its examples, and the names of its classes."""
+    if len(interface.inputs) > 1:
+        inputs = ", ".join(interface.inputs)
+        allowed = f"has one array of examples, and the network takes {inputs}; use dlth_tf.export(examples=...) for it"
+        raise BadInput("dataset", name, allowed)
+    (spec,) = interface.inputs.values()
+    classes = interface.classes
+    dataset = _loaded(name, classifies=classes is not None and served.task != RAW)
+    if dataset.task == CLASSIFICATION and classes is not None and dataset.num_classes > classes:
+        allowed = f"has {dataset.num_classes} classes, and the network has {classes} outputs"
+        raise BadInput("dataset", name, allowed)
+    named = served.labels and dataset.num_classes == classes and dataset.task == CLASSIFICATION
+    names = named and decide_task(interface, served.task, labels=False)[0] != RAW
+    validation = validation_examples(dataset, served.batch)
+    return {
+        "examples": _taken(examples_of(dataset, "test"), spec),
+        "validation": validation and _taken(validation, spec),
+        "calibration": _as(calibration_images(dataset), spec),
+        "label_names": dataset.label_names if names else None,
+    }
+
+
+def _loaded(name: str, classifies: bool) -> DataSet:
+    """Loads a data set of classes or of numbers, of which a network that does not classify may take either."""
+    task, other = (CLASSIFICATION, REGRESSION) if classifies else (REGRESSION, CLASSIFICATION)
+    try:
+        return load_for(name, None, Targets(task, None))
+    except BadInput:
+        if classifies:
+            raise
+    return load_for(name, None, Targets(other, None))
+
+
+def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
+    return Examples(_as(np.asarray(examples.images), spec), examples.labels, examples.origin)
+
+
+def _as(images: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
+    """Returns examples in the dtype of the network's input, as Keras converts them, if no fractions are lost."""
+    dtype = spec.dtype.as_numpy_dtype
+    return images.astype(dtype) if np.can_cast(images.dtype, dtype, "same_kind") else images
+
+
+def _check_ticket(ticket: Ticket, model: Any, path: str) -> None:
     weights = weight_arrays(model)
     for name, mask in ticket.items():
         if name not in weights or weights[name].shape != mask.shape:

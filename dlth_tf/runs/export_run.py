@@ -9,29 +9,29 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
+import tf_keras
 
 from dlth_tf import data as data_room
 from dlth_tf import files
 from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
-from dlth_tf.data import DataSet, Normalization, Split
-from dlth_tf.data.disk_split import DiskSplit
+from dlth_tf.data import DataSet, Normalization
 from dlth_tf.data.names import FILES, FOLDER
-from dlth_tf.data.tf_data_options import cores, options
 from dlth_tf.deploy.atomic_folder import refuse_existing
-from dlth_tf.deploy.examples import Examples, max_examples
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.measures import REGRESSION
+from dlth_tf.models import check_shapes
+from dlth_tf.registry import NoModule
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.examples import calibration_images, examples_of, validation_examples
 from dlth_tf.runs.network import build_network
 from dlth_tf.runs.network_size import ROOM, limited_variables
+from dlth_tf.runs.own_network import load_own_network
 from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
@@ -39,7 +39,6 @@ MOST_AXES = 6  # of one example of a run
 MOST_NUMBERS = 2**26  # of one example
 MOST_LABELS = 100_000
 MOST_LETTERS = 1000  # of the name of a class
-CALIBRATION = 256  # training images for forms that choose number ranges from them
 
 
 DEFAULTS = ExportOptions()
@@ -55,8 +54,12 @@ def export_run(
 ) -> dict[str, Any]:
     """Rebuilds the network of a run from config.json and weights.npz, and exports it.
 
-    The forms are compared on the test images of the run if its data set is available, otherwise on random images. The
-    run may be somebody else's: dotted paths in its config.json are only imported if they are trusted.
+    A network of the user's own is built by its function or, where its module is not on the search path and all of the
+    run is trusted, from network.json.
+
+    The forms are compared on the test images of the run if its data set is available, otherwise on random images; int8
+    and limits to the agreement are judged on its validation images. The run may be somebody else's: dotted paths in its
+    config.json are only imported if they are trusted.
 
     Args:
       run_dir: Directory of a complete run.
@@ -85,7 +88,7 @@ def export_run(
     ticket = Ticket.load(directory.ticket)
     with machine(for_export(config)):
         with limited_variables(*_most_variables(directory)):
-            model = build_network(config, shape, len(label_names))
+            model = _network(directory, config, shape, len(label_names), trust.everything)
         restore_weights(model, directory)
         dataset = available(config, shape, trust, normalization.raw)
         source = Source(
@@ -93,12 +96,14 @@ def export_run(
             normalization,
             label_names if served.labels and served.task != "raw" else None,
             ticket,
-            examples=test_examples(dataset) if dataset else None,
+            examples=examples_of(dataset, "test") if dataset else None,
             calibration=calibration_images(dataset) if dataset else None,
+            validation=validation_examples(dataset, served.batch) if dataset else None,
             origin=origin_of(directory, config.sparsity),
             task=served.task,
             batch=served.batch,
             image_bytes=served.image_bytes,
+            image_size=served.image_size,
         )
         return export_source(source, export_dir, settings)
 
@@ -122,6 +127,18 @@ def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("run_dir", directory.path, f"its config.json is not that of a run ({error})") from None
+
+
+def _network(
+    directory: RunDirectory, config: RunConfig, shape: tuple[int, ...], outputs: int, trusted: bool
+) -> tf_keras.Model:
+    """Builds the network of a run; one of the user's own whose module is not here from network.json, if trusted."""
+    try:
+        return build_network(config, shape, outputs)
+    except NoModule as missing:
+        model = load_own_network(directory, missing, trusted)
+    check_shapes(config.model, model, shape, outputs)
+    return model
 
 
 def _served(config: RunConfig, served: ServingOptions) -> ServingOptions:
@@ -211,28 +228,3 @@ def available(
         log.info("comparing on random examples, since those of %s are now %s, not %s", config.dataset, *kinds)
         return None
     return dataset
-
-
-def test_examples(dataset: DataSet) -> Examples:
-    """Returns the test examples as a client sends them, at most the first 10,000."""
-    number = min(len(dataset.test), max_examples(dataset.image_shape, 1 if dataset.dtype == "uint8" else 4))
-    part = "" if number == len(dataset.test) else f" (of {len(dataset.test):,})"
-    with data_room.broken_images_named(dataset):
-        images = raw_images(dataset.test, number)
-    labels = None if dataset.task == REGRESSION else dataset.test.labels
-    return Examples(images, None if labels is None else labels[:number], f"test {dataset.noun} of {dataset.name}{part}")
-
-
-def calibration_images(dataset: DataSet) -> np.ndarray:
-    """Returns the first training images as a client sends them, for forms that choose number ranges from them."""
-    with data_room.broken_images_named(dataset):
-        return raw_images(dataset.train, CALIBRATION)
-
-
-def raw_images(split: Split | DiskSplit, number: int) -> np.ndarray:
-    """Returns the first images of a split without normalization, [at most `number`, ...]."""
-    number = min(number, len(split))
-    if isinstance(split, Split):
-        return split.images[:number]
-    read = tf.data.Dataset.range(number).map(split.image, num_parallel_calls=cores()).with_options(options())
-    return np.stack(list(read.as_numpy_iterator()))

@@ -9,7 +9,6 @@ import tf_keras
 
 from dlth_tf import masking, stopping
 from dlth_tf.callbacks.exact_steps import ExactSteps
-from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.optimizers import SGD
 from dlth_tf.methods import LearningRate, Phase
@@ -22,12 +21,14 @@ from dlth_tf.runs.checkpointing.state import (
     restore_network,
     restore_training,
 )
+from dlth_tf.runs.compact_phase import compact_phase
 from dlth_tf.runs.devices.replicas import check_same
 from dlth_tf.runs.evaluation import LOSSES
 from dlth_tf.runs.history import GrowingFile, History
 from dlth_tf.runs.plan import epochs_of
 from dlth_tf.runs.progress import ProgressLine
 from dlth_tf.runs.shared_training import SharedTraining, reused
+from dlth_tf.runs.tensorboard import WholeNetworkMonitor
 from dlth_tf.runs.training_run import Run
 
 
@@ -102,7 +103,8 @@ def train_phase(
     if shared is not None and shared.take(network, history):
         run.checkpoints.state.reused = reused(phase, history)
     else:
-        _train(run, phase, history, resume_from)
+        with compact_phase(run, phase):
+            _train(run, phase, history, resume_from)
         if shared is not None:
             shared.keep(network, history)
     run.observer.on_phase_end(phase, network)
@@ -121,13 +123,13 @@ def _history(run: Run, phase: Phase) -> History:
         if run.writes:
             growing.update([*run.checkpoints.state.rows, *history.rows])
 
-    history = History(phase, run.network.evaluate, on_row)
+    history = History(phase, run.network, on_row, run.config.evaluate_every)
     return history
 
 
 def _train(run: Run, phase: Phase, history: History, resume_from: Saved | None) -> None:
     """Compiles the model and makes the steps of a phase, with all callbacks."""
-    model = run.network.model
+    model = run.network.trained
     per_epoch = run.inputs.examples // phase.batch_size
     epochs = epochs_of(phase, run.inputs.examples)
     recipe = run.network.recipe
@@ -164,7 +166,9 @@ def _restore(run: Run, saved: Saved, callbacks: list[Any]) -> None:
     """Restores what training needs from a checkpoint inside of a phase."""
     try:
         restore_network(run.network.model, saved.arrays)  # again: some callbacks change weights when they begin
-        restore_training(run.network.model, saved.arrays)
+        if run.network.compact is not None:
+            run.network.compact.read()
+        restore_training(run.network.trained, saved.arrays)
         restore_callbacks(callbacks, saved)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -177,7 +181,7 @@ def _tensorboard(run: Run, phase: Phase) -> list[Any]:
         return []
     folder = f"{run.config.run_dir}/tensorboard/{phase.name}"
     return [
-        SparsityMonitor(folder, histograms=True),
+        WholeNetworkMonitor(folder, run.network),
         tf_keras.callbacks.TensorBoard(folder, write_graph=False),
     ]
 
@@ -189,7 +193,7 @@ def _fit(run: Run, phase: Phase, callbacks: PhaseCallbacks, step: int) -> None:
     def fit(first: int, epoch: int, last_epoch: int, steps: int) -> None:
         batches = run.inputs.training(phase.name, phase.batch_size, phase.first_step + first, phase.steps - first)
         run.observer.on_fit(phase, batches)
-        run.network.model.fit(
+        run.network.trained.fit(
             batches, initial_epoch=epoch, epochs=last_epoch, steps_per_epoch=steps, verbose=0, callbacks=callbacks
         )
 

@@ -1,4 +1,4 @@
-"""history.csv: one row per epoch of every phase."""
+"""history.csv: one row per evaluated epoch of every phase."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import tf_keras
 from dlth_tf import files, masking
 from dlth_tf.masking.macs import densities
 from dlth_tf.measures import ACCURACY, Measure, measure_in
-from dlth_tf.methods import Phase
+from dlth_tf.methods import Network, Phase
+from dlth_tf.runs.plan import is_evaluated
 from dlth_tf.runs.weight_statistics import weight_statistics
 
 _COLUMNS = (
@@ -46,32 +47,36 @@ SECONDS_APART = 10.0  # between two times that history.csv is written during a p
 
 
 class History(tf_keras.callbacks.Callback):
-    """Evaluates the network at the end of every epoch, and collects the rows of one phase.
+    """Evaluates the network at the ends of epochs, and collects the rows of one phase.
 
     Args:
       phase: The phase.
-      evaluate: Returns {"val_loss": ..., "val_accuracy": ..., "test_loss": ..., "test_accuracy": ...} of the network,
-        or "val_mse" and "test_mse" in regression.
+      network: The network, whose `evaluate` returns {"val_loss": ..., "val_accuracy": ..., "test_loss": ...,
+        "test_accuracy": ...}, or "val_mse" and "test_mse" in regression. Sparsity and magnitudes are those of the whole
+        network, whatever is trained in its place.
       on_row: Called with every new row.
+      every: Interval in epochs between two evaluations; the last epochs are all evaluated.
     """
 
     def __init__(
         self,
         phase: Phase,
-        evaluate: Callable[[], dict[str, float]],
+        network: Network,
         on_row: Callable[[dict[str, Any]], None],
+        every: int = 1,
     ) -> None:
         super().__init__()
         self.phase = phase
-        self.evaluate = evaluate
+        self.network = network
         self.on_row = on_row
+        self.every = every
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock of the phase."""
         self._step = self._steps_made()
         self._sums: dict[str, np.ndarray] = {}
-        self._statistics = weight_statistics(self.model)
+        self._statistics = weight_statistics(self.network.model)
         self._began = time.perf_counter()
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -98,20 +103,24 @@ class History(tf_keras.callbacks.Callback):
         return time.perf_counter() - self._began
 
     def _add_densities(self, step: int, kept: Mapping[str, float]) -> None:
-        for name, density in densities(self.model, self._step, step, kept).items():
+        for name, density in densities(self.network.model, self._step, step, kept).items():
             steps = step - self._step
             self._sums[name] = self._sums.get(name, np.zeros(3)) + steps * np.array([*density, 1.0])
         self._step = step
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds the row of the epoch, and writes its values into `logs`."""
+        """Adds the row of an evaluated epoch, and writes its values into `logs`."""
         step = self._steps_made()
+        self.network.whole()
         now = self._statistics()
         self._add_densities(step, now.kept)
-        logs.update(self.evaluate())
         logs.update(lr=self.phase.learning_rate.at(max(0, step - 1)), seconds=self.seconds())
         logs.update({name: getattr(now, name) for name in ("sparsity", "magnitude_kept", "magnitude_removed")})
         logs.setdefault("penalty", 0.0)
+        if not is_evaluated(epoch + 1, self.params["epochs"], self.every):
+            return
+        logs.update(self.network.evaluate())
+        logs.update(seconds=self.seconds())
         values = {name: logs[name] for name in columns(measure_in(logs, "test_{}"))[3:]}
         self.rows.append({"phase": self.phase.name, "epoch": epoch + 1, "step": step, **values})
         self.on_row(self.rows[-1])

@@ -15,8 +15,13 @@ ROOMS = (
     "activations|constraints|engine|initializers|layers|losses|metrics|mixed_precision|models|optimizers|regularizers"
 )
 KERAS = re.compile(rf"(tf_)?keras(\.src)?(\.({ROOMS})(\.\w+)*)?")
+# Operations of Keras 3 on tensors; those of `core` also take functions, and `custom_gradient` code.
+OPS = re.compile(r"keras\.src\.ops\.(einops|image|linalg|math|nn|numpy)")
 # Layers whose configuration is Python code, or an operation of any kind.
-CODE = ("Lambda", "__lambda__", "TensorFlowOpLayer", "ClassMethod")
+CODE = (
+    *("Lambda", "__lambda__", "TensorFlowOpLayer", "ClassMethod"),
+    *("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
+)
 # Names of TensorFlow's operations on tensors begin with one of these parts, or have one part.
 OPERATIONS = {
     *("__operators__", "bitwise", "dtypes", "image", "linalg", "math", "nn", "ragged", "random", "signal", "sparse"),
@@ -25,18 +30,19 @@ OPERATIONS = {
 NOT_OPERATIONS = {"load_library", "load_op_library", "numpy_function", "print", "py_function"}
 
 
-def check_config(config: Any) -> None:
+def check_config(config: Any, operations: bool = False) -> None:
     """Checks that a configuration consists of layers of Keras and of operations on tensors.
 
     Args:
       config: Configuration of a model, or a part of one, as JSON.
+      operations: Whether it is one of Keras 3, whose operations on tensors are layers.
 
     Raises:
       ValueError: If it contains code, or names any that is not Keras' own. The message is the rest of a sentence about
         the file.
     """
     for entry in _mappings(config):
-        _check_entry(entry)
+        _check_entry(entry, operations)
 
 
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -50,7 +56,7 @@ def _mappings(value: Any) -> Iterator[dict[str, Any]]:
             rest.extend(value)
 
 
-def _check_entry(entry: dict[str, Any]) -> None:
+def _check_entry(entry: dict[str, Any], operations: bool) -> None:
     inner = entry.get("config")
     kind = str(entry.get("class_name", ""))
     where = f" ({inner['name']})" if isinstance(inner, dict) and isinstance(inner.get("name"), str) else ""
@@ -62,7 +68,8 @@ def _check_entry(entry: dict[str, Any]) -> None:
         raise ValueError(f"reads the file {entry['vocabulary']}, a vocabulary")
     if "class_name" in entry:
         name = str(inner) if kind == "function" else str(entry.get("spec_name", kind))
-        _check_name(entry.get("module"), name)
+        if not (operations and OPS.fullmatch(str(entry.get("module")))):
+            _check_name(entry.get("module"), name)
     if kind == "TFOpLambda" and isinstance(inner, dict):
         _check_operation(str(inner.get("function")))
 

@@ -1,8 +1,9 @@
-"""Saved models of tf_keras: .keras and .h5 files and SavedModels, checked before tf_keras loads them."""
+"""Saved models: .keras and .h5 files and SavedModels of tf_keras, and .keras files of Keras 3, checked first."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import zipfile
 from pathlib import Path
@@ -24,15 +25,19 @@ MOST_RATIO = 64  # of what a file claims to hold to its size
 KEPT = "is only loaded with --trust_run"
 
 
-def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> tf_keras.Model:
-    """Loads a model that tf_keras saved, without compiling it.
+def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> Any:
+    """Loads a model that tf_keras or Keras 3 saved, without compiling it.
 
     Args:
-      path: A .keras file, an HDF5 file (.h5), or the folder of a SavedModel that tf_keras wrote.
+      path: A .keras file, an HDF5 file (.h5), or the folder of a SavedModel that tf_keras wrote; or a .keras file of
+        Keras 3.
       trusted: Whether layers may be Python code: lambdas, and classes of modules that the file names.
 
+    Returns:
+      A model of tf_keras, or of Keras 3.
+
     Raises:
-      BadInput: If it cannot be read, was written by Keras 3, contains code and is not trusted, or is not a model.
+      BadInput: If it cannot be read, contains code and is not trusted, or is not a model.
     """
     path = Path(path)
     try:
@@ -41,21 +46,22 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> tf_
         if isinstance(error, OSError) and error.strerror:  # h5py's own, about the content, have none
             raise BadInput("keras_model", path, f"cannot be read ({error.strerror})") from None
         raise BadInput("keras_model", path, f"is not a model that tf_keras saved ({_short(error)})") from None
-    if version.startswith("3"):
-        reason = f"was saved by Keras {version}, and only models of tf_keras (Keras 2) can be exported so far"
-        raise BadInput("keras_model", path, reason)
+    new = version.startswith("3")
+    if new and path.suffix != KERAS:
+        raise BadInput("keras_model", path, f"was saved by Keras {version} as HDF5: save it as .keras instead")
     if not trusted:
         try:
-            check_config(config)
+            check_config(config, operations=new)
         except ValueError as error:
             raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
     most = None if trusted or path.is_dir() else MOST_RATIO * files.regular_size(path) + ROOM
+    keras = _keras_3(path) if new else tf_keras
     with _limited(path, most):
         try:
-            model = tf_keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
+            model = keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
         except Exception as error:  # Keras raises all kinds, also those of a class of the user's own
             raise BadInput("keras_model", path, f"cannot be loaded ({_short(error)})") from error
-    if not isinstance(model, tf_keras.Model):
+    if not isinstance(model, keras.Model):
         raise BadInput("keras_model", path, f"contains a {type(model).__name__}, not a model")
     if not trusted:
         try:
@@ -63,6 +69,17 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> tf_
         except ValueError as error:
             raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
     return model
+
+
+def _keras_3(path: Path) -> Any:
+    """Imports Keras 3, which must run on TensorFlow, as exports do."""
+    keras = importlib.import_module("keras")
+    if keras.config.backend() != "tensorflow":
+        allowed = (
+            f"is of Keras 3, which runs on {keras.config.backend()} here: set KERAS_BACKEND=tensorflow to export it"
+        )
+        raise BadInput("keras_model", path, allowed)
+    return keras
 
 
 def _limited(path: Path, most: int | None) -> contextlib.AbstractContextManager[None]:

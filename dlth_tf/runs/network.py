@@ -14,8 +14,9 @@ from dlth_tf.data import Outline
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, Recipe
 from dlth_tf.plain_numbers import ABOVE_0, real_number
+from dlth_tf.runs.compact_phase import check_compactable
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.plan import make_recipe
+from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.weights import load_initial_weights
 
 TRIES = 12  # networks built; parameters grow nearly as the square of the width, so a few come close
@@ -33,6 +34,7 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, tf_ker
     masking.prunable_of_ticket(model, recipe.spec)
     if config.sparsity and not METHODS.load(config.method).narrows:
         masking.check_fits(model, recipe.spec)
+    check_compactable(config, make_phases(config.method, recipe), model)
     return recipe, model
 
 

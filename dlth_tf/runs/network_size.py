@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.world import package_of
 
 MOST_VALUES = 2**28  # numbers in the output of a layer for one example, or for a fixed batch, 1 GiB
 ROOM = 64 * 2**20  # bytes of variables that no file has: states of random generators and the like
@@ -51,22 +52,31 @@ def limited_variables(most: int, refusal: BadInput) -> Iterator[None]:
         raise
 
 
-def check_outputs(model: tf_keras.Model) -> None:
+def check_outputs(model: Any) -> None:
     """Checks the outputs of all layers, since a layer without weights can repeat, pad or enlarge without bound.
 
     Args:
-      model: Built model.
+      model: Built model of tf_keras or Keras 3.
 
     Raises:
       ValueError: If a layer has more than MOST_VALUES numbers for one example, or for the batch of a fixed size; the
         message is the rest of a sentence.
     """
+    for name, shape in _of_keras_3(model) if package_of(model) == "keras" else _of_tf_keras(model):
+        if math.prod(size for size in shape if size) > MOST_VALUES:
+            raise ValueError(f"its layer {name} has more than {MOST_VALUES:,} numbers for one example")
+
+
+def _of_keras_3(model: Any) -> Iterator[tuple[str, Sequence[int | None]]]:
+    from dlth_tf.masking.keras3.graph import output_shapes
+
+    return output_shapes(model)
+
+
+def _of_tf_keras(model: tf_keras.Model) -> Iterator[tuple[str, Sequence[int | None]]]:
     for layer in model.submodules:
         if isinstance(layer, tf_keras.layers.Layer):
-            for shape in _output_shapes(layer):
-                if math.prod(size for size in shape if size) > MOST_VALUES:
-                    name = f"its layer {layer.name} has more than {MOST_VALUES:,} numbers for one example"
-                    raise ValueError(name)
+            yield from ((layer.name, shape.as_list()) for shape in _output_shapes(layer))
 
 
 def _output_shapes(layer: tf_keras.layers.Layer) -> list[tf.TensorShape]:
@@ -82,6 +92,10 @@ def _output_shapes(layer: tf_keras.layers.Layer) -> list[tf.TensorShape]:
 def _bytes(facts: dict[str, Any]) -> int:
     """Returns the bytes of a variable, or 0 if it is created from a value that exists."""
     shape = tf.TensorShape(facts.get("shape"))
+    initial = facts.get("initial_value")
+    if shape.rank is None and callable(initial):  # Keras 3 states no shape: that of a graph that is never run
+        with tf.Graph().as_default():
+            shape = tf.convert_to_tensor(initial()).shape
     if not shape.is_fully_defined():
         return 0
     return math.prod(shape.as_list()) * max(1, tf.as_dtype(facts.get("dtype") or tf.float32).size)

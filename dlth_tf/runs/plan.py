@@ -11,6 +11,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.recipe import ConfiguredRecipe, lay_out
 
 OUT_OF_PROPORTION = 10  # times the images of a full training
+FINAL = 5  # epochs that are always evaluated, since result.json has their mean
 
 
 def make_recipe(config: RunConfig, examples: int) -> Recipe:
@@ -43,7 +44,7 @@ def make_phases(method: str, recipe: Recipe, rate_factor: float = 1.0) -> list[P
 
 
 def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
-    """Returns a sentence on the first phase that sees many times the images of a full training, or None.
+    """Returns a sentence on the first phase that sees many times the examples of a full training, or None.
 
     Args:
       phases: The phases of a run.
@@ -55,8 +56,8 @@ def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
         images = phase.steps * phase.batch_size
         if images > OUT_OF_PROPORTION * training:
             return (
-                f"phase {phase.name} ({phase.steps:,} steps) sees {images / training:,.0f} times as many images as a "
-                f"full training (--epochs): --transform_epochs={epochs} makes a transformation as long as that"
+                f"phase {phase.name} ({phase.steps:,} steps) sees {images / training:,.0f} times as many examples as "
+                f"a full training (--epochs): --transform_epochs={epochs} makes a transformation as long as that"
             )
     return None
 
@@ -64,3 +65,20 @@ def out_of_proportion(phases: Sequence[Phase], recipe: Recipe) -> str | None:
 def epochs_of(phase: Phase, examples: int) -> int:
     """Returns the number of epochs that a phase covers; the last one may be partial."""
     return math.ceil(phase.steps / (examples // phase.batch_size))
+
+
+def is_evaluated(epoch: int, epochs: int, every: int) -> bool:
+    """Returns whether the network is evaluated after an epoch: after every few ones, and after each of the last five.
+
+    Args:
+      epoch: Number of the epoch in its phase, from 1.
+      epochs: Number of epochs of the phase.
+      every: Interval in epochs (--evaluate_every).
+    """
+    return epoch % every == 0 or epoch > epochs - FINAL
+
+
+def evaluations_of(phase: Phase, examples: int, every: int) -> int:
+    """Returns how often the network is evaluated at the ends of the epochs of a phase."""
+    epochs = epochs_of(phase, examples)
+    return sum(is_evaluated(epoch, epochs, every) for epoch in range(1, epochs + 1))

@@ -1,4 +1,4 @@
-"""Progress of a run on the console: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress of a run on the console: a bar on a terminal and in a notebook, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from dlth_tf import masking
+from dlth_tf.console import standard_output
 from dlth_tf.measures import ACCURACY, measure_in
 from dlth_tf.methods import Phase
+from dlth_tf.runs.notebook_bar import NotebookBar
 
 BAR_WIDTH = 20  # columns of the terminal
 TIME_WIDTH = len("0:00:00")
@@ -24,7 +26,8 @@ class ProgressLine(tf_keras.callbacks.Callback):
     Args:
       phase: The phase.
       epochs: Its number of epochs.
-      verbosity: 0 prints nothing; 1 shows a bar on a terminal and prints lines elsewhere; 2 prints lines.
+      verbosity: 0 prints nothing; 1 shows a bar on a terminal and in a notebook, and prints lines elsewhere; 2 prints
+        lines.
       console: Where to print; standard output by default. Colors appear only on terminals, and not if NO_COLOR is set.
     """
 
@@ -34,12 +37,16 @@ class ProgressLine(tf_keras.callbacks.Callback):
         super().__init__()
         self.phase = phase
         self.epochs = epochs
-        self.console = console or Console(stderr=False, highlight=False)
-        can_move = self.console.is_terminal and not self.console.is_dumb_terminal
-        self.lines = verbosity == 2 or (verbosity == 1 and not can_move)
-        self.bar = self._bar() if verbosity == 1 and can_move else None
+        self.console = console or standard_output()
+        self.bar = self._bar() if verbosity == 1 else None
+        self.lines = verbosity > 0 and self.bar is None
 
-    def _bar(self) -> Progress:
+    def _bar(self) -> Progress | NotebookBar | None:
+        """Returns the bar, or None where no line can be updated."""
+        if self.console.is_jupyter:
+            return NotebookBar()
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
+            return None
         columns: list[ProgressColumn | str] = [
             TextColumn("{task.description}"),
             MofNCompleteColumn(),
@@ -69,7 +76,7 @@ class ProgressLine(tf_keras.callbacks.Callback):
         self._before = masking.steps_made(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Advances the bar (once per execution, and only on a terminal)."""
+        """Advances the bar, if there is one (once per execution)."""
         if self.bar:
             self.bar.update(self._task, completed=self._before + batch + 1)
 
@@ -78,7 +85,8 @@ class ProgressLine(tf_keras.callbacks.Callback):
         parts = [f"epoch {epoch + 1}/{self.epochs}", f"loss {float(logs['loss']):.4f}"]
         measure = measure_in(logs, "test_{}")
         unit = "" if measure is ACCURACY else f"{measure.name} "
-        parts += [f"{split} {unit}{measure.text(logs[f'{split}_{measure.name}'])}" for split in ("val", "test")]
+        names = {split: f"{split}_{measure.name}" for split in ("val", "test")}
+        parts += [f"{split} {unit}{measure.text(logs[name])}" for split, name in names.items() if name in logs]
         parts += [f"penalty {logs['penalty']:.3g}"] if logs["penalty"] else []
         if self.lines:
             done = logs["seconds"]

@@ -113,7 +113,7 @@ def phase_row(phase: Phase, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": phase.name,
         "steps": phase.steps,
-        "epochs": len(rows),
+        "epochs": rows[-1]["epoch"],
         "images": phase.steps * phase.batch_size,
         "seconds": rows[-1]["seconds"],
     }

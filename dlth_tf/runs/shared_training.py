@@ -35,6 +35,7 @@ OF_THE_NETWORK = (
     "momentum",
     "weight_decay",
     "eval_examples",  # its history has the evaluations
+    "evaluate_every",
     "augment",
     "normalization",
     "precision",

@@ -1,4 +1,4 @@
-"""The row of a run in TensorBoard's HParams table: its settings and its outcome."""
+"""The scalars of a run for TensorBoard, and its row in the HParams table: its settings and its outcome."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from dlth_tf.callbacks.sparsity_monitor import SparsityMonitor
 from dlth_tf.legacy_keras import tensorflow_keras_is_keras2
 from dlth_tf.measures import measure_in
+from dlth_tf.methods import Network
 from dlth_tf.runs.config import RunConfig
 
 with tensorflow_keras_is_keras2():  # the plugin derives a callback from `tf.keras` while it is imported
@@ -34,6 +36,23 @@ SETTINGS = (
     "transform_lr",
     "cycles",
 )
+
+
+class WholeNetworkMonitor(SparsityMonitor):
+    """Writes scalars and histograms of the whole network, also while a compact one is trained in its place.
+
+    Args:
+      folder: TensorBoard directory of the phase.
+      network: The network of the run.
+    """
+
+    def __init__(self, folder: str, network: Network) -> None:
+        super().__init__(folder, histograms=True)
+        self.network = network
+
+    def measured(self) -> Any:
+        """Returns the whole network with the weights that it has by now."""
+        return self.network.whole()
 
 
 def metrics(result: dict[str, Any]) -> dict[str, float]:

@@ -12,12 +12,13 @@ import tf_keras
 from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.own_network import save_own_network
 from dlth_tf.runs.training_run import Run
 from dlth_tf.runs.weights_files import check_weights_file
 
 
 def save_network(run: Run) -> str:
-    """Writes weights.npz and ticket.npz; returns the digest of the weights.
+    """Writes weights.npz, ticket.npz and, for a network of the user's own, network.json; returns the weights' digest.
 
     Raises:
       BadInput: If a removed weight is not zero (`masking.strip` checks).
@@ -27,11 +28,13 @@ def save_network(run: Run) -> str:
     config = run.config
     # First: a subclassed model is stripped in place, and then has no ticket any more.
     ticket = masking.chosen_ticket(model, method=config.method, seed=config.seed, sparsity=config.sparsity)
-    weights = masking.weight_arrays(masking.strip(model))
+    plain = masking.strip(model)
+    weights = masking.weight_arrays(plain)
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise RuntimeError(f"{name} contains values that are not finite")
     if run.writes:
+        save_own_network(config, plain, run.directory)
         files.write_atomic(run.directory.weights, files.npz_bytes(weights))
         ticket.save(run.directory.ticket)
     return files.arrays_sha256(weights)

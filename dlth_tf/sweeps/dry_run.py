@@ -23,8 +23,9 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.evaluation import LOSSES, Evaluator
 from dlth_tf.runs.network import prepare_network
-from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe
+from dlth_tf.runs.plan import evaluations_of, make_phases, make_recipe
 from dlth_tf.runs.runner import prepare
+from dlth_tf.sweeps.order import shared_start
 
 WARM_UP = 2  # executions of the training step
 MEASURED = 5
@@ -56,11 +57,6 @@ class RunPlan:
         """Training images seen in all phases."""
         return sum(phase.steps * phase.batch_size for phase in self.phases)
 
-    @property
-    def epochs(self) -> int:
-        """Number of evaluations: one at the end of each epoch of each phase."""
-        return sum(epochs_of(phase, self.examples) for phase in self.phases)
-
 
 def plan_runs(grid: Sequence[RunConfig]) -> list[RunPlan]:
     """Plans the runs of a sweep without training or writing anything; each network is built once."""
@@ -84,13 +80,13 @@ def network_key(config: RunConfig) -> tuple[Any, ...]:
 
 
 def table(plans: Sequence[RunPlan]) -> pd.DataFrame:
-    """Returns one row per method and one for the sweep: runs, steps, images, multiply-adds of the dense network."""
+    """Returns one row per method and one for the sweep: runs, steps, examples, multiply-adds of the dense network."""
     rows = [
         {
             "method": name,
             "runs": 1,
             "steps": plan.steps,
-            "images": plan.images,
+            "examples": plan.images,
             "dense_macs": float(plan.macs) * plan.images,
         }
         for plan in plans
@@ -106,12 +102,10 @@ def shared_images(plans: Sequence[RunPlan]) -> int:
     saved = 0
     for plan in plans:
         first = plan.phases[0]
-        config = plan.config
-        if not config.shared_dir or not first.shareable or METHODS.load(config.method).narrows:
-            continue
-        key = (config.seed, config.model_args, first.name, first.steps, first.batch_size, first.learning_rate)
-        saved += first.steps * first.batch_size if key in seen else 0
-        seen.add(key)
+        key = shared_start(plan.config, first)
+        if key is not None:
+            saved += first.steps * first.batch_size if key in seen else 0
+            seen.add(key)
     return saved
 
 
@@ -125,11 +119,11 @@ def print_plan(grid: Sequence[RunConfig], parallel: int, calibrate: bool) -> Non
     """
     plans = plan_runs(grid)
     frame = table(plans)
-    shown = frame.assign(**{name: frame[name].map("{:,}".format) for name in ("runs", "steps", "images")})
+    shown = frame.assign(**{name: frame[name].map("{:,}".format) for name in ("runs", "steps", "examples")})
     print_table(shown.assign(dense_macs=frame["dense_macs"].map("{:.3g}".format)))
     saved = shared_images(plans)
     if saved:
-        print(f"runs that start with the same training share it: {saved:,} fewer images")
+        print(f"runs that start with the same training share it: {saved:,} fewer examples")
     if calibrate:
         hours = estimate(plans) / 3600 / parallel
         concurrent = f" with {parallel} concurrent runs" if parallel > 1 else ""
@@ -164,7 +158,8 @@ def estimate(plans: Sequence[RunPlan]) -> float:
             if key not in measured:
                 measured[key] = measure(plan.config, phase.batch_size)
             speed = measured[key]
-            total += speed.compilation + phase.steps * speed.step + epochs_of(phase, plan.examples) * speed.evaluation
+            evaluations = evaluations_of(phase, plan.examples, plan.config.evaluate_every)
+            total += speed.compilation + phase.steps * speed.step + evaluations * speed.evaluation
         total += speed.set_up if speed else 0.0
     return total
 

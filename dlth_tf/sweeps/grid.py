@@ -17,6 +17,7 @@ from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
+from dlth_tf.sweeps.order import longest_first
 from dlth_tf.sweeps.status import PROGRESS, SweepStatus
 
 SHARED = ".shared"  # folder in a sweep directory for dense trainings that several runs start with
@@ -109,7 +110,7 @@ def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
 
 
 def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: Console | None = None) -> SweepStatus:
-    """Runs all configurations that are not complete; a failed run does not stop the others.
+    """Runs all configurations that are not complete, the longest first; a failed run does not stop the others.
 
     Returns:
       The status of the sweep, with {run directory: reason} of every failed run.
@@ -117,7 +118,7 @@ def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: C
     Raises:
       Stopped: If SIGINT or SIGTERM was received; every run in progress has written a checkpoint.
     """
-    todo = [config for config in grid if not RunDirectory(Path(config.run_dir)).is_complete()]
+    todo = longest_first([config for config in grid if not RunDirectory(Path(config.run_dir)).is_complete()])
     status = SweepStatus(sweep_dir, grid, todo, console)
     if status.before:
         status.console.print(f"{status.before} of {len(grid)} runs are already complete")

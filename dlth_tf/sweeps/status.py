@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlth_tf import files
+from dlth_tf.console import standard_output
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.measures import measure_in
 from dlth_tf.runs.config import RunConfig
@@ -48,7 +49,7 @@ class SweepStatus:
         self.done = 0
         self.failed: dict[str, str] = {}
         self.reused: list[dict[str, Any]] = []
-        self.console = console or Console(highlight=False)
+        self.console = console or standard_output()
         self.began = time.perf_counter()
         self._lock = threading.Lock()
         files.own_folder(self.folder / PROGRESS, "sweep_dir", self.folder)
@@ -140,7 +141,7 @@ class SweepStatus:
             return ""
         images = sum(entry["images"] for entry in self.reused)
         seconds = sum(entry["seconds"] for entry in self.reused)
-        return f"{len(self.reused)} runs reused another run's dense training: {images:,} images, {seconds:.0f} s"
+        return f"{len(self.reused)} runs reused another run's dense training: {images:,} examples, {seconds:.0f} s"
 
 
 def _progress(facts: dict[str, Any]) -> dict[str, Any]:

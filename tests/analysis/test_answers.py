@@ -33,10 +33,10 @@ def test_winning_tickets_come_first_and_the_control_at_equal_budget_last() -> No
         "lth_iter": (shifted(3), Runs(3, 1800.0)),
     }
     assert answer(verdict_on(others)) == (
-        "At 98 % sparsity, rst is as good as lth, like with like, with 900 images seen instead of 1,350 (equivalent "
-        "within 1 point; difference 0.20 [-0.30, 0.70]); not as good as lth_iter, the harder question, with 900 images "
-        "seen instead of 1,800 (difference -2.80 [-3.30, -2.30]); better than scratch_long, at equal budget, with "
-        "1 of its 3 seeds at chance (difference 4.20 [3.70, 4.70])."
+        "At 98 % sparsity, rst is as good as lth, like with like, with 900 examples seen instead of 1,350 (equivalent "
+        "within 1 point; difference 0.20 [-0.30, 0.70]); not as good as lth_iter, the harder question, with 900 "
+        "examples seen instead of 1,800 (difference -2.80 [-3.30, -2.30]); better than scratch_long, at equal budget, "
+        "with 1 of its 3 seeds at chance (difference 4.20 [3.70, 4.70])."
     )
 
 

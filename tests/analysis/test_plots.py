@@ -14,8 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlth_tf.analysis import figures, plots
+from dlth_tf.analysis.looks import looks_of
 from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
 from dlth_tf.analysis.results import read_results
+from dlth_tf.analysis.roles import DRAWN, opponents
+from dlth_tf.methods import METHODS
 from tests.analysis.conftest import Run, WriteSweep, seeds
 
 SPARSITIES = (0.9, 0.95, 0.98, 0.99)
@@ -153,6 +156,27 @@ def test_methods_all_look_different_and_the_same_in_both_pictures(write_sweep: W
         named = [line for line in axes.get_lines() if line.get_label().startswith("method_")]
         looks.append({line.get_label(): (line.get_color(), line.get_marker()) for line in named})
     assert looks[0] == looks[1] and len(set(looks[0].values())) == 15
+
+
+def test_a_method_looks_the_same_in_every_sweep_and_like_no_other(write_sweep: WriteSweep) -> None:
+    everything = looks_of([*METHODS.names(), "mine:method", "yours:method"])
+    assert len(set(everything.values())) == len(everything) and set(DRAWN) == set(METHODS.names())
+    assert looks_of(["rst", "scratch"]) == {name: everything[name] for name in ("rst", "scratch")}
+    assert len({color for color, _ in looks_of(["dense", *opponents("rst"), "rst"]).values()}) == 7
+    assert looks_of(["mine:method", "rst"])["mine:method"] not in (everything["rst"], everything["dense"])
+
+
+def test_methods_at_one_sparsity_stand_close_together_on_an_axis_with_room(write_sweep: WriteSweep) -> None:
+    axes = _drawn(write_sweep, [*seeds("scratch", 0.9, 0.95, 0.96), *seeds("rst", 0.9, 0.97, 0.98)])
+    low, high = axes.get_xlim()
+    places = [float(line.get_xdata()[0]) for line in axes.get_lines()]
+    assert low < min(places) < 1 < max(places) < high and max(places) - min(places) < 0.2 * (high - low)
+
+
+@pytest.mark.parametrize(("sparsities", "words"), [((0.9,), "marks: medians"), ((0.9, 0.99), "lines: medians")])
+def test_lines_are_only_spoken_of_where_there_are_some(write_sweep: WriteSweep, sparsities, words) -> None:
+    results = _results(write_sweep, [run for sparsity in sparsities for run in seeds("rst", sparsity, 0.97, 0.98)])
+    assert words in plots._title(results) and plots.has_lines(results) == (len(sparsities) > 1)
 
 
 def test_the_reader_s_own_matplotlib_settings_are_left_alone(write_sweep: WriteSweep) -> None:

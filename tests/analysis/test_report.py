@@ -174,7 +174,7 @@ def test_the_plots_are_described_in_words(write_sweep: WriteSweep) -> None:
     root = write_sweep(RUNS)
     write_report(root)
     first, second = re.findall(r'alt="(.*?)"', (root / "report.html").read_text())
-    assert "lth: 90.5 % at 90 % removed" in first and "Images seen: dense 6,400, lth 6,400" in second
+    assert "lth: 90.5 % at 90 % removed" in first and "Examples seen: dense 6,400, lth 6,400" in second
 
 
 def test_names_from_outside_are_escaped(write_sweep: WriteSweep, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
         (
             {"scratch_long": [94.0, 96.0, 100.0], "lth_iter": [91.0, 90.0, 91.0]},  # -2, -3, -4 and 1, 3, 5
             "At 98 % sparsity, over 3 seeds, the transformed random ticket (rst) is 3.00 [0.52, 5.48] points below "
-            "scratch_long (as many images as rst) and inconclusive against the winning ticket (lth_iter, the "
+            "scratch_long (as many examples as rst) and inconclusive against the winning ticket (lth_iter, the "
             "harder question): neither a significant difference nor equivalence within 1 point (difference 3.00, "
             "90 % interval [-0.37, 6.37]; about 6 seeds would detect a difference of this size).",
         ),
@@ -86,13 +86,13 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
 def test_the_sentence_states_the_outcomes(others: dict, words: str) -> None:
     verdict = verdict_on(**others)
     said = sentence(verdict)
-    assert said.startswith(words) and ("Images seen" in said) == bool(verdict.comparisons)
+    assert said.startswith(words) and ("Examples seen" in said) == bool(verdict.comparisons)
 
 
 def test_the_cost_of_every_method_and_equal_budgets_are_stated() -> None:
     said = sentence(verdict_on(scratch_long=[90.0, 90.0, 92.0], lth=[92.0, 92.8, 95.6], lth_iter=[92.0, 92.8, 95.6]))
     assert said.endswith(
-        " Images seen: 900 by rst; 900 by scratch_long (equal budget), 1,350 by lth (1.5 times as many), 1,800 by "
+        " Examples seen: 900 by rst; 900 by scratch_long (equal budget), 1,350 by lth (1.5 times as many), 1,800 by "
         "lth_iter (2 times as many)."
     )
 
@@ -148,8 +148,8 @@ def test_notes_say_how_to_read_it() -> None:
         "within ±1 point",
         "power of 80 %",
         "not corrected for multiplicity: each of the 2 comparisons",
-        "has 500 images: one image is 0.2 points",
-        "binomial standard error of 1.34 points",  # 100 sqrt(.9 .1 / 500)
+        "has 500 examples: one example is 0.2 points",
+        "half of Wilson's 95 % interval of a single accuracy is 2.64 points",  # of 450 of 500: [.8706, .9234]
         "2 planned runs have no result and are excluded from the comparisons",
         "means rst beside lth and rst_iter beside lth_iter",
         "Equal budget means that two methods differ by at most 1 %",
@@ -170,9 +170,14 @@ def test_notes_leave_out_what_does_not_concern_the_reader() -> None:
     assert notes([verdict_on()], 1.0, SETTINGS, missing=3) == notes([], 1.0, SETTINGS, missing=3) == []
 
 
+def test_an_accuracy_of_one_has_an_uncertainty() -> None:
+    verdict = dataclasses.replace(verdict_on(lth=[92.0, 92.8, 95.6]), accuracy=1.0)
+    assert "of a single accuracy is 0.38 points" in " ".join(notes([verdict], 1.0, SETTINGS, missing=0))
+
+
 @pytest.mark.parametrize(("margin", "stated"), [(0.1, True), (0.2, False)])
 def test_a_margin_finer_than_an_image_is_pointed_out(margin: float, stated: bool) -> None:
-    assert ("finer than one image" in " ".join(notes([verdict_on(lth=[92.0, 92.8])], margin, SETTINGS, 0))) is stated
+    assert ("finer than one example" in " ".join(notes([verdict_on(lth=[92.0, 92.8])], margin, SETTINGS, 0))) is stated
 
 
 def test_a_single_missing_run_is_in_the_singular() -> None:

@@ -143,6 +143,12 @@ def test_a_usual_table_fits_into_80_columns_uncut(results) -> None:
     assert on_console(frame, width=50).count("90.3 ± 0.6") == 0, "in 50 columns it does not fit"
 
 
+def test_title_and_notes_of_a_narrow_table_are_as_wide_as_the_console(results) -> None:
+    lines = on_console(results(RST, FAR)).splitlines()
+    assert lines[0] == "Test accuracy in percent: digits, mlp, 3 seeds"
+    assert max(map(len, lines)) > 60 and len(lines) < 14
+
+
 def test_a_narrow_console_breaks_the_table_and_cuts_nothing_off(results) -> None:
     shown = on_console(
         results(DENSE, *(seeds("lth_iterative", sparsity, 0.9, 0.91, 0.9) for sparsity in (0.9, 0.95, 0.98, 0.99))),

@@ -70,7 +70,7 @@ def test_an_interrupted_run_ends_as_a_straight_one(name, tmp_path):
     check(name, restored(name, tmp_path, number % 2 == 0, Stops(3 + number % 2, inside=number % 3 == 0)))
 
 
-@quick_or_slow("imp that rewinds to step 3")
+@quick_or_slow()
 def test_so_does_one_that_is_interrupted_twice(name, tmp_path):
     check(name, restored(name, tmp_path, False, Stops(2), Stops(4, inside=True)))
 
@@ -86,6 +86,7 @@ def test_wherever_it_is_interrupted_and_wherever_the_backup_stands(name, first, 
     check(name, restored(name, tmp_path, first, Stops(*stop)))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_restored_differs(tmp_path):
     """The negative twin: without the backup the second process starts anew from another step of the schedule."""
     with pytest.raises(KeyboardInterrupt):

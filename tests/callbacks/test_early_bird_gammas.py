@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pytest
 import tf_keras
 
 import dlth_tf as dlth
@@ -16,6 +17,7 @@ L = tf_keras.layers
 SGD = dlth.optimizers.SGD
 
 
+@pytest.mark.slow
 def test_filters_with_the_largest_gamma_stay():
     model = eager(convolutional(), SGD(0.0))
     bird = EarlyBird(0.5, last_epoch=1, granularity="filter")

@@ -70,6 +70,7 @@ def test_epochs_seeds_and_purposes_differ_in_order() -> None:
     assert len(set(first)) == 16
 
 
+@pytest.mark.slow
 def test_every_example_is_as_likely_at_every_place() -> None:
     epochs = chosen(600 * PER_EPOCH).reshape(600, -1)
     counts = np.array([np.bincount(place, minlength=COUNT) for place in epochs.T])

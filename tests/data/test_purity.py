@@ -51,7 +51,7 @@ def elsewhere() -> dict[str, str]:
     return digests_elsewhere(*(augment for augment in SAMPLES if augment != LONG))
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_fresh_process_makes_the_same_batch_with_randaugment() -> None:
     assert digest(LONG, STEP - 2, 3) == digests_elsewhere(LONG)[LONG]
 

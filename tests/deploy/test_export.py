@@ -153,11 +153,21 @@ RIGHT = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
         (RIGHT[:, :3], None, "must be float32 images of shape"),
         (RIGHT.astype(np.float64), None, "must be float32 images of shape"),
         (RIGHT, np.arange(4), r"labels of shape \[4\]: must have one label for each of the 5 images"),
+        (RIGHT, np.ones(5), r"labels of float64\[5\]: must be classes, whole numbers"),
     ],
 )
 def test_examples_that_the_signature_does_not_take_are_refused(model, images, labels, message, tmp_path):
     with pytest.raises(BadInput, match=message):
         dlth_tf.export(model, tmp_path / "out", examples=Examples(images, labels, "my images"), **FAST)
+    assert not (tmp_path / "out").exists()
+
+
+def test_targets_are_one_for_each_number_of_the_only_output(model, tmp_path):
+    examples = Examples(RIGHT, np.ones((5, 2)), "my images")
+    with pytest.raises(
+        BadInput, match=r"labels of float64\[5, 2\]: must be a target for each number of the only output"
+    ):
+        dlth_tf.export(model, tmp_path / "out", examples=examples, task="raw", **FAST)
     assert not (tmp_path / "out").exists()
 
 
@@ -185,6 +195,12 @@ def test_examples_may_be_an_array(model, tmp_path):
 def test_other_bad_input_is_refused(model, arguments, message, tmp_path):
     with pytest.raises(BadInput, match=message):
         dlth_tf.export(model, tmp_path / "out", **arguments, **FAST)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_keyword_that_does_not_exist_is_refused_by_its_name(model, tmp_path):
+    with pytest.raises(TypeError, match=r"export\(\) got an unexpected keyword argument 'formts'"):
+        dlth_tf.export(model, tmp_path / "out", formts=["plain"])
     assert not (tmp_path / "out").exists()
 
 
@@ -306,6 +322,7 @@ def test_dlth_tf_export_is_the_command_and_the_function():
     assert command is dlth_tf.export and callable(dlth_tf.export) and callable(dlth_tf.export.main)
 
 
+@pytest.mark.slow
 def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_beside_float32s(tmp_path, monkeypatch):
     model, _ = sparse_network("lenet_300_100")
     images = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)
@@ -331,6 +348,31 @@ def test_int8_below_the_least_agreement_is_left_out_and_its_accuracy_is_said_bes
     with pytest.raises(BadInput, match=r"min_agreement=0.9: is not reached by tflite_int8: only 70.00%"):
         dlth_tf.export(model, tmp_path / "one", **(known | {"formats": ["tflite_int8"]}), min_agreement=0.9)
     assert sorted(os.listdir(tmp_path)) == ["any", "most"]
+
+
+def test_rounded_forms_are_judged_on_validation_examples(tmp_path, monkeypatch):
+    model, _ = sparse_network("lenet_300_100")
+    compared, judged = np.random.default_rng(0).random((2, 64, 8, 8, 1), np.float32)
+    labels = np.where(np.arange(64) < 16, model(judged).numpy().argmax(1), -1)
+    known = {"examples": Examples(compared, None, "my images"), "formats": ["packed"], "values": "int8", **FAST}
+    known["validation"] = Examples(judged, labels, "validation images of mine")
+    facts = dlth_tf.export(model, tmp_path / "any", **known)["forms"]["packed"]
+    outputs = signature(tmp_path / "any/packed")[1](images=tf.constant(judged))
+    same = np.mean(outputs["class"] == model(judged).numpy().argmax(1))
+    assert facts["validation"] == {
+        "images": 64,
+        "on": "validation images of mine",
+        "agreement": same,
+        "accuracy": np.mean(outputs["class"] == labels),
+    }
+    assert f"{same:.1%} of 64 validation images of mine have the same class" in facts["notes"][0]
+    judge = standalone.judged
+    monkeypatch.setattr(standalone, "judged", lambda *given: judge(*given) | {"agreement": 0.5})
+    with pytest.raises(BadInput, match=r"packed: only 50\.00% of 64 validation images of mine have the same class"):
+        dlth_tf.export(model, tmp_path / "limited", **known, min_agreement=0.6)
+    known["validation"] = Examples(judged[:, :4], labels, "other images")
+    with pytest.raises(BadInput, match=r"validation=float32\[64, 4, 8, 1\]: must be"):
+        dlth_tf.export(model, tmp_path / "other", **known)
 
 
 @pytest.mark.parametrize(

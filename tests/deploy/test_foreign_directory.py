@@ -49,6 +49,7 @@ def changed(report: dict[str, Any], **facts: Any) -> str:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_an_earlier_report_that_is_not_one_is_left_out_and_a_good_one_is_kept(model, tmp_path, capsys):
     report = dlth_tf.export(model, tmp_path / "out", **FAST)
     path = tmp_path / "out" / "export.json"

@@ -129,6 +129,7 @@ def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):
     assert forms["compact"]["note"] == (NOTHING_REMOVED if granularity == "weight" else "")
 
 
+@pytest.mark.slow
 def test_all_forms_pass_in_a_fresh_process(tmp_path):
     forms = round_trip("vgg11", "filter", tmp_path, ("plain", "packed", "compact", "tflite", "onnx"))
     assert set(forms) == {"plain", "packed", "compact", "tflite/float32", "tflite/float16", "onnx"}
@@ -146,6 +147,7 @@ def test_calibration_images_give_an_int8_file(tmp_path):
     assert facts["tolerance"] is None and facts["agreement"] > 0.9
 
 
+@pytest.mark.fast_cases("plain", "compact")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("form", ["plain", "packed", "compact"])
 def test_a_weight_that_the_ticket_removes_would_be_seen(form, tmp_path):

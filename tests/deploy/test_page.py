@@ -41,6 +41,7 @@ def test_a_command_is_accepted(line, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("checked_here")
+@pytest.mark.slow
 def test_the_snippets_run_one_after_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain, _ = sparse_network("lenet_300_100")

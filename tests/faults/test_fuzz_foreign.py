@@ -244,7 +244,7 @@ REPORT = {
     "parameters": {"nonzero": 1, "total": 2, "prunable": 2, "removed": 1},
     "multiply_adds": None,
     "bound_bytes": 3,
-    "verification": {"on": "random images", "images": 2, "accuracy": None, "tensorflow": "2"},
+    "verification": {"on": "random images", "images": 2, "accuracy": None, "mse": None, "tensorflow": "2"},
 }
 REPORT["served"] |= {"normalized": False, "image_bytes": False}
 

@@ -17,6 +17,7 @@ RESUME = "run the same command again to resume"
 RUNNER = "dlth_tf.runs.runner"
 
 
+@pytest.mark.slow
 def test_sigterm_in_a_step_stops_after_a_checkpoint_and_the_same_command_finishes(tmp_path):
     changes = {"steps_per_execution": 1, "checkpoint_every": "9ep"}
     ended = runs.run(Fault(STEP, do="SIGTERM", nth=4, given="finetune"), "scratch", tmp_path / "run", **changes)

@@ -54,6 +54,7 @@ OTHERS = {  # (file, call) -> why it is not that of the door
         "File",
     ): "h5py's, of a file that a user's own code hands to load_weights",
     ("dlth_tf/masking/keras2/plain_weights.py", "ZipFile"): "of a file that a user's own code hands to load_weights",
+    ("dlth_tf/masking/keras2/plain_weights.py", "open"): "of a member, read in parts",
     ("dlth_tf/masking/keras2/plain_weights.py", "load_weights"): "tf_keras', which a user's own code calls",
     ("dlth_tf/masking/keras3/tickets.py", "load_model"): "Keras 3's, in its safe mode, of a file that the user names",
     ("dlth_tf/masking/keras3/tickets.py", "load_weights"): "the same file",

@@ -128,6 +128,7 @@ def test_same_padding_of_a_strided_convolution_does_not_agree(dtype):
     must_disagree(f"o3_rst_x_conv.{dtype}", padding="same")
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_applied_before_the_step_instead_of_after_it_does_not_agree(monkeypatch):
     def before(self, gradient, variable):
         target = self.targets.get(self.optimizer._var_key(variable))

@@ -70,6 +70,7 @@ def test_a_doubled_penalty_does_not_agree(monkeypatch):
         own("o1_rst_x_mlp.f64").run()
 
 
+@pytest.mark.slow
 def test_a_penalty_that_starts_a_step_late_does_not_agree(monkeypatch):
     strength = StepHook.strength
 
@@ -83,6 +84,7 @@ def test_a_penalty_that_starts_a_step_late_does_not_agree(monkeypatch):
         own("o1_rst_x_mlp.f64").run()
 
 
+@pytest.mark.slow
 def test_same_padding_of_a_strided_convolution_does_not_agree():
     with pytest.raises(AssertionError):
         own("o3_rst_x_conv.f64", padding="same").run()

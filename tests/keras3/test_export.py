@@ -51,6 +51,16 @@ def test_removed_filters_make_a_smaller_network(tmp_path):
     np.testing.assert_allclose(served(tmp_path / "compact", {"images": x})["logits"], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="translated in the process that exports")
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_depthwise_convolutions_have_a_twin_in_tf_keras(policy):
+    from dlth_tf.deploy.keras3.translation import translated
+
+    deep = L.DepthwiseConv2D(3, name="deep", dtype=policy), L.SeparableConv2D(4, 3, name="apart", dtype=policy)
+    network = translated(keras.Sequential([keras.Input((6, 6, 2)), *deep, L.GlobalAveragePooling2D(dtype=policy)]))
+    assert network is not None and [layer.compute_dtype for layer in network.layers[1:]] == [deep[0].compute_dtype] * 3
+
+
 @keras.saving.register_keras_serializable("tests.keras3")
 class Own(L.Layer):
     """A layer that tf_keras does not know."""
@@ -80,6 +90,10 @@ def test_a_layer_of_ones_own_is_exported_and_refused_where_a_form_needs_the_laye
     with pytest.raises(BadInput, match="formats=compact: cannot be written: the network has layers or operations"):
         dlth.export(model, tmp_path / "compact", formats=("compact",))
     assert not (tmp_path / "compact").exists()
+    half = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, name="out", dtype="mixed_bfloat16")])
+    with pytest.raises(BadInput, match="formats=tflite: needs a network in float32, and this one computes in bfloat16"):
+        dlth.export(half, tmp_path / "half", formats=("plain", "tflite"))
+    assert not (tmp_path / "half").exists()
 
 
 def test_a_ticket_that_is_not_removed_yet_is_refused_before_anything_is_written(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tf_keras
 
@@ -52,6 +53,23 @@ def test_every_layer_is_listed_with_its_reason(mixed):
         ("out", "kernel"): ("Dense", "4x2", 8, 8, "dense", "kept whole by the ticket, or no ticket yet"),
     }
     assert list(table.layer) == ["conv", "bn", "relu", "depthwise", "rows", "lstm", "lstm", "einsum", "left_out", "out"]
+
+
+def test_kept_weights_that_lie_on_a_path_are_counted():
+    layers = [L.Dense(3, "relu", name="a"), L.Dense(2, name="b"), L.ReLU(name="relu")]
+    model = dlth.wrap(functional((2,), *layers))
+    masks = {"a/kernel": [[0, 1, 1], [0, 1, 0]], "b/kernel": [[1, 0], [0, 0], [0, 1]]}
+    dlth.apply_ticket(model, dlth.Ticket({name: np.array(mask, bool) for name, mask in masks.items()}), remove=False)
+    table = dlth.layer_table(model, effective=True)
+    assert list(table.columns[5:7]) == ["kept", "effective"]
+    found = {row.layer: (row.kept, row.effective) for row in table.itertuples()}
+    assert found == {"a": (3, 1), "b": (2, 1), "relu": (0, 0)}
+
+
+def test_paths_that_are_not_known_are_refused(mixed):
+    for model in (mixed, dlth.wrap(mixed)):  # einsum and lstm
+        with pytest.raises(dlth.BadInput, match="effective=True: needs a wrapped Sequential or Functional model"):
+            dlth.layer_table(model, effective=True)
 
 
 def test_a_model_that_is_not_wrapped_yet_has_a_table_too(mixed):

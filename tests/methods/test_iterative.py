@@ -74,7 +74,8 @@ def test_lth_iter_prunes_by_trained_magnitude_inside_the_last_ticket_and_rewinds
         assert np.array_equal(last[name][~twice], start[name][~twice])
 
 
-@pytest.mark.parametrize("steps_per_execution", [pytest.param(1, marks=pytest.mark.slow), 8])
+@pytest.mark.parametrize("steps_per_execution", [1, 8])
+@pytest.mark.slow
 def test_lth_iter_rewinds_to_the_very_weights_of_the_step(tmp_path, steps_per_execution):
     five = train(tiny("lth_iter", tmp_path / "five", epochs="5it", lr_values="0.1", cycles=1)).watched.after["round_1"]
     changes = {"rewind_step": 5, "lr_values": "0.1", "steps_per_execution": steps_per_execution}
@@ -99,6 +100,7 @@ def test_rewound_weights_do_not_depend_on_steps_per_execution(tmp_path):
     assert len({run.result["weights_sha256"] for run in runs}) == 1
 
 
+@pytest.mark.slow
 def test_batches_after_rewinding_are_those_from_the_step_on(tmp_path, tiny_runs):
     whole = tiny_runs["lth_iter"].watched.batches["finetune"]
     rewound = train(tiny("lth_iter", tmp_path / "run", rewind_step=5)).watched.batches["finetune"]

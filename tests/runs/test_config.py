@@ -18,6 +18,8 @@ DEFAULTS = {
     "task": "classification",
     "label_column": None,
     "eval_examples": None,
+    "evaluate_every": 1,
+    "finetune": "masked",
     "data_dir": None,
     "model_args": "{}",
     "init_weights": None,
@@ -333,7 +335,7 @@ def test_the_kind_of_a_flag_is_read_off_the_annotation_of_its_field():
     }
     assert kinds["int"] == {
         *("seed", "batch_size", "penalty_every", "transform_batch_size", "cycles"),
-        *("steps_per_execution", "num_replicas", "verbosity", "eval_examples"),
+        *("steps_per_execution", "num_replicas", "verbosity", "eval_examples", "evaluate_every"),
     }
     assert kinds["bool"] == {
         *("delete_between_cycles", "finetune_between_cycles", "jit_compile", "scale_lr", "deterministic", "tensorboard")

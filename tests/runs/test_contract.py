@@ -17,7 +17,10 @@ from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
 from tests.runs.tiny import EXAMPLES, FILES, Finished, listing
 
-pytestmark = pytest.mark.parametrize("method", METHODS.names())
+SLOW = ("l1", "l1_iter", "lth", "lth_long", "synflow")  # they write what lth_iter, rst and snip write
+pytestmark = pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS.names()]
+)
 SHAPES = {"fc1/kernel": (64, 30), "fc2/kernel": (30, 10), "fc3/kernel": (10, 10)}
 PRUNED = ("fc1/kernel", "fc2/kernel")
 KEYS: dict[str, Any] = {

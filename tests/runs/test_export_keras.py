@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +13,7 @@ import tf_keras
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
-from dlth_tf.runs.export_keras import export_keras
+from dlth_tf.runs.export_keras import SavedModel, export_keras
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.test_export import MASK, TICKET, network
 
@@ -31,7 +32,7 @@ def saved(tmp_path_factory) -> tuple[str, tf_keras.Model]:
 
 def test_it_is_exported_with_its_zeros_and_its_name(saved, tmp_path):
     path, model = saved
-    report = export_keras(path, tmp_path / "out", FAST, SERVED)
+    report = export_keras(SavedModel(path), tmp_path / "out", FAST, SERVED)
     assert report["origin"] == {"keras_model": "mine.keras"}
     assert list(report["forms"]) == ["plain", "packed"] and report["parameters"]["removed"] == 72
     images = np.random.default_rng(0).random((3, 4, 4, 1), np.float32)
@@ -41,7 +42,7 @@ def test_it_is_exported_with_its_zeros_and_its_name(saved, tmp_path):
 
 def test_a_ticket_of_the_network_is_checked_in_every_form(saved, tmp_path):
     TICKET.save(tmp_path / "ticket.npz")
-    report = export_keras(saved[0], tmp_path / "out", FAST, SERVED, ticket=str(tmp_path / "ticket.npz"))
+    report = export_keras(SavedModel(saved[0], str(tmp_path / "ticket.npz")), tmp_path / "out", FAST, SERVED)
     assert report["parameters"]["prunable"] == MASK.size
 
 
@@ -56,5 +57,80 @@ def test_a_ticket_of_the_network_is_checked_in_every_form(saved, tmp_path):
 def test_a_ticket_of_another_network_is_refused(saved, tmp_path, masks, reason):
     Ticket.from_masks(masks).save(tmp_path / "ticket.npz")
     with pytest.raises(BadInput, match=f"ticket=.*: {'' if 'removes' in reason else 'is not one .*'}{reason}"):
-        export_keras(saved[0], tmp_path / "out", FAST, SERVED, ticket=str(tmp_path / "ticket.npz"))
+        export_keras(SavedModel(saved[0], str(tmp_path / "ticket.npz")), tmp_path / "out", FAST, SERVED)
     assert not (tmp_path / "out").exists()
+
+
+def arrays(folder, shape: tuple[int, ...], classes: int, dtype: type = np.float32) -> str:
+    """Writes a data set of random examples."""
+    draw = np.random.default_rng(0)
+    parts = {"train": 40, "validation": 20, "test": 30}
+    members = {f"{part}_x": (draw.random((count, *shape)) * 255).astype(dtype) for part, count in parts.items()}
+    labels = {f"{part}_y": np.arange(count) % classes for part, count in parts.items()}
+    np.savez(folder / "mine.npz", **members, **labels)
+    return f"npz:{folder / 'mine.npz'}"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_data_set_gives_accuracy_and_names_of_classes(saved, tmp_path, dtype):
+    path, model = saved
+    given = SavedModel(path, dataset=arrays(tmp_path, (4, 4, 1), 3, dtype))
+    report = export_keras(given, tmp_path / "out", FAST, SERVED)
+    with np.load(tmp_path / "mine.npz") as stored:
+        right = np.mean(model(stored["test_x"].astype(np.float32)).numpy().argmax(1) == stored["test_y"])
+    checked = report["verification"]
+    assert checked["images"] == 30 and checked["on"].startswith("test ") and checked["accuracy"] == right
+    assert report["served"]["outputs"]["label"]["dtype"] == "string"
+    without = ServingOptions(labels=False)
+    assert "label" not in export_keras(given, tmp_path / "no", FAST, without)["served"]["outputs"]
+
+
+@pytest.mark.slow
+def test_int8_is_calibrated_and_judged_with_the_data_set(saved, tmp_path):
+    given = SavedModel(saved[0], dataset=arrays(tmp_path, (4, 4, 1), 3))
+    report = export_keras(given, tmp_path / "out", ExportOptions(("tflite",), measure_latency=False), SERVED)
+    assert report["forms"]["tflite/int8"]["validation"]["images"] == 20
+
+
+def test_fewer_classes_than_outputs_give_no_names(saved, tmp_path):
+    given = SavedModel(saved[0], dataset=arrays(tmp_path, (4, 4, 1), 2))
+    report = export_keras(given, tmp_path / "out", ExportOptions(measure_latency=False), SERVED)
+    assert report["verification"]["accuracy"] is not None and "label" not in report["served"]["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "reason"),
+    [
+        ((4, 5, 1), 3, r"dataset=float32\[30, 4, 5, 1\]: must be float32 images of shape"),
+        ((4, 4, 1), 4, "has 4 classes, and the network has 3 outputs"),
+    ],
+)
+def test_a_data_set_of_another_network_is_refused(saved, tmp_path, shape, classes, reason):
+    with pytest.raises(BadInput, match=reason):
+        export_keras(SavedModel(saved[0], dataset=arrays(tmp_path, shape, classes)), tmp_path / "out", FAST, SERVED)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_several_inputs_is_told_another_way(tmp_path):
+    inputs = [tf_keras.Input((2,), name=name) for name in ("left", "right")]
+    tf_keras.Model(inputs, tf_keras.layers.Add()(inputs)).save(tmp_path / "two.keras")
+    given = SavedModel(tmp_path / "two.keras", dataset=arrays(tmp_path, (2,), 2))
+    with pytest.raises(BadInput, match=r"the network takes left, right; use dlth_tf\.export"):
+        export_keras(given, tmp_path / "out", FAST, SERVED)
+
+
+def test_a_model_of_keras_3_is_exported(tmp_path):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3, name="head")], name="new")
+    kernel = np.array(model.get_layer("head").kernel)
+    model.get_layer("head").kernel.assign(np.where(kernel > 0, kernel, 0))
+    model.save(tmp_path / "new.keras")
+    Ticket.from_masks({"head/kernel": kernel > 0}).save(tmp_path / "ticket.npz")
+    given = SavedModel(
+        tmp_path / "new.keras", str(tmp_path / "ticket.npz"), dataset=arrays(tmp_path, (4, 4, 1), 3, np.uint8)
+    )
+    report = export_keras(given, tmp_path / "out", FAST, SERVED)
+    assert report["verification"]["accuracy"] is not None and report["parameters"]["removed"] == (kernel <= 0).sum()
+    images = np.random.default_rng(0).random((3, 4, 4, 1), np.float32)
+    serve = tf.saved_model.load(os.fspath(tmp_path / "out" / "packed")).signatures["serving_default"]
+    assert np.allclose(serve(images=tf.constant(images))["logits"], model(images), atol=1e-5)

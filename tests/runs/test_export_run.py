@@ -144,6 +144,15 @@ def test_it_is_compared_on_the_test_images_and_has_the_accuracy_of_the_run(expor
     assert abs(compared["accuracy"] - accuracy) < 1e-6 and abs(report["forms"]["plain"]["accuracy"] - accuracy) < 1e-6
 
 
+@pytest.mark.usefixtures("checked_here")
+def test_a_limit_is_judged_on_the_validation_images(tmp_path, tiny_runs):
+    options = ExportOptions(("plain",), measure_latency=False, min_agreement=1.0)
+    report = export_run(tiny_runs["rst"].config.run_dir, tmp_path / "out", options)
+    judged = report["forms"]["plain"]["validation"]
+    assert (judged["images"], judged["on"]) == (EXAMPLES["validation"], "validation images of digits")
+    assert abs(judged["accuracy"] - tiny_runs["rst"].result["val"]["accuracy_last"]) < 1e-6
+
+
 @pytest.mark.fast_cases("rigl")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
@@ -214,6 +223,7 @@ def build(image_shape, classes):
 
 
 @pytest.mark.usefixtures("checked_here")
+@pytest.mark.slow
 def test_a_subclassed_network_of_the_users_trains_ends_and_exports(tmp_path, monkeypatch):
     (tmp_path / "networks_of_the_user.py").write_text(SUBCLASSED)
     monkeypatch.syspath_prepend(tmp_path)

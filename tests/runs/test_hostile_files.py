@@ -71,6 +71,33 @@ def test_what_lies_in_the_place_of_a_file_is_one_line(run_dir, capsys, name, kin
     assert outcomes[reader][0] == BAD_INPUT, outcomes
 
 
+@pytest.mark.parametrize("name", [*sorted(FILES), "plan.json", "failures.json"])
+def test_a_file_that_vanishes_before_it_is_opened_is_one_line(run_dir, capsys, monkeypatch, name):
+    (run_dir.parent / "plan.json").write_text('{"methods": [], "runs": []}')
+    (run_dir.parent / "failures.json").write_text("{}")
+    path = run_dir.parent / name if name in ("plan.json", "failures.json") else run_dir / name
+    content, real = path.read_bytes(), os.open
+    gone = []
+
+    def opened(file: Any, *args: Any, **kwargs: Any) -> int:
+        if os.fspath(file) == str(path) and path.exists():
+            path.unlink()
+            gone.append(name)
+        return real(file, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", opened)
+    commands = {
+        "export": (export_command, as_flags(run_dir=run_dir, export_dir=run_dir.parent.parent / "out")),
+        "report on the run": (report, [f"--run_dir={run_dir}"]),
+        "report on the sweep": (report, [f"--sweep_dir={run_dir.parent}"]),
+    }
+    for command, (main, flags) in commands.items():
+        path.write_bytes(content)
+        code, said = ended(capsys, main, *flags)
+        assert code in (DONE, BAD_INPUT) and said.count("\n") <= 1, (command, said)
+    assert gone
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", PUT)
 @pytest.mark.parametrize("name", ["plan.json", "failures.json"])
@@ -96,6 +123,7 @@ def test_a_result_that_is_not_valid_is_no_complete_run(run_dir, capsys, content)
     assert code == BAD_INPUT and said.count("\n") == 1 and "result.json" in said
 
 
+@pytest.mark.slow
 def test_a_sweep_with_such_a_result_is_not_complete(run_dir, capsys):
     (run_dir / "result.json").write_text("{}")
     assert run_command("sweep", sweep.main, sweep_flags(run_dir.parent)) == FAILED
@@ -103,7 +131,7 @@ def test_a_sweep_with_such_a_result_is_not_complete(run_dir, capsys):
     assert "0 of 1 runs complete" in said.out and "its result.json lacks sparsity" in said.err
 
 
-@pytest.mark.fast_cases("config.json-pipe", "result.json-pipe")
+@pytest.mark.fast_cases("config.json-pipe")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["pipe", "device", "deep"])
 @pytest.mark.parametrize("name", ["config.json", "result.json"])

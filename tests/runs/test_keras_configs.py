@@ -30,6 +30,13 @@ def test_layers_functions_and_operations_of_keras_pass():
     )
 
 
+def test_operations_on_tensors_pass_in_a_configuration_of_keras_3():
+    check_config(model(layer("Add", "keras.src.ops.numpy"), layer("Relu", "keras.src.ops.nn")), operations=True)
+    for room in ("core", "numpy.os", "node"):
+        with pytest.raises(ValueError, match="names code outside of Keras"):
+            check_config(model(layer("Map", f"keras.src.ops.{room}")), operations=True)
+
+
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
@@ -48,6 +55,8 @@ def test_layers_functions_and_operations_of_keras_pass():
         (layer("TFOpLambda", function="compat.v1.py_function"), "py_function"),
         (layer("TFOpLambda", function="load_library"), "load_library"),
         (layer("StringLookup", vocabulary="/etc/passwd"), "reads the file /etc/passwd"),
+        (layer("TFSMLayer", filepath="/tmp/a"), "a layer of the class TFSMLayer"),
+        (layer("Add", "keras.src.ops.numpy"), r"\(keras.src.ops.numpy.Add\)"),
     ],
 )
 @pytest.mark.parametrize("nested", [False, True])

@@ -71,11 +71,43 @@ def test_a_lambda_is_loaded_only_if_the_file_is_trusted(with_lambda, kind):
     assert "plus" in [layer.name for layer in load_keras_model(with_lambda / kind, trusted=True).layers]
 
 
-@pytest.mark.parametrize("kind", ["mine.keras", "mine.h5"])
-def test_a_model_of_keras_3_is_refused(tmp_path, kind):
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / kind)
-    with pytest.raises(BadInput, match=r"was saved by Keras 3\.\d+.*, and only models of tf_keras"):
-        load_keras_model(tmp_path / kind)
+def of_keras_3(*more: keras.layers.Layer) -> keras.Model:
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.Flatten()(images)
+    for layer in more:
+        x = layer(x)
+    return keras.Model(images, keras.ops.relu(keras.layers.Dense(3)(x)) * 2.0 + 1.0)
+
+
+def test_a_keras_file_of_keras_3_has_the_same_outputs(tmp_path):
+    model = of_keras_3(keras.layers.BatchNormalization(), keras.layers.Dropout(0.5))
+    model.compile("adam", "mse")
+    model.save(tmp_path / "new.keras")
+    images = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    assert np.array_equal(load_keras_model(tmp_path / "new.keras")(images), model(images))
+
+
+@pytest.mark.filterwarnings("ignore:.*save your model as an HDF5 file")
+def test_an_hdf5_file_of_keras_3_is_refused(tmp_path):
+    of_keras_3().save(tmp_path / "new.h5")
+    with pytest.raises(BadInput, match=r"was saved by Keras 3\.\d+.* as HDF5: save it as .keras"):
+        load_keras_model(tmp_path / "new.h5")
+
+
+def test_code_in_a_file_of_keras_3_is_loaded_only_if_the_file_is_trusted(tmp_path):
+    of_keras_3(keras.layers.Lambda(lambda x: x + 1, name="plus")).save(tmp_path / "new.keras")
+    with pytest.raises(
+        BadInput, match=r"the class Lambda \(plus\), which is code, and is only loaded with --trust_run"
+    ):
+        load_keras_model(tmp_path / "new.keras")
+    assert "plus" in [layer.name for layer in load_keras_model(tmp_path / "new.keras", trusted=True).layers]
+
+
+def test_a_file_of_keras_3_on_another_backend_is_refused(tmp_path, monkeypatch):
+    of_keras_3().save(tmp_path / "new.keras")
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(BadInput, match="runs on jax here: set KERAS_BACKEND=tensorflow"):
+        load_keras_model(tmp_path / "new.keras")
 
 
 def rewritten(path: Path, members: dict[str, bytes]) -> None:

@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import keras
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -54,8 +55,9 @@ def test_a_run_with_a_network_that_its_weights_are_not_of_is_one_line_at_once(tm
 
 
 @pytest.mark.timeout(60)
-def test_a_saved_model_whose_configuration_is_larger_than_its_weights_is_one_line(tmp_path):
-    tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,), name="a")]).save(tmp_path / "good.keras")
+@pytest.mark.parametrize("kind", [tf_keras, keras], ids=["tf_keras", "keras"])
+def test_a_saved_model_whose_configuration_is_larger_than_its_weights_is_one_line(tmp_path, kind):
+    kind.Sequential([kind.Input((3,)), kind.layers.Dense(2, name="a")]).save(tmp_path / "good.keras")
     assert load_keras_model(tmp_path / "good.keras").count_params() == 8
     with zipfile.ZipFile(tmp_path / "good.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
         for name in good.namelist():
@@ -70,13 +72,18 @@ def test_a_saved_model_whose_configuration_is_larger_than_its_weights_is_one_lin
 
 
 @pytest.mark.parametrize(
-    "layer",
-    [tf_keras.layers.RepeatVector(10**9), tf_keras.Sequential([tf_keras.layers.RepeatVector(2**28 // 3 + 1)])],
-    ids=["plain", "nested"],
+    ("kind", "layer"),
+    [
+        (tf_keras, tf_keras.layers.RepeatVector(10**9)),
+        (tf_keras, tf_keras.Sequential([tf_keras.layers.RepeatVector(2**28 // 3 + 1)])),
+        (keras, keras.layers.RepeatVector(10**9)),
+        (keras, keras.Sequential([keras.layers.RepeatVector(2**28 // 3 + 1)])),
+    ],
+    ids=["plain", "nested", "keras", "keras nested"],
 )
-def test_a_layer_that_repeats_without_bound_is_one_line(tmp_path, layer):
-    images = tf_keras.Input((3,))
-    tf_keras.Model(images, tf_keras.layers.GlobalMaxPool1D()(layer(images))).save(tmp_path / "a.keras")
+def test_a_layer_that_repeats_without_bound_is_one_line(tmp_path, kind, layer):
+    images = kind.Input((3,))
+    kind.Model(images, kind.layers.GlobalMaxPool1D()(layer(images))).save(tmp_path / "a.keras")
     with pytest.raises(BadInput, match="has more than 268,435,456 numbers for one example, and is only loaded"):
         load_keras_model(tmp_path / "a.keras")
     load_keras_model(tmp_path / "a.keras", trusted=True)

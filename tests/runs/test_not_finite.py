@@ -31,6 +31,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_and_tensor_and_keeps_t
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_its_last_line_and_between_which_steps_of_an_execution_it_was(tmp_path, capsys):
     argv = tiny_flags("dense", tmp_path / "run", **DIVERGING)
     assert (

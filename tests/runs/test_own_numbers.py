@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dlth_tf.analysis.pages.run_page import write_run_report
 from dlth_tf.analysis.report import write_report
 from dlth_tf.commands import DONE, run_command
 from dlth_tf.errors import BadInput
+from dlth_tf.export import describe
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.dry_run import dry_run
 from dlth_tf.runs.export_run import export_run
@@ -83,8 +85,9 @@ def test_reports_on_a_regression_speak_of_its_error(regressed: dlth.RunConfig) -
     assert (root / "mse_vs_sparsity.png").exists() and not (root / "accuracy_vs_sparsity.png").exists()
 
 
+@pytest.mark.slow
 def test_a_served_regression_takes_raw_columns_and_returns_predictions(
-    regressed: dlth.RunConfig, tmp_path: Path
+    regressed: dlth.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = export_run(regressed.run_dir, tmp_path / "export", QUICK, Trust.of(regressed))
     assert report["verification"]["on"] == f"test examples of {regressed.dataset}"
@@ -94,10 +97,22 @@ def test_a_served_regression_takes_raw_columns_and_returns_predictions(
     error = np.square(predicted - data.test.labels).mean()
     result = json.loads(Path(regressed.run_dir, "result.json").read_text())
     assert error == pytest.approx(result["test"]["mse_last"], rel=1e-4)
+    assert report["verification"]["mse"] == pytest.approx(error, rel=1e-4)
+    assert report["forms"]["packed"]["mse"] == pytest.approx(error, rel=1e-4)
+    assert report["verification"]["accuracy"] is report["forms"]["packed"]["accuracy"] is None
+    card = (tmp_path / "export/README.md").read_text()
+    assert f"| mean squared error of the Keras model on them | {error:.4g} |" in card and "accuracy" not in card
+    describe(report, tmp_path / "export")
+    printed = capsys.readouterr().out
+    assert f"mean squared error of the Keras model on them: {error:.4g}" in printed and "accuracy" not in printed
+    assert re.search(
+        rf"packed: outputs differ by at most .*, mean squared error {error:.4g}", " ".join(printed.split())
+    )
     with pytest.raises(BadInput, match="task=classifier: is for classes"):
         export_run(regressed.run_dir, tmp_path / "other", QUICK, served=ServingOptions(task="classifier"))
 
 
+@pytest.mark.slow
 def test_a_file_that_a_run_names_is_only_opened_if_the_user_names_it(
     regressed: dlth.RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS, LearningRate, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.dry_run import describe
-from dlth_tf.runs.plan import epochs_of, make_phases, make_recipe, out_of_proportion
+from dlth_tf.runs.plan import epochs_of, evaluations_of, is_evaluated, make_phases, make_recipe, out_of_proportion
 
 EXAMPLES = 1097
 FINETUNE = ("finetune", 16, 128)
@@ -114,3 +114,13 @@ def test_a_phase_out_of_proportion_to_the_training_is_named_with_the_alternative
     assert (sentence is None) == (phase is None)
     if phase:
         assert sentence.startswith(f"phase {phase}") and "--transform_epochs=2 " in sentence and "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "evaluated"),
+    [(3, 1, [1, 2, 3]), (3, 9, [1, 2, 3]), (9, 3, [3, 5, 6, 7, 8, 9]), (12, 4, [4, 8, 9, 10, 11, 12])],
+)
+def test_every_few_epochs_and_each_of_the_last_five_are_evaluated(epochs, every, evaluated):
+    assert [epoch for epoch in range(1, epochs + 1) if is_evaluated(epoch, epochs, every)] == evaluated
+    phase = Phase("finetune", 8 * epochs - 3, 128, LearningRate((0.1,)))  # the last epoch is a part of one
+    assert evaluations_of(phase, EXAMPLES, every) == len(evaluated)

@@ -120,6 +120,7 @@ def on_a_terminal(columns: int, *words: str, **variables: str) -> str:
     return found.decode()
 
 
+@pytest.mark.slow
 def test_a_real_terminal_shows_nothing_but_our_own_lines_none_of_them_too_wide_and_no_colour_if_asked(tmp_path):
     flags = tiny_flags("dense", tmp_path / "run", verbosity=1)
     text = on_a_terminal(40, sys.executable, "-m", "dlth_tf.train", *flags, NO_COLOR="1")
@@ -129,3 +130,8 @@ def test_a_real_terminal_shows_nothing_but_our_own_lines_none_of_them_too_wide_a
     assert first == "loading TensorFlow ..." and text.startswith(first)  # before anything that takes time
     assert moving and all(state.startswith("train ") and len(state) <= 40 for state in moving), moving
     assert not re.search(r"\x1b\[[0-9;]*[349]\d[0-9;]*m", text)
+
+
+def test_an_epoch_that_is_not_evaluated_shows_the_rest():
+    text = said(2, terminal=False, logs={"loss": 1.25, "penalty": 0.6, "seconds": 2.0})
+    assert "epoch 1/2  loss 1.2500  penalty 0.6" in text and "val" not in text and "test" not in text

@@ -163,7 +163,7 @@ class Recording(ConfiguredRecipe):
         return super().__getattribute__(name)
 
 
-@pytest.mark.fast_cases("rst_iter")
+@pytest.mark.fast_cases("scratch")
 @pytest.mark.parametrize(
     "method",
     [name if name in ("scratch", "rst_iter", "lth_iter") else slow(name) for name in METHODS.names()],

@@ -39,6 +39,7 @@ def test_steps_per_execution_changes_nothing(tmp_path, tiny_runs):
     assert other.history["step"].equals(tiny_runs["rst"].history["step"])
 
 
+@pytest.mark.slow
 def test_what_a_run_left_unfinished_the_same_command_finishes_with_the_same_digest(tmp_path, monkeypatch, tiny_runs):
     def full(*arguments):
         raise OSError("no space left on device")

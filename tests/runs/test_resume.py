@@ -61,6 +61,7 @@ def test_if_none_is_good_it_is_refused_and_nothing_is_changed(tmp_path):
     assert {**content(tmp_path / "run"), "config.json": b""} == {**before, "config.json": b""}
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_run_are_not_taken_for_its_own(tmp_path):
     """The networks have the same shapes, so nothing else would distinguish them."""
     config = interrupted("scratch", "finetune", tmp_path / "run")

@@ -45,8 +45,8 @@ def folder(tmp_path_factory, tiny_runs: TinyRuns) -> Path:
     return path
 
 
-# l1_iter prunes what it takes over like l1.
-@pytest.mark.parametrize("method", ["lth", "l1", pytest.param("l1_iter", marks=pytest.mark.slow)])
+@pytest.mark.fast_cases("l1")
+@pytest.mark.parametrize("method", ["lth", "l1", "l1_iter"])
 def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, folder, tiny_runs):
     before = trained(folder / "shared")
     done = train(tiny(method, folder / f"{method} again", shared_dir=str(folder / "shared")))
@@ -59,6 +59,7 @@ def test_a_run_that_takes_over_a_training_ends_as_if_it_had_made_it(method, fold
     assert {path.name for path in done.directory.path.iterdir()} - {".lock"} == FILES
 
 
+@pytest.mark.slow
 def test_rounds_of_other_sparsities_begin_with_the_same_round_and_rewind_to_the_same_weights(tmp_path):
     options = {"rewind_step": "5it", "steps_per_execution": 3, "epochs": 1, "cycles": 1}
     alone = run(tiny("lth_iter", tmp_path / "alone", sparsity=0.5, **options))
@@ -142,7 +143,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "ending"),
     [
-        ("flipped", "npz"),
+        pytest.param("flipped", "npz", marks=pytest.mark.slow),
         ("truncated", "json"),
         pytest.param("truncated", "npz", marks=pytest.mark.slow),
         pytest.param("missing", "npz", marks=pytest.mark.slow),

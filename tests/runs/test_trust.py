@@ -83,6 +83,7 @@ def test_no_field_of_the_configuration_is_code_for_another_command(run_dir, unto
     assert untouched()
 
 
+@pytest.mark.fast_cases("ticket.json")
 @pytest.mark.parametrize("file", ["result.json", "ticket.json"])
 def test_no_field_of_the_other_files_is_code(run_dir, untouched, file):
     original = (run_dir / file).read_text()

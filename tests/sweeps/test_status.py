@@ -100,4 +100,4 @@ def test_what_runs_had_in_common_is_summed_up(tmp_path):
         status.finished(
             config, Outcome(DONE, "test 1%", reused={"phase": "train", "images": 2000, "seconds": 3.0}), 1.0
         )
-    assert status.summary() == "2 runs reused another run's dense training: 4,000 images, 6 s"
+    assert status.summary() == "2 runs reused another run's dense training: 4,000 examples, 6 s"

@@ -11,7 +11,7 @@ from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.plots import medians, picture_names
+from dlth_tf.analysis.plots import has_lines, medians, picture_names
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import grid, percent
@@ -20,18 +20,18 @@ from dlth_tf.measures import ACCURACY, Measure
 _SPARSITY_CAPTION = (
     "Test accuracy after the last epoch against the share of weights removed. Both axes are logarithmic, in the share "
     "of weights kept and in the error: halving the error is the same distance everywhere, and every seed is visible. "
-    "Lines connect the medians over seeds; the table above lists means."
 )
 _COST_CAPTION = (
-    "Median test accuracy against the cost of training: images seen (top), and multiply-adds if a removed weight cost "
-    "nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
+    "Median test accuracy against the cost of training: examples seen (top), and multiply-adds if a removed weight "
+    "cost nothing (bottom). Up and to the left is better; methods of equal cost are drawn side by side."
 )
 
 _ERROR_SPARSITY_CAPTION = (
     "Test mean squared error after the last epoch against the share of weights removed; lower is better. Both axes are "
-    "logarithmic, in the share of weights kept and in the error. Lines connect the medians over seeds; the table above "
-    "lists means."
+    "logarithmic, in the share of weights kept and in the error. "
 )
+_LINES = "Lines connect the medians over seeds; the table above lists means."
+_MARKS = "Large marks are the medians over seeds, side by side; the table above lists means."
 _ERROR_COST_CAPTION = (
     "Median test mean squared error against the cost of training: examples seen (top), and multiply-adds if a removed "
     "weight cost nothing (bottom). Down and to the left is better; methods of equal cost are drawn side by side."
@@ -51,7 +51,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     notes = [paragraph(note, soft=True) for note in [*findings.notes, findings.too_many_to_draw] if note]
     accuracies = grid(results)
     measure = measure_of(results)
-    sparsity, cost = picture_names(results)
+    sparsity, cost, training = picture_names(results)
     return page(
         f"Sparse training compared: {dataset}, {model}, {seeds}",
         [
@@ -65,17 +65,19 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
                     paragraph(accuracies.notes, soft=True),
                 ],
             ),
-            ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(measure))),
+            ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(results))),
             ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
             ("", _figure(pictures.get(cost), _cost_in_words(results), _cost_caption(measure))),
+            ("Training", _training(findings, pictures.get(training))),
             ("Configuration", _configuration(findings.settings)),
             ("Environment", _environment(findings.settings)),
         ],
     )
 
 
-def _sparsity_caption(measure: Measure) -> str:
-    return _SPARSITY_CAPTION if measure is ACCURACY else _ERROR_SPARSITY_CAPTION
+def _sparsity_caption(results: pd.DataFrame) -> str:
+    start = _SPARSITY_CAPTION if measure_of(results) is ACCURACY else _ERROR_SPARSITY_CAPTION
+    return start + (_LINES if has_lines(results) else _MARKS)
 
 
 def _cost_caption(measure: Measure) -> str:
@@ -90,6 +92,24 @@ def _figure(png: bytes | None, words: str, caption: str) -> list[str]:
     return [picture(png, words, caption)] if png else []
 
 
+def _training(findings: Findings, png: bytes | None) -> list[str]:
+    if png is None:
+        return []
+    curves, measure = findings.curves, measure_of(findings.results)
+    caption = (
+        f"Test {measure.words} after every epoch, medians over seeds, with {percent(curves.sparsity)} of the weights "
+        "removed in the end. Where a method removes all at once between two phases, the hollow mark is before the "
+        "removal and the filled one immediately after it: the distance is what the removal costs."
+    )
+    ends = [
+        f"{curve.method}: {_in_words(curve.values[-1], measure)} after {len(curve.values):,}" for curve in curves.curves
+    ]
+    words = f"Line plot of median test {measure.words} against epochs of training. {'; '.join(ends)} epochs."
+    left_out = ", ".join(curves.left_out)
+    note = [paragraph(f"Not in the plot, for want of a whole history.csv: {left_out}.", soft=True)] if left_out else []
+    return [picture(png, words, caption), *note]
+
+
 def _cost_table(results: pd.DataFrame) -> str:
     rows = [(method, [(text, False) for text in cells]) for method, *cells in cost_rows(results)]
     return table("cost by method and sparsity", header(results), rows)
@@ -102,13 +122,14 @@ def _sparsity_in_words(results: pd.DataFrame) -> str:
         + ", ".join(f"{_in_words(row.value, measure)} at {percent(row.sparsity)} removed" for row in cells.itertuples())
         for method, cells in medians(results).groupby("method", sort=False)
     ]
-    return f"Line plot of median test {measure.words} against sparsity. {'; '.join(lines)}."
+    kind = "Line plot" if has_lines(results) else "Plot"
+    return f"{kind} of median test {measure.words} against sparsity. {'; '.join(lines)}."
 
 
 def _cost_in_words(results: pd.DataFrame) -> str:
     images = medians(results).groupby("method", sort=False)["images_seen"].mean()
     seen = ", ".join(f"{name} {number:,.0f}" for name, number in images.items())
-    return f"Scatter plot of median test {measure_of(results).words} against cost. Images seen: {seen}."
+    return f"Scatter plot of median test {measure_of(results).words} against cost. Examples seen: {seen}."
 
 
 def _configuration(settings: Settings) -> list[str]:

@@ -193,13 +193,16 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
 
     Args:
       form: Description of the form, as `verification` writes it.
-      data: Arrays input/<name> and output/<name>, and if known labels and mask/<name> for every tensor of the ticket.
+      data: Arrays input/<name> and output/<name>, and if known labels (classes, or floating-point targets of the only
+        output) and mask/<name> for every tensor of the ticket.
 
     Returns:
       max_difference: Largest difference of a number.
       tolerance: Largest allowed difference; None allows any.
-      accuracy: Accuracy of the form; None without labels.
+      accuracy: Accuracy of the form; None without classes.
+      mse: Mean squared error of the form; None without targets.
       agreement: Fraction of examples with the same class as in the Keras model; None if it is no classifier.
+      validation: Both on the validation examples, from `judged`; None without them.
       probe_tolerance: Largest allowed difference on the probe, relative to the largest output or 1; None without one.
 
     Raises:
@@ -224,14 +227,47 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
     found = {key: np.concatenate([part[key] for part in parts]) for key in expected if key in parts[0]}
     difference, tolerance = compared(form, found, expected)
     check_batches(form, serve, inputs, found)
-    facts = {"max_difference": difference, "tolerance": tolerance, "accuracy": None, "agreement": None}
+    facts: dict[str, Any] = {"max_difference": difference, "tolerance": tolerance}
+    facts |= {"accuracy": None, "mse": None, "agreement": None}
+    facts["validation"] = judged(form, serve, data)
     facts["probe_tolerance"] = probe_tolerance(form, serve, data)
+    if not form["compared"] and "labels" in data:
+        facts["mse"] = squared_error(found[next(iter(expected))], data["labels"])
     if form["compared"]:
         key = form["compared"][0]
         classes = found[key].argmax(-1)
         facts["accuracy"] = float(np.mean(classes == data["labels"])) if "labels" in data else None
         facts["agreement"] = float(np.mean(classes == expected[key].argmax(-1)))
     return facts
+
+
+def squared_error(outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Returns the mean squared error of all numbers of all examples."""
+    return float(np.mean(np.square(outputs.astype(np.float64).ravel() - targets.ravel())))
+
+
+def judged(form: Mapping[str, Any], serve: Serve, data: Arrays) -> dict[str, Any] | None:
+    """Compares the classes of a form on the validation examples with the Keras model's and with the labels.
+
+    Returns:
+      images: Number of examples.
+      agreement: Fraction of them with the same class as in the Keras model.
+      accuracy: Accuracy of the form; None without labels.
+      None if the form is not judged, or there are no validation examples.
+    """
+    expected = _part(data, "validation_output")
+    if not form.get("judged") or not expected:
+        return None
+    ((key, scores),) = expected.items()
+    inputs = _part(data, "validation_input")
+    size = form["batch"] or IMAGES_PER_CALL
+    parts = (serve(_rows(inputs, slice(start, start + size))) for start in range(0, len(scores), size))
+    classes = np.concatenate([part[key].argmax(-1) for part in parts])
+    return {
+        "images": len(scores),
+        "agreement": float(np.mean(classes == scores.argmax(-1))),
+        "accuracy": float(np.mean(classes == data["validation_labels"])) if "validation_labels" in data else None,
+    }
 
 
 def probe_tolerance(form: Mapping[str, Any], serve: Serve, data: Arrays) -> float | None:

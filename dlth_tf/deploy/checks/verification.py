@@ -17,11 +17,13 @@ import tensorflow as tf
 from dlth_tf import files
 from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.checks.probe import Probe
-from dlth_tf.deploy.examples import Examples
+from dlth_tf.deploy.examples import Examples, check_examples
 from dlth_tf.deploy.forms import Written
 from dlth_tf.deploy.serving import Serving, expected_outputs
 from dlth_tf.deploy.source import Source
+from dlth_tf.errors import renamed
 from dlth_tf.masking import weight_arrays
+from dlth_tf.measures import MSE
 from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
@@ -29,8 +31,12 @@ TIMEOUT = 1800  # seconds that a fresh process may take
 
 
 def verify(
-    written: Mapping[str, Written], source: Source, examples: Examples, probe: Probe | None = None
-) -> tuple[dict[str, dict[str, Any]], float | None]:
+    written: Mapping[str, Written],
+    source: Source,
+    examples: Examples,
+    probe: Probe | None = None,
+    limited: bool = False,
+) -> tuple[dict[str, dict[str, Any]], dict[str, float | None]]:
     """Checks all forms in one fresh process.
 
     Args:
@@ -38,9 +44,11 @@ def verify(
       source: The exported network, with the ticket whose removed weights must be zero.
       examples: Images on which the logits are compared.
       probe: Examples for later checks of the export; None: without one.
+      limited: Whether all forms are judged on validation examples; otherwise those of LiteRT and of int8.
 
     Returns:
-      Name -> facts that `standalone.checked` returns, and the accuracy of the Keras model itself (None without labels).
+      Name -> facts that `standalone.checked` returns; and accuracy and mse of the Keras model itself, each None where
+      the labels do not measure it.
 
     Raises:
       RuntimeError: If a form cannot be loaded or run, if its outputs differ from the model's, or if it has nonzero
@@ -52,19 +60,45 @@ def verify(
     count = len(next(iter(expected.values())))  # fewer than the examples where a fixed batch size does not divide them
     arrays = {f"input/{name}": array[:count] for name, array in inputs.items()}
     arrays |= {f"output/{name}": array for name, array in expected.items()}
-    labels = examples.labels if serving.compared else None
+    measure = examples.measure if serving.compared or examples.measure is MSE else None
+    labels = None if measure is None else examples.labels
     if labels is not None:
         arrays["labels"] = labels[:count]
     arrays |= {f"probe_{name}": array for name, array in (probe.arrays if probe else {}).items()}
     arrays |= {f"mask/{name}": mask for name, mask in (source.ticket or {}).items()}
+    arrays |= _validation(source)
     for name, form in written.items():
         if not form.same_weights:
             _check_ticket(name, source)
     forms = [_description(name, form, source.serving) for name, form in written.items()]
+    for described in forms:
+        described["judged"] = limited or described["kind"] == "tflite" or described["tolerance"] is None
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
-    if labels is None:
-        return facts, None
-    return facts, float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    for judged in filter(None, (found.get("validation") for found in facts.values())):
+        judged["on"] = source.validation.origin if source.validation else ""
+    measured: dict[str, float | None] = {"accuracy": None, "mse": None}
+    if labels is not None and measure is MSE:
+        measured["mse"] = standalone.squared_error(next(iter(expected.values())), labels[:count])
+    elif labels is not None:
+        measured["accuracy"] = float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+    return facts, measured
+
+
+def _validation(source: Source) -> dict[str, np.ndarray]:
+    """The examples on which rounded forms are judged, with the Keras model's scores; none for other networks."""
+    serving, examples = source.serving, source.validation
+    if examples is None or not serving.compared:
+        return {}
+    specs = serving.inputs(source.model)
+    with renamed({"examples": "validation"}):
+        check_examples(examples, specs)
+    inputs = examples.inputs(specs)
+    ((name, scores),) = expected_outputs(source.model, serving, inputs).items()
+    arrays = {f"validation_input/{key}": array[: len(scores)] for key, array in inputs.items()}
+    arrays[f"validation_output/{name}"] = scores
+    if examples.labels is not None:
+        arrays["validation_labels"] = examples.labels[: len(scores)]
+    return arrays
 
 
 def _check_ticket(form: str, source: Source) -> None:

@@ -11,12 +11,14 @@ anymore:
     constant_folding.py  constants folded into biases and into each other, and the classes that are dead then
     maps.py              constants behind zero padding, as a map of the positions (conv2d_with_map.py: its layer)
     rebuild.py           the smaller Keras model
+    by_masks.py          the smaller network of a ticket, to be trained, with the places of its weights in the whole one
     leftovers.py         what is zero and stays, and why
     report.py            the two networks compared
 """
 
+from dlth_tf.deploy.compaction.by_masks import Places, compact_by_masks
 from dlth_tf.deploy.compaction.compact import compact, compact_and_explain
 from dlth_tf.deploy.compaction.leftovers import Zeros
 from dlth_tf.deploy.compaction.report import Report, kernel_shapes
 
-__all__ = ["Report", "Zeros", "compact", "compact_and_explain", "kernel_shapes"]
+__all__ = ["Places", "Report", "Zeros", "compact", "compact_and_explain", "compact_by_masks", "kernel_shapes"]

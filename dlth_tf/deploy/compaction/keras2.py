@@ -1,4 +1,4 @@
-"""The part of tf_keras that compaction needs (the protocol `Library`)."""
+"""The adapter of compaction for tf_keras (the protocol `Library`)."""
 
 from __future__ import annotations
 

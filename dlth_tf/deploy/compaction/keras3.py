@@ -1,4 +1,4 @@
-"""The part of Keras 3 that compaction needs (the protocol `Library`), on the backend of the process."""
+"""The adapter of compaction for Keras 3, on the backend that it runs on (the protocol `Library`)."""
 
 from __future__ import annotations
 

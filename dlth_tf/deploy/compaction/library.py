@@ -37,7 +37,7 @@ class Node:
 
 
 class Library(Protocol):
-    """The part of one version of Keras that compaction needs."""
+    """The operations of one version of Keras that compaction needs."""
 
     layers: Any  # its module of layers
     Model: type

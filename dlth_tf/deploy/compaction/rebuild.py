@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from dlth_tf.deploy.compaction import kinds
 from dlth_tf.deploy.compaction.arrays import Arrays
 from dlth_tf.deploy.compaction.graph import Graph, LayerCall
-from dlth_tf.deploy.compaction.library import library_of
+from dlth_tf.deploy.compaction.library import Library, library_of
 from dlth_tf.deploy.compaction.maps import windows
 from dlth_tf.deploy.compaction.slots import within
 from dlth_tf.errors import BadInput
@@ -34,11 +35,14 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     """
     library = library_of(model)
     calls = {call.layer.name: call for call in graph.calls}
+    norms = norms_behind_maps(library, graph, arrays)
 
     def smaller(layer: Any) -> Any:
         try:
             if layer.name in arrays.maps:
                 return _with_map(graph, calls[layer.name], kept)
+            if layer.name in norms.values():
+                return library.layers.Activation("linear", name=layer.name)
             return library.recreated(layer, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
@@ -48,13 +52,48 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     rebuilt = library.rebuilt(model, smaller)
     for layer in rebuilt.layers:
         call = calls[layer.name]
-        weights = _weights(call, arrays.weights[layer.name], kept)
+        weights = kept_weights(call, arrays.weights[layer.name], kept)
+        if layer.name in norms.values():
+            weights = []
         if layer.name in arrays.maps:
             kernel, *bias = weights
-            added = arrays.maps[layer.name][..., kept[call.output]]
-            weights = [kernel, (added + sum(bias)).astype(kernel.dtype)]
+            added = arrays.maps[layer.name][..., kept[call.output]] + sum(bias)
+            if layer.name in norms:
+                scale, shift = _affine(calls[norms[layer.name]].layer, arrays.weights[norms[layer.name]])
+                scale, shift = scale[kept[call.output]], shift[kept[call.output]]
+                kernel, added = np.where(kernel == 0, 0, kernel * scale).astype(kernel.dtype), added * scale + shift
+            weights = [kernel, added.astype(kernel.dtype)]
         library.fill(layer, weights, call.layer)
     return rebuilt
+
+
+def norms_behind_maps(library: Library, graph: Graph, arrays: Arrays) -> dict[str, str]:
+    """Finds batch norms that become part of the map before them, since converters fold them into a bias only.
+
+    Returns:
+      Name of a convolution with a map -> name of the batch norm that alone reads what it computes, in float32.
+    """
+    readers = Counter([*(tensor for call in graph.calls for tensor in call.inputs), *graph.results])
+    made = {call.output: call.layer for call in graph.calls if call.layer.name in arrays.maps}
+    return {
+        made[call.input].name: call.layer.name
+        for call in graph.calls
+        if call.kind == kinds.POINTWISE
+        and isinstance(call.layer, library.layers.BatchNormalization)
+        and call.input in made
+        and readers[call.input] == 1
+        and made[call.input].activation.__name__ == "linear"
+        and {call.layer.compute_dtype, made[call.input].compute_dtype} == {"float32"}
+    }
+
+
+def _affine(norm: Any, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scale and shift of a batch norm in inference mode, float64[channels]."""
+    *vectors, mean, variance = (weight.astype(np.float64) for weight in weights)
+    scale = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * vectors[0]
+    return scale, (vectors[-1] if norm.center else 0) - scale * mean
 
 
 def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Any:
@@ -77,7 +116,14 @@ def _options(call: LayerCall, kept: Kept) -> dict[str, Any]:
     return {}
 
 
-def _weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+def kept_weights(call: LayerCall, weights: list[np.ndarray], kept: Kept) -> list[np.ndarray]:
+    """Returns what is left of a layer's weights, or of other arrays of their shapes.
+
+    Args:
+      call: The only call of the layer, or any of them if its kind is unknown.
+      weights: One array per weight, in Keras' order.
+      kept: For every tensor, bool[channels]: Channels to keep.
+    """
     if call.kind == kinds.MIXING:
         kernel = weights[0][..., kept[call.input], :][..., kept[call.output]]
     elif call.kind == kinds.DEPTHWISE:

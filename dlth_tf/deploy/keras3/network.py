@@ -13,6 +13,8 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.layer_paths import variables_of
 
+HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
+
 
 class _Weights(tf_keras.layers.Layer):
     """Holds the variables of one layer of Keras 3 under their names; computes nothing.
@@ -36,7 +38,10 @@ class Keras3Layer(tf_keras.layers.Layer):
     """
 
     def __init__(self, model: Any) -> None:
-        super().__init__(name="network")
+        policies = [layer.dtype_policy.name for layer in leaf_layers(model)]
+        # From the precision follows what an export may differ by, and which forms there are. Inputs stay as they are.
+        half = next((policy for policy in policies if policy in HALF), "float32")
+        super().__init__(name="network", dtype=half, autocast=False)
         self.call_model = _Caller(model)
         self.parts = [
             _Weights(layer.name, variables) for layer in leaf_layers(model) if (variables := variables_of(layer))

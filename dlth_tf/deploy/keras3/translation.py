@@ -16,6 +16,7 @@ from dlth_tf.masking.layer_paths import weight_names
 
 NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
 OTHER_NAMES = {"LeakyReLU": {"negative_slope": "alpha"}}
+OTHER_WEIGHTS = {kind: {"kernel": "depthwise_kernel"} for kind in ("DepthwiseConv1D", "DepthwiseConv2D")}
 OPERATIONS = {"Add": "Add", "Multiply": "Multiply", "Subtract": "Subtract", "Relu": "ReLU"}  # `x + y` on Keras tensors
 EXAMPLES = 4
 TOLERANCE = 1e-5
@@ -123,7 +124,9 @@ def _activation(function: Any) -> Any:
 
 
 def _copy_weights(layer: Any, twin: Any) -> None:
-    values = {weight_names(layer)[id(weight)]: weight.numpy() for weight in layer.weights}
+    other = OTHER_WEIGHTS.get(type(layer).__name__, {})
+    known = {key: other.get(name, name) for key, name in weight_names(layer).items()}
+    values = {known[id(weight)]: weight.numpy() for weight in layer.weights}
     names = weight_names(twin)
     if {names[id(weight)] for weight in twin.weights} != values.keys():
         raise Untranslatable

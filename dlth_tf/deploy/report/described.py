@@ -22,6 +22,7 @@ def is_described(facts: Any) -> bool:
         all(type(facts.get(name)) is int for name in WHOLE)
         and all(_number(facts.get(name)) for name in NUMBERS)
         and all(name in facts and (facts[name] is None or _number(facts[name])) for name in OPTIONAL)
+        and (facts.get("mse") is None or _number(facts["mse"]))
         and isinstance(facts.get("files"), dict)
         and isinstance(notes, list)
         and all(isinstance(note, str) and note.isprintable() and len(note) <= MOST_LETTERS for note in notes)

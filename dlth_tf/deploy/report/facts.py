@@ -19,6 +19,7 @@ from dlth_tf.deploy.report.size_bound import size_of
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.macs import kernel_positions
+from dlth_tf.measures import MSE
 
 WORTH_PACKING = 0.9  # of the bytes of the weights
 FASTER = 1.2  # times the dense network's speed; two equal models on a busy machine differ by less
@@ -176,23 +177,49 @@ def rounding_note(form: str, facts: Mapping[str, Any]) -> str:
     values = facts.get("values", "float32")
     if values == "float32":
         return ""
-    same = "" if facts["agreement"] is None else f", and {facts['agreement']:.1%} of the examples have the same class"
+    judged, on = _judged(facts)
+    same = "" if judged["agreement"] is None else f", and {judged['agreement']:.1%} of {on} have the same class"
     return f"{form}: with weights rounded to {values}, outputs differ by at most {facts['max_difference']:.2g}{same}."
 
 
-def int8_note(form: str, facts: Mapping[str, Any], exact: float | None) -> str:
+def int8_note(form: str, facts: Mapping[str, Any], exact: Mapping[str, Any] | None) -> str:
     """Writes one sentence about what 8 bits do to the classes.
 
     Args:
       form: Name of the form.
       facts: Facts about it from `form_facts`.
-      exact: Accuracy of the float32 file on the same examples, 0 to 1; None if it is not known.
+      exact: Facts about the float32 file; None if there is none.
     """
-    same = f"{form}: {facts['agreement']:.1%} of the examples have the same class as in the Keras model"
-    if facts["accuracy"] is None:
+    judged, on = _judged(facts)
+    same = f"{form}: {judged['agreement']:.1%} of {on} have the same class as in the Keras model"
+    if judged["accuracy"] is None:
         return f"{same}."
-    beside = "" if exact is None else f", and {exact:.2%} in float32"
-    return f"{same}; the accuracy is {facts['accuracy']:.2%}{beside}."
+    beside = "" if exact is None else f", and {_judged(exact)[0]['accuracy']:.2%} in float32"
+    return f"{same}; the accuracy is {judged['accuracy']:.2%}{beside}."
+
+
+def _judged(facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Returns accuracy and agreement of a form on validation examples where there are any, and the examples' name."""
+    judged = facts.get("validation")
+    return (facts, "the examples") if judged is None else (judged, f"{judged['images']:,} {judged['on']}")
+
+
+def agreement_of(facts: Mapping[str, Any]) -> tuple[float, str]:
+    """Returns the fraction of examples with the same class as in the Keras model, and the name of these examples."""
+    judged, on = _judged(facts)
+    return judged["agreement"], on
+
+
+def int8_error_note(form: str, error: float, exact: float | None) -> str:
+    """Writes one sentence about what 8 bits do to the predictions of a regression.
+
+    Args:
+      form: Name of the form.
+      error: Mean squared error of the form.
+      exact: Mean squared error of the float32 file on the same examples; None if it is not known.
+    """
+    beside = "" if exact is None else f", and {MSE.text(exact)} in float32"
+    return f"{form}: the mean squared error is {MSE.text(error)}{beside}."
 
 
 def speed_note(form: str, measured: Mapping[str, Mapping[str, Any]], skips_zeros: bool, beside: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 from dlth_tf import files
 from dlth_tf.analysis.names import markdown_text
 from dlth_tf.deploy.report.facts import verdict
+from dlth_tf.measures import ACCURACY, MSE
 from dlth_tf.version import __version__
 
 CARD = "README.md"
 MARK = "<!-- Written by dlth_tf.export, which replaces it with the export. Delete this line to keep your changes. -->"
-MOST_LABELS = 200  # that are listed
+MOST_LABELS = 100_000  # letters of the classes that are listed
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -74,6 +76,8 @@ def _origin(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"| compared with the Keras model on | {checked['images']:,} {markdown_text(str(checked['on']))} |"
     if checked["accuracy"] is not None:
         yield f"| accuracy of the Keras model on them | {100 * checked['accuracy']:.2f} % |"
+    if checked["mse"] is not None:
+        yield f"| mean squared error of the Keras model on them | {MSE.text(checked['mse'])} |"
 
 
 def _interface(report: Mapping[str, Any]) -> Iterator[str]:
@@ -97,16 +101,26 @@ def _interface(report: Mapping[str, Any]) -> Iterator[str]:
 def _forms(report: Mapping[str, Any]) -> Iterator[str]:
     yield "## Forms"
     yield ""
-    yield "| form | bytes | bytes of the dense network | accuracy | largest difference from Keras |"
+    error = report["verification"]["mse"] is not None
+    measure = MSE.words if error else ACCURACY.words
+    yield f"| form | bytes | bytes of the dense network | {measure} | largest difference from Keras |"
     yield "|---|---|---|---|---|"
     for name, facts in report["forms"].items():
         dense = "" if facts["dense_bytes"] is None else f"{facts['dense_bytes']:,}"
-        accuracy = "" if facts["accuracy"] is None else f"{100 * facts['accuracy']:.2f} %"
-        yield f"| {markdown_text(name)} | {facts['bytes']:,} | {dense} | {accuracy} | {facts['max_difference']:.1g} |"
+        value = _error(facts) if error else _accuracy(facts)
+        yield f"| {markdown_text(name)} | {facts['bytes']:,} | {dense} | {value} | {facts['max_difference']:.1g} |"
     notes = [note for facts in report["forms"].values() for note in facts["notes"]]
     if notes:
         yield ""
         yield from (f"- {markdown_text(note)}" for note in notes)
+
+
+def _accuracy(facts: Mapping[str, Any]) -> str:
+    return "" if facts["accuracy"] is None else f"{100 * facts['accuracy']:.2f} %"
+
+
+def _error(facts: Mapping[str, Any]) -> str:
+    return "" if facts.get("mse") is None else MSE.text(facts["mse"])  # a form of an earlier version has none
 
 
 def _speed(report: Mapping[str, Any]) -> Iterator[str]:
@@ -166,6 +180,19 @@ def _loading(report: Mapping[str, Any]) -> Iterator[str]:
         if path := _file(report["forms"], kind):
             title, *code = (line.format(path=path, argument=argument, given=given) for line in lines)
             yield from _code(title, *code)
+            if kind == "tflite":
+                yield from ("", _instead_of_metadata(report["served"]))
+
+
+def _instead_of_metadata(served: Mapping[str, Any]) -> str:
+    """Says what metadata in a LiteRT file would say; the library that writes them is no longer kept up."""
+    said = "The file contains no metadata. "
+    if served["normalized"]:
+        said += "Tools that ask for the normalization of the input get mean 0 and standard deviation 1: it is inside. "
+    if "class" in served["outputs"]:
+        named = "under Classes below" if "label" in served["outputs"] else "in the order of the training"
+        said += f"It returns no labels: `class` counts from 0, {named}."
+    return said.rstrip()
 
 
 RUNTIMES = {
@@ -207,6 +234,7 @@ def _code(title: str, *lines: str) -> Iterator[str]:
 def _labels(labels: Sequence[str] | None) -> Iterator[str]:
     if labels is None:
         return
-    shown = ", ".join(f"{index} {markdown_text(name)}" for index, name in enumerate(labels[:MOST_LABELS]))
-    more = f" and {len(labels) - MOST_LABELS:,} more" if len(labels) > MOST_LABELS else ""
-    yield from ("## Classes", "", f"{shown}{more}.", "")
+    texts = [f"{index} {markdown_text(name)}" for index, name in enumerate(labels)]
+    listed = sum(end <= MOST_LABELS for end in itertools.accumulate(map(len, texts)))
+    more = f" and {len(labels) - listed:,} more" if len(labels) > listed else ""
+    yield from ("## Classes", "", f"{', '.join(texts[:listed])}{more}.", "")

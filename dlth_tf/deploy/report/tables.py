@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dlth_tf.console import standard_output
 from dlth_tf.deploy.report.facts import verdict
 
 
@@ -20,7 +21,7 @@ def show(report: Mapping[str, Any], console: Console | None = None) -> None:
       report: Content of export.json.
       console: Console to print to; None prints to standard output. Cells and lines are folded to its width.
     """
-    console = console or Console(highlight=False)
+    console = console or standard_output()
     for part in _parts(report):
         console.print(part)
 

@@ -8,7 +8,6 @@ another operation (addition, pooling), after a result that is used elsewhere too
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +75,7 @@ def _fold(frozen: Frozen, name: str) -> bool:
     uses = frozen.uses()
     source = affine.source
     bias = np.zeros(1)
-    added = _map_of(frozen, source, uses)
-    if added:
-        source, _ = frozen.nodes[source].input
-        bias = frozen.constants[added]
-    elif _is_bias(frozen, source) and uses[source] == 1:
+    if _is_bias(frozen, source) and uses[source] == 1:
         source, bias_name = frozen.nodes[source].input
         bias = frozen.constants[bias_name]
     kernel_node = frozen.nodes.get(source)
@@ -97,16 +92,8 @@ def _fold(frozen: Frozen, name: str) -> bool:
     scaled = (kernel * scale.reshape(channels)).astype(kernel.dtype)
     scaled[scaled == 0] = 0  # a negative scale turns a removed weight into -0.0
     frozen.constants[kernel_name] = scaled
-    shifted = (bias * scale + shift).astype(kernel.dtype)
-    if added:
-        addition = NodeDef(name=name)
-        addition.MergeFrom(frozen.nodes[affine.source])
-        addition.name = name
-        frozen.constants[added] = shifted
-        frozen.nodes[name] = addition
-    else:
-        frozen.constants[f"{name}/folded"] = shifted
-        frozen.nodes[name] = _bias_add(name, source, f"{name}/folded", kernel.dtype)
+    frozen.constants[f"{name}/folded"] = (bias * scale + shift).astype(kernel.dtype)
+    frozen.nodes[name] = _bias_add(name, source, f"{name}/folded", kernel.dtype)
     frozen.prune()  # otherwise, nodes that are no longer needed would count as uses of the kernel's result
     return True
 
@@ -144,18 +131,6 @@ def _is_bias(frozen: Frozen, tensor: str) -> bool:
     node = frozen.nodes.get(tensor)
     value = frozen.constants.get(node.input[1]) if node is not None and node.op in BIASES else None
     return value is not None and value.ndim == 1
-
-
-def _map_of(frozen: Frozen, tensor: str, uses: Mapping[str, int]) -> str:
-    """Returns the constant of which an addition adds rows and columns, as `Conv2DWithMap` does; "" if it is not one."""
-    node = frozen.nodes.get(tensor)
-    if node is None or node.op != "AddV2" or uses[tensor] != 1:
-        return ""
-    name = node.input[1]
-    while name in frozen.nodes and frozen.nodes[name].op == "GatherV2" and uses[name] == 1:
-        name = frozen.nodes[name].input[0]
-    value = frozen.constants.get(name)
-    return name if value is not None and value.ndim == 3 and name != node.input[1] and uses[name] == 1 else ""
 
 
 def _channels_last(node: NodeDef) -> bool:

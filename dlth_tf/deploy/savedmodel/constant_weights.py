@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -21,9 +22,11 @@ from dlth_tf.deploy.savedmodel.shrink import shrink_saved_model
 from dlth_tf.deploy.serving import Served, Serving
 
 # Bytes of constants above which kernels are variables. Loaded and called twice, networks of convolutions took 12 to 13
-# times their weights as constants at 20, 50 and 100 MB, and 2.1, 1.4 and 1.2 times as variables; their first call took
-# 0.7, 1.5 and 4 s, and 0.1 to 0.2 s (benchmarks/compact_memory.py).
-LARGEST = 20_000_000
+# times their weights as constants at 20, 50 and 100 MB, and 2.1, 1.4 and 1.2 times as variables. Beside plain's, their
+# first call took 1.5 times as long as constants at 5 MB, 5 times at 20 MB and 10 times at 50 MB, and no longer as
+# variables. Later calls take the same time both ways (benchmarks/compact_memory.py).
+LARGEST = 5_000_000
+SMALL = 20_000  # bytes of an array that stays a constant; so do maps (`compaction/maps`), which are computed with
 LIMIT = 1_900_000_000  # bytes of constants in any graph: it is one protobuf message, which is limited to 2 GiB
 
 
@@ -44,7 +47,7 @@ def save_constant(model: tf_keras.Model, path: Path, serving: Serving, form: str
     served = Served(model, serving)
     frozen = _folded(served, form)
     large = _bytes(frozen) > LARGEST
-    kernels = {name: tf.Variable(value) for name, value in frozen.constants.items() if large and value.ndim > 1}
+    kernels = {name: tf.Variable(value) for name, value in frozen.constants.items() if large and _is_kernel(value)}
     module = tf.Module()
     module.kernels = list(kernels.values())
     serve = _function(frozen, served.specs, kernels).get_concrete_function()
@@ -79,6 +82,10 @@ def _folded(served: Served, form: str) -> Frozen:
     frozen = freeze(served, form)
     fold_batch_norms(frozen)
     return frozen
+
+
+def _is_kernel(value: np.ndarray) -> bool:
+    return value.ndim > 1 and value.nbytes > SMALL
 
 
 def _bytes(frozen: Frozen) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tf_keras
 
-from dlth_tf.deploy.copied_layers import fill, recreated
+from dlth_tf.deploy.copied_layers import cloned, fill
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers
 from dlth_tf.masking.keras2.graph import is_graph_network
@@ -22,23 +20,21 @@ def in_float32(model: tf_keras.Model, form: str = "tflite") -> tf_keras.Model:
       form: Name of the form, for the error message.
 
     Raises:
-      BadInput: If it computes in another precision and has no graph to rebuild.
+      BadInput: If it computes in another precision, and has no graph to rebuild or a layer without a configuration.
     """
     precisions = {layer.compute_dtype for layer in leaf_layers(model) if layer.weights}
     if precisions <= FLOAT32:
         return model
+    refused = BadInput(
+        "formats",
+        form,
+        f"needs a network in float32, and this one computes in {', '.join(sorted(map(str, precisions)))}",
+    )
     if not is_graph_network(model):
-        allowed = f"needs a network in float32, and this one computes in {', '.join(sorted(map(str, precisions)))}"
-        raise BadInput("formats", form, allowed)
-    twin = _cloned(model)
+        raise refused
+    try:
+        twin = cloned(model, "float32")
+    except NotImplementedError:  # Keras' word for a layer without get_config
+        raise refused from None
     fill(twin, model.get_weights())
     return twin
-
-
-def _cloned(model: tf_keras.Model) -> tf_keras.Model:
-    def clone(layer: Any) -> Any:
-        if is_graph_network(layer):
-            return _cloned(layer)
-        return recreated(layer, dtype="float32")
-
-    return tf_keras.models.clone_model(model, clone_function=clone)

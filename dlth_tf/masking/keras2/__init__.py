@@ -9,6 +9,7 @@ from dlth_tf.masking.keras2.fit_state import FitState as fit_state
 from dlth_tf.masking.keras2.graph import channel_graph
 from dlth_tf.masking.keras2.installing import INSTALLER
 from dlth_tf.masking.keras2.optimizers import state_of
+from dlth_tf.masking.keras2.paths import weights_on_paths
 from dlth_tf.masking.keras2.weights import (
     has_masks,
     inner_layer,
@@ -81,6 +82,7 @@ __all__ = [
     "uncount_steps",
     "uninstall",
     "updates",
+    "weights_on_paths",
     "why_dense",
     "wrap",
 ]

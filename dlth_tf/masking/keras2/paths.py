@@ -35,7 +35,9 @@ class _Unknown(Exception):
     """A layer whose paths are not known."""
 
 
-def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
+def weights_on_paths(
+    model: tf_keras.Model, masks: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray] | None:
     """Returns which weights of a wrapped model are kept and lie on a path of kept weights from the input to the output.
 
     A path leads through every activation, batch norm and pooling position, and does not begin at a bias: a unit without
@@ -44,6 +46,7 @@ def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
 
     Args:
       model: A wrapped model, built.
+      masks: Name of every prunable weight -> booleans of its shape, True = kept; None takes what is not removed.
 
     Returns:
       Name of every prunable weight -> booleans of its shape; None for a model that is neither Sequential nor
@@ -54,18 +57,16 @@ def weights_on_paths(model: tf_keras.Model) -> dict[str, np.ndarray] | None:
       BadInput: If the model is not wrapped or not built.
     """
     entries = prunable_weights(model)
+    kept = masks or {name: entry.kept() for name, entry in entries.items()}
     try:
-        network, kernels = _sums(model, {id(entry.weight): entry.kept() for entry in entries.values()})
+        network, kernels = _sums(model, {id(entry.weight): kept[name] for name, entry in entries.items()})
     except _Unknown:
         return None
     with tf.GradientTape() as tape:
         reached = tf.reduce_sum(network(tf.ones((1, *network.input_shape[1:]), tf.float64)))
     wanted = first_replica(kernels[id(entry.weight)] for entry in entries.values())
     gradients = tape.gradient(reached, wanted, unconnected_gradients="zero")
-    return {
-        name: entry.kept() & (gradient.numpy() > 0)
-        for (name, entry), gradient in zip(entries.items(), gradients, strict=True)
-    }
+    return {name: kept[name] & (gradient.numpy() > 0) for name, gradient in zip(entries, gradients, strict=True)}
 
 
 def _sums(model: tf_keras.Model, masks: Mapping[int, np.ndarray]) -> tuple[tf_keras.Model, dict[int, tf.Variable]]:

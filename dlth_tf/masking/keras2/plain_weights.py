@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import h5py
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf import files
 from dlth_tf.masking.keras2.weights import prunable_weights
 
 LOAD = "load_weights"
@@ -39,7 +40,7 @@ class LoadWeights:
         status = self.plain_twin(self.model).load_weights(filepath, *args, **kwargs)
         for entry in prunable_weights(self.model).values():
             if not entry.kept().all():
-                entry.weight.assign(entry.weight.numpy() * entry.kept())
+                entry.weight.assign(np.where(entry.kept(), entry.weight.numpy(), 0))
         return status
 
 
@@ -51,8 +52,12 @@ def accept_plain_weights(model: tf_keras.Model, plain_twin: Callable[[tf_keras.M
 def is_plain(model: tf_keras.Model, path: str) -> bool:
     """Returns whether a file holds weights of the network without masks and tickets."""
     if path.endswith(".keras"):
-        with zipfile.ZipFile(path) as archive:
-            return _few(model, io.BytesIO(archive.read("model.weights.h5")))
+        with (
+            files.open_clamped(path, files.MOST_ARRAYS) as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open("model.weights.h5") as member,  # read in parts: a member may claim any size
+        ):
+            return _few(model, member)
     if path.endswith((".h5", ".hdf5")):
         return _few(model, path)
     try:

@@ -1,6 +1,9 @@
 """The adapter for Keras 3, on the backend it runs on; it fulfills `masking.protocol.World`. Nothing is wrapped."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from dlth_tf.masking.keras3 import optimizers as optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.keras3 import updates
@@ -33,6 +36,10 @@ def inner_layer(layer: Any) -> Any:
     return layer
 
 
+def weights_on_paths(model: Any, masks: Mapping[str, np.ndarray]) -> None:
+    """Returns None: the paths through layers of Keras 3 are not known."""
+
+
 __all__ = [
     "CAN_BE_PRUNED",
     "EXECUTION_CHANGES",
@@ -63,6 +70,7 @@ __all__ = [
     "uncount_steps",
     "uninstall",
     "updates",
+    "weights_on_paths",
     "why_dense",
     "wrap",
 ]

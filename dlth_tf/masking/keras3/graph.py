@@ -34,6 +34,18 @@ def channel_graph(model: Any) -> ChannelGraph:
     return ChannelGraph(dict(consumers), dict(producers), passes=_passes, joins=_joins)
 
 
+def output_shapes(model: Any) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Yields the name of every layer that is called, and the shape of what it returns, with the batch axis.
+
+    Args:
+      model: A Keras 3 model.
+    """
+    for graph in _graphs(model):
+        for node in nodes(graph):
+            yield from ((node.operation.name, tuple(tensor.shape)) for tensor in node.outputs)
+        yield from ((tensor.name, tuple(tensor.shape)) for tensor in graph.inputs)
+
+
 def functional(model: Any) -> Any:
     """Returns the Functional model with the graph: the model itself, that of a built Sequential one, or None."""
     if isinstance(model, keras.Sequential):

@@ -98,10 +98,10 @@ class CheckpointManager:
             "after_removal": network.after_removal,
             "rewound": network.initial_changed,
         }
-        arrays = {**network_state(network.model), **rewind_state(network)}
+        arrays = {**network_state(network.whole()), **rewind_state(network)}
         if callbacks is not None:
-            arrays |= training_state(network.model)
-            meta["step"] = masking.steps_made(network.model)
+            arrays |= training_state(network.trained)
+            meta["step"] = masking.steps_made(network.trained)
             meta["callbacks"] = {}
             for name, callback in stateful(callbacks).items():
                 meta["callbacks"][name], state = callback.saved_state()

@@ -35,6 +35,7 @@ def test_no_operation_of_the_layer_keeps_a_random_state(change: Any) -> None:
     assert drawing_operations(change, tf.constant(IMAGES), SEED) == set()
 
 
+@pytest.mark.slow
 def test_the_stock_layer_keeps_one() -> None:
     layer = keras_cv.layers.RandAugment((0, 255), augmentations_per_image=1, seed=1)
     assert drawing_operations(tf.function(lambda images: layer(images, training=True)), tf.constant(IMAGES))
@@ -53,6 +54,7 @@ def test_the_seed_decides_everything(change: Any) -> None:
     assert (first != other).any() and (first != IMAGES).any()
 
 
+@pytest.mark.slow
 def test_gray_images_stay_gray_images_in_their_own_range() -> None:
     gray = IMAGES[..., :1] // 16
     changed = tf.function(lambda images: randaugment(images, SEED, 16))(tf.constant(gray)).numpy()

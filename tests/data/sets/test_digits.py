@@ -99,6 +99,7 @@ def test_a_directory_that_does_not_exist_is_refused_and_not_created(tmp_path: Pa
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_default_directory_that_cannot_be_written_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,9 +26,16 @@ CLASSES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    load("digits", str(folder))
+    return folder
+
+
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    load("digits", str(tmp_path))
+def data_dir(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "hostile_canary.py").write_text("open(__file__ + '.imported', 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path / "path")
@@ -62,6 +70,22 @@ def test_a_folder_may_not_name_other_classes_for_its_features(data_dir, name):
 def test_the_folder_that_was_changed_was_good(data_dir):
     name_class(data_dir, "tensorflow_datasets.core.features.class_label_feature.ClassLabel")
     assert load("their_digits", str(data_dir)).num_classes == 10
+
+
+@pytest.mark.parametrize("name", ["../../outside/label", "{root}/outside/label"])
+def test_names_of_classes_are_read_from_the_folder_alone(data_dir, name):
+    name_class(data_dir, "tensorflow_datasets.core.features.class_label_feature.ClassLabel")
+    (data_dir / "outside").mkdir()
+    (data_dir / "outside" / "label.labels.txt").write_text("\n".join(f"secret {number}" for number in range(10)))
+    for path in data_dir.rglob("label.labels.txt"):
+        if path.parent.name != "outside":
+            path.unlink()
+    for path in data_dir.rglob("*.json"):
+        path.write_text(path.read_text().replace('"label"', json.dumps(name.format(root=data_dir))))
+    try:
+        assert not any("secret" in label for label in load("their_digits", str(data_dir)).label_names or ())
+    except BadInput as refused:
+        assert "secret" not in str(refused)
 
 
 def test_the_guard_ends_with_the_opening(data_dir):

@@ -49,6 +49,7 @@ def test_an_export_is_as_it_was_written(out, capsys):
     assert lines[0].startswith("plain: 4 files as recorded; outputs differ by at most ")
 
 
+@pytest.mark.slow
 def test_a_form_of_an_earlier_export_is_checked_too_unless_its_probe_is_gone(tmp_path):
     model = network()
     for formats, batch in ((["plain"], None), (["packed"], None), (["compact"], 1)):

@@ -168,6 +168,7 @@ def test_what_can_be_taken_out_leaves_no_note(name, granularity):
     assert note(pruned(name, granularity)) == ""
 
 
+@pytest.mark.fast_cases("resnet8")
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1"])
 def test_scattered_zeros_are_no_filters(name):
     model = pruned(name, "weight", sparsity=0.3)

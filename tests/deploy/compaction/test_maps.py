@@ -81,14 +81,34 @@ def test_a_map_is_not_worth_it_where_no_multiple_of_8_is_left():
     assert widths(mapped(model))["one"] == 8, "7 and one for the constants"
 
 
-def test_batch_norms_behind_a_map_are_folded():
-    frozen = freeze(Served(mapped(two(4)), Serving()), "compact")
-    assert fold_batch_norms(frozen) == 2
+@pytest.mark.parametrize("without", [(), ("scale",), ("center",)])
+def test_a_batch_norm_behind_a_map_becomes_part_of_it(without):
+    model = two(4)
+    norm = model.get_layer("second")
+    other = L.BatchNormalization.from_config(norm.get_config() | dict.fromkeys(without, False))
+    model = tf_keras.models.clone_model(model, clone_function=lambda layer: other if layer is norm else layer)
+    kept = [name not in without for name in ("scale", "center", "mean", "variance")]
+    other.set_weights([weight for weight, stays in zip(norm.get_weights(), kept, strict=True) if stays])
+    small = mapped(model)
+    assert [layer.name for layer in small.layers if isinstance(layer, L.BatchNormalization)] == ["norm"]
+    frozen = freeze(Served(small, Serving()), "compact")
+    assert fold_batch_norms(frozen) == 1
     assert not [node for node in frozen.nodes.values() if "BatchNorm" in node.op]
 
 
+def test_a_batch_norm_stays_where_something_else_reads_the_map_too_or_the_convolution_has_an_activation():
+    model = two(4)
+    both = tf_keras.Model(model.inputs, [model.output, model.get_layer("two").output])
+    small = compact_and_explain(both, maps=True)[0]
+    activated = mapped(two(4, activation="relu"))
+    for kept in (small, activated):
+        assert isinstance(kept.get_layer("two"), Conv2DWithMap)
+        assert isinstance(kept.get_layer("second"), L.BatchNormalization)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("checked_here")
-@pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_every_form_takes_the_map(policy, tmp_path):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:

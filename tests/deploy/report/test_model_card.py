@@ -47,6 +47,7 @@ def test_it_stands_beside_the_export_and_says_the_same(exported):
         r"| output | label | string | \[any\] |",
         "the normalization of the training is inside",
         "0 cat, 1 &lt;img src=x&gt;",
+        "mean 0 and standard deviation 1: it is inside. It returns no labels: `class` counts from 0, under Classes",
         "## Licence",
     ):
         assert text in card
@@ -56,6 +57,13 @@ def test_it_stands_beside_the_export_and_says_the_same(exported):
 def test_foreign_text_is_escaped(exported):
     card = (exported[0] / "README.md").read_text()
     assert r"# &lt;img src=x&gt;\|\[a\](http://b)\`" in card and "<img" not in card and "[a](" not in card
+
+
+def test_a_thousand_classes_are_listed_and_no_million(exported):
+    _, report = exported
+    assert "999 class number 999.\n" in model_card(report, [f"class number {number}" for number in range(1000)])
+    card = model_card(report, ["x" * 100] * 10_000)
+    assert len(card) < 200_000 and " more.\n" in card
 
 
 def test_times_are_shown_with_the_speed_up(exported):

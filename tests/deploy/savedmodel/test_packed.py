@@ -161,7 +161,7 @@ def test_a_flipped_bit_never_gives_wrong_numbers(file, number, folder, model, tm
     assert file != DATA or counts["refused"] == number
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("file", [DATA, GRAPH])
 def test_hundreds_of_flipped_bits_never_give_wrong_numbers(file, folder, model, tmp_path):
     counts = outcomes(folder, tmp_path / "copy", file, 400, model)

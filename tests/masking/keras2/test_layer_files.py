@@ -107,6 +107,7 @@ def test_a_saved_model_trains_on_exactly_where_it_was(name, tmp_path):
     assert same(state(loaded), state(model))
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_a_saved_model_without_custom_objects(tmp_path):
     model = compiled(wrapped())
     train(model, [dlth.callbacks.KeepMask()])

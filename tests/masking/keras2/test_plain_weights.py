@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -77,6 +79,30 @@ def test_removed_weights_stay_zero_when_plain_ones_are_loaded(file, tmp_path):
     for name, entry in masking.prunable_weights(model).items():
         np.testing.assert_array_equal(entry.weight, weights(source)[name] * entry.kept())
     dlth.strip(model)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_a_removed_weight_is_zero_whatever_the_file_holds(value, tmp_path):
+    source = mlp()
+    for weight in source.weights:
+        weight.assign(tf.fill(weight.shape, value))
+    model = removed(mlp())
+    model.load_weights(save(source, str(tmp_path / "w.keras")))
+    for entry in masking.prunable_weights(model).values():
+        found = entry.weight.numpy()[~entry.kept()]
+        assert found.size and not found.any() and not np.signbit(found).any()
+
+
+def test_a_keras_file_that_claims_a_large_member_is_refused_by_keras(tmp_path):
+    path = str(tmp_path / "w.keras")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**27))
+    model = removed(mlp())
+    tracemalloc.start()
+    with pytest.raises(OSError, match="file signature not found"):
+        model.load_weights(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26  # zipfile seeks in steps of 16 MiB
+    tracemalloc.stop()
 
 
 def test_weights_load_into_a_nested_base_alone(tmp_path):

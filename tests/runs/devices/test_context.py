@@ -81,6 +81,7 @@ def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_every_epoch_of_every_phase(tmp_path):
     run(tiny("rst", tmp_path / "run", tensorboard=True))
     for phase, steps, penalties, sparsity in (
@@ -100,6 +101,7 @@ def test_tensorboard_shows_every_epoch_of_every_phase(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_two_replicas_give_the_network_of_one_device(tmp_path, tiny_runs):
     one = tiny_runs["rst"]  # auto: one device
     flags = tiny_flags("rst", "two", strategy="mirrored", num_replicas=2, deterministic=False)
