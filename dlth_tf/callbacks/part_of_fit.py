@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from dlth_tf import masking
 from dlth_tf.callbacks.base import Callback
 from dlth_tf.callbacks.fit_end import join_fit_end
+from dlth_tf.masking.world import of
 from dlth_tf.onednn import hint_at_onednn
 
 
@@ -45,7 +46,8 @@ class PartOfFit(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins the state of this `fit`."""
         super().on_train_begin(logs)
-        hint_at_onednn(self.model)
+        if of(self.model).IN_TENSORFLOW:
+            hint_at_onednn(self.model)
         self._begun = False
         self._alone = not join_fit_end(self)
         masking.begin_fit(self.model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -123,3 +125,20 @@ def test_a_class_that_the_process_on_tensorflow_does_not_know_is_named(tmp_path)
     model = keras.Sequential([keras.Input((6,)), Unknown(), L.Dense(3)])
     with pytest.raises(BadInput, match=r"cannot be built anew on TensorFlow to export it: .*Unknown"):
         dlth.export(model, tmp_path / "out")
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="on TensorFlow the model itself is exported")
+def test_without_tensorflow_an_export_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="is exported by TensorFlow, which is not installed: pip install tensorflow"):
+        dlth.export(mlp(), tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="what is translated is the same on every backend")
+def test_a_network_with_dropout_has_a_twin_in_tf_keras():
+    from dlth_tf.deploy.keras3.translation import translated
+
+    inputs = keras.Input((6,))
+    assert translated(keras.Model(inputs, L.Dense(3)(L.Dropout(0.5)(L.Dense(4)(inputs))))) is not None
+    assert translated(keras.Model(inputs, L.Dense(3)(L.Dropout(0.5)(inputs, training=True)))) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pickle
@@ -35,7 +36,8 @@ def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any
       Content of export.json.
 
     Raises:
-      BadInput: If removed weights are not zero, or, on JAX and PyTorch, a class of the user's own is not registered.
+      BadInput: If removed weights are not zero, or, on JAX and PyTorch, a class of the user's own is not registered or
+        TensorFlow is not installed.
     """
     if has_masks(model):
         strip(model)
@@ -62,6 +64,8 @@ def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mappin
 
 def _export_elsewhere(model: Any, export_dir: str | os.PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """Exports in a process that loads the model on TensorFlow; the file of a model belongs to no backend."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise BadInput("model", model.name, "is exported by TensorFlow, which is not installed: pip install tensorflow")
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         (Path(folder) / "options.pickle").write_bytes(pickle.dumps((os.fspath(export_dir), dict(options))))
