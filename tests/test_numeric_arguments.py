@@ -58,6 +58,7 @@ ELSEWHERE = {  # calls whose numbers are not the user's, or that are tested belo
     "core.Round.parse": "a pair",
     "core.parse_allocation": "a map of sparsities",
     "masking.MaskUpdate.densities": "a protocol",
+    "models.check_shapes": "of a network that was built",
     "masking.World.set_iterations": "a protocol",
     "masking.Summary": "a result",
     "masking.World.set_steps_per_execution": "a protocol",

@@ -44,7 +44,7 @@ def test_phases_of_every_method(method):
     found = [(phase.name, phase.steps, phase.batch_size) for phase in phases(method=method)]
     assert found == PHASES[method]
     images = [steps * size for _, steps, size in found]
-    assert [row["images"] for row in describe(phases(method=method), EXAMPLES, 7)] == images
+    assert [row["examples"] for row in describe(phases(method=method), EXAMPLES, 7)] == images
 
 
 @pytest.mark.parametrize(
