@@ -64,12 +64,20 @@ def case_matches(case: str, pattern: str) -> bool:
     return case.startswith(pattern[:-1]) if pattern.endswith("*") else case == pattern
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_collect() -> None:
+    """Takes what is alive out of the garbage collection, which else walks through all of TensorFlow again and again.
+
+    What a module leaves behind is collected before the next one begins. Every run ends with a full collection.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def tiny_runs() -> Iterator[TinyRuns]:
     """The smallest complete run of every method, trained when a test of any worker first asks for it."""
     from tests.runs import tiny  # here, since it imports TensorFlow, which most folders do not need
 
-    # Every run ends with a full garbage collection; frozen, the objects of TensorFlow are not part of it.
-    gc.freeze()
     with tiny.digits_read_once():
         yield tiny.TinyRuns(Path(os.environ[SESSION_FOLDER]) / "runs")

@@ -40,6 +40,7 @@ def equal(one: linear.State, other: linear.State, atol: float = 0) -> bool:
     return np.array_equal(one.mask, other.mask) and np.allclose(one.kernel, other.kernel, rtol=0, atol=atol)
 
 
+@pytest.mark.fast_cases("gradient")
 @pytest.mark.parametrize("grow", ["gradient", "random"])
 def test_steps_per_execution_and_eager_change_nothing(grow):
     assert equal(outcome(grow=grow, steps_per_execution=4), plain(grow))

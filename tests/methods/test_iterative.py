@@ -28,6 +28,7 @@ def test_rst_iter_without_deletion_removes_only_at_the_end(tiny_runs):
     assert all(np.array_equal(removed[name], ~ticket(tiny_runs["rst_iter"])[name]) for name in PRUNED)
 
 
+@pytest.mark.slow
 def test_rst_iter_with_deletion_removes_the_cumulative_count_and_keeps_it_removed(tmp_path):
     watched = train(tiny("rst_iter", tmp_path / "run", delete_between_cycles=True, cycles=3)).watched
     stages = [zeros(watched.before[name]) for name in ("transform_2", "transform_3", "finetune")]

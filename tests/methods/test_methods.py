@@ -75,10 +75,13 @@ STARTS = {
     "ste": starts_whole,
     "synflow": starts_with_its_ticket,
 }
+SLOW = ("l1", "l1_iter", "lth", "lth_long", "synflow")  # whose runs only slow tests of the contract train
 OTHER = starts_with_some_ticket  # for methods that are not in the table: each weight is the initial one, or removed
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS.names()]
+)
 def test_every_method_starts_from_the_same_initial_weights(name, tiny_runs):
     done = tiny_runs[name]
     first = next(iter(done.watched.before.values()))

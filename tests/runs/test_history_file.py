@@ -34,6 +34,7 @@ def test_the_rows_before_are_in_the_file_when_the_next_one_is_added(apart, lines
     assert lines_at_every_row(tmp_path / "run") == lines
 
 
+@pytest.mark.slow
 def test_epochs_that_are_not_evaluated_have_no_row_and_change_nothing_else(tmp_path):
     every, third = (
         run(tiny("gmp", tmp_path / str(count), epochs=9, evaluate_every=count, verbosity=0)) for count in (1, 3)

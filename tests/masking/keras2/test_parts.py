@@ -241,7 +241,7 @@ def some_slow(names: list[str], *quick: str) -> list[Any]:
 SAVED = [name for name in CASES if name != "subclassed"]
 
 
-@pytest.mark.parametrize("name", some_slow(SAVED, "transformer", "low rank"))
+@pytest.mark.parametrize("name", some_slow(SAVED, "low rank"))
 def test_a_saved_network_has_its_masks_and_trains_on(name, tmp_path):
     model = trained(dlth.wrap(CASES[name].build()))
     model.save(tmp_path / "m.keras")

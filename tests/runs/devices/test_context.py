@@ -37,7 +37,7 @@ def is_sparse(done: Finished) -> bool:
     }
 
 
-@pytest.mark.fast_cases("mixed_float16-float32")
+@pytest.mark.fast_cases("float64-float64")
 @pytest.mark.parametrize(
     ("precision", "dtype"),
     [
