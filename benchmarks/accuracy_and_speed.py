@@ -34,12 +34,12 @@ import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis.figures import STYLE, WIDTH, png
+from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, png
 from dlth_tf.analysis.results import read_results
 from dlth_tf.export_options import ExportOptions
 from dlth_tf.files import read_json_object
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.exporting.export_run import export_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bursts import burst, repetitions

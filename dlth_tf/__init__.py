@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlth_tf.lazy import lazy_names
+from dlth_tf.registry import lazy_names
 from dlth_tf.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export` is called, though it is a module too

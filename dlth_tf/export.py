@@ -24,7 +24,7 @@ from dlth_tf.export_options import ExportOptions, ServingOptions, parse_size
 from dlth_tf.measures import MSE
 from dlth_tf.registry import is_path
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.trust import NO_TRUST, Trust
+from dlth_tf.runs.exporting.trust import NO_TRUST, Trust
 from dlth_tf.tensorflow_start import start_tensorflow
 
 USAGE = """Exports the network of a complete run, or a saved Keras model, in one or several forms.
@@ -204,7 +204,7 @@ def _check_source(values: flags.FlagValues) -> None:
 def _export_run(
     values: flags.FlagValues, settings: ExportOptions, served: ServingOptions
 ) -> tuple[dict[str, Any], Path]:
-    from dlth_tf.runs.best_run import Choice, best_run  # loads pandas
+    from dlth_tf.runs.exporting.best_run import Choice, best_run  # loads pandas
 
     choice = Choice(values.method, values.sparsity, values.seed)
     run_dir = Path(values.run_dir) if values.run_dir else best_run(values.sweep_dir, choice)
@@ -212,7 +212,7 @@ def _export_run(
     export_dir = Path(values.export_dir or f"saved_models/{run_dir.resolve().name}")
     trust = Trust(frozenset(filter(None, (values.model, values.dataset))), values.trust_run)
     _start(users_code=trust != NO_TRUST)
-    from dlth_tf.runs.export_run import export_run
+    from dlth_tf.runs.exporting.export_run import export_run
 
     return export_run(run_dir, export_dir, settings, trust, served), export_dir
 
@@ -231,7 +231,7 @@ def _export_keras(
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # as exports need it; a file of Keras 3 belongs to no backend
     _start(users_code=values.trust_run or is_path(values.dataset or ""))
-    from dlth_tf.runs.export_keras import SavedModel, export_keras
+    from dlth_tf.runs.exporting.export_keras import SavedModel, export_keras
 
     saved = SavedModel(path, values.ticket, values.dataset, values.trust_run)
     return export_keras(saved, export_dir, settings, served), export_dir

@@ -1,10 +1,10 @@
-"""Registries that map a name to the location of its definition, and import it only when it is loaded."""
+"""Names of definitions that are imported when they are first used: registries, and the names of a lazy package."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dlth_tf.errors import BadInput
@@ -90,3 +90,23 @@ def import_path(path: str, kind: str) -> Any:
         public = [name for name in dir(module) if not name.startswith("_")]
         raise BadInput(kind, path, unknown(f"name in {module_name}", attribute, public))
     return getattr(module, attribute)
+
+
+def lazy_names(
+    package: str, names: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Returns `__getattr__`, `__dir__` and `__all__` for a package whose names are loaded on first use (PEP 562).
+
+    Args:
+      package: `__name__` of the package.
+      names: Location by public name, as "module" or "module:attribute" with an absolute dotted path.
+    """
+
+    def load(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module_name, _, attribute = names[name].partition(":")
+        module = importlib.import_module(module_name)
+        return getattr(module, attribute) if attribute else module
+
+    return load, lambda: sorted(names), sorted(names)

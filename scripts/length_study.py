@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from dlth_tf.analysis.budgets import is_equal_budget
 from dlth_tf.analysis.comparison import Comparison, compare
-from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
+from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, add_legend, png
 from dlth_tf.analysis.sentences import interval_words, points
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dlth_tf.analysis.run_plots import mask_pictures, weights_over_time
+from dlth_tf.analysis.plotting.run_plots import mask_pictures, weights_over_time
 from dlth_tf.analysis.run_record import read_run
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from dlth_tf.analysis.answers import answers
-from dlth_tf.analysis.looks import MOST_METHODS
 from dlth_tf.analysis.planned_runs import MissingRun, missing_runs
-from dlth_tf.analysis.plots import picture_names
+from dlth_tf.analysis.plotting.looks import MOST_METHODS
+from dlth_tf.analysis.plotting.plots import picture_names
+from dlth_tf.analysis.plotting.training_curves import Curves, read_curves
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.sentences import conclusions, notes
 from dlth_tf.analysis.settings import Settings, read_settings
-from dlth_tf.analysis.training_curves import Curves, read_curves
 from dlth_tf.analysis.verdict import Verdict, check_margin, judge
 
 

@@ -18,10 +18,10 @@ from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings, read_findings
 from dlth_tf.analysis.names import markdown_text, spreadsheet_text
 from dlth_tf.analysis.pages.sweep_page import sweep_page
-from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
+from dlth_tf.analysis.plotting.plots import accuracy_vs_cost, accuracy_vs_sparsity
+from dlth_tf.analysis.plotting.training_curves import over_training
 from dlth_tf.analysis.results import measure_of
 from dlth_tf.analysis.tables import markdown, markdown_table
-from dlth_tf.analysis.training_curves import over_training
 from dlth_tf.analysis.verdict import DEFAULT_MARGIN, verdict_json
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import MSE

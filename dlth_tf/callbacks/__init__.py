@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlth_tf.lazy import lazy_names
+from dlth_tf.registry import lazy_names
 
 if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.callbacks.dynamic_sparsity import DynamicSparsity as DynamicSparsity

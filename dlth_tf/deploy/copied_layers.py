@@ -11,7 +11,7 @@ from tensorflow.python.ops.lookup_ops import LookupInterface
 
 from dlth_tf.masking.keras2.copying import uncalled
 from dlth_tf.masking.keras2.graph import is_graph_network
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 Layer: TypeAlias = tf_keras.layers.Layer
 

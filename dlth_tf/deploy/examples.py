@@ -11,7 +11,7 @@ import tf_keras
 
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 from dlth_tf.measures import ACCURACY, MSE, Measure
 from dlth_tf.randomness import generator
 

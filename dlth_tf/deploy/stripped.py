@@ -8,7 +8,7 @@ import tf_keras
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 
 def check_stateless(model: tf_keras.Model) -> None:

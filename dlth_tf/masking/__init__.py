@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlth_tf.lazy import lazy_names
+from dlth_tf.registry import lazy_names
 
 if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.dense_layers import prunable_of_ticket as prunable_of_ticket
@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.protocol import MaskUpdates as MaskUpdates
     from dlth_tf.masking.protocol import World as World
     from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
-    from dlth_tf.masking.residual_ties import batch_norm_gammas as batch_norm_gammas
     from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
     from dlth_tf.masking.rewinding import rewind as rewind
+    from dlth_tf.masking.structure.residual_ties import batch_norm_gammas as batch_norm_gammas
     from dlth_tf.masking.table import layer_table as layer_table
     from dlth_tf.masking.tickets import PICKS as PICKS
     from dlth_tf.masking.tickets import apply_ticket as apply_ticket
@@ -71,7 +71,7 @@ _NAMES = {
     "overview": ("Summary", "summary"),
     "protocol": ("FitState", "MaskUpdate", "MaskUpdates", "World"),
     "prunable": ("PrunableWeight",),
-    "residual_ties": ("batch_norm_gammas",),
+    "structure.residual_ties": ("batch_norm_gammas",),
     "rewinding": ("FreshOptimizer", "rewind"),
     "table": ("layer_table",),
     "tickets": (

@@ -9,7 +9,7 @@ from typing import Any
 from dlth_tf.core import PruningSpec
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.prunable import PrunableWeight
-from dlth_tf.masking.residual_ties import tied_layers
+from dlth_tf.masking.structure.residual_ties import tied_layers
 from dlth_tf.masking.world import prunable_weights
 
 TIED = "tied to other layers by a residual connection"

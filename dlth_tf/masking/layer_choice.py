@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.layer_paths import Path, matches_path
+from dlth_tf.masking.structure.layer_paths import Path, matches_path
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlth_tf.core import PenaltySchedule
-from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.structure.channel_graph import ChannelGraph
 
 
 class FitState(Protocol):

@@ -13,9 +13,9 @@ from dlth_tf.core.exact_counts import Sparsity
 from dlth_tf.core.masks import FIRST
 from dlth_tf.core.ticket import Plain
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.automatic_names import of_rebuilt
 from dlth_tf.masking.dense_layers import prunable_of_ticket
 from dlth_tf.masking.prunable import PrunableWeight, tensors_of
+from dlth_tf.masking.structure.automatic_names import of_rebuilt
 from dlth_tf.masking.world import prunable_weights
 from dlth_tf.plain_numbers import whole_number
 

@@ -24,12 +24,12 @@ from dlth_tf.runs.checkpointing.state import (
 from dlth_tf.runs.compact_phase import compact_phase
 from dlth_tf.runs.devices.replicas import check_same
 from dlth_tf.runs.evaluation import LOSSES
-from dlth_tf.runs.history import GrowingFile, History
 from dlth_tf.runs.plan import epochs_of
-from dlth_tf.runs.progress import ProgressLine
 from dlth_tf.runs.shared_training import SharedTraining, reused
-from dlth_tf.runs.tensorboard import WholeNetworkMonitor
 from dlth_tf.runs.training_run import Run
+from dlth_tf.runs.watching.history import GrowingFile, History
+from dlth_tf.runs.watching.progress import ProgressLine
+from dlth_tf.runs.watching.tensorboard import WholeNetworkMonitor
 
 
 def keras_schedule(rate: LearningRate) -> Any:

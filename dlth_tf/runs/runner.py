@@ -26,17 +26,17 @@ from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor,
 from dlth_tf.runs.devices.strategies import writes
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluation import Evaluator
-from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.exporting.export_run import export_run
+from dlth_tf.runs.exporting.trust import Trust
 from dlth_tf.runs.fit_phase import train_phase
-from dlth_tf.runs.history import History, write_history
 from dlth_tf.runs.inputs import Inputs, load_inputs
 from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import make_phases, out_of_proportion
 from dlth_tf.runs.result import make_result, phase_row
 from dlth_tf.runs.shared_training import SharedTraining, shared_training
-from dlth_tf.runs.tensorboard import write_outcome
 from dlth_tf.runs.training_run import Observer, OnRow, Run
-from dlth_tf.runs.trust import Trust
+from dlth_tf.runs.watching.history import History, write_history
+from dlth_tf.runs.watching.tensorboard import write_outcome
 from dlth_tf.runs.weights import save_network
 
 

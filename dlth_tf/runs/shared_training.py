@@ -19,8 +19,8 @@ from dlth_tf.onednn import onednn_is_on
 from dlth_tf.runs.checkpointing.checked import check_history, check_rewind
 from dlth_tf.runs.checkpointing.state import most_bytes, network_state, restore_network, restore_rewind, rewind_state
 from dlth_tf.runs.directory import versions
-from dlth_tf.runs.history import History
 from dlth_tf.runs.training_run import Run
+from dlth_tf.runs.watching.history import History
 
 # Everything that a dense training depends on, apart from its phase.
 OF_THE_NETWORK = (

@@ -12,7 +12,7 @@ import tf_keras
 from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.own_network import save_own_network
+from dlth_tf.runs.exporting.own_network import save_own_network
 from dlth_tf.runs.training_run import Run
 from dlth_tf.runs.weights_files import check_weights_file
 

@@ -39,8 +39,8 @@ from dlth_tf.deploy.report.tables import show
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.checkpointing.checked import check_history, check_meta
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.keras_configs import check_config
-from dlth_tf.runs.keras_files import load_keras_model
+from dlth_tf.runs.exporting.keras_configs import check_config
+from dlth_tf.runs.exporting.keras_files import load_keras_model
 from dlth_tf.runs.weights_files import check_weights_file
 from tests.analysis.conftest import make_config, make_result, write_run
 from tests.data.pictures import jpeg

@@ -12,9 +12,9 @@ from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.core.allocation import removed_count
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.history import COLUMNS
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
+from dlth_tf.runs.watching.history import COLUMNS
 from tests.runs.tiny import EXAMPLES, FILES, Finished, listing
 
 SLOW = ("l1", "l1_iter", "lth", "lth_long", "synflow")  # they write what lth_iter, rst and snip write

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from dlth_tf.errors import BadInput
-from dlth_tf.runs import history
 from dlth_tf.runs.runner import run
+from dlth_tf.runs.watching import history
 from tests.runs.tiny import tiny
 
 

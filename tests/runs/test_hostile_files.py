@@ -14,8 +14,8 @@ import pytest
 import dlth_tf.export as export_command
 from dlth_tf import report, sweep, train
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
-from dlth_tf.runs import export_run as module
 from dlth_tf.runs.directory import RunDirectory
+from dlth_tf.runs.exporting import export_run as module
 from tests.runs.test_links import sweep_flags
 from tests.runs.tiny import FILES, TinyRuns, as_flags, tiny_flags
 

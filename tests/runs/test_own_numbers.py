@@ -24,10 +24,10 @@ from dlth_tf.errors import BadInput
 from dlth_tf.export import describe
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.runs.dry_run import dry_run
-from dlth_tf.runs.export_run import export_run
+from dlth_tf.runs.exporting.export_run import export_run
+from dlth_tf.runs.exporting.trust import Trust
 from dlth_tf.runs.inputs import load_inputs
 from dlth_tf.runs.runner import run
-from dlth_tf.runs.trust import Trust
 
 SHORT: dict[str, Any] = {
     "model": "mlp",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dlth_tf import files
 from dlth_tf.analysis.pages.html import bullets, page, picture, table
+from dlth_tf.analysis.plotting.run_plots import mask_pictures, weights_over_time
 from dlth_tf.analysis.report import write_all
-from dlth_tf.analysis.run_plots import mask_pictures, weights_over_time
 from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord, read_run
 from dlth_tf.analysis.tables import percent
 from dlth_tf.errors import BadInput

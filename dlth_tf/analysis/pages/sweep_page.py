@@ -11,7 +11,7 @@ from dlth_tf.analysis.costs import NOTES as COST_NOTES
 from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
-from dlth_tf.analysis.plots import has_lines, medians, picture_names
+from dlth_tf.analysis.plotting.plots import has_lines, medians, picture_names
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.settings import Settings
 from dlth_tf.analysis.tables import grid, percent

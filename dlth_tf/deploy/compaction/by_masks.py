@@ -23,7 +23,7 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall, read_graph
 from dlth_tf.deploy.compaction.rebuild import Kept, kept_weights, rebuild
 from dlth_tf.deploy.compaction.slots import Slots, divide
 from dlth_tf.masking import named_weights
-from dlth_tf.masking.layer_paths import variables_of
+from dlth_tf.masking.structure.layer_paths import variables_of
 
 Masks = Mapping[str, np.ndarray]
 NEUTRAL = {"gamma": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}  # of a batch norm

@@ -15,8 +15,8 @@ from dlth_tf.deploy.compaction.library import Node
 from dlth_tf.masking.keras3 import graph
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.tickets import has_masks, strip
-from dlth_tf.masking.layer_kinds import JOIN, POINTWISE, types_in
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_kinds import JOIN, POINTWISE, types_in
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 layers = keras.layers
 Model = keras.Model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlth_tf.deploy.compaction.library import Shape, library_of
-from dlth_tf.masking.layer_kinds import (
+from dlth_tf.masking.structure.layer_kinds import (
     CONCATENATE,
     DEPTHWISE,
     FLATTEN,

@@ -17,7 +17,7 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.library import library_of
 from dlth_tf.deploy.compaction.slots import Slots
 from dlth_tf.masking import leaf_layers
-from dlth_tf.masking.layer_paths import variables_of, weight_names
+from dlth_tf.masking.structure.layer_paths import variables_of, weight_names
 
 WITH_FILTERS = ("kernel", "embeddings")  # ends of the names of weights that have inputs and outputs
 FILTERS = "filters"  # or units

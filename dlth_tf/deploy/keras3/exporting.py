@@ -17,7 +17,7 @@ import keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import has_masks, strip
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 TIMEOUT = 3600  # seconds
 REPORT = "report.json"

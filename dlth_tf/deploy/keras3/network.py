@@ -11,7 +11,7 @@ from keras import tree
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
-from dlth_tf.masking.layer_paths import variables_of
+from dlth_tf.masking.structure.layer_paths import variables_of
 
 HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 

@@ -12,7 +12,7 @@ import tf_keras
 from keras import tree
 
 from dlth_tf.masking.keras3.graph import options
-from dlth_tf.masking.layer_paths import weight_names
+from dlth_tf.masking.structure.layer_paths import weight_names
 
 NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
 OTHER_NAMES = {"LeakyReLU": {"negative_slope": "alpha"}}

@@ -16,7 +16,7 @@ from dlth_tf.deploy.serving import Served, Serving
 from dlth_tf.deploy.tflite.sparse_layers import sparsify
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.execution import lstm_as_loop
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 # Largest differences of a logit, relative to the largest logit: from another order of summation, and from rounding
 # weights to 11 bits in dozens of layers: that alone moves the logits of a MobileNet with few channels by 1 to 2 %, in

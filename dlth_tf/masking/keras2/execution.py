@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 
 def scope(model: tf_keras.Model) -> contextlib.AbstractContextManager[Any]:

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import tf_keras
 
-from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.keras2.layer_kinds import CHANNELWISE, JOINING
 from dlth_tf.masking.keras2.weights import inner_layer
+from dlth_tf.masking.structure.channel_graph import ChannelGraph
 
 Layer: TypeAlias = tf_keras.layers.Layer
 OPERATION = "TFOpLambda"  # the layer that Keras makes of `a + b`, `tf.nn.relu(a)` and the like on its tensors

@@ -11,7 +11,7 @@ import tf_keras
 
 from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts, weights_of_parts
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruningSchedule
-from dlth_tf.masking.layer_paths import Path
+from dlth_tf.masking.structure.layer_paths import Path
 
 OWN = ("layer", "tickets", "parts", "pruning_vars", "prunable_weights", "pruning_step", "pruning_obj", "built")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from dlth_tf.masking.layer_kinds import JOIN, channelwise, types_in
+from dlth_tf.masking.structure.layer_kinds import JOIN, channelwise, types_in
 
 TYPES = types_in(tf_keras.layers)
 CHANNELWISE = channelwise(tf_keras.layers)

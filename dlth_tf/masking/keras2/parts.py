@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking.keras2.tfmot import PruneRegistry
-from dlth_tf.masking.layer_paths import Path, parts_of
+from dlth_tf.masking.structure.layer_paths import Path, parts_of
 
 Layer: TypeAlias = tf_keras.layers.Layer
 

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.masking import layer_kinds
 from dlth_tf.masking.keras2.graph import is_subclassed
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.layer_kinds import TYPES
 from dlth_tf.masking.keras2.weights import prunable_weights
+from dlth_tf.masking.structure import layer_kinds
 from dlth_tf.scores.keras2 import first_replica
 
 layers = tf_keras.layers

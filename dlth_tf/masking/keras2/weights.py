@@ -13,8 +13,8 @@ import tf_keras
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts
-from dlth_tf.masking.layer_paths import Path, located, renumbered, unique_names, variables_of, weight_names
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.structure.layer_paths import Path, located, renumbered, unique_names, variables_of, weight_names
 
 Layer: TypeAlias = tf_keras.layers.Layer
 

@@ -19,8 +19,8 @@ from dlth_tf.masking.keras2.plain_weights import LOAD, accept_plain_weights
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude, PruneRegistry
 from dlth_tf.masking.keras2.weights import inner_layer, leaf_layers, prunable_weights
 from dlth_tf.masking.layer_choice import LayerChoice
-from dlth_tf.masking.layer_paths import Path, paths_of
 from dlth_tf.masking.stripping import check_strippable
+from dlth_tf.masking.structure.layer_paths import Path, paths_of
 
 Layer: TypeAlias = tf_keras.layers.Layer
 # Attributes that this package gives a wrapped model, and one that its callbacks train at present.

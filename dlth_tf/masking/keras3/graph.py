@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import keras
 
-from dlth_tf.masking.channel_graph import ChannelGraph
-from dlth_tf.masking.layer_kinds import JOIN, channelwise, types_in
+from dlth_tf.masking.structure.channel_graph import ChannelGraph
+from dlth_tf.masking.structure.layer_kinds import JOIN, channelwise, types_in
 
 Layer: TypeAlias = Any  # keras.Layer, or the Operation that Keras makes of `a + b` on its tensors
 

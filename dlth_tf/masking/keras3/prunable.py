@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from dlth_tf.masking.layer_paths import all_sublayers, parts_of
+from dlth_tf.masking.structure.layer_paths import all_sublayers, parts_of
 
 Layer: TypeAlias = Any  # keras.Layer
 # By the name of a layer's class or a base class of Keras, the weights that are pruned: those that tf-mot prunes, and

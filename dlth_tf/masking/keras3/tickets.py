@@ -18,9 +18,9 @@ from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.prunable import why_dense
 from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, paths
 from dlth_tf.masking.layer_choice import LayerChoice
-from dlth_tf.masking.layer_paths import Path
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.stripping import check_strippable
+from dlth_tf.masking.structure.layer_paths import Path
 
 ATTRIBUTE = "dlth_tickets"
 STATE = "~fit"  # first part of the names of callbacks' state in a file

@@ -10,7 +10,8 @@ import keras
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.prunable import is_prunable, own_prunable_weights
-from dlth_tf.masking.layer_paths import (
+from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.structure.layer_paths import (
     Path,
     located,
     parts_of,
@@ -20,7 +21,6 @@ from dlth_tf.masking.layer_paths import (
     variables_of,
     weight_names,
 )
-from dlth_tf.masking.prunable import PrunableWeight
 
 Layer: TypeAlias = Any  # keras.Layer
 

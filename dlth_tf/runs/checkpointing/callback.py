@@ -13,7 +13,7 @@ from dlth_tf import masking, stopping
 from dlth_tf.methods import Phase
 from dlth_tf.runs.checkpointing.manager import CheckpointManager
 from dlth_tf.runs.devices.replicas import agreed
-from dlth_tf.runs.weight_statistics import all_finite
+from dlth_tf.runs.watching.weight_statistics import all_finite
 
 
 class NotFinite(RuntimeError):

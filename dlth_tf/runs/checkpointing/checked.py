@@ -8,7 +8,7 @@ from typing import Any
 
 from dlth_tf.measures import measure_in
 from dlth_tf.methods import Network
-from dlth_tf.runs.history import columns
+from dlth_tf.runs.watching.history import columns
 
 MOST_LETTERS = 200  # of the name of a phase
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis import run_plots
 from dlth_tf.analysis.pages import run_page
 from dlth_tf.analysis.pages.run_page import write_run_report
+from dlth_tf.analysis.plotting import run_plots
 from dlth_tf.analysis.run_record import read_run
 from dlth_tf.errors import BadInput
 from tests.analysis.conftest import write_run

@@ -14,8 +14,8 @@ from dlth_tf import files
 from dlth_tf.errors import BadInput
 from dlth_tf.runs import shared_training
 from dlth_tf.runs.checkpointing.manager import CheckpointManager, RunState
-from dlth_tf.runs.history import COLUMNS
 from dlth_tf.runs.shared_training import SharedTraining
+from dlth_tf.runs.watching.history import COLUMNS
 from tests.runs.checkpointing.test_manager import DONE, manager
 
 META: list[dict[str, Any]] = [

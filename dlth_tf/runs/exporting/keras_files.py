@@ -16,8 +16,8 @@ from tf_keras.protobuf import saved_metadata_pb2
 
 from dlth_tf import files
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.keras_configs import check_config
-from dlth_tf.runs.network_size import check_outputs, limited_variables
+from dlth_tf.runs.exporting.keras_configs import check_config
+from dlth_tf.runs.exporting.network_size import check_outputs, limited_variables
 from dlth_tf.runs.weights_files import INSIDE, KERAS, ROOM, check_group
 
 METADATA = "keras_metadata.pb"  # of the SavedModels that tf_keras writes

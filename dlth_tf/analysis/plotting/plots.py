@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
-from dlth_tf.analysis.looks import looks_of
+from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, add_legend, png
+from dlth_tf.analysis.plotting.looks import looks_of
+from dlth_tf.analysis.plotting.scales import label_sparsities, measure_axis, plain_log_ticks, sparsity_position
 from dlth_tf.analysis.results import headline, measure_of
-from dlth_tf.analysis.scales import label_sparsities, measure_axis, plain_log_ticks, sparsity_position
 
 COSTS = {
     "images_seen": "examples seen in training",

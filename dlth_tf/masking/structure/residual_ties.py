@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dlth_tf.masking import world
-from dlth_tf.masking.channel_graph import ChannelGraph
 from dlth_tf.masking.protocol import World
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.structure.channel_graph import ChannelGraph
 
 
 def tied_layers(model: Any, granularity: str) -> set[str]:

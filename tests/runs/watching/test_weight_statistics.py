@@ -9,7 +9,7 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking
 from dlth_tf.masking.macs import densities
-from dlth_tf.runs.weight_statistics import all_finite, weight_statistics
+from dlth_tf.runs.watching.weight_statistics import all_finite, weight_statistics
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.keras_files import load_keras_model
+from dlth_tf.runs.exporting.keras_files import load_keras_model
 
 layers = tf_keras.layers
 KINDS = ("mine.keras", "mine.h5", "mine")

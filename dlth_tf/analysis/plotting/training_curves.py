@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlth_tf.analysis.figures import STYLE, WIDTH, add_legend, png
-from dlth_tf.analysis.looks import looks_of
+from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, add_legend, png
+from dlth_tf.analysis.plotting.looks import looks_of
+from dlth_tf.analysis.plotting.scales import measure_axis
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.analysis.run_record import read_history, removals
-from dlth_tf.analysis.scales import measure_axis
 from dlth_tf.analysis.tables import percent
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import Measure

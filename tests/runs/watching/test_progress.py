@@ -18,8 +18,8 @@ import pytest
 from rich.console import Console
 
 from dlth_tf.methods import LearningRate, Phase
-from dlth_tf.runs import progress
-from dlth_tf.runs.progress import ProgressLine
+from dlth_tf.runs.watching import progress
+from dlth_tf.runs.watching.progress import ProgressLine
 from tests.runs.tiny import ROOT, environment, tiny_flags
 
 LOGS = {"loss": 1.25, "val_accuracy": 0.5, "test_accuracy": 0.25, "penalty": 0.6, "seconds": 2.0}

@@ -17,8 +17,8 @@ import tf_keras
 import dlth_tf.export as export_command
 from dlth_tf.commands import BAD_INPUT, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.keras_files import load_keras_model
-from dlth_tf.runs.network_size import limited_variables
+from dlth_tf.runs.exporting.keras_files import load_keras_model
+from dlth_tf.runs.exporting.network_size import limited_variables
 from tests.runs.tiny import as_flags
 
 TOO_LARGE = BadInput("x", 1, "is too large")

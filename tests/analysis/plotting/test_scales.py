@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis.scales import accuracy_axis, plain_log_ticks
+from dlth_tf.analysis.plotting.scales import accuracy_axis, plain_log_ticks
 
 
 def ticks(*accuracies: float) -> list[float]:

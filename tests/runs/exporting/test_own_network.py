@@ -16,10 +16,10 @@ import tf_keras
 from dlth_tf import files, masking, models
 from dlth_tf.errors import BadInput
 from dlth_tf.registry import NoModule
-from dlth_tf.runs import export_run as module
-from dlth_tf.runs.export_run import export_run
-from dlth_tf.runs.own_network import keras_config, save_own_network
-from dlth_tf.runs.trust import Trust
+from dlth_tf.runs.exporting import export_run as module
+from dlth_tf.runs.exporting.export_run import export_run
+from dlth_tf.runs.exporting.own_network import keras_config, save_own_network
+from dlth_tf.runs.exporting.trust import Trust
 from tests.runs.tiny import TinyRuns, environment, tiny, tiny_flags
 
 NAME = "module_that_is_gone:net"

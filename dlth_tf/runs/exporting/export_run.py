@@ -27,17 +27,17 @@ from dlth_tf.registry import NoModule
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.examples import (
+from dlth_tf.runs.exporting.examples import (
     calibration_images,
     examples_of,
     published_name,
     validation_examples,
     without_home,
 )
+from dlth_tf.runs.exporting.network_size import ROOM, limited_variables
+from dlth_tf.runs.exporting.own_network import load_own_network
+from dlth_tf.runs.exporting.trust import NO_TRUST, Trust
 from dlth_tf.runs.network import build_network
-from dlth_tf.runs.network_size import ROOM, limited_variables
-from dlth_tf.runs.own_network import load_own_network
-from dlth_tf.runs.trust import NO_TRUST, Trust
 from dlth_tf.runs.weights import restore_weights
 
 MOST_AXES = 6  # of one example of a run

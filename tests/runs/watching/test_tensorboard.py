@@ -13,7 +13,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from dlth_tf.runs import runner
-from dlth_tf.runs.tensorboard import SETTINGS, write_outcome
+from dlth_tf.runs.watching.tensorboard import SETTINGS, write_outcome
 from tests.runs.tiny import TinyRuns, tiny
 
 REQUEST = RequestContext()

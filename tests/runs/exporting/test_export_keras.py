@@ -14,7 +14,7 @@ from dlth_tf.core import Ticket
 from dlth_tf.deploy.interface import interface_of
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
-from dlth_tf.runs.export_keras import SavedModel, export_keras, from_dataset
+from dlth_tf.runs.exporting.export_keras import SavedModel, export_keras, from_dataset
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.test_export import MASK, TICKET, network
 

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis.figures import STYLE, WIDTH, png
+from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, png
+from dlth_tf.analysis.plotting.scales import measure_axis, plain_log_ticks
 from dlth_tf.analysis.run_record import MAGNITUDES, RunRecord
-from dlth_tf.analysis.scales import measure_axis, plain_log_ticks
 from dlth_tf.analysis.tables import percent
 
 _KEPT = "#0072B2"

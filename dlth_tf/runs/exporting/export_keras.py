@@ -26,8 +26,8 @@ from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.masking import weight_arrays
 from dlth_tf.masking.world import package_of
 from dlth_tf.measures import CLASSIFICATION, REGRESSION
-from dlth_tf.runs.examples import calibration_images, examples_of, validation_examples
-from dlth_tf.runs.keras_files import load_keras_model
+from dlth_tf.runs.exporting.examples import calibration_images, examples_of, validation_examples
+from dlth_tf.runs.exporting.keras_files import load_keras_model
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis import figures, plots
-from dlth_tf.analysis.looks import looks_of
-from dlth_tf.analysis.plots import accuracy_vs_cost, accuracy_vs_sparsity
+from dlth_tf.analysis.plotting import figures, plots
+from dlth_tf.analysis.plotting.looks import looks_of
+from dlth_tf.analysis.plotting.plots import accuracy_vs_cost, accuracy_vs_sparsity
 from dlth_tf.analysis.results import read_results
 from dlth_tf.analysis.roles import DRAWN, opponents
 from dlth_tf.methods import METHODS

@@ -16,7 +16,7 @@ from dlth_tf.masking.macs import densities
 from dlth_tf.measures import ACCURACY, Measure, measure_in
 from dlth_tf.methods import Network, Phase
 from dlth_tf.runs.plan import is_evaluated
-from dlth_tf.runs.weight_statistics import weight_statistics
+from dlth_tf.runs.watching.weight_statistics import weight_statistics
 
 _COLUMNS = (
     "phase",

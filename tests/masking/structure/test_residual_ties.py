@@ -9,7 +9,7 @@ import tf_keras
 
 import dlth_tf as dlth
 from dlth_tf import masking, models
-from dlth_tf.masking.residual_ties import tied_layers
+from dlth_tf.masking.structure.residual_ties import tied_layers
 from tests.masking.residual_networks import (
     basic,
     bottleneck,

@@ -15,10 +15,10 @@ import pytest
 import dlth_tf.export as export_command
 from dlth_tf import report, sweep, train
 from dlth_tf.commands import BAD_INPUT, DONE, run_command
-from dlth_tf.runs import export_run as module
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.export_run import export_run
-from dlth_tf.runs.trust import Trust
+from dlth_tf.runs.exporting import export_run as module
+from dlth_tf.runs.exporting.export_run import export_run
+from dlth_tf.runs.exporting.trust import Trust
 from tests.runs.tiny import TinyRuns, as_flags, tiny_flags
 
 FIELDS = [item.name for item in dataclasses.fields(RunConfig)]

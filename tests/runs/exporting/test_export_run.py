@@ -17,12 +17,12 @@ from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.methods import METHODS
-from dlth_tf.runs.best_run import Choice, best_run
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.runs.examples import without_home
-from dlth_tf.runs.export_run import export_run, origin_of
+from dlth_tf.runs.exporting.best_run import Choice, best_run
+from dlth_tf.runs.exporting.examples import without_home
+from dlth_tf.runs.exporting.export_run import export_run, origin_of
+from dlth_tf.runs.exporting.trust import Trust
 from dlth_tf.runs.runner import run
-from dlth_tf.runs.trust import Trust
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.conftest import checks_in_this_process
 from tests.runs.tiny import EXAMPLES, TinyRuns, environment, tiny

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from dlth_tf.analysis.plotting.training_curves import Curves, draw_curves, over_training, read_curves
 from dlth_tf.analysis.report import write_report
 from dlth_tf.analysis.results import read_results
-from dlth_tf.analysis.training_curves import Curves, draw_curves, over_training, read_curves
 from dlth_tf.measures import ACCURACY
 from tests.analysis.conftest import seeds
 

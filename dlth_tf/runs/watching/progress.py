@@ -13,7 +13,7 @@ from dlth_tf import masking
 from dlth_tf.console import standard_output
 from dlth_tf.measures import ACCURACY, measure_in
 from dlth_tf.methods import Phase
-from dlth_tf.runs.notebook_bar import NotebookBar
+from dlth_tf.runs.watching.notebook_bar import NotebookBar
 
 BAR_WIDTH = 20  # columns of the terminal
 TIME_WIDTH = len("0:00:00")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlth_tf.runs.keras_configs import check_config
+from dlth_tf.runs.exporting.keras_configs import check_config
 
 
 def layer(kind: str, module: str | None = "keras.layers", **config: object) -> dict:

@@ -17,11 +17,11 @@ from rich.console import Console
 from dlth_tf import console
 from dlth_tf.console import can_be_rewritten, standard_output
 from dlth_tf.methods import LearningRate, Phase
-from dlth_tf.runs import notebook_bar
-from dlth_tf.runs.notebook_bar import NotebookBar
-from dlth_tf.runs.progress import ProgressLine
-from tests.runs.test_progress import LOGS
+from dlth_tf.runs.watching import notebook_bar
+from dlth_tf.runs.watching.notebook_bar import NotebookBar
+from dlth_tf.runs.watching.progress import ProgressLine
 from tests.runs.tiny import ROOT, environment, tiny_flags
+from tests.runs.watching.test_progress import LOGS
 
 PHASE = Phase("transform", 12, 64, LearningRate((0.001,)))
 

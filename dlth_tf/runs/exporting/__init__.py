@@ -1,0 +1,1 @@
+"""Exports of runs and saved models, which may be somebody else's."""

@@ -1,0 +1,1 @@
+"""Progress, history and TensorBoard files of a run."""
