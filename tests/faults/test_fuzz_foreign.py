@@ -37,10 +37,13 @@ from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.model_card import model_card
 from dlth_tf.deploy.report.tables import show
 from dlth_tf.errors import BadInput
+from dlth_tf.registry import NoModule
 from dlth_tf.runs.checkpointing.checked import check_history, check_meta
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.exporting.keras_configs import check_config
 from dlth_tf.runs.exporting.keras_files import load_keras_model
+from dlth_tf.runs.exporting.own_network import load_own_network
 from dlth_tf.runs.weights_files import check_weights_file
 from tests.analysis.conftest import make_config, make_result, write_run
 from tests.data.pictures import jpeg
@@ -308,6 +311,21 @@ def test_saved_models(examples, kind, ending, tmp_path):
         harmless(refused_or_read(lambda: load_keras_model(path), 2**20))
 
     fuzz(examples if examples > 1000 else 20, CHANGES, check)  # Keras takes 20 ms for one that is not refused
+
+
+def test_networks_of_ones_own(examples, tmp_path):
+    layers = {"class_name": "Sequential", "module": "keras", "config": {"name": "net", "layers": []}}
+    whole = json.dumps({"model": "mine:net", "folder": "/somewhere", "keras": layers}).encode()
+    missing = NoModule("model", "mine:net", "there is no module mine")
+
+    def read() -> object:
+        try:
+            return load_own_network(RunDirectory(tmp_path), missing, trusted=False)
+        except NoModule as error:
+            harmless(error)
+            return str(error)
+
+    fuzz_json(examples, tmp_path / "network.json", whole, read)
 
 
 def test_configurations_of_keras(examples):
