@@ -77,7 +77,8 @@ def load_own_network(directory: RunDirectory, missing: NoModule, trusted: bool) 
     if not files.exists(directory.network):
         raise missing
     facts = files.read_json_object(directory.network, "run_dir")
-    if facts.get("model") != missing.value or not isinstance(facts.get("keras"), dict | None):
+    fits = "keras" in facts and isinstance(facts["keras"], dict | None)
+    if facts.get("model") != missing.value or not fits:
         raise BadInput("run_dir", directory.path, f"its network.json is not that of --model={missing.value}")
     folder = facts.get("folder")
     was = f"; when the run was trained, it was {folder}" if isinstance(folder, str) else ""
