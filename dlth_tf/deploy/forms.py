@@ -17,6 +17,7 @@ import tf_keras
 
 from dlth_tf.deploy.checks.tolerance import allowed
 from dlth_tf.deploy.compaction import Zeros, compact_and_explain, kernel_shapes
+from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap
 from dlth_tf.deploy.onnx_file import FILE, write_onnx
 from dlth_tf.deploy.report.folder_size import bytes_of
 from dlth_tf.deploy.savedmodel.constant_weights import save_constant
@@ -37,6 +38,7 @@ NOTHING_REMOVED = (
     "compact: nothing could be removed, because no filter, unit or channel of this network is zero throughout; it "
     "computes the same as plain (tickets of --granularity=filter or channel are made for this form)."
 )
+UNFOLDED = 2**16  # bytes: LiteRT's converter writes a map of at most as many with a number for every pixel
 NOT_FROM_PACKED = (
     "onnx: written in float32 from the compact network and never from packed, whose weights TensorFlow unpacks when it "
     "loads them."
@@ -181,7 +183,7 @@ def _one_tflite(kind: str) -> Callable[[Source, ExportOptions, Path], dict[str, 
 
 
 def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Written]:
-    small = in_float32(_compact_if_possible(source.model, maps=True))
+    small = in_float32(_for_litert(source.model))
     serving = dataclasses.replace(source.serving, label_names=None)
     result = write_tflite(small, path, serving=serving, calibration=source.calibration, kinds=kinds)
     written = {}
@@ -198,6 +200,17 @@ def _litert(source: Source, path: Path, kinds: tuple[str, ...]) -> dict[str, Wri
         )
     next(iter(written.values())).facts["note"] = " ".join(result.left_out.values())
     return written
+
+
+def _for_litert(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the compact model with maps, or without them if they take more than the filters that are taken out."""
+    small = _compact_if_possible(model, maps=True)
+    maps = [layer for layer in small.layers if isinstance(layer, Conv2DWithMap)]
+    numbers = [len(layer.rows) * len(layer.columns) * layer.filters for layer in maps]
+    written = sum(number for number in numbers if 4 * number <= UNFOLDED)
+    if small.count_params() + written > model.count_params():
+        return _compact_if_possible(model)
+    return small
 
 
 def _compact_if_possible(model: tf_keras.Model, maps: bool = False) -> tf_keras.Model:

@@ -11,9 +11,12 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf.deploy.compaction import compact, compact_and_explain
 from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap
+from dlth_tf.deploy.forms import write_forms
 from dlth_tf.deploy.savedmodel.batch_norm_folding import fold_batch_norms
 from dlth_tf.deploy.savedmodel.frozen_graph import freeze
 from dlth_tf.deploy.serving import Served, Serving
+from dlth_tf.deploy.source import Source
+from dlth_tf.export_options import ExportOptions
 from tests.deploy.compaction.networks import widths
 from tests.deploy.pruned import difference, lively, pruned, zero
 
@@ -104,6 +107,14 @@ def test_a_batch_norm_stays_where_something_else_reads_the_map_too_or_the_convol
     for kept in (small, activated):
         assert isinstance(kept.get_layer("two"), Conv2DWithMap)
         assert isinstance(kept.get_layer("second"), L.BatchNormalization)
+
+
+@pytest.mark.parametrize(("removed", "size", "has_map"), [(40, 7, True), (8, 24, False)])
+def test_a_litert_file_has_no_maps_that_take_more_than_the_filters_that_are_taken_out(removed, size, has_map, tmp_path):
+    model = two(removed, size)
+    assert isinstance(mapped(model).get_layer("two"), Conv2DWithMap)
+    (written,) = write_forms(Source(model), ExportOptions(["tflite_float32"]), tmp_path).values()
+    assert isinstance(written.model.get_layer("two"), Conv2DWithMap) == has_map
 
 
 @pytest.mark.slow
