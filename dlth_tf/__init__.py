@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__; `export
     from dlth_tf.masking import wrap as wrap
     from dlth_tf.masking.keras2 import optimizers as optimizers
     from dlth_tf.runs.config import RunConfig as RunConfig
-    from dlth_tf.runs.runner import run as run
+    from dlth_tf.runs.train_and_export import run as run
 
     load_dataset = _load
 
@@ -47,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "magnitude_ticket": "dlth_tf.masking:magnitude_ticket",
         "optimizers": "dlth_tf.masking.keras2.optimizers",
         "random_ticket": "dlth_tf.masking:random_ticket",
-        "run": "dlth_tf.runs.runner:run",
+        "run": "dlth_tf.runs.train_and_export:run",
         "strip": "dlth_tf.masking:strip",
         "summary": "dlth_tf.masking:summary",
         "wrap": "dlth_tf.masking:wrap",

@@ -72,7 +72,7 @@ def train(config: RunConfig) -> int:
         show_log()
     complete = RunDirectory(Path(config.run_dir)).is_complete()
     start_tensorflow(announce=config.verbosity > 0)
-    from dlth_tf.runs.runner import run
+    from dlth_tf.runs.train_and_export import run
 
     result = run(config)
     if config.verbosity == 0:

@@ -278,14 +278,16 @@ def test_a_run_in_a_worker_is_silent_and_what_it_raises_is_its_outcome(capsys, m
     done = tiny_runs["rst"]
     assert run_one(done.config) == RunOutcome(RUN_DONE, f"test {done.result['test']['accuracy_last']:.2%}")
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", None)
+    monkeypatch.setitem(sys.modules, "dlth_tf.runs.train_and_export", None)
     failed = run_one(done.config)
     assert (
         failed.state == RUN_FAILED
         and failed.message.startswith("ModuleNotFoundError: ")
         and "Traceback" in failed.details
     )
-    monkeypatch.setitem(sys.modules, "dlth_tf.runs.runner", SimpleNamespace(run=lambda config, tell: sys.exit(3)))
+    monkeypatch.setitem(
+        sys.modules, "dlth_tf.runs.train_and_export", SimpleNamespace(run=lambda config, tell: sys.exit(3))
+    )
     assert run_one(done.config).message == "SystemExit: 3"
 
 

@@ -26,8 +26,6 @@ from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor,
 from dlth_tf.runs.devices.strategies import writes
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluation import Evaluator
-from dlth_tf.runs.exporting.export_run import export_run
-from dlth_tf.runs.exporting.trust import Trust
 from dlth_tf.runs.fit_phase import train_phase
 from dlth_tf.runs.inputs import Inputs, load_inputs
 from dlth_tf.runs.network import prepare_network
@@ -43,8 +41,7 @@ from dlth_tf.runs.weights import save_network
 def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | None = None) -> dict[str, Any]:
     """Runs a method from its first phase to result.json.
 
-    A complete run directory with the same configuration is not modified: its result is returned. An export
-    (`export_dir`) that is missing is written.
+    A complete run directory with the same configuration is not modified: its result is returned.
 
     Args:
       config: Configuration of the run.
@@ -64,8 +61,6 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
     if result is None:
         with machine(config) as strategy, strategy.scope():
             result = _run(config, directory, observer or Observer(on_row))
-    if config.export_dir and writes(config.strategy) and not Path(config.export_dir, "export.json").exists():
-        export_run(directory.path, config.export_dir, trust=Trust.of(config))
     return result
 
 

@@ -76,7 +76,7 @@ def run_one(
       signals: Signals that stop the run after a checkpoint.
     """
     try:
-        from dlth_tf.runs.runner import run  # here, since importing it may fail, and that is an outcome too
+        from dlth_tf.runs.train_and_export import run  # here, since importing it may fail, and that is an outcome too
 
         with stopping.stop_on_signals(signals), time_limit(limit) as limited, writing_progress(progress) as on_row:
             result = when_unlocked(lambda: run(dataclasses.replace(config, verbosity=0), on_row))
