@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,15 @@ def study() -> Iterator[ModuleType]:
 def test_every_number_of_the_length_study_comes_from_its_committed_results(study: ModuleType) -> None:
     assert study.PAGE.read_text() == study.write_page(study.read())
     assert study.PLOT.stat().st_size < 300_000
+
+
+def test_the_readme_quotes_intervals_of_the_page(study: ModuleType) -> None:
+    readme = (ROOT / "README.md").read_text()
+    paragraph = " ".join(readme[readme.index("**On real images**") :].split("\n\n")[0].split())
+    quoted = re.findall(r"-?\d+\.\d\d \[-?\d+\.\d\d, -?\d+\.\d\d\]", paragraph)
+    assert len(quoted) == 4
+    rows = {line.split(" | ")[0]: line for line in study.PAGE.read_text().splitlines() if "[" in line}
+    assert all(any(numbers in row for row in rows.values()) for numbers in quoted)
 
 
 def test_another_result_changes_the_page(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
