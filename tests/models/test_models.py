@@ -78,7 +78,7 @@ def test_one_training_step_of_the_sparse_network(name):
     assert constant == [], "no gradient reaches them"
 
 
-@pytest.mark.faults_cases("mobilenet_v2")
+@pytest.mark.faults_cases("mobilenet_v2", "resnet18")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_converts_to_tflite(name):

@@ -90,7 +90,7 @@ def test_a_served_regression_takes_raw_columns_and_returns_predictions(
     regressed: dlth.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = export_run(regressed.run_dir, tmp_path / "export", QUICK, Trust.of(regressed))
-    assert report["verification"]["on"] == f"test examples of {regressed.dataset}"
+    assert report["verification"]["on"] == "test examples of csv:t.csv"
     serve = tf.saved_model.load(str(tmp_path / "export/packed")).signatures["serving_default"]
     data = dlth.load_dataset(regressed.dataset, task="regression")
     predicted = next(iter(serve(images=tf.constant(data.test.images)).values())).numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import tf_keras
@@ -9,11 +11,12 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking
 from dlth_tf.deploy.compaction import Places, compact_by_masks
-from tests.deploy.compaction.networks import ROUNDING, widths
+from tests.deploy.compaction.networks import widths
 from tests.deploy.pruned import difference, images, lively
 from tests.models.small import ONE_OF_EACH, small
 
 L = tf_keras.layers
+EXACT = 1e-9  # of numbers in float64
 
 
 def ticketed(name: str, granularity: str) -> tf_keras.Model:
@@ -33,16 +36,25 @@ def compacted(wrapped: tf_keras.Model) -> tuple[tf_keras.Model, tf_keras.Model, 
     return whole, compact_by_masks(whole, masks)[0], places
 
 
+@pytest.fixture
+def in_float64() -> Iterator[None]:
+    """Batch norms in training amplify rounding, in float32 to 2e-3 over the depth of a MobileNet."""
+    tf_keras.backend.set_floatx("float64")
+    yield
+    tf_keras.backend.set_floatx("float32")
+
+
 @pytest.mark.fast_cases("filter-resnet8")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("granularity", ["filter", "channel"])
+@pytest.mark.usefixtures("in_float64")
 def test_outputs_are_those_of_the_whole_network_without_offsets_in_training_too(name, granularity):
     whole, compact, places = compacted(ticketed(name, granularity))
     assert places.left == compact.count_params() < whole.count_params() == places.whole
-    assert difference(whole, compact) < ROUNDING
+    assert difference(whole, compact) < EXACT
     if not any(isinstance(layer, L.Dropout) and layer.rate for layer in whole.layers):
         expected, outputs = (model(images(whole), training=True).numpy() for model in (whole, compact))
-        assert np.abs(outputs - expected).max() < 10 * ROUNDING * np.abs(expected).max()
+        assert outputs.dtype == np.float64 and np.abs(outputs - expected).max() < EXACT * np.abs(expected).max()
 
 
 def test_every_weight_comes_from_its_place():
