@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = (
     *(ROOT / "dlth_tf/masking/keras3").glob("*.py"),
     *(ROOT / "dlth_tf/deploy/keras3").glob("*.py"),
-    *(ROOT / f"dlth_tf/{name}.py" for name in ("scores/keras3", "masking/layer_paths", "callbacks/base")),
+    *(ROOT / f"dlth_tf/{name}.py" for name in ("scores/keras3", "masking/structure/layer_paths", "callbacks/base")),
 )
 
 

@@ -157,7 +157,7 @@ def test_only_a_network_of_the_users_own_is_described_with_the_folder_of_its_mod
     config = tiny("rst", tmp_path, model=f"{__name__}:lenet", model_args="{}")
     save_own_network(config, lenet(), directory := type(directory)(tmp_path))
     facts = json.loads(directory.network.read_text())
-    assert (facts["model"], facts["folder"]) == (config.model, str(Path(__file__).resolve().parents[2]))
+    assert (facts["model"], facts["folder"]) == (config.model, str(Path(__file__).resolve().parents[3]))
     rebuilt = tf_keras.saving.deserialize_keras_object(facts["keras"])
     assert rebuilt.get_config() == lenet().get_config()
 
