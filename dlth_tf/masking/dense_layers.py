@@ -42,7 +42,7 @@ def why_whole(model: Any, spec: PruningSpec) -> dict[str, str]:
     """Returns the wrapped layers that stay whole: name -> reason.
 
     "auto" means the first and the last layer of a network with convolutions, as in the paper, and the last of others;
-    with filters or channels also the layers that residual connections tie together (`masking.residual_ties`). Frozen
+    with filters or channels also the layers that residual connections tie together (`masking.structure.residual_ties`). Frozen
     layers stay whole whatever `dense_layers` says, unless a pattern of the allocation names them.
 
     Args:

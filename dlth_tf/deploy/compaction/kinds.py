@@ -1,4 +1,4 @@
-"""The effect of a layer on channels: the kinds of `masking.layer_kinds`, and two more for compaction."""
+"""The effect of a layer on channels: the kinds of `masking.structure.layer_kinds`, and two more for compaction."""
 
 from __future__ import annotations
 
