@@ -43,7 +43,8 @@ def why_whole(model: Any, spec: PruningSpec) -> dict[str, str]:
 
     "auto" means the first and the last layer of a network with convolutions, as in the paper, and the last of others;
     with filters or channels also the layers that residual connections tie together
-    (`masking.structure.residual_ties`). Frozen layers stay whole whatever `dense_layers` says, unless a pattern of the allocation names them.
+    (`masking.structure.residual_ties`). Frozen layers stay whole whatever `dense_layers` says, unless a pattern of the
+    allocation names them.
 
     Args:
       model: A wrapped model.
