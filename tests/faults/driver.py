@@ -30,7 +30,7 @@ class Fault:
     Attributes:
       at: The wrapped function, "module:attribute" or "module:Class.attribute".
       do: A signal to this process ("SIGKILL"), two at once ("SIGTERM SIGTERM"), "half" (writes half a file, then
-        SIGKILL; only at dlth_tf.files:write_atomic), or "wait" (for a line on stdin).
+        SIGKILL; only at a write_atomic), or "wait" (for a line on stdin).
       when: "before" or "after" the call.
       nth: Number of the call, from 1.
       given: Only calls count that have this as part of a path, or of the name of a callback's phase, among their

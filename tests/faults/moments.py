@@ -10,7 +10,8 @@ from tests.runs.tiny import EXAMPLES, tiny
 
 STEP = "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_train_batch_end"
 EPOCH_END = "dlth_tf.runs.checkpointing.callback:CheckpointCallback.on_epoch_end"
-WRITE = "dlth_tf.files:write_atomic"
+WRITE = "dlth_tf.files:write_atomic"  # of arrays and tables
+WRITE_JSON = "dlth_tf.files.json_files:write_atomic"
 RENAME = "os:replace"
 SYNC = "os:fsync"
 
@@ -20,7 +21,7 @@ WHILE_WRITING = (
     Fault(RENAME, given="checkpoints/", nth=2),
     Fault(RENAME, given="checkpoints/", nth=2, when="after"),  # the checkpoint exists, and older ones still do
     Fault(WRITE, given=".npz", do="half"),
-    Fault(WRITE, given="checkpoints/", nth=2, do="half"),
+    Fault(WRITE_JSON, given="checkpoints/", do="half"),
     Fault(SYNC, nth=2),  # the first one is for config.json
     # Only the old checkpoints remain to be deleted.
     Fault("dlth_tf.runs.checkpointing.files:_flush_to_disk", when="after"),

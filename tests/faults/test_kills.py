@@ -186,7 +186,7 @@ def newest(folder: Path) -> str:
     [
         Fault("dlth_tf.runs.directory:git_commit"),
         Fault(RENAME, given="config.json"),
-        Fault("dlth_tf.files:write_atomic", given="config.json", do="half"),
+        Fault("dlth_tf.files.json_files:write_atomic", given="config.json", do="half"),
         Fault(RENAME, given="config.json", when="after"),
         Fault(RENAME, given="000001.npz", when="after"),
         Fault(RENAME, given="000001.json"),
