@@ -39,21 +39,9 @@ from dlth_tf.runs.weights import save_network
 
 
 def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | None = None) -> dict[str, Any]:
-    """Runs a method from its first phase to result.json.
+    """Trains a run like `train_and_export.run`, without an export.
 
     A complete run directory with the same configuration is not modified: its result is returned.
-
-    Args:
-      config: Configuration of the run.
-      on_row: Called with every row of the history as it is added; not used with an `observer`.
-      observer: Watches the run.
-
-    Returns:
-      The content of result.json.
-
-    Raises:
-      BadInput: If data, model or directory cannot be used; nothing has been written then, unless the run has come upon
-        an image that cannot be read: the same command resumes it once the image is repaired.
     """
     directory = RunDirectory(Path(config.run_dir))
     directory.refuse_other_runs(config)
