@@ -42,8 +42,11 @@ difference = float(
     np.abs(plain.predict(test_x, verbose=0) - small.predict(test_x, verbose=0)).max()
 )
 
-# Finetune the small network: nothing is masked any more, and every step is cheaper.
-small.compile(dlth.optimizers.SGD(0.1, momentum=0.9), loss)
+# Finetune the small network: nothing is masked any more, and every step is cheaper. The
+# learning rate falls to 0: at a constant 0.1 the averages of batch normalisation lag
+# behind the weights, and the test accuracy of this network swings between 34 and 99 %.
+rate = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=10 * steps)
+small.compile(dlth.optimizers.SGD(rate, momentum=0.9), loss)
 small.fit(x, y, batch_size=64, epochs=10, verbose=0)
 accuracy = float((small.predict(test_x, verbose=0).argmax(-1) == test_y).mean())
 print(f"{plain.count_params()} -> {small.count_params()} parameters")
