@@ -15,8 +15,7 @@ from dlth_tf.deploy.compaction import Places, compact_by_masks
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.execution import random_states
 from dlth_tf.masking.keras2.graph import is_graph_network
-from dlth_tf.methods import METHODS, Phase
-from dlth_tf.runs.config import RunConfig
+from dlth_tf.methods import Phase
 from dlth_tf.runs.config_checks import COMPACT
 from dlth_tf.runs.evaluation import Evaluator
 from dlth_tf.runs.training_run import Run
@@ -157,22 +156,19 @@ def _compact_network(run: Run, phase: Phase) -> CompactNetwork | None:
     return compact
 
 
-def check_compactable(config: RunConfig, phases: Sequence[Phase], model: tf_keras.Model) -> None:
-    """Checks before a run begins that its phases can train the compact network, if they are to.
+def check_compactable(phases: Sequence[Phase], model: tf_keras.Model) -> None:
+    """Checks before a run with --finetune=compact begins that its phases can train the compact network.
 
     Args:
-      config: Configuration of the run.
-      phases: The phases of its method.
+      phases: The phases of its method; without one that can train a compact network, a warning says so.
       model: The wrapped model.
 
     Raises:
       BadInput: If a phase would, and the network cannot be built anew from its layers.
     """
-    method = METHODS.load(config.method)
-    if config.finetune != COMPACT or not method.needs_sparsity or method.narrows:
-        return
     if not any(phase.compactable for phase in phases):
-        log.warning("--finetune=compact: no phase of %s trains a network of which all has been removed", config.method)
+        names = ", ".join(phase.name for phase in phases)
+        log.warning("--finetune=compact has no effect: no phase begins after all has been removed (phases: %s)", names)
         return
     reasons = {
         "has no known graph: it must be a Functional or Sequential model": not is_graph_network(model),
@@ -181,4 +177,4 @@ def check_compactable(config: RunConfig, phases: Sequence[Phase], model: tf_kera
     }
     for reason, applies in reasons.items():
         if applies:
-            raise BadInput("finetune", config.finetune, f"cannot be used with the model {model.name}, which {reason}")
+            raise BadInput("finetune", COMPACT, f"cannot be used with the model {model.name}, which {reason}")

@@ -16,6 +16,7 @@ from dlth_tf.methods import METHODS, Recipe
 from dlth_tf.plain_numbers import ABOVE_0, real_number
 from dlth_tf.runs.compact_phase import check_compactable
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.runs.config_checks import COMPACT
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.weights import load_initial_weights
 
@@ -32,9 +33,11 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, tf_ker
     model = build_model(config, outline)
     masking.named_weights(model)
     masking.prunable_of_ticket(model, recipe.spec)
-    if config.sparsity and not METHODS.load(config.method).narrows:
+    method = METHODS.load(config.method)
+    if config.sparsity and not method.narrows:
         masking.check_fits(model, recipe.spec)
-    check_compactable(config, make_phases(config.method, recipe), model)
+    if config.finetune == COMPACT and method.needs_sparsity and not method.narrows:
+        check_compactable(make_phases(config.method, recipe), model)
     return recipe, model
 
 
