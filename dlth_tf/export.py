@@ -55,6 +55,13 @@ FLAGS = [
     ("method", "with sweep_dir: method whose runs are considered", "rst", "text"),
     ("sparsity", "with sweep_dir: sparsity of the runs that are considered; default any", None, "float"),
     ("seed", "with sweep_dir: seed of the runs that are considered; default any", None, "int"),
+    (
+        "examples",
+        "with keras_model: .npz file (np.savez) on whose examples the forms are compared and int8 is calibrated, one "
+        "array for each input of the network under its name; default random inputs",
+        None,
+        "text",
+    ),
     ("ticket", "with keras_model: file of a ticket whose removed weights must be zero in every form", None, "text"),
     (
         "export_dir",
@@ -185,6 +192,7 @@ ONLY_WITH = {  # flag -> sources that it is for
     "sparsity": ("sweep_dir",),
     "seed": ("sweep_dir",),
     "ticket": ("keras_model",),
+    "examples": ("keras_model",),
     "model": ("run_dir", "sweep_dir"),
 }
 
@@ -223,6 +231,10 @@ def _export_keras(
     path = Path(values.keras_model)
     if not files.exists(path):
         raise BadInput("keras_model", path, "there is no such file or directory")
+    if values.examples is not None and values.dataset is not None:
+        raise BadInput("examples", values.examples, "cannot be combined with --dataset, which has examples of its own")
+    if values.examples is not None and not files.exists(values.examples):
+        raise BadInput("examples", values.examples, "there is no such file")
     if values.dataset is not None:
         check_name(values.dataset)
     elif values["labels"].present:
@@ -233,7 +245,7 @@ def _export_keras(
     _start(users_code=values.trust_run or is_path(values.dataset or ""))
     from dlth_tf.runs.exporting.export_keras import SavedModel, export_keras
 
-    saved = SavedModel(path, values.ticket, values.dataset, values.trust_run)
+    saved = SavedModel(path, values.ticket, values.dataset, values.examples, values.trust_run)
     return export_keras(saved, export_dir, settings, served), export_dir
 
 

@@ -58,6 +58,16 @@ def test_checkpoint_prints_bytes_time_and_ratio_of_every_network():
 
 
 @pytest.mark.faults
+def test_onednn_prints_a_ratio_for_every_network_batch_and_precision():
+    words = ["benchmarks/onednn.py", "--rounds=3", "--networks=lenet5", "--batches=8,16", "--seconds=0.01"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split()[:3] for line in done.stdout.splitlines() if "lenet5" in line]
+    precisions = ("float32", "mixed_bfloat16")
+    assert rows == [["lenet5", batch, precision] for batch in ("8", "16") for precision in precisions]
+
+
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_inference_prints_a_speed_up_for_one_case_of_each_kind():
     done = subprocess.run(
@@ -169,7 +179,7 @@ def test_accuracy_and_speed_puts_every_method_of_a_sweep_into_a_table_and_a_pict
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_constant_channels_prints_both_ways_for_every_runtime():
-    words = ["benchmarks/constant_channels.py", "--rounds=3", "--network=resnet8"]
+    words = ["benchmarks/constant_channels.py", "--rounds=3", "--network=resnet8", "--filters="]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
@@ -180,11 +190,11 @@ def test_constant_channels_prints_both_ways_for_every_runtime():
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_constant_channels_prints_where_a_map_is_faster_for_every_runtime():
-    words = ["benchmarks/constant_channels.py", "--rounds=3", "--filters=7,8"]
+    words = ["benchmarks/constant_channels.py", "--rounds=3", "--network=resnet8", "--filters=7,8"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     for runtime in ("TensorFlow", "LiteRT", "onnxruntime"):
-        (line,) = (line for line in done.stdout.splitlines() if runtime in line.split())
+        (line,) = (line for line in done.stdout.splitlines() if runtime in line.split() and " (" in line)
         assert line.count(" (") == 2
 
 

@@ -72,6 +72,12 @@ def test_a_sweep_gives_its_best_run_under_the_runs_name(here, capsys, tiny_runs)
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: is not the directory of a complete run"),
         ({"keras_model": "file", "model": "x"}, "--model=x: is for --run_dir and --sweep_dir, not for --keras_model"),
         ({"keras_model": "file"}, "--keras_model=file: is not a model that tf_keras saved"),
+        ({"keras_model": "file", "examples": "none.npz"}, "--examples=none.npz: there is no such file"),
+        (
+            {"keras_model": "file", "examples": "file", "dataset": "digits"},
+            "--examples=file: cannot be combined with --dataset, which has examples of its own",
+        ),
+        ({"run_dir": "a", "examples": "file"}, "--examples=file: is for --keras_model, not for --run_dir"),
         ({"keras_model": "file", "labels": False}, "--labels=False: is for models with --dataset"),
         ({"sweep_dir": "nowhere"}, "--sweep_dir=nowhere: contains no complete run"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -28,13 +29,14 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def parse_npz(
-    data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None
+    data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None, texts: bool = False
 ) -> dict[str, np.ndarray]:
     """Reads an uncompressed .npz file without pickles; the memory is at most about three times `data`.
 
     Args:
       data: Content of the file.
       expected: Shape and dtype by name. If not None, the file must contain exactly these arrays.
+      texts: Whether arrays of texts or bytes are allowed beside numbers and booleans.
 
     Raises:
       ValueError: If the file is invalid or contains other arrays; the message is the rest of a sentence.
@@ -62,7 +64,7 @@ def parse_npz(
     names = [name for name, _ in members]
     if expected is not None and sorted(names) != sorted(expected):
         raise ValueError(f"it contains the arrays {_short(names)}, expected {_short(expected)}")
-    arrays = {name: _parse_npy(raw) for name, raw in members}
+    arrays = {name: _parse_npy(raw, "biufSU" if texts else "biuf") for name, raw in members}
     for name, (shape, dtype) in (expected or {}).items():
         array = arrays[name]
         if array.shape != tuple(shape) or array.dtype != dtype:
@@ -77,7 +79,7 @@ def npz_limit(expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> int:
     return data + sum(MAX_HEADER_BYTES + 4 * len(name.encode()) for name in expected) + MAX_HEADER_BYTES
 
 
-def _parse_npy(raw: bytes) -> np.ndarray:
+def _parse_npy(raw: bytes, kinds: str) -> np.ndarray:
     file = io.BytesIO(raw)
     try:
         if np.lib.format.read_magic(file) != (1, 0):
@@ -85,11 +87,15 @@ def _parse_npy(raw: bytes) -> np.ndarray:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
     except Exception as error:  # NumPy parses headers as Python code: a forged header raises any error of the tokenizer
         raise ValueError("an array header is damaged") from error
-    if fortran or dtype.hasobject or dtype.kind not in "biuf":
+    if fortran or dtype.hasobject or dtype.kind not in kinds or not dtype.itemsize:
         raise ValueError(f"an array of dtype {dtype} is not allowed")
     body = raw[file.tell() :]
     if any(size < 0 for size in shape) or _product(shape) * dtype.itemsize != len(body):
         raise ValueError("an array header does not match the size of its data")
+    if dtype.kind == "U":
+        letters = np.frombuffer(body, f"{dtype.str[0]}u4")
+        if np.any(letters > sys.maxunicode) or np.any((letters >= 0xD800) & (letters < 0xE000)):
+            raise ValueError("an array of texts holds numbers that are no letters of Unicode")
     return np.frombuffer(body, dtype).reshape(shape)
 
 

@@ -50,6 +50,20 @@ def test_arrays(examples):
     fuzz(examples, CHANGES, check)
 
 
+def test_arrays_of_texts(examples):
+    original = files.npz_bytes({"words": np.array(["a", "\u00e4\U0001f600"]), "raw": np.array([b"ab", b"c"])})
+
+    def check(changes: Any) -> None:
+        data = mutated(original, changes)
+        found = refused_or_read(lambda: files.parse_npz(data, texts=True), len(data))
+        assert isinstance(found, ValueError | dict)
+        for array in found.values() if isinstance(found, dict) else ():
+            if array.dtype.kind == "U":
+                np.char.encode(array, "utf-8")
+
+    fuzz(examples, CHANGES, check)
+
+
 def written(folder: Path) -> Path:
     """A checkpoint as `CheckpointFiles` writes it."""
     text = json.dumps({"config": {"seed": 0}, "meta": {"phase": 1, "rows": [{"loss": 0.5}]}})

@@ -64,6 +64,23 @@ def test_objects_are_not_written():
         npz_bytes({"a": np.array([None])})
 
 
+def test_texts_are_read_where_they_are_allowed():
+    arrays = {"words": np.array([["a", "\u00e4\U0001f600"]]), "raw": np.array([b"ab", b"c"]), "n": np.arange(2)}
+    data = npz_bytes(arrays)
+    found = parse_npz(data, texts=True)
+    assert {name: array.tolist() for name, array in found.items()} == {k: v.tolist() for k, v in arrays.items()}
+    with pytest.raises(ValueError, match="an array of dtype <U2 is not allowed"):
+        parse_npz(data)
+
+
+@pytest.mark.parametrize("letter", [0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF])
+@pytest.mark.parametrize("order", "<>")
+def test_texts_of_numbers_that_are_no_letters_are_refused(letter, order):
+    data = npz_bytes({"words": np.array([letter], f"{order}u4")}).replace(f"{order}u4".encode(), f"{order}U1".encode())
+    with pytest.raises(ValueError, match=r"no letters of Unicode|not a readable \.npz file"):
+        parse_npz(data, texts=True)
+
+
 GOOD = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
 

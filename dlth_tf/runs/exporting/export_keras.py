@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dlth_tf import files
 from dlth_tf.core import Ticket
 from dlth_tf.core.removed_weights import not_zero
 from dlth_tf.data import DataSet
@@ -29,6 +30,8 @@ from dlth_tf.measures import CLASSIFICATION, REGRESSION
 from dlth_tf.runs.exporting.examples import calibration_images, examples_of, validation_examples
 from dlth_tf.runs.exporting.keras_files import load_keras_model
 
+MOST_BYTES = 16 * 2**30  # of a file of examples
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -37,13 +40,16 @@ class SavedModel:
     Args:
       path: A .keras or .h5 file, or the folder of a SavedModel, that tf_keras wrote; or a .keras file of Keras 3.
       ticket: File of a ticket whose removed weights must be zero in every form; None checks no ticket.
-      dataset: Name of the data set whose examples, as they are stored, the network takes; None uses random inputs.
+      dataset: Name of the data set whose examples, as they are stored, the network takes.
+      examples: An .npz file of inputs on which forms are compared, one array for each input of the network under its
+        name. Without a data set and without examples, inputs are random.
       trusted: Whether layers may be Python code (`load_keras_model`).
     """
 
     path: str | os.PathLike[str]
     ticket: str | None = None
     dataset: str | None = None
+    examples: str | None = None
     trusted: bool = False
 
 
@@ -53,7 +59,7 @@ def export_keras(
     """Loads a saved model and exports it.
 
     The forms are compared with it on the test examples of the data set, and int8 is judged on its validation examples
-    and calibrated with its training examples; without one, they are compared on random inputs.
+    and calibrated with its training examples. Without one, they are compared on the given examples or on random inputs.
 
     Args:
       saved: The model, and what belongs to it.
@@ -65,8 +71,8 @@ def export_keras(
       The content of export.json.
 
     Raises:
-      BadInput: If the model cannot be loaded, the ticket is not one of this network, the data set does not fit it, or
-        `deploy.export` refuses the export.
+      BadInput: If the model cannot be loaded, the ticket is not one of this network, the data set or the examples do
+        not fit it, or `deploy.export` refuses the export.
       RuntimeError: If the verification of the export fails; nothing has been written then.
     """
     settings.check()
@@ -95,6 +101,8 @@ def export_keras(
             interface = interface_of(in_tf_keras(model))
         else:
             write, interface = export, interface_of(model)
+        if saved.examples is not None:
+            return write(model, export_dir, **known, examples=from_file(saved.examples, interface))
         if saved.dataset is None:
             return write(model, export_dir, **known)
         with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):
@@ -114,7 +122,7 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
     """
     if len(interface.inputs) > 1:
         inputs = ", ".join(interface.inputs)
-        allowed = f"has one array of examples, and the network takes {inputs}; use dlth_tf.export(examples=...) for it"
+        allowed = f"has one array of examples, and the network takes {inputs}; give one array for each with examples"
         raise BadInput("dataset", name, allowed)
     (spec,) = interface.inputs.values()
     classes = interface.classes
@@ -136,6 +144,33 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
     }
 
 
+def from_file(path: str, interface: Interface) -> Examples:
+    """Reads the examples of a network from an .npz file.
+
+    Args:
+      path: Path of the file. Its members have the names of the network's inputs; for a network with one input, a single
+        member may have any name.
+      interface: Inputs and outputs of the network.
+
+    Raises:
+      BadInput: If the file cannot be read, or does not have one array for each input.
+    """
+    try:
+        arrays = files.parse_npz(files.read_file(Path(path).expanduser(), MOST_BYTES), texts=True)
+    except OSError as error:
+        raise BadInput("examples", path, f"cannot be read ({error.strerror})") from None
+    except (ValueError, RuntimeError) as error:
+        written = "write arrays of numbers or texts in C order with np.savez, not np.savez_compressed"
+        raise BadInput("examples", path, f"{error}: {written}") from None
+    if len(arrays) == len(interface.inputs) == 1:
+        arrays = dict(zip(interface.inputs, arrays.values(), strict=True))
+    if arrays.keys() != interface.inputs.keys():
+        allowed = f"must contain one array for each input: {', '.join(interface.inputs)}; it contains "
+        raise BadInput("examples", path, allowed + (", ".join(sorted(arrays)) or "nothing"))
+    taken = {name: _as(array, interface.inputs[name]) for name, array in arrays.items()}
+    return Examples(taken, None, f"examples of {Path(path).name}")
+
+
 def _loaded(name: str, classifies: bool) -> DataSet:
     """Loads a data set of classes or of numbers, of which a network that does not classify may take either."""
     task, other = (CLASSIFICATION, REGRESSION) if classifies else (REGRESSION, CLASSIFICATION)
@@ -154,7 +189,7 @@ def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
 def _as(images: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
     """Returns examples in the dtype of the network's input, as Keras converts them, if no fractions are lost."""
     dtype = spec.dtype.as_numpy_dtype
-    return images.astype(dtype) if np.can_cast(images.dtype, dtype, "same_kind") else images
+    return images.astype(dtype) if spec.dtype != tf.string and np.can_cast(images.dtype, dtype, "same_kind") else images
 
 
 def _check_ticket(ticket: Ticket, model: Any, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import keras
@@ -137,11 +138,60 @@ def test_targets_are_those_of_a_network_that_returns_as_many_numbers(tmp_path, s
     assert (known["examples"].labels is not None) == measured and known["label_names"] is None
 
 
-def test_a_network_of_several_inputs_is_told_another_way(tmp_path):
-    inputs = [tf_keras.Input((2,), name=name) for name in ("left", "right")]
-    tf_keras.Model(inputs, tf_keras.layers.Add()(inputs)).save(tmp_path / "two.keras")
-    given = SavedModel(tmp_path / "two.keras", dataset=arrays(tmp_path, (2,), 2))
-    with pytest.raises(BadInput, match=r"the network takes left, right; use dlth_tf\.export"):
+def two_inputs(folder) -> SavedModel:
+    """Saves a network that takes whole numbers below 5 and texts, and writes examples that it can take."""
+    numbers = tf_keras.Input((3,), dtype="int32", name="numbers")
+    words = tf_keras.Input((1,), dtype=tf.string, name="words")
+    lookup = tf_keras.layers.StringLookup(vocabulary=["red", "green"], output_mode="one_hot")
+    flat = tf_keras.layers.Flatten()(tf_keras.layers.Embedding(5, 4, name="five")(numbers))
+    both = tf_keras.layers.Concatenate()([flat, lookup(words)])
+    tf_keras.Model([numbers, words], tf_keras.layers.Dense(2, name="head")(both)).save(folder / "two.keras")
+    arrays = {"numbers": np.arange(30).reshape(10, 3) % 5, "words": np.array([["red"], ["green"]] * 5)}
+    np.savez(folder / "examples.npz", **arrays)
+    return SavedModel(folder / "two.keras", examples=str(folder / "examples.npz"))
+
+
+def test_a_file_has_the_examples_of_several_inputs(tmp_path):
+    report = export_keras(two_inputs(tmp_path), tmp_path / "out", PLAIN, SERVED)
+    checks = report["verification"]
+    assert checks["on"] == "examples of examples.npz" and checks["images"] == 10 and checks["accuracy"] is None
+
+
+def test_a_file_has_the_examples_of_one_input_under_any_name(saved, tmp_path):
+    images = np.random.default_rng(0).random((7, 4, 4, 1))  # float64, which Keras would convert too
+    np.savez(tmp_path / "some.npz", pictures=images)
+    report = export_keras(SavedModel(saved[0], examples=str(tmp_path / "some.npz")), tmp_path / "out", FAST, SERVED)
+    assert report["verification"]["images"] == 7
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        (
+            {"numbers": np.zeros((4, 3), int)},
+            "must contain one array for each input: numbers, words; it contains numbers",
+        ),
+        ({}, "numbers, words; it contains nothing"),
+        ({"numbers": np.zeros((4, 2), int), "words": np.array([["red"]] * 4)}, r"int32\[4, 2\]: must be int32 .*"),
+        ({"numbers": np.zeros((4, 3)), "words": np.array([["red"]] * 4)}, r"float64\[4, 3\]: must be int32 .*"),
+        ({"numbers": np.zeros((4, 3), int), "words": np.zeros((4, 1))}, r"float64\[4, 1\]: must be string .*"),
+        (
+            {"numbers": np.array([object()]), "words": np.array(["red"])},
+            "an array of dtype object is not allowed: write.*",
+        ),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(tmp_path, members, reason):
+    given = two_inputs(tmp_path)
+    np.savez(tmp_path / "examples.npz", **members)
+    with pytest.raises(BadInput, match=f"^examples.*{reason}"):
+        export_keras(given, tmp_path / "out", FAST, SERVED)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_does_not_fit_a_network_of_several_inputs(tmp_path):
+    given = dataclasses.replace(two_inputs(tmp_path), dataset=arrays(tmp_path, (2,), 2), examples=None)
+    with pytest.raises(BadInput, match="the network takes numbers, words; give one array for each with examples"):
         export_keras(given, tmp_path / "out", FAST, SERVED)
 
 
