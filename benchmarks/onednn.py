@@ -1,11 +1,14 @@
-"""Measures what oneDNN changes in the speed of a training step, for every kind of network of the recipes.
+"""Measures what oneDNN, and other settings of TensorFlow, change in the speed of a training step.
 
     python benchmarks/onednn.py [--rounds=5] [--networks=lenet5,resnet56,...] [--batches=32,128] [--seconds=0.3]
 
-The step is the transformation with 90 % of the weights under the penalty, with momentum .9, weight decay and one
-thread, in float32 and in mixed_bfloat16. TensorFlow reads TF_ENABLE_ONEDNN_OPTS once, so "on" and "off" are two
-processes; in every round each runs one burst, in turn. Ratios are formed within a round: the CPU time without oneDNN
-over the one with it, so above 1 oneDNN is faster; median with the least and the greatest.
+The step is the transformation with 90 % of the weights under the penalty, with momentum .9 and weight decay. Each
+setting has a process of its own, since TensorFlow reads most of them once; in every round each runs one burst, in turn.
+Ratios are formed within a round; median with the least and the greatest.
+
+The first table has every kind of network of the recipes, in float32 and mixed_bfloat16, with one thread: the CPU time
+without oneDNN over the one with it, so above 1 oneDNN is faster. The second has one network with oneDNN and one thing
+more changed: times of the setting over the default, so above 1 the setting is slower, by wall time and by CPU time.
 """
 
 from __future__ import annotations
@@ -28,13 +31,25 @@ IMAGES = {  # image shape of the networks by the beginning of their names
 }
 NETWORKS = ["lenet_300_100", "lenet5", "resnet8", "resnet56", "wrn_16_2", "vgg11", "mobilenet_v2", "resnet18"]
 PRECISIONS = ("float32", "mixed_bfloat16")
+PATIENCE = 20.0  # seconds of bursts, wall and CPU, after which three rounds are enough
+OFF, XLA = "oneDNN off", "compiled by XLA"
+SETTINGS: dict[str, dict[str, str]] = {  # environment of the processes
+    "default": {},
+    OFF: {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "two threads in an operation": {"TF_NUM_INTRAOP_THREADS": "2", "OMP_NUM_THREADS": "2"},
+    "two operations at once": {"TF_NUM_INTEROP_THREADS": "2"},
+    XLA: {},
+}
+OPTIMIZERS = {  # of graphs, which are switched off
+    "without the remapper": "remapping",
+    "without the layout optimizer": "layout_optimizer",
+}
 flags.DEFINE_integer("rounds", 5, "bursts per network, batch, precision and setting", lower_bound=3)
-flags.DEFINE_list("networks", NETWORKS, "names of registered networks")
-flags.DEFINE_list("batches", ["32", "128"], "images per step")
-flags.DEFINE_float("seconds", 0.3, "length of a burst of the faster process", lower_bound=0.01)
-flags.DEFINE_boolean("worker", False, "serve in this process")
-PATIENCE = 10.0  # seconds without oneDNN, after which three rounds are enough
-ONE_THREAD = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+flags.DEFINE_list("networks", NETWORKS, "registered networks of the first table")
+flags.DEFINE_list("batches", ["32", "128"], "images per step in the first table")
+flags.DEFINE_string("other", "resnet20", "registered network of the second table")
+flags.DEFINE_float("seconds", 0.3, "length of a burst of the fastest process", lower_bound=0.01)
+flags.DEFINE_string("worker", None, "the setting to serve in this process")
 
 
 def trained(name: str, batch: int, precision: str) -> Callable[[int], Any]:
@@ -54,7 +69,8 @@ def trained(name: str, batch: int, precision: str) -> Callable[[int], Any]:
     model = dlth.wrap(build(name, shape, 10, seed=0))
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.9))
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(dlth.optimizers.SGD(1e-4, momentum=0.9, weight_decay=5e-4), loss)
+    update = dlth.optimizers.SGD(1e-4, momentum=0.9, weight_decay=5e-4, jit_compile=FLAGS.worker == XLA)
+    model.compile(update, loss, jit_compile=FLAGS.worker == XLA)
     masking.install(model, PenaltySchedule("x", 0.01, 1, 0.01, 10**9))
     random = np.random.default_rng(0)
     images, labels = random.random((batch, *shape), np.float32), random.integers(0, 10, batch)
@@ -68,74 +84,119 @@ def trained(name: str, batch: int, precision: str) -> Callable[[int], Any]:
 
 
 def serve() -> None:
-    """Answers each line of standard input, "network batch precision steps", with the CPU seconds of the burst."""
+    """Answers each line of standard input, "network batch precision steps", with the wall and CPU time of the burst."""
     from dlth_tf.tensorflow_start import start_tensorflow
 
     start_tensorflow()
+    if FLAGS.worker in OPTIMIZERS:
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({OPTIMIZERS[FLAGS.worker]: False})
     case, run = "", None
     for line in sys.stdin:
         wanted, _, steps = line.strip().rpartition(" ")
         if run is None or wanted != case:
             name, batch, precision = wanted.split()
             case, run = wanted, trained(name, int(batch), precision)
-        start = time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         run(int(steps))
-        print(time.process_time() - start, flush=True)
+        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 
 
 class Worker:
-    """A process with oneDNN on or off."""
+    """A process with one setting."""
 
-    def __init__(self, onednn: bool) -> None:
-        environment = {**os.environ, **ONE_THREAD, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        environment["TF_ENABLE_ONEDNN_OPTS"] = str(int(onednn))
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker"], env=environment, **pipes)
+    def __init__(self, setting: str) -> None:
+        threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+        environment = {**os.environ, **threads, **quiet, **SETTINGS.get(setting, {})}
+        words = [sys.executable, __file__, f"--worker={setting}"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.setting = setting
+        self.process = subprocess.Popen(words, env=environment, text=True, **pipes)
 
-    def burst(self, case: str, steps: int) -> float:
-        """Runs a burst, and returns its CPU time in seconds."""
+    def burst(self, case: str, steps: int) -> tuple[float, float]:
+        """Runs a burst, and returns its wall and CPU time in seconds."""
         print(f"{case} {steps}", file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
+        answer = self.process.stdout.readline().split()
         if not answer:
-            raise SystemExit(f"the process stopped in {case}")
-        return float(answer)
+            raise SystemExit(f"the process with {self.setting} stopped in {case}")
+        return float(answer[0]), float(answer[1])
 
 
-def measure(case: str, on: Worker, off: Worker) -> tuple[str, ...]:
-    """Returns the row of a case."""
+def bursts(case: str, workers: list[Worker]) -> tuple[int, Any]:
+    """Runs bursts of a case in turns; returns their number of steps, and seconds [round, worker, wall or CPU]."""
     import numpy as np
 
-    spent = min(worker.burst(case, 2) for worker in (on, off))
+    spent = min(worker.burst(case, 2)[1] for worker in workers)
     steps = max(1, min(200, round(2 * FLAGS.seconds / spent)))
-    times: dict[Worker, list[float]] = {on: [], off: []}
-    for number in range(FLAGS.rounds):
-        if number >= 3 and sum(times[off]) > PATIENCE:
-            break
-        for worker in (on, off) if number % 2 else (off, on):
-            times[worker].append(worker.burst(case, steps))
-    ratios = np.array(times[off]) / np.array(times[on])
-    milliseconds = [f"{np.median(times[worker]) / steps * 1e3:.1f}" for worker in (on, off)]
-    return (*case.split(), *milliseconds, f"{np.median(ratios):.2f}", f"{ratios.min():.2f} to {ratios.max():.2f}")
+    times: list[list[tuple[float, float]]] = []
+    while len(times) < FLAGS.rounds and (len(times) < 3 or np.sum(times) < PATIENCE):
+        order = workers[:: -1 if len(times) % 2 else 1]
+        found = {worker.setting: worker.burst(case, steps) for worker in order}
+        times.append([found[worker.setting] for worker in workers])
+    return steps, np.array(times)
+
+
+def ratio(values: Any) -> tuple[str, str]:
+    """Returns the median, and the least and the greatest."""
+    import numpy as np
+
+    return f"{np.median(values):.2f}", f"{np.min(values):.2f} to {np.max(values):.2f}"
+
+
+def measure_networks(on: Worker) -> Any:
+    """Returns the first table."""
+    import numpy as np
+    import pandas as pd
+
+    off = Worker(OFF)
+    rows = []
+    try:
+        for case in (
+            f"{name} {batch} {precision}"
+            for name in FLAGS.networks
+            for batch in FLAGS.batches
+            for precision in PRECISIONS
+        ):
+            steps, times = bursts(case, [on, off])
+            milliseconds = [f"{value:.1f}" for value in np.median(times[..., 1], axis=0) / steps * 1e3]
+            rows.append((*case.split(), *milliseconds, *ratio(times[:, 1, 1] / times[:, 0, 1])))
+    finally:
+        off.process.kill()
+    columns = ["network", "batch", "precision", "ms with", "ms without", "without / with", "least to greatest"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def measure_settings(on: Worker) -> Any:
+    """Returns the second table."""
+    import pandas as pd
+
+    workers = [on, *(Worker(name) for name in (*SETTINGS, *OPTIMIZERS) if name != on.setting)]
+    try:
+        _, times = bursts(f"{FLAGS.other} 64 float32", workers)
+    finally:
+        for worker in workers[1:]:
+            worker.process.kill()
+    rows = [
+        (worker.setting, *ratio(times[:, place, 0] / times[:, 0, 0]), *ratio(times[:, place, 1] / times[:, 0, 1]))
+        for place, worker in enumerate(workers)
+    ]
+    return pd.DataFrame(rows, columns=["setting", "wall time", "least to greatest", "CPU time", "least to greatest"])
 
 
 def main(_: Any) -> None:
-    """Prints the table."""
+    """Prints both tables."""
     if FLAGS.worker:
         serve()
         return
-    import pandas as pd
-
-    cases = [
-        f"{name} {batch} {precision}" for name in FLAGS.networks for batch in FLAGS.batches for precision in PRECISIONS
-    ]
-    on, off = Worker(True), Worker(False)
+    on = Worker("default")
     try:
-        rows = [measure(case, on, off) for case in cases]
+        print(measure_networks(on).to_string(index=False), flush=True)
+        print(f"\n{FLAGS.other}, batch 64, float32")
+        print(measure_settings(on).to_string(index=False), flush=True)
     finally:
-        for worker in (on, off):
-            worker.process.kill()
-    columns = ["network", "batch", "precision", "ms on", "ms off", "off / on", "least to greatest"]
-    print(pd.DataFrame(rows, columns=columns).to_string(index=False), flush=True)
+        on.process.kill()
 
 
 if __name__ == "__main__":
