@@ -135,6 +135,37 @@ def test_an_explicit_loss_scale_and_its_file(tmp_path):
     assert int(restored.optimizer.inner_optimizer.iterations) == 5
 
 
+def several_optimizers() -> keras.optimizers.Optimizer:
+    """Returns one that trains fc1 by SGD, and the other layers by Adam."""
+    by_name = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01), {"fc1/.*": keras.optimizers.SGD(0.05)})
+    return keras.optimizers.MultiOptimizer(by_name)
+
+
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        pytest.param(transform, id="rst"),
+        pytest.param(lambda: [RandomMask(0.75, remove=True)], id="random"),
+        pytest.param(lambda: [dlth.callbacks.GradualMagnitude(0.75, every=2)], id="gradual", marks=pytest.mark.slow),
+        pytest.param(
+            lambda: [RandomMask(0.75, remove=True), dlth.callbacks.DynamicSparsity("gradient", every=3)],
+            id="dynamic",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_one_optimizer_for_each_layer(callbacks, tmp_path):
+    model = compiled(mlp(), several_optimizers())
+    before = state(model)
+    fit(model, callbacks())
+    model.save(tmp_path / "last.keras")
+    assert removed(model) == SPARSE == zeros(model)
+    assert all(not np.array_equal(before[f"{name}/kernel"], state(model)[f"{name}/kernel"]) for name in ("fc1", "out"))
+    again = dlth.keras3.load_model(tmp_path / "last.keras")
+    fit(again, [KeepMask()])
+    assert removed(again) == SPARSE == zeros(again)
+
+
 def test_a_constraint_brings_no_removed_weight_back():
     class AtLeast(keras.constraints.Constraint):
         def __call__(self, weight):
