@@ -145,16 +145,17 @@ def _accuracy_table(study: Study) -> list[str]:
 
 
 def _row(method: str, steps: str, runs: Mapping[int, dict[str, Any]]) -> str:
-    images = _images(runs) / 1e6
+    millions = images(runs) / 1e6
     around = [
         cell(accuracies(runs, "val", f"accuracy_{when}_removal")) if method == "rst" else ""
         for when in ("before", "after")
     ]
     finals = [cell(accuracies(runs, split)) for split in ("val", "test")]
-    return f"| {' | '.join([method, steps, f'{images:.2f}', *around, *finals])} |"
+    return f"| {' | '.join([method, steps, f'{millions:.2f}', *around, *finals])} |"
 
 
-def _images(runs: Mapping[int, dict[str, Any]]) -> float:
+def images(runs: Mapping[int, dict[str, Any]]) -> float:
+    """Returns the images that a run sees, the mean over seeds."""
     return float(pd.Series([result["cost"]["images_seen"] for result in runs.values()]).mean())
 
 
@@ -173,11 +174,12 @@ def _difference_table(study: Study) -> list[str]:
     ]
     for steps in study.by_length:
         found = comparisons(study, steps)
-        rows.append(f"| {steps:,} | {' | '.join(_difference(found.get(name)) for name in REFERENCES)} |")
+        rows.append(f"| {steps:,} | {' | '.join(difference(found.get(name)) for name in REFERENCES)} |")
     return [*rows, ""]
 
 
-def _difference(comparison: Comparison | None) -> str:
+def difference(comparison: Comparison | None) -> str:
+    """Formats a difference in points with its interval."""
     if comparison is None:
         return "not run"
     interval = f" {interval_words(comparison.interval_95)}" if comparison.difference.has_interval else ""
@@ -198,16 +200,16 @@ def _findings(study: Study) -> list[str]:
         )
         lines.append(
             f"- The shortest length whose mean loses less than half a point against `lth` is {min(short):,} steps "
-            f"(difference {_difference(found)}): {shown}."
+            f"(difference {difference(found)}): {shown}."
         )
     else:
         lines.append("- No length here loses less than half a point against `lth`.")
     for name in ("lth_long", "scratch_long"):
         equal = {steps: comparisons(study, steps).get(name) for steps in study.by_length}
         words = "; ".join(
-            f"{steps:,} steps: {_difference(found)}"
+            f"{steps:,} steps: {difference(found)}"
             for steps, found in equal.items()
-            if found and is_equal_budget(*(_images(study.runs(method, steps)) for method in ("rst", name)))
+            if found and is_equal_budget(*(images(study.runs(method, steps)) for method in ("rst", name)))
         )
         if words:
             lines.append(f"- Beside `{name}`, at the budget of `rst`: {words}.")
