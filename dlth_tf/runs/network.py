@@ -17,7 +17,8 @@ from dlth_tf.plain_numbers import ABOVE_0, real_number
 from dlth_tf.runs.compact_phase import check_compactable
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import COMPACT
-from dlth_tf.runs.plan import make_phases, make_recipe
+from dlth_tf.runs.plan import make_recipe
+from dlth_tf.runs.recipe import lay_out
 from dlth_tf.runs.weights import load_initial_weights
 
 TRIES = 12  # networks built; parameters grow nearly as the square of the width, so a few come close
@@ -37,7 +38,7 @@ def prepare_network(config: RunConfig, outline: Outline) -> tuple[Recipe, tf_ker
     if config.sparsity and not method.narrows:
         masking.check_fits(model, recipe.spec)
     if config.finetune == COMPACT and method.needs_sparsity and not method.narrows:
-        check_compactable(make_phases(config.method, recipe), model)
+        check_compactable(lay_out(config.method, recipe), model)
     return recipe, model
 
 
