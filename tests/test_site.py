@@ -15,7 +15,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import callbacks, keras3, train
 from dlth_tf.console import with_default
-from scripts import bench, flag_reference
+from scripts import bench, flag_reference, typesetting
 from scripts.flag_reference import flags_of
 from scripts.generated_parts import pages, renewed
 from tests.analysis.test_browser import CHROMIUM
@@ -78,7 +78,8 @@ def test_a_page_that_is_linked_and_not_there_fails_the_build(tmp_path):
 
 def text_of(page: str) -> str:
     """Returns the text of a page as a reader sees it."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    without_breaks = re.sub(r'<wbr>|<span class="flag">([^<]*)</span>', r"\1", page)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", without_breaks)).split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -159,6 +160,47 @@ def test_formulas_are_set_and_flags_stay_in_one_piece(site):
     assert page.count("<math ") > 5 and "arithmatex" not in page and "$" not in text_of(page.split("<article")[1])
     assert "penalty_every" in page and "penalty\\_every" not in page
     assert '<code class="flag">--penalty_schedule</code>' in page and '<span class="flag">--flagfile</span>' in page
+
+
+TAG = re.compile(
+    "a|article|b|blockquote|br|code|d[dlt]|details|div|em|figure|form|h[1-4]|hr|img|li|mark|m[a-z]+|nav|[ou]l|p|path|pre"
+    "|s|small|span|strong|su[bp]|summary|svg|table|tbody|t[dhr]|thead|wbr"
+)
+
+
+def lost(page: str) -> list[str]:
+    """Returns what a page has swallowed: text in angle brackets, and lists that became rows of the table above."""
+    article = page.split("<article")[-1].split("</article>")[0]
+    tags = sorted(tag for tag in set(re.findall(r"<([a-z]\w*)", article)) if not TAG.fullmatch(tag))
+    return tags + re.findall(r"<td[^>]*>(- [^<]*)", article)
+
+
+def test_no_text_is_lost_on_any_page(site):
+    found = {path.name: lost(path.read_text()) for path in site.rglob("*.html") if "<article" in path.read_text()}
+    assert len(found) > 25 and not {name: what for name, what in found.items() if what}
+
+
+def test_lost_text_would_be_seen():
+    assert lost("<article><p>of <stop(g), g></p><td>- a point</td></article>") == ["stop", "- a point"]
+
+
+def test_names_break_behind_their_separators_and_numbers_stay_with_their_units():
+    def page(text: str) -> str:
+        return typesetting.on_page_content(text)
+
+    assert page("<p><code>tests/runs/test_a_long_name_of_a_test.py</code>").count("<wbr>") == 8
+    assert page("<p><code>steps_per_execution</code>") == "<p><code>steps_per_execution</code>"
+    assert page("<td><code>steps_per_execution</code></td>") == "<td><code>steps_<wbr>per_<wbr>execution</code></td>"
+    assert page("<p><code>dlth-train --recipes=a</code>") == (
+        '<p><code><span class="flag">dlth-train</span> <span class="flag">--recipes</span>=<wbr>a</code>'
+    )
+    assert page("<pre><code>a_name_of_more_than_thirty_two_letters</code></pre>").count("<wbr>") == 0
+    assert page("<td>95.3 ± 0.3</td><td>1.2 [-1.8, 4.1]</td><td>4.5 min</td>").count(" ") == 0
+
+
+def test_formulas_that_do_not_fit_beside_each_other_can_stand_below_each_other(site):
+    formulas = (site / "methods/dense.html").read_text().split('<div class="formulas">')[1].split("</div>")[0]
+    assert formulas.count("<math ") == formulas.count("</math>") == 3
 
 
 def test_every_public_name_is_on_the_page_of_the_api(site):
