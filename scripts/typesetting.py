@@ -23,9 +23,7 @@ BREAK = re.compile(r"(?<=[/_:=,(])(?=\w)|(?<=\w\.)(?=[A-Za-z_]{6})")
 IN_CELL, IN_TEXT = 16, 32  # characters of a name that need no break
 COMMANDS = re.compile(r'<div class="language-(?:sh|bash|shell) highlight">.*?</div>', re.S)
 LONG_PATH = re.compile(r"(?<=[\s>])[^\s<>]{40,}")
-TOGETHER = re.compile(
-    r"(?<=\d) (?=[±\[/])|(?<=[±/]) (?=\d)|(?<=\d,) (?=-?[\d.]+\])|(?<=\d) (?=(?:%|min|[smhGT]|[kM]B)<)"
-)
+TOGETHER = re.compile(r"(?<=\d) (?=[±/])|(?<=[±/]) (?=\d)|(?<=\d,) (?=-?[\d.]+\])|(?<=\d) (?=(?:%|min|[smhGT]|[kM]B)<)")
 WORDS = re.compile(r"\\text\{[^}]*\}")  # in which the converter takes an escaped _ for two letters
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
