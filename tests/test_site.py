@@ -27,7 +27,9 @@ FRAME = """<!DOCTYPE html><body>
 <script>addEventListener("load", () => {{
   const page = document.getElementById("page").contentDocument, root = page.documentElement;
   const pictures = [...page.images].map(image => image.naturalWidth);
-  document.body.dataset.measured = JSON.stringify({{ needs: root.scrollWidth, has: root.clientWidth, pictures }});
+  const room = page.querySelector("h1").clientWidth;
+  const cut = [...page.querySelectorAll("table")].filter(table => table.scrollWidth > room).length;
+  document.body.dataset.measured = JSON.stringify({{ needs: root.scrollWidth, has: root.clientWidth, pictures, cut }});
 }})</script>"""
 
 
@@ -236,3 +238,4 @@ def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     measured = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))
     assert measured["needs"] <= measured["has"] == width and all(measured["pictures"])
+    assert measured["cut"] == (name == "methods/index" and width == 390)  # the table of numbers, which scrolls
