@@ -15,7 +15,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import callbacks, keras3, train
 from dlth_tf.console import with_default
-from scripts import bench, flag_reference
+from scripts import bench, flag_reference, typesetting
 from scripts.flag_reference import flags_of
 from scripts.generated_parts import pages, renewed
 from tests.analysis.test_browser import CHROMIUM
@@ -27,7 +27,9 @@ FRAME = """<!DOCTYPE html><body>
 <script>addEventListener("load", () => {{
   const page = document.getElementById("page").contentDocument, root = page.documentElement;
   const pictures = [...page.images].map(image => image.naturalWidth);
-  document.body.dataset.measured = JSON.stringify({{ needs: root.scrollWidth, has: root.clientWidth, pictures }});
+  const room = page.querySelector("h1").clientWidth;
+  const cut = [...page.querySelectorAll("table")].filter(table => table.scrollWidth > room).length;
+  document.body.dataset.measured = JSON.stringify({{ needs: root.scrollWidth, has: root.clientWidth, pictures, cut }});
 }})</script>"""
 
 
@@ -78,7 +80,8 @@ def test_a_page_that_is_linked_and_not_there_fails_the_build(tmp_path):
 
 def text_of(page: str) -> str:
     """Returns the text of a page as a reader sees it."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    without_breaks = re.sub(r'<wbr>|<span class="flag">([^<]*)</span>', r"\1", page)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", without_breaks)).split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -161,12 +164,54 @@ def test_formulas_are_set_and_flags_stay_in_one_piece(site):
     assert '<code class="flag">--penalty_schedule</code>' in page and '<span class="flag">--flagfile</span>' in page
 
 
+TAG = re.compile(
+    "a|article|b|blockquote|br|code|d[dlt]|details|div|em|figure|form|h[1-4]|hr|img|li|mark|m[a-z]+|nav|[ou]l|p|path|pre"
+    "|s|small|span|strong|su[bp]|summary|svg|table|tbody|t[dhr]|thead|wbr"
+)
+
+
+def lost(page: str) -> list[str]:
+    """Returns what a page has swallowed: text in angle brackets, and lists that became rows of the table above."""
+    article = page.split("<article")[-1].split("</article>")[0]
+    tags = sorted(tag for tag in set(re.findall(r"<([a-z]\w*)", article)) if not TAG.fullmatch(tag))
+    return tags + re.findall(r"<td[^>]*>(- [^<]*)", article)
+
+
+def test_no_text_is_lost_on_any_page(site):
+    found = {path.name: lost(path.read_text()) for path in site.rglob("*.html") if "<article" in path.read_text()}
+    assert len(found) > 25 and not {name: what for name, what in found.items() if what}
+
+
+def test_lost_text_would_be_seen():
+    assert lost("<article><p>of <stop(g), g></p><td>- a point</td></article>") == ["stop", "- a point"]
+
+
+def test_names_break_behind_their_separators_and_numbers_stay_with_their_units():
+    def page(text: str) -> str:
+        return typesetting.on_page_content(text)
+
+    assert page("<p><code>tests/runs/test_a_long_name_of_a_test.py</code>").count("<wbr>") == 8
+    assert page("<p><code>steps_per_execution</code>") == "<p><code>steps_per_execution</code>"
+    assert page("<td><code>steps_per_execution</code></td>") == "<td><code>steps_<wbr>per_<wbr>execution</code></td>"
+    assert page("<p><code>dlth-train --recipes=a</code>") == (
+        '<p><code><span class="flag">dlth-train</span> <span class="flag">--recipes</span>=<wbr>a</code>'
+    )
+    assert page("<pre><code>a_name_of_more_than_thirty_two_letters</code></pre>").count("<wbr>") == 0
+    assert page("<td>95.3 ± 0.3</td><td>[-1.8, 4.1]</td><td>4.5 min</td>").count(" ") == 0
+
+
+def test_formulas_that_do_not_fit_beside_each_other_can_stand_below_each_other(site):
+    formulas = (site / "methods/dense.html").read_text().split('<div class="formulas">')[1].split("</div>")[0]
+    assert formulas.count("<math ") == formulas.count("</math>") == 3
+
+
 def test_every_public_name_is_on_the_page_of_the_api(site):
     page = (site / "api.html").read_text()
     modules = {"callbacks": callbacks, "keras3": keras3, "optimizers": None}
     names = [name for name in dlth.__all__ if name not in modules]
     names += [f"callbacks.{name}" for name in callbacks.__all__] + [f"keras3.{name}" for name in keras3.__all__]
     sections = {text_of(part.split("<a class")[0].split(">", 1)[1]): part for part in page.split("<h3 ")[1:]}
+    assert "and has no masks. It equals" in text_of(sections["dlth.compact"])  # one sentence over two lines is one item
     for name in [*names, "optimizers.SGD"]:
         assert len(text_of(sections[f"dlth.{name}"])) > 150, name
 
@@ -193,3 +238,4 @@ def test_a_page_fits_a_phone_and_a_desktop(site, name, width, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     measured = json.loads(html.unescape(re.search(r'data-measured="(.*?)"', done.stdout)[1]))
     assert measured["needs"] <= measured["has"] == width and all(measured["pictures"])
+    assert measured["cut"] == (name == "methods/index" and width == 390)  # the table of numbers, which scrolls

@@ -89,20 +89,22 @@ def export(
         by its name, or an `Examples` with labels, for the accuracy; None uses 256 random
         ones that the network can take.
       **more: What else is known about the network, and options of the export:
-        values: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
-        overwrite: Whether an existing export of the same form is replaced; by default it is refused. The old one
+
+        - `values`: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
+        - `overwrite`: Whether an existing export of the same form is replaced; by default it is refused. The old one
           stays in place until the new one is verified.
-        measure_latency: Whether each form and its dense counterpart are timed, which takes some seconds, as by default.
-        min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
-          form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
-        task: "classifier", "raw" or "auto", the default, which decides by the output.
-        batch: Number of examples in every call, if it is to be fixed.
-        image_bytes: Whether SavedModels have a second signature for encoded images.
-        ticket: Ticket whose removed weights must be zero in every form.
-        calibration: Raw training images for forms that need activation ranges.
-        validation: `Examples` on which int8 and `min_agreement` are judged; by default `examples`.
-        image_size: Height and width of all images, if a network that takes any is to be exported for one.
-        origin: Provenance of the network as JSON values.
+        - `measure_latency`: Whether each form and its dense counterpart are timed (the default), which takes some
+          seconds.
+        - `min_agreement`: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in
+          every form, such as int8; None sets no limit. Of `tflite`, a file below it is left out.
+        - `task`: "classifier", "raw" or "auto", the default, which decides by the output.
+        - `batch`: Number of examples in every call, if it is to be fixed.
+        - `image_bytes`: Whether SavedModels have a second signature for encoded images.
+        - `ticket`: Ticket whose removed weights must be zero in every form.
+        - `calibration`: Raw training images for forms that need activation ranges.
+        - `validation`: `Examples` on which int8 and `min_agreement` are judged; by default `examples`.
+        - `image_size`: Height and width of all images, if a network that takes any is to be exported for one.
+        - `origin`: Provenance of the network as JSON values.
 
     Returns:
       Content of export.json, a dictionary; printed, what each form saves.

@@ -164,7 +164,7 @@ def test_the_page_shows_table_pictures_cost_settings_and_environment(write_sweep
         '<th scope="row">lr</th><td>0.1</td>',
         "3.11.7",
         "c0ffee",
-        "python -m dlth_tf.sweep --methods=rst,lth",
+        'python -m dlth_tf.sweep <span class="flag">--methods</span>=<wbr>rst,<wbr>lth',
     ):
         assert words in page
     assert "run_dir" not in page

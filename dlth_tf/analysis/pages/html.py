@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
@@ -25,11 +26,18 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; }
 thead th { white-space: normal; vertical-align: bottom; }
-tbody th { position: sticky; left: 0; background: var(--page); }
+.scroll tbody th { position: sticky; left: 0; background: var(--page); }
 li { margin-bottom: .5rem; }
 ul { padding-left: 1.2rem; }
 th:first-child, td:first-child, .words th, .words td { text-align: left; }
+.words th { vertical-align: top; }
 .words td { white-space: normal; overflow-wrap: anywhere; }
+.words .flag { white-space: nowrap; }
+@media (max-width: 40rem) {
+  .words, .words tbody { display: block; }
+  .words tr { display: flex; flex-wrap: wrap; justify-content: space-between; border-bottom: 1px solid var(--line); }
+  .words th, .words td { border: 0; padding-right: 0; }
+}
 strong { color: var(--best); }
 figure { margin: 1rem 0; max-width: 46rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
          padding: .6rem; }
@@ -37,6 +45,9 @@ figure img { display: block; width: 100%; height: auto; }
 figcaption { color: #3d444d; font-size: .9rem; padding-top: .4rem; }
 code { font-size: .9em; overflow-wrap: anywhere; }
 """
+
+_SEPARATOR = re.compile(r"(?<=[/,=])(?=[\w.&])")
+_FLAG = re.compile(r"(?<!\S)--\w+")
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -100,9 +111,9 @@ def table(label: str, header: Sequence[str], rows: Iterable[tuple[str, Sequence[
 
 
 def pairs(values: Mapping[str, str]) -> str:
-    """Returns names and their values, which may be long, as a table of two columns."""
+    """Returns names and their values as a table of two columns; on a phone, a long value is below its name."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n' for name, value in values.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{_value(value)}</td></tr>\n' for name, value in values.items()
     )
     return f'<table class="words">\n<tbody>\n{rows}</tbody>\n</table>\n'
 
@@ -118,6 +129,12 @@ def picture(png: bytes, alternative: str, caption: str) -> str:
     data = base64.b64encode(png).decode()
     image = f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
     return f"<figure>{image}\n<figcaption>{escape(caption)}</figcaption></figure>\n"
+
+
+def _value(text: str) -> str:
+    """Returns a value that breaks behind its separators, and not behind the dashes of a flag."""
+    text = _SEPARATOR.sub("<wbr>", escape(text))
+    return _FLAG.sub(lambda flag: f'<span class="flag">{flag[0]}</span>', text)
 
 
 def _cell(text: str, best: bool) -> str:

@@ -1,4 +1,4 @@
-"""The table of the zoo on the page about deployment; `python -m tests.deploy.zoo.table` writes it there."""
+"""The list and table of the zoo on the page about deployment; `python -m tests.deploy.zoo.table` writes it there."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ PAGE = Path(__file__).resolve().parents[3] / "docs/deploy.md"
 
 
 def table() -> str:
-    """Returns the table: networks of one kind that all forms treat alike share a row."""
-    rows: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    """Returns a list of what every form holds, and a table of what some form refuses, each by kind of network."""
+    whole: dict[str, list[str]] = defaultdict(list)
+    refused: dict[tuple[str, str], list[str]] = defaultdict(list)
     for kind, networks in KINDS.items():
         for name, network in networks.items():
-            rows[kind, *_marks(network)].append(_name(name, network))
-    lines = [f"| networks | {' | '.join(f'`{form}`' for form in FORMS)} |", f"|{'---|' * (1 + len(FORMS))}"]
-    for (kind, *marks), names in rows.items():
-        lines.append(f"| **{kind}**: {'; '.join(names)} | {' | '.join(marks)} |")
+            names = refused[kind, _reasons(network)] if network.refused else whole[kind]
+            names.append(_name(name, network))
+    lines = [f"- **{kind}**: {'; '.join(names)}" for kind, names in whole.items()]
+    lines += ["", "Refused by some forms:", "", "| networks | refused by |", "|---|---|"]
+    lines += [f"| **{kind}**: {'; '.join(names)} | {reasons} |" for (kind, reasons), names in refused.items()]
     return "\n".join(lines) + "\n"
 
 
-def _marks(network: Network) -> list[str]:
-    return [network.refused[form].words if form in network.refused else "yes" for form in FORMS]
+def _reasons(network: Network) -> str:
+    forms: dict[str, list[str]] = defaultdict(list)
+    for form in FORMS:
+        if form in network.refused:
+            forms[network.refused[form].words].append(f"`{form}`")
+    every = len(network.refused) == len(FORMS)
+    return "; ".join(f"{'all' if every else ', '.join(names)}: {words}" for words, names in forms.items())
 
 
 def _name(name: str, network: Network) -> str:
