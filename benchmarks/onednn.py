@@ -9,6 +9,7 @@ Ratios are formed within a round; median with the least and the greatest.
 The first table has every kind of network of the recipes, in float32 and mixed_bfloat16, with one thread: the CPU time
 without oneDNN over the one with it, so above 1 oneDNN is faster. The second has one network with oneDNN and one thing
 more changed: times of the setting over the default, so above 1 the setting is slower, by wall time and by CPU time.
+"default again" is the same as the default: its spread is the noise.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PATIENCE = 20.0  # seconds of bursts, wall and CPU, after which three rounds are
 OFF, XLA = "oneDNN off", "compiled by XLA"
 SETTINGS: dict[str, dict[str, str]] = {  # environment of the processes
     "default": {},
+    "default again": {},
     OFF: {"TF_ENABLE_ONEDNN_OPTS": "0"},
     "two threads in an operation": {"TF_NUM_INTRAOP_THREADS": "2", "OMP_NUM_THREADS": "2"},
     "two operations at once": {"TF_NUM_INTEROP_THREADS": "2"},
@@ -145,12 +147,12 @@ def ratio(values: Any) -> tuple[str, str]:
     return f"{np.median(values):.2f}", f"{np.min(values):.2f} to {np.max(values):.2f}"
 
 
-def measure_networks(on: Worker) -> Any:
+def measure_networks() -> Any:
     """Returns the first table."""
     import numpy as np
     import pandas as pd
 
-    off = Worker(OFF)
+    on, off = Worker("default"), Worker(OFF)
     rows = []
     try:
         for case in (
@@ -163,20 +165,21 @@ def measure_networks(on: Worker) -> Any:
             milliseconds = [f"{value:.1f}" for value in np.median(times[..., 1], axis=0) / steps * 1e3]
             rows.append((*case.split(), *milliseconds, *ratio(times[:, 1, 1] / times[:, 0, 1])))
     finally:
-        off.process.kill()
+        for worker in (on, off):
+            worker.process.kill()
     columns = ["network", "batch", "precision", "ms with", "ms without", "without / with", "least to greatest"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def measure_settings(on: Worker) -> Any:
+def measure_settings() -> Any:
     """Returns the second table."""
     import pandas as pd
 
-    workers = [on, *(Worker(name) for name in (*SETTINGS, *OPTIMIZERS) if name != on.setting)]
+    workers = [Worker(name) for name in (*SETTINGS, *OPTIMIZERS)]
     try:
         _, times = bursts(f"{FLAGS.other} 64 float32", workers)
     finally:
-        for worker in workers[1:]:
+        for worker in workers:
             worker.process.kill()
     rows = [
         (worker.setting, *ratio(times[:, place, 0] / times[:, 0, 0]), *ratio(times[:, place, 1] / times[:, 0, 1]))
@@ -190,13 +193,10 @@ def main(_: Any) -> None:
     if FLAGS.worker:
         serve()
         return
-    on = Worker("default")
-    try:
-        print(measure_networks(on).to_string(index=False), flush=True)
-        print(f"\n{FLAGS.other}, batch 64, float32")
-        print(measure_settings(on).to_string(index=False), flush=True)
-    finally:
-        on.process.kill()
+    if FLAGS.networks:
+        print(measure_networks().to_string(index=False), flush=True)
+    print(f"\n{FLAGS.other}, batch 64, float32")
+    print(measure_settings().to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

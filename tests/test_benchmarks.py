@@ -67,7 +67,7 @@ def test_onednn_prints_a_ratio_for_every_network_precision_and_setting():
     rows = [line.split()[:3] for line in done.stdout.splitlines() if "lenet5" in line]
     assert rows == [["lenet5", "8", precision] for precision in ("float32", "mixed_bfloat16")]
     table = done.stdout.split("lenet_300_100, batch 64")[1].splitlines()
-    assert [line.count(" to ") for line in table[2:]] == [2] * 7
+    assert [line.count(" to ") for line in table[2:]] == [2] * 8
 
 
 @pytest.mark.faults
