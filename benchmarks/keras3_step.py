@@ -1,10 +1,12 @@
 """Measures what the hook costs per training step in Keras 3, on each backend.
 
-    python benchmarks/keras3_step.py [--rounds=11] [--backends=tensorflow,jax,torch] [--only=mlp]
+    python benchmarks/keras3_step.py [--rounds=11] [--backends=tensorflow,jax,torch] [--only=mlp] [--clock=cpu]
+    python benchmarks/keras3_step.py --backends=jax,torch --clock=wall --steps=200
 
-Prints, for each backend and network, the CPU time of a step as a ratio to plain dense training: the median over rounds,
-with the 10th and 90th percentile. In every round each variant runs one burst of `fit`, in turn, with one thread; each
-ratio is formed within its round. "dense again" is the same code as "dense": its spread is the noise.
+Prints, for each backend and network, the time of a step as a ratio to plain dense training: the median over rounds,
+with the 10th and 90th percentile. It is CPU time, or with --clock=wall, for GPUs, the time that passes. In every round
+each variant runs one burst of `fit`, in turn, with one thread; each ratio is formed within its round. "dense again" is
+the same code as "dense": its spread is the noise.
 
     dense         the plain network
     rst           the transformation: penalty on 90 % of the weights
@@ -25,10 +27,11 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 11, "bursts per variant", lower_bound=3)
 flags.DEFINE_list("backends", ["tensorflow", "jax", "torch"], "backends of Keras, each in a process of its own")
 flags.DEFINE_enum("only", None, ["mlp", "convolutions"], "the network to run; both by default")
+flags.DEFINE_enum("clock", "cpu", ["cpu", "wall"], "CPU time, or for GPUs the time that passes")
+flags.DEFINE_integer("steps", 20, "steps of a burst", lower_bound=1)
 flags.DEFINE_bool("here", False, "run the one backend in this process")
 
 BATCH = 64
-STEPS = 20
 SPARSITY = 0.9
 VARIANTS = ("dense", "dense again", "rst", "finetune")
 ONE_THREAD = {
@@ -78,7 +81,23 @@ def compiled(keras: Any, build: Any, variant: str) -> Any:
     return model
 
 
-def measure(build: Any, rounds: int) -> None:
+def device() -> str:
+    """Returns the name of the GPU on which the backend of this process computes, or "CPU"."""
+    if os.environ["KERAS_BACKEND"] == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import jax
+
+        return "CPU" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "CPU"
+
+
+def measure(build: Any, rounds: int, steps: int) -> None:
     """Prints the table of one network on the backend of this process."""
     import keras
     import numpy as np
@@ -87,22 +106,24 @@ def measure(build: Any, rounds: int) -> None:
     models = {variant: compiled(keras, build, variant) for variant in VARIANTS}
     shape = models["dense"].inputs[0].shape[1:]
     random = np.random.default_rng(0)
-    x = random.normal(size=(BATCH * STEPS, *shape)).astype("float32")
-    y = random.integers(0, 10, BATCH * STEPS)
+    x = random.normal(size=(BATCH * steps, *shape)).astype("float32")
+    y = random.integers(0, 10, BATCH * steps)
+    clock = time.perf_counter if FLAGS.clock == "wall" else time.process_time
     times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for number in range(-1, rounds):
         turn = number % len(VARIANTS)
         for variant in VARIANTS[turn:] + VARIANTS[:turn]:
-            start = time.process_time()
+            start = clock()
             models[variant].fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
             if number >= 0:  # the first burst compiles
-                times[variant].append((time.process_time() - start) / STEPS * 1e3)
+                times[variant].append((clock() - start) / steps * 1e3)
     dense = np.array(times["dense"])
     rows = {}
     for variant, found in times.items():
         low, middle, high = np.quantile(np.array(found) / dense, (0.1, 0.5, 0.9))
         rows[variant] = {"ms": f"{np.median(found):.2f}", "ratio": f"{middle:.3f}", "range": f"{low:.2f} to {high:.2f}"}
-    print(f"\n{keras.config.backend()}, {build.__name__}, CPU time of a step of batch {BATCH}")
+    what = "CPU time" if FLAGS.clock == "cpu" else f"time on {device()}"
+    print(f"\n{keras.config.backend()}, {build.__name__}, {what} of a step of batch {BATCH}")
     print(pd.DataFrame(rows).T.to_string(), flush=True)
 
 
@@ -115,10 +136,11 @@ def main(_: Any) -> None:
             torch.set_num_threads(1)
         for build in (mlp, convolutions):
             if FLAGS.only in (None, build.__name__):
-                measure(build, FLAGS.rounds)
+                measure(build, FLAGS.rounds, FLAGS.steps)
         return
     for backend in FLAGS.backends:
-        command = [sys.executable, __file__, "--here", f"--rounds={FLAGS.rounds}"]
+        command = [sys.executable, __file__, "--here", f"--rounds={FLAGS.rounds}", f"--steps={FLAGS.steps}"]
+        command += [f"--clock={FLAGS.clock}"]
         command += [f"--only={FLAGS.only}"] if FLAGS.only else []
         subprocess.run(command, env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend}, check=True)
 

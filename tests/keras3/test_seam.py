@@ -10,7 +10,7 @@ import pytest
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
-from dlth_tf.callbacks import KeepMask, RandomMask
+from dlth_tf.callbacks import GradualMagnitude, KeepMask, RandomMask
 from dlth_tf.core import PenaltySchedule
 from tests.keras3.networks import BACKEND, L, assert_equal, compiled, data, fit, mlp, removed, state, transform, zeros
 
@@ -205,6 +205,17 @@ def test_without_compilation_the_result_is_the_same_but_for_rounding():
         found.append(state(model))
     for name, value in found[0].items():
         np.testing.assert_allclose(value, found[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch" or not shutil.which("g++"), reason="torch.compile with a C++ compiler")
+def test_torch_does_not_compile_the_pruning_within_a_step_again_and_again():
+    import torch
+
+    model = compiled(mlp(), jit_compile=True)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        fit(model, [GradualMagnitude(0.5, begin=1, end=20, every=2)], epochs=5)
+    assert removed(model) == {"fc1/kernel": 0.5, "fc2/kernel": 0.5}
 
 
 def test_an_own_train_step_with_an_optimizer_that_never_updates_is_noticed():

@@ -126,6 +126,17 @@ def uniform(number: int, seed: tuple[int, int], event: Any, dtype: str) -> Any:
     return tf.random.stateless_uniform([number], pair, dtype=dtype, alg="philox")
 
 
+def choose(condition: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """Returns the result of one of two functions, inside a compiled step.
+
+    On PyTorch Python decides, as it does in `ops.cond`. That function names each of its calls anew, so that
+    `torch.compile` would compile it again in every step.
+    """
+    if BACKEND == "torch":
+        return yes() if condition else no()
+    return ops.cond(condition, yes, no)
+
+
 def branch(condition: Any, yes: Callable[[], None], no: Callable[[], None], variables: Sequence[Any]) -> None:
     """Runs one of two functions that assign to variables, inside a compiled step.
 
@@ -138,7 +149,7 @@ def branch(condition: Any, yes: Callable[[], None], no: Callable[[], None], vari
       variables: Every variable that the functions read or assign.
     """
     if BACKEND != "jax":
-        ops.cond(condition, lambda: _then_true(yes), lambda: _then_true(no))
+        choose(condition, lambda: _then_true(yes), lambda: _then_true(no))
         return
     before = [ops.convert_to_tensor(variable) for variable in variables]
 
@@ -147,7 +158,7 @@ def branch(condition: Any, yes: Callable[[], None], no: Callable[[], None], vari
             function()
         return [scope.get_current_value(variable) for variable in variables]
 
-    new = ops.cond(condition, lambda: after(yes), lambda: after(no))
+    new = choose(condition, lambda: after(yes), lambda: after(no))
     for variable, value in zip(variables, new, strict=True):
         variable.assign(value)
 

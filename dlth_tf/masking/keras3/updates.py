@@ -11,7 +11,7 @@ from dlth_tf.masking.graph_groups import GraphGroups
 from dlth_tf.masking.keras3 import ops as ops
 from dlth_tf.masking.keras3.arrays import HostArray
 from dlth_tf.masking.keras3.hook import StepHook
-from dlth_tf.masking.keras3.ops import masked, uniform
+from dlth_tf.masking.keras3.ops import choose, masked, uniform
 from dlth_tf.masking.keras3.optimizers import decayed, slots_of
 from dlth_tf.masking.mask_arithmetic import drop_and_grow, largest
 from dlth_tf.masking.prunable import PrunableWeight
@@ -69,7 +69,7 @@ class GradualMask(_InStep, GradualUpdate):
         weight = masked(variable, mask)
         # Decided by count, not by step: a step that a loss scale skips may be one that was due.
         more = kops.sum(kops.cast(mask, "int32")) > kept * self.groups.weights
-        new = kops.cond(
+        new = choose(
             kops.logical_and(since >= 0, more),
             lambda: kops.cast(largest(self.groups, weight, kept), mask.dtype),
             lambda: mask,
