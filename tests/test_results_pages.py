@@ -35,7 +35,7 @@ def test_the_readme_quotes_intervals_of_the_page(study: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text()
     paragraph = " ".join(readme[readme.index("**On real images**") :].split("\n\n")[0].split())
     quoted = re.findall(r"-?\d+\.\d\d \[-?\d+\.\d\d, -?\d+\.\d\d\]", paragraph)
-    assert len(quoted) == 4
+    assert len(quoted) == 6
     rows = {line.split(" | ")[0]: line for line in study.PAGE.read_text().splitlines() if "[" in line}
     assert all(any(numbers in row for row in rows.values()) for numbers in quoted)
 
