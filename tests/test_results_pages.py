@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,15 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def study() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("length_study", ROOT / "scripts" / "length_study.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where its dataclass looks for its types
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module("length_study")
+
+
+@pytest.fixture
+def causes(study: ModuleType) -> ModuleType:
+    return importlib.import_module("causes_study")
 
 
 def test_every_number_of_the_length_study_comes_from_its_committed_results(study: ModuleType) -> None:
@@ -60,3 +58,54 @@ def test_results_are_small_whole_and_of_the_runs_that_their_names_say(study: Mod
         assert path.stat().st_size < 5_000
         assert f".{result['method']}-{result['sparsity']['target']:g}-s{result['seed']}." in path.name
         assert 0 <= result["test"]["accuracy_last"] <= 1 and result["weights_sha256"]
+
+
+def test_every_number_of_the_causes_comes_from_committed_results(causes: ModuleType) -> None:
+    assert causes.PAGE.read_text() == causes.write_page(*causes.read())
+
+
+def test_another_result_changes_the_causes(causes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in causes.RESULTS.glob("*.result.json"):
+        (tmp_path / path.name).write_text(path.read_text())
+    changed = min(tmp_path.glob("*@rst-*.result.json"))
+    result = json.loads(changed.read_text())
+    result["test"]["accuracy_last"] -= 0.01
+    changed.write_text(json.dumps(result))
+    monkeypatch.setattr(causes, "RESULTS", tmp_path)
+    assert causes.PAGE.read_text() != causes.write_page(*causes.read())
+
+
+def test_results_of_causes_are_those_of_flagfiles(causes: ModuleType) -> None:
+    paths = sorted(causes.RESULTS.glob("*.result.json"))
+    assert paths
+    for path in paths:
+        name, _, run = path.name.partition("@")
+        result = json.loads(path.read_text())
+        flags = causes.flags_of(causes.FLAGS / f"{name}.flags")
+        assert path.stat().st_size < 5_000
+        assert run.startswith(f"{result['method']}-{result['sparsity']['target']:g}-s{result['seed']}.")
+        assert result["method"] in flags["methods"].split(",")
+        assert str(result["seed"]) in flags["seeds"].split(",")
+
+
+def test_the_shrinkage_of_an_experiment_is_that_of_its_flags(causes: ModuleType) -> None:
+    flags = {
+        "penalty_schedule": "x",
+        "penalty_step": ".5",
+        "penalty_every": "2",
+        "penalty_limit": "1",
+        "hold_steps": "3",
+        "transform_lr": ".1",
+    }
+    lambdas = [0.5, 0.5, 1.0, 1.0, 1.5, 1.5, 1.5, 1.5]  # grows until it is above 1, then is held for 3 more steps
+    assert causes.Experiment("any", "?", flags, {}).shrinkage == pytest.approx(0.1 * sum(lambdas))
+    flags = {"penalty_schedule": "x", "transform_epochs": "9it", "transform_lr": ".1"}
+    assert 0.5 < causes.Experiment("any", "?", flags, {}).shrinkage < 0.1 * 9 * 1.2
+
+
+def test_a_cause_of_two_methods_is_compared_with_its_own_controls(causes: ModuleType) -> None:
+    reference, experiments = causes.read()
+    page = causes.write_page(reference, experiments)
+    for experiment in experiments:
+        for method in set(experiment.runs) - {"rst"}:
+            assert f"| {experiment.name} | {method} |" in page
