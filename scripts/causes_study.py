@@ -138,7 +138,7 @@ def _table(reference: Experiment, experiments: list[Experiment]) -> list[str]:
     lines = [
         "## What each change does to rst",
         "",
-        "| experiment | sum of lr λ | before | after | test | less the reference |",
+        "| experiment | test | less the reference | before | after | sum of lr λ |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for experiment in (reference, *experiments):
@@ -147,7 +147,7 @@ def _table(reference: Experiment, experiments: list[Experiment]) -> list[str]:
         around = [length.cell(length.accuracies(runs, "val", key)) for key in keys]
         change = "" if experiment is reference else length.difference(versus(runs, reference.runs["rst"], "rst"))
         test = length.cell(length.accuracies(runs))
-        lines.append(f"| {experiment.name} | {experiment.shrinkage:.1f} | {' | '.join([*around, test, change])} |")
+        lines.append(f"| {experiment.name} | {' | '.join([test, change, *around])} | {experiment.shrinkage:.1f} |")
     return [*lines, "", *(f"- `{experiment.name}`: {experiment.question}" for experiment in experiments), ""]
 
 

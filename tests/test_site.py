@@ -216,6 +216,16 @@ def test_every_public_name_is_on_the_page_of_the_api(site):
         assert len(text_of(sections[f"dlth.{name}"])) > 150, name
 
 
+def test_every_example_of_the_api_is_code(site):
+    page = (site / "api.html").read_text()
+    assert "<blockquote>" not in page  # what a doctest outside of "Examples:" becomes
+    examples = page.split('<details class="example"')[1:]
+    assert len(examples) >= 5
+    for example in examples:
+        body = example.split("</summary>")[1].split("</details>")[0]
+        assert "<code>" in body and "<p>" not in body, text_of(body)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to lay the pages out")
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])

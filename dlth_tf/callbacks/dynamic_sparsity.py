@@ -46,7 +46,9 @@ class DynamicSparsity(MaskUpdating):
         `RandomMask(remove=True)` before it), or `stop` is not given and the length of the data is unknown.
 
     Example:
+      ```python
       model.fit(data, callbacks=[RandomMask(.9, remove=True), DynamicSparsity(grow="gradient")])
+      ```
     """
 
     def __init__(

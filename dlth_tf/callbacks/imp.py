@@ -41,8 +41,10 @@ class IMP(PartOfFit, StepCounting):
         not hold all rounds and one more epoch, `rewind_step` is not in the first round, or the optimizer is not fresh.
 
     Example:
+      ```python
       imp = IMP(sparsity=.9, rounds=5, epochs_per_round=10)
       model.fit(data, epochs=imp.epochs(finetune=10), callbacks=[imp])
+      ```
     """
 
     def __init__(

@@ -33,7 +33,9 @@ class RandomMask(PartOfFit):
       RuntimeError: At the end of `fit` with `remove=True`, if a removed weight is not zero.
 
     Example:
+      ```python
       model.fit(data, callbacks=[RandomMask(sparsity=.98, seed=0), RSTPenalty(...)])
+      ```
     """
 
     def __init__(

@@ -102,16 +102,18 @@ class RSTPenalty(ExactSteps, PartOfFit):
         Args:
           epochs: Epochs of `fit`, at least 1.
           steps_per_epoch: Optimizer steps per epoch, at least 1.
-          schedule: As above.
-          limit: As above.
+          schedule: "x", "x^2" or "x^3": the power of the counter that lambda is.
+          limit: The penalty stops growing above it; above 0.
           **options: `block_loss_grad`, `remove_at_end`, `shorten_last_execution` and `resume`.
 
         Raises:
           BadInput: If a value is out of its range.
 
         Example:
+          ```python
           transform = RSTPenalty.for_epochs(20, steps_per_epoch=18)
           model.fit(x, y, batch_size=64, epochs=20, callbacks=[RandomMask(.98), transform])
+          ```
         """
         steps = whole_number("epochs", epochs, least=1) * whole_number("steps_per_epoch", steps_per_epoch, least=1)
         arguments: dict[str, Any] = {**PenaltySchedule.of_length(steps, schedule, limit).arguments, **options}
@@ -139,7 +141,9 @@ class RSTPenalty(ExactSteps, PartOfFit):
           BadInput: If a number is out of its range, or the length of the batches is unknown or infinite.
 
         Example:
+          ```python
           model.fit(x, y, batch_size=64, epochs=transform.epochs(x, batch_size=64), callbacks=[..., transform])
+          ```
         """
         return math.ceil(self.steps / steps_in(steps_per_epoch, batch_size))
 

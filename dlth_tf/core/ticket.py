@@ -58,8 +58,10 @@ class Ticket(Mapping[str, np.ndarray]):
     def from_masks(cls, masks: Mapping[str, Any], **provenance: Plain) -> Ticket:
         """Builds a ticket from masks; `provenance` is stored with it.
 
-        >>> Ticket.from_masks({"fc1/kernel": [[True, False], [True, True]]}, origin="by hand").sparsity
-        0.25
+        Examples:
+          >>> masks = {"fc1/kernel": [[True, False], [True, True]]}
+          >>> Ticket.from_masks(masks, origin="by hand").sparsity
+          0.25
         """
         return cls(masks, provenance)
 

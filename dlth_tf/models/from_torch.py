@@ -46,8 +46,10 @@ def load_torch_weights(model: Any, state_dict: Mapping[str, Any]) -> None:
       BadInput: If a weight of the network has no tensor, a tensor has no place or another shape, or contains NaN.
 
     Example:
+      ```python
       model = dlth_tf.models.build("resnet18", (224, 224, 3), 1000, seed=0)
       load_torch_weights(model, torch.load("resnet18.pth", weights_only=True))
+      ```
     """
     arrays = {_plain_name(name): _array(name, value) for name, value in state_dict.items() if UNUSED not in name}
     placed = []
