@@ -130,7 +130,8 @@ def versus(own: Runs, other: Runs, name: str) -> Comparison | None:
 
 def write_page(reference: Experiment, experiments: list[Experiment]) -> str:
     """Returns the text of the page."""
-    lines = [INTRODUCTION, *_table(reference, experiments), *_controls(experiments), *_findings(reference, experiments)]
+    lines = [INTRODUCTION, *_table(reference, experiments), *_controls(experiments), *_batch_norms()]
+    lines += _findings(reference, experiments)
     return "\n".join(lines) + "\n"
 
 
@@ -172,6 +173,29 @@ def _controls(experiments: list[Experiment]) -> list[str]:
         *rows,
         "",
     ]
+
+
+def _batch_norms() -> list[str]:
+    path = RESULTS / "batch_norm.json"
+    if not path.exists():
+        return []
+    lines = [
+        "## Statistics of batch norms",
+        "",
+        "LeNet-5 has none. ResNet-8 by `flags/fashion_mnist/resnet8/rst.flags`, seeds 0, 1, 2 (`python",
+        "scripts/batch_norm_study.py DIR`): accuracy on validation images with all weights, after the removal, and after",
+        "the removal with statistics that are the means over 10,000 training images of the network as it is then.",
+        "Finetuning computes with the statistics of its own batches, so it starts the same either way.",
+        "",
+        "| sparsity | before | after | after, statistics anew | gained | after the finetuning |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for sparsity, runs in json.loads(path.read_text()).items():
+        columns = {name: [100 * run[name] for run in runs.values()] for name in next(iter(runs.values()))}
+        gained = np.subtract(columns["reestimated"], columns["after"])
+        cells = [columns["before"], columns["after"], columns["reestimated"], gained, columns["last"]]
+        lines.append(f"| {sparsity} | {' | '.join(length.cell(dict(enumerate(cell))) for cell in cells)} |")
+    return [*lines, ""]
 
 
 def _findings(reference: Experiment, experiments: list[Experiment]) -> list[str]:

@@ -109,3 +109,21 @@ def test_a_cause_of_two_methods_is_compared_with_its_own_controls(causes: Module
     for experiment in experiments:
         for method in set(experiment.runs) - {"rst"}:
             assert f"| {experiment.name} | {method} |" in page
+
+
+def test_statistics_of_batch_norms_are_those_of_the_committed_file(
+    causes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = {"before": 0.9, "after": 0.7, "reestimated": 0.75, "last": 0.85, "test": 0.84}
+    monkeypatch.setattr(causes, "RESULTS", tmp_path)
+    assert causes._batch_norms() == []
+    (tmp_path / "batch_norm.json").write_text(json.dumps({"0.9": {"0": run, "1": {**run, "reestimated": 0.77}}}))
+    row = causes._batch_norms()[-2]
+    assert [cell.split(" ±")[0].strip() for cell in row.split("|")[1:-1]] == [
+        "0.9",
+        "90.0",
+        "70.0",
+        "76.0",
+        "6.0",
+        "85.0",
+    ]
