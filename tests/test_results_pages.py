@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
 
 
 @pytest.fixture
@@ -127,3 +129,42 @@ def test_statistics_of_batch_norms_are_those_of_the_committed_file(
         "6.0",
         "85.0",
     ]
+
+
+@pytest.fixture
+def sweeps(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script for pages of sweeps, which writes into a folder of the test."""
+    module = importlib.import_module("sweep_study")
+    monkeypatch.setattr(module, "DOCS", tmp_path)
+    return module
+
+
+def test_pages_of_sweeps_come_from_committed_results(sweeps: ModuleType, tmp_path: Path) -> None:
+    committed = [name for name in sweeps.STUDIES if (RESULTS / name).is_dir()]
+    for name in committed:
+        shutil.copytree(RESULTS / name, tmp_path / name)
+        assert (RESULTS / f"{name}.md").read_text() == sweeps.write(sweeps.STUDIES[name])
+    assert sorted(name for name in sweeps.STUDIES if (RESULTS / f"{name}.md").exists()) == sorted(committed)
+
+
+def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
+    sweeps: ModuleType, study: ModuleType, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    runs = [
+        {"run_dir": f"{method}-0.98-s{seed}", "method": method, "sparsity": 0.98, "seed": seed}
+        for method in ("rst", "lth_long")
+        for seed in (0, 1, 2)
+    ]
+    for run in runs[:-1]:
+        (sweep / run["run_dir"]).mkdir(parents=True)
+        result = study.RESULTS / f"steps_10000.{run['run_dir']}.result.json"
+        shutil.copyfile(result, sweep / run["run_dir"] / "result.json")
+    (sweep / "plan.json").write_text(json.dumps({"methods": ["rst", "lth_long"], "runs": runs}))
+    mine = sweeps.Study("mine", "A study", "What was run.", 10, 10_000)
+    sweeps.collect(mine, sweep)
+    page = sweeps.write(mine)
+    assert page.startswith("# A study\n\nWhat was run.\n")
+    assert "Missing (1): lth_long-0.98-s2" in page
+    assert "rst is undecided beside lth_long, like with like, at equal budget" in page
+    assert {path.name for path in mine.folder.glob("*.png")} == set(sweeps.PICTURES)
