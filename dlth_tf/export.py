@@ -9,7 +9,7 @@ if __name__ == "__main__" and sys.path[0] == os.getcwd():
     del sys.path[0]  # `python -m` looks for modules in the working directory first, which may be somebody else's run
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from dlth_tf.console import help_text
 from dlth_tf.data.names import check_name
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.export_options import ExportOptions, ServingOptions, parse_size
-from dlth_tf.measures import MSE
 from dlth_tf.registry import is_path
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.exporting.trust import NO_TRUST, Trust
@@ -162,7 +161,10 @@ def main(argv: Sequence[str]) -> int:
     served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes, size)
     served.check(forms)
     report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
-    describe(report, export_dir)
+    from dlth_tf.deploy.report.tables import show, show_checks
+
+    show(report)
+    show_checks(report, export_dir)
     return DONE
 
 
@@ -254,31 +256,6 @@ def _start(users_code: bool) -> None:
     if users_code and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     start_tensorflow(announce=True)
-
-
-def describe(report: Mapping[str, Any], export_dir: Path) -> None:
-    """Prints the tables of the export report, and the checks of each form."""
-    from dlth_tf.deploy.report.tables import show
-
-    show(report)
-    print(report["served"]["decision"])
-    checks = report["verification"]
-    images = f"{checks['images']:,} {checks['on']}"
-    print(f"checked in a fresh process with TensorFlow {checks['tensorflow']} alone, on {images}:")
-    for form, facts in report["forms"].items():
-        allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
-        difference = f"outputs differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
-        print(f"{export_dir / form}: {difference}{_measured(facts)}")
-    if checks["accuracy"] is not None:
-        print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")
-    if checks["mse"] is not None:
-        print(f"{MSE.words} of the Keras model on them: {MSE.text(checks['mse'])}")
-
-
-def _measured(facts: Mapping[str, Any]) -> str:
-    if facts.get("mse") is not None:  # a form of an earlier version has none
-        return f", {MSE.words} {MSE.text(facts['mse'])}"
-    return "" if facts["accuracy"] is None else f", accuracy {100 * facts['accuracy']:.2f} %"
 
 
 def console_script() -> int:

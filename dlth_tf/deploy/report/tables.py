@@ -1,8 +1,9 @@
-"""Tables that show the report of an export on a terminal."""
+"""Tables and sentences that show the report of an export on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from dlth_tf.console import standard_output
 from dlth_tf.deploy.report.facts import verdict
+from dlth_tf.measures import MSE
 
 
 def show(report: Mapping[str, Any], console: Console | None = None) -> None:
@@ -24,6 +26,33 @@ def show(report: Mapping[str, Any], console: Console | None = None) -> None:
     console = console or standard_output()
     for part in _parts(report):
         console.print(part)
+
+
+def show_checks(report: Mapping[str, Any], export_dir: Path) -> None:
+    """Prints how the network is served, and how every form compares with the Keras model.
+
+    Args:
+      report: Content of export.json.
+      export_dir: Folder of the export.
+    """
+    print(report["served"]["decision"])
+    checks = report["verification"]
+    images = f"{checks['images']:,} {checks['on']}"
+    print(f"checked in a fresh process with TensorFlow {checks['tensorflow']} alone, on {images}:")
+    for form, facts in report["forms"].items():
+        allowed = "anything" if facts["tolerance"] is None else f"{facts['tolerance']:.1g}"
+        difference = f"outputs differ by at most {facts['max_difference']:.1g} (allowed: {allowed})"
+        print(f"{export_dir / form}: {difference}{_measured(facts)}")
+    if checks["accuracy"] is not None:
+        print(f"accuracy of the Keras model on them: {100 * checks['accuracy']:.2f} %")
+    if checks["mse"] is not None:
+        print(f"{MSE.words} of the Keras model on them: {MSE.text(checks['mse'])}")
+
+
+def _measured(facts: Mapping[str, Any]) -> str:
+    if facts.get("mse") is not None:  # a form of an earlier version has none
+        return f", {MSE.words} {MSE.text(facts['mse'])}"
+    return "" if facts["accuracy"] is None else f", accuracy {100 * facts['accuracy']:.2f} %"
 
 
 def _parts(report: Mapping[str, Any]) -> Iterator[RenderableType]:
