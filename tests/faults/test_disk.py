@@ -38,11 +38,11 @@ def checkpoints(run_dir: Path) -> dict[str, tuple[int, bytes | None]]:
     return listing(run_dir / "checkpoints")
 
 
-def finishes(run_dir: Path, whole: Path, steps: int) -> None:
+def finishes(run_dir: Path, steps: int) -> None:
     """The same command resumes, makes `steps` steps, and ends as an uninterrupted run."""
     again = runs.run(None, "scratch", run_dir, steps_per_execution=1)
     assert (again.code, again.steps) == (runs.DONE, steps), again
-    assert runs.outcome(run_dir) == runs.uninterrupted("scratch", whole, steps_per_execution=1)
+    assert runs.outcome(run_dir) == runs.uninterrupted("scratch", steps_per_execution=1)
 
 
 def test_a_full_disk_ends_the_run_and_spares_its_last_checkpoint(small_disk, tmp_path):
@@ -56,7 +56,7 @@ def test_a_full_disk_ends_the_run_and_spares_its_last_checkpoint(small_disk, tmp
     assert ended.code == runs.FAILED and "No space left on device" in ended.err[-1]
     assert checkpoints(small_disk / "run") == before
     (small_disk / "thesis").unlink()
-    finishes(small_disk / "run", tmp_path / "whole", 10)
+    finishes(small_disk / "run", 10)
 
 
 def fill(path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_file_that_may_not_grow_so_far_ends_the_run(tmp_path):
     ended = runs.ended(process)
     assert ended.code == runs.FAILED and "File too large" in ended.err[-1]
     assert checkpoints(tmp_path / "run") == {}
-    finishes(tmp_path / "run", tmp_path / "whole", 16)
+    finishes(tmp_path / "run", 16)
 
 
 def test_a_folder_that_turns_read_only_ends_the_run_and_spares_its_checkpoints(small_disk, tmp_path):
@@ -99,7 +99,7 @@ def test_a_folder_that_turns_read_only_ends_the_run_and_spares_its_checkpoints(s
         subprocess.run(["umount", "--lazy", folder], check=True)
     assert ended.code == runs.FAILED and "Read-only file system" in ended.err[-1]
     assert checkpoints(small_disk / "run") == before
-    finishes(small_disk / "run", tmp_path / "whole", 10)
+    finishes(small_disk / "run", 10)
 
 
 def test_a_disk_that_is_read_only_from_the_start_is_refused(small_disk):
@@ -119,4 +119,4 @@ def test_a_directory_that_vanishes_ends_the_run_and_is_not_made_again(tmp_path):
         and str(tmp_path / "run") in ended.err[-1]
     )
     assert not (tmp_path / "run").exists()
-    finishes(tmp_path / "run", tmp_path / "whole", 16)
+    finishes(tmp_path / "run", 16)
