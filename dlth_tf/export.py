@@ -9,7 +9,7 @@ if __name__ == "__main__" and sys.path[0] == os.getcwd():
     del sys.path[0]  # `python -m` looks for modules in the working directory first, which may be somebody else's run
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +161,16 @@ def main(argv: Sequence[str]) -> int:
     served = ServingOptions(values.task, values.batch, values.labels, values.image_bytes, size)
     served.check(forms)
     report, export_dir = (_export_keras if values.keras_model else _export_run)(values, settings, served)
+    describe(report, export_dir)
+    return DONE
+
+
+def describe(report: Mapping[str, Any], export_dir: Path) -> None:
+    """Prints the tables of the export report, and the checks of each form."""
     from dlth_tf.deploy.report.tables import show, show_checks
 
     show(report)
     show_checks(report, export_dir)
-    return DONE
 
 
 def _check_earlier(values: flags.FlagValues) -> int:
