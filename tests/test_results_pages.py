@@ -147,6 +147,12 @@ def test_pages_of_sweeps_come_from_committed_results(sweeps: ModuleType, tmp_pat
     assert sorted(name for name in sweeps.STUDIES if (RESULTS / f"{name}.md").exists()) == sorted(committed)
 
 
+def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, causes: ModuleType) -> None:
+    for study in sweeps.STUDIES.values():
+        flags = causes.flags_of(ROOT / "flags" / study.flagfile)
+        assert flags["sweep_dir"] == f"runs/{study.sweep}"
+
+
 def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
     sweeps: ModuleType, study: ModuleType, tmp_path: Path
 ) -> None:
@@ -161,7 +167,7 @@ def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
         result = study.RESULTS / f"steps_10000.{run['run_dir']}.result.json"
         shutil.copyfile(result, sweep / run["run_dir"] / "result.json")
     (sweep / "plan.json").write_text(json.dumps({"methods": ["rst", "lth_long"], "runs": runs}))
-    mine = sweeps.Study("mine", "A study", "What was run.", 10, 10_000)
+    mine = sweeps.Study("mine", "mine.flags", "mine", "A study", "What was run.", 10, 10_000)
     sweeps.collect(mine, sweep)
     page = sweeps.write(mine)
     assert page.startswith("# A study\n\nWhat was run.\n")
