@@ -65,7 +65,7 @@ test-faults: venv  ## run the tests that kill real processes and corrupt real fi
 lint: venv  ## check rules and format with ruff, types with mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy dlth_tf
+	$(PY) -m mypy dlth_tf tests
 
 docs: venv  ## build the documentation site in site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict

@@ -101,7 +101,7 @@ def test_a_round_is_a_number_of_several_and_an_earlier_mask():
     second = Round.parse(cycle=(2, 5), within=masks)
     assert (second.number, second.of, second.within) == (2, 5, masks) and (Round().number, Round().of) == (1, 1)
     with pytest.raises(TypeError):
-        Round.parse(circle=(1, 2))
+        Round.parse(circle=(1, 2))  # type: ignore[call-arg]
 
 
 def test_n_of_m_is_refused_where_groups_are_exchanged():

@@ -167,7 +167,7 @@ def test_an_image_of_another_size_in_a_set_of_one_size_is_a_broken_one(tmp_path:
     (tmp_path / "a.jpg").write_bytes(jpeg(9, 16, 16))
     (tmp_path / "b.jpg").write_bytes(jpeg(9, 16, 17))
     source = load(f"folder:{folder(tmp_path / 'set', train=40, test=6)}@16").train.source
-    source = type(source)([str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")])
+    source = type(source)([str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")])  # type: ignore[call-arg]
     split = DiskSplit(source, np.arange(2), np.zeros(2, np.int64), (16, 16, 3), one_size=True)
     assert [split.why_unreadable(place) for place in (0, 1)] == [
         None,

@@ -200,7 +200,7 @@ def test_other_bad_input_is_refused(model, arguments, message, tmp_path):
 
 def test_a_keyword_that_does_not_exist_is_refused_by_its_name(model, tmp_path):
     with pytest.raises(TypeError, match=r"export\(\) got an unexpected keyword argument 'formts'"):
-        dlth_tf.export(model, tmp_path / "out", formts=["plain"])
+        dlth_tf.export(model, tmp_path / "out", formts=["plain"])  # type: ignore[call-arg]
     assert not (tmp_path / "out").exists()
 
 
@@ -248,7 +248,7 @@ def test_a_ticket_and_the_origin_of_a_network_may_be_given_by_keyword(model, tmp
     report = dlth_tf.export(model, tmp_path / "out", ticket=ticket, origin={"made": "by hand"}, **FAST)
     assert report["origin"] == {"made": "by hand"}
     with pytest.raises(TypeError, match="colour"):
-        dlth_tf.export(model, tmp_path / "other", colour="red", **FAST)
+        dlth_tf.export(model, tmp_path / "other", colour="red", **FAST)  # type: ignore[call-arg]
 
 
 def named(folder) -> dict[str, bytes | None]:

@@ -107,7 +107,7 @@ class Keras3Replay(Replay):
         keras.backend.clear_session()
         set_precision(self.dtype)
         net = self.meta["net"]
-        return _mlp(net["sizes"]) if net["type"] == "mlp" else _conv(*net["channels"], self.padding)
+        return _mlp(net["sizes"]) if net["type"] == "mlp" else _conv(*net["channels"], padding=self.padding)
 
     def variables(self) -> dict[str, Any]:
         """Returns the variables of the network by their names in PyTorch."""

@@ -41,7 +41,7 @@ def build_network(net: dict[str, Any], padding: str) -> tf_keras.Model:
       net: Its description in the trace: {"type": "mlp", "sizes": [...]} or {"type": ..., "channels": [...]}.
       padding: "torch", or "same", which pads strided convolutions differently.
     """
-    return _mlp(net["sizes"]) if net["type"] == "mlp" else _conv(*net["channels"], padding)
+    return _mlp(net["sizes"]) if net["type"] == "mlp" else _conv(*net["channels"], padding=padding)
 
 
 def _mlp(sizes: list[int]) -> tf_keras.Model:

@@ -24,7 +24,7 @@ def by_hand(model: tf_keras.Model, batches, activation: str, temperature: float)
     """Computes the sum over batches of H g, along the sum of the gradients, by central differences."""
 
     def total(**moved) -> dict[str, np.ndarray]:
-        gradients = [gradients_by_hand(model, *batch, activation, temperature, **moved) for batch in batches]
+        gradients = [gradients_by_hand(model, x, labels, activation, temperature, **moved) for x, labels in batches]
         return {name: sum(one[name] for one in gradients) for name in gradients[0]}
 
     direction = total()

@@ -33,7 +33,7 @@ def test_every_form_returns_what_the_network_computes_step_by_step(form, alpha, 
     save = {
         "plain": save_plain,
         "packed": save_packed,
-        "constant": lambda *arguments: save_constant(*arguments, "compact"),
+        "constant": lambda model, path, serving: save_constant(model, path, serving, "compact"),
     }
     save[form](model, tmp_path, serving)
     right = model(IMAGES, training=False).numpy()
