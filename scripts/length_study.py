@@ -1,7 +1,7 @@
 """Writes docs/results/transform_length.md and its plot from committed results; collects these from finished sweeps.
 
-python scripts/length_study.py collect runs/length    # copies every result.json that is complete
-python scripts/length_study.py write                  # the page and the plot, from the copies alone
+python scripts/length_study.py collect transform_length runs/length    # copies every result.json that is complete
+python scripts/length_study.py write                                   # the page and the plots, from the copies alone
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, add_legend, png
 from dlth_tf.analysis.sentences import interval_words, points
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "results"
+FLAGS = DOCS.parents[1] / "flags"
 PAGE = DOCS / "transform_length.md"
-RESULTS = DOCS / "transform_length"
-PLOT = RESULTS / "difference.png"
+SEEDS = 3
 MARGIN = 0.5  # points
 TEST_IMAGES = 10_000
 REFERENCES = ("lth", "lth_long", "lth_iter", "scratch", "scratch_long")  # that rst is compared with
@@ -41,23 +41,59 @@ COLORS = {
 
 INTRODUCTION = """# How long the transformation has to be
 
-LeNet-5 on Fashion-MNIST at 98 % sparsity: test accuracy after the last epoch against the number of steps of the
-transformation, everything else as in `flags/fashion_mnist/base.flags` (learning rate of the transformation .01, chosen
-on validation images with seed 10, which does not appear here). The schedule is the published staircase over the length:
-five ninths of the steps grow the penalty, the others hold it. Batches of the transformation have 64 images, all other
-batches 128.
+Test accuracy after the last epoch against the number of steps of the transformation, on Fashion-MNIST. The schedule is
+the published staircase over the length: five ninths of the steps grow the penalty, the others hold it. Everything else
+is as in the `base.flags` of the network (learning rate of the transformation .01, chosen on validation images with
+seed 10, which does not appear here). Batches of the transformation have 64 images, all other batches 128.
 
-```sh
-for name in reference steps_2500 steps_10000 steps_40000 steps_90000; do
-    python -m dlth_tf.sweep --flagfile=flags/fashion_mnist/length/$name.flags --data_dir=DIR
-done
-python scripts/length_study.py collect runs/length
-python scripts/length_study.py write
-```
-
-The last command makes this page and the plot from the files in `docs/results/transform_length`. `lth` and `lth_iter` do
-not depend on the length. `scratch_long` and `lth_long` see as many images as `rst` (`lth_long` never fewer than `lth`).
+`lth` and `lth_iter` do not depend on the length. `scratch_long` and `lth_long` see as many images as `rst` (`lth_long`
+never fewer than `lth`). Accuracies are in percent, mean ± standard deviation over seeds 0, 1, 2; before and after are
+around the removal, on validation images. Differences are test accuracy of `rst` less that of the other method, in
+points, with their 95 % interval over seeds (paired by seed). Intervals are not corrected for multiplicity, and three
+seeds make them wide.
 """
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network at one sparsity.
+
+    Attributes:
+      name: Folder of its results in docs/results.
+      title: Its heading on the page.
+      flags: Folder of its flagfiles in flags/: reference.flags, and one per length.
+      sweeps: Folder of its sweeps in runs/.
+    """
+
+    name: str
+    title: str
+    flags: str
+    sweeps: str
+
+    @property
+    def results(self) -> Path:
+        """Folder of the committed results."""
+        return DOCS / self.name
+
+    @property
+    def plot(self) -> Path:
+        """File of the plot."""
+        return self.results / "difference.png"
+
+    @property
+    def flagfiles(self) -> list[str]:
+        """Names of its flagfiles, in the order of their lengths."""
+        names = (path.stem for path in (FLAGS / self.flags).glob("*.flags"))
+        return sorted(
+            (name for name in names if name == "reference" or name.startswith("steps_")),
+            key=lambda name: 0 if name == "reference" else steps_of(name),
+        )
+
+
+LENET = Part("transform_length", "LeNet-5 at 98 % sparsity", "fashion_mnist/length", "length")
+LENET_95 = Part("transform_length_0.95", "LeNet-5 at 95 % sparsity", "fashion_mnist/length_0.95", "length_0.95")
+RESNET = Part("transform_length_resnet8", "ResNet-8 at 98 % sparsity", "fashion_mnist/resnet8/length", "resnet8_length")
+PARTS = {part.name: part for part in (LENET, LENET_95, RESNET)}
 
 
 @dataclass(frozen=True)
@@ -77,22 +113,33 @@ class Study:
         return self.by_length.get(steps, {}).get(method) or self.reference.get(method, {})
 
 
-def collect(root: Path) -> None:
+def collect(part: Part, root: Path) -> None:
     """Copies the results of the complete runs of all sweeps in a folder into docs/results."""
+    part.results.mkdir(exist_ok=True)
     for path in sorted(root.glob("*/*/result.json")):
-        shutil.copyfile(path, RESULTS / f"{path.parent.parent.name}.{path.parent.name}.result.json")
+        shutil.copyfile(path, part.results / f"{path.parent.parent.name}.{path.parent.name}.result.json")
 
 
-def read() -> Study:
+def steps_of(name: str) -> int:
+    """Returns the length in the name of a sweep, in steps."""
+    return int(name.removeprefix("steps_"))
+
+
+def read(part: Part = LENET) -> Study:
     """Reads the committed results."""
     by_length: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
     reference: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted(RESULTS.glob("*.result.json")):
+    for path in sorted(part.results.glob("*.result.json")):
         result = json.loads(path.read_text())
         sweep = path.name.split(".", 1)[0]
-        methods = by_length.setdefault(int(sweep.removeprefix("steps_")), {}) if sweep != "reference" else reference
+        methods = reference if sweep == "reference" else by_length.setdefault(steps_of(sweep), {})
         methods.setdefault(result["method"], {})[result["seed"]] = result
     return Study(dict(sorted(by_length.items())), reference)
+
+
+def committed() -> dict[str, Study]:
+    """Reads the results of every part that has any, by its name."""
+    return {name: read(part) for name, part in PARTS.items() if part.results.is_dir()}
 
 
 def accuracies(runs: Mapping[int, dict[str, Any]], split: str = "test", key: str = "accuracy_last") -> dict[int, float]:
@@ -106,7 +153,7 @@ def cell(values: Mapping[int, float]) -> str:
         return "not run"
     column = pd.Series(values)
     spread = f" ± {column.std():.1f}" if len(column) > 1 else ""
-    return f"{column.mean():.1f}{spread}" + ("" if len(column) == 3 else f" ({len(column)} of 3 seeds)")
+    return f"{column.mean():.1f}{spread}" + ("" if len(column) == SEEDS else f" ({len(column)} of {SEEDS} seeds)")
 
 
 def comparisons(study: Study, steps: int) -> dict[str, Comparison]:
@@ -118,18 +165,31 @@ def comparisons(study: Study, steps: int) -> dict[str, Comparison]:
     }
 
 
-def write_page(study: Study) -> str:
-    """Returns the text of the page."""
-    return "\n".join([INTRODUCTION, *_accuracy_table(study), *_difference_table(study), *_findings(study)]) + "\n"
+def write_page(studies: Mapping[str, Study]) -> str:
+    """Returns the text of the page.
+
+    Args:
+      studies: Name of a part -> its results, for the parts that have any.
+    """
+    parts = [line for name, study in studies.items() for line in _section(PARTS[name], study)]
+    return "\n".join([INTRODUCTION, *parts]).rstrip() + "\n"
+
+
+def _section(part: Part, study: Study) -> list[str]:
+    commands = [
+        f"for name in {' '.join(part.flagfiles)}; do",
+        f"    python -m dlth_tf.sweep --flagfile=flags/{part.flags}/$name.flags --data_dir=DIR",
+        "done",
+        f"python scripts/length_study.py collect {part.name} runs/{part.sweeps}",
+        "python scripts/length_study.py write",
+    ]
+    made = f"The last command makes this part of the page, and the plot, from the files in `docs/results/{part.name}`."
+    head = [f"## {part.title}", "", "```sh", *commands, "```", "", made, ""]
+    return [*head, *_findings(part, study), *_difference_table(part, study), *_accuracy_table(study)]
 
 
 def _accuracy_table(study: Study) -> list[str]:
     rows = [
-        "## Accuracies",
-        "",
-        "Percent, mean ± standard deviation over seeds 0, 1, 2. Before and after are around the removal, on validation "
-        "images.",
-        "",
         "| method | steps of the transformation | images seen, million | before | after | validation | test |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
@@ -159,15 +219,9 @@ def images(runs: Mapping[int, dict[str, Any]]) -> float:
     return float(pd.Series([result["cost"]["images_seen"] for result in runs.values()]).mean())
 
 
-def _difference_table(study: Study) -> list[str]:
+def _difference_table(part: Part, study: Study) -> list[str]:
     rows = [
-        "## Differences",
-        "",
-        "Test accuracy of `rst` less that of the other method, in points, with its 95 % interval over seeds (paired by "
-        "seed).",
-        "Intervals are not corrected for multiplicity, and three seeds make them wide.",
-        "",
-        "![Difference from lth, lth_long, lth_iter and scratch_long against steps](transform_length/difference.png)",
+        f"![Difference from lth, lth_long, lth_iter and scratch_long against steps]({part.name}/{part.plot.name})",
         "",
         f"| steps | {' | '.join(REFERENCES)} |",
         f"|---:|{'---:|' * len(REFERENCES)}",
@@ -186,10 +240,10 @@ def difference(comparison: Comparison | None) -> str:
     return points(comparison.difference.mean) + interval
 
 
-def _findings(study: Study) -> list[str]:
+def _findings(part: Part, study: Study) -> list[str]:
     losses = {steps: comparisons(study, steps).get("lth") for steps in study.by_length}
     short = [steps for steps, found in losses.items() if found and found.difference.mean > -MARGIN]
-    lines = ["## What it says", ""]
+    lines = []
     if short:
         found = losses[min(short)]
         assert found is not None
@@ -213,11 +267,11 @@ def _findings(study: Study) -> list[str]:
         )
         if words:
             lines.append(f"- Beside `{name}`, at the budget of `rst`: {words}.")
-    planned = [steps for steps in (2_500, 10_000, 40_000, 90_000) if len(study.runs("rst", steps)) < 3]
-    if planned:
-        missing = ", ".join(f"{steps:,}" for steps in planned)
-        lines.append(f"- Not complete: {missing} steps have fewer than three seeds of `rst`.")
-    return lines
+    lengths = [steps_of(name) for name in part.flagfiles if name != "reference"]
+    missing = [f"{steps:,}" for steps in lengths if len(study.runs("rst", steps)) < SEEDS]
+    if missing:
+        lines.append(f"- Not complete: {', '.join(missing)} steps have fewer than three seeds of `rst`.")
+    return [*lines, ""]
 
 
 def draw(study: Study) -> bytes:
@@ -252,13 +306,13 @@ def draw(study: Study) -> bytes:
 def main(arguments: list[str]) -> None:
     """Runs one of the two commands of the module's docstring."""
     match arguments:
-        case ["collect", root]:
-            RESULTS.mkdir(exist_ok=True)
-            collect(Path(root))
+        case ["collect", name, root] if name in PARTS:
+            collect(PARTS[name], Path(root))
         case ["write"]:
-            study = read()
-            PAGE.write_text(write_page(study))
-            PLOT.write_bytes(draw(study))
+            studies = committed()
+            PAGE.write_text(write_page(studies))
+            for name, study in studies.items():
+                PARTS[name].plot.write_bytes(draw(study))
         case _:
             raise SystemExit(__doc__)
 

@@ -167,7 +167,7 @@ def main(arguments: list[str]) -> None:
             collect(STUDIES[name], Path(sweep))
         case ["write"]:
             for study in STUDIES.values():
-                if study.folder.is_dir():
+                if (study.folder / "plan.json").is_file():
                     study.page.write_text(write(study))
         case _:
             raise SystemExit(__doc__)
