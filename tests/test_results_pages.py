@@ -111,6 +111,18 @@ def test_results_of_causes_are_those_of_flagfiles(causes: ModuleType) -> None:
         assert str(result["seed"]) in flags["seeds"].split(",")
 
 
+def test_headers_of_causes_give_the_figures_of_the_committed_results(causes: ModuleType, study: ModuleType) -> None:
+    reference, experiments = causes.read()
+    assert {item.name for item in experiments} == {path.stem for path in causes.FLAGS.glob("*.flags")}
+    for experiment in experiments:
+        header = (causes.FLAGS / f"{experiment.name}.flags").read_text()
+        for method, runs in experiment.runs.items():
+            assert f" {method} {study.cell(study.accuracies(runs)).replace('±', '+-')}" in header
+        for method in ("rst", "lth"):
+            mean = study.cell(study.accuracies(reference.runs[method])).replace("±", "+-")
+            assert f"{mean} for {method}" in header
+
+
 def test_the_shrinkage_of_an_experiment_is_that_of_its_flags(causes: ModuleType) -> None:
     flags = {
         "penalty_schedule": "x",
