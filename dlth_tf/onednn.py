@@ -32,7 +32,9 @@ def hint_at_onednn(model: Any) -> None:
     Args:
       model: A Keras model.
     """
-    if VARIABLE not in os.environ and any(len(weight.shape) >= RANK_OF_CONVOLUTION for weight in model.weights):
+    # Keras 2 lists the vocabulary of a lookup table with the weights; it has no shape.
+    ranks = (len(getattr(weight, "shape", ())) for weight in model.weights)
+    if VARIABLE not in os.environ and any(rank >= RANK_OF_CONVOLUTION for rank in ranks):
         _hint()
 
 

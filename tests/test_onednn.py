@@ -7,6 +7,7 @@ import os
 import sys
 
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf import callbacks, onednn, wrap
@@ -75,3 +76,23 @@ def test_no_hint_where_it_is_on(undecided, caplog, monkeypatch):
     monkeypatch.setattr(onednn, "onednn_is_on", lambda: True)
     onednn.hint_at_onednn(model(LAYERS.Conv2D(2, 3, name="conv")))
     assert caplog.messages == []
+
+
+def test_a_network_that_reads_words_is_trained_where_nobody_chose(undecided):
+    words = LAYERS.TextVectorization(output_sequence_length=6)
+    words.adapt(["a b c", "d e f"])
+    text = tf_keras.Sequential(
+        [
+            LAYERS.Input((1,), dtype=tf.string),
+            words,
+            LAYERS.Embedding(9, 4, name="embedding"),
+            LAYERS.Conv1D(4, 2, name="conv"),
+            LAYERS.GlobalMaxPooling1D(),
+            LAYERS.Dense(2, name="last"),
+        ]
+    )
+    network = wrap(text)
+    network.compile("sgd", "mse")
+    ticket = callbacks.RandomMask(0.5, remove=True)
+    network.fit(tf.constant([["a d"], ["f"]]), tf.eye(2), verbose=0, callbacks=[ticket])
+    assert not network.get_layer("prune_low_magnitude_conv").get_weights()[0].all()
