@@ -91,7 +91,7 @@ class Part:
 
 
 LENET = Part("transform_length", "LeNet-5 at 98 % sparsity", "fashion_mnist/length", "length")
-LENET_95 = Part("transform_length_0.95", "LeNet-5 at 95 % sparsity", "fashion_mnist/length_0.95", "length_0.95")
+LENET_95 = Part("transform_length_95", "LeNet-5 at 95 % sparsity", "fashion_mnist/length_95", "length_95")
 RESNET = Part("transform_length_resnet8", "ResNet-8 at 98 % sparsity", "fashion_mnist/resnet8/length", "resnet8_length")
 PARTS = {part.name: part for part in (LENET, LENET_95, RESNET)}
 

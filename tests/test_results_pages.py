@@ -180,6 +180,17 @@ def test_pages_of_sweeps_come_from_committed_results(sweeps: ModuleType, tmp_pat
     assert sorted(name for name in sweeps.STUDIES if (RESULTS / f"{name}.md").exists()) == sorted(committed)
 
 
+def test_headers_of_sweeps_give_the_figures_of_their_pages(sweeps: ModuleType) -> None:
+    for study in sweeps.STUDIES.values():
+        page, header = RESULTS / f"{study.name}.md", (ROOT / "flags" / study.flagfile).read_text()
+        table = page.read_text().split("| --- |", 1)[1].split("\n\n", 1)[0] if page.exists() else ""
+        for row in table.splitlines()[1:]:
+            method, *cells = (cell.strip(" *") for cell in row.strip("|").split("|"))
+            line = re.search(rf"^# .*\b{method} +\d.*", header, re.M)
+            assert line, f"{study.flagfile} gives no figures of {method}"
+            assert [cell for cell in cells if cell != "–" and cell.replace("±", "+-") not in line[0]] == []
+
+
 def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, causes: ModuleType) -> None:
     for study in sweeps.STUDIES.values():
         flags = causes.flags_of(ROOT / "flags" / study.flagfile)

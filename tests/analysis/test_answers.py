@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 from dlth_tf.analysis.answers import answer, answers
 from dlth_tf.analysis.comparison import compare
-from dlth_tf.analysis.verdict import Runs, Verdict, judge
+from dlth_tf.analysis.verdict import Runs, Verdict
 
-STUDY = Path(__file__).parents[2] / "docs/results/fashion_mnist_lenet5"
 RST = {0: 92.0, 1: 93.0, 2: 96.0}
 SAME = {0: 92.0, 1: 92.8, 2: 95.6}  # 0, .2, .4 below rst
 
@@ -72,9 +68,3 @@ def test_a_half_done_sweep_is_said_to_be_one(missing: int, words: str) -> None:
     verdict = verdict_on({"lth": (SAME, Runs(3, 900.0))})
     assert answers([verdict], missing) == [words, answer(verdict)]
     assert answers([verdict], 0) == [answer(verdict)] and answers([], missing) == []
-
-
-def test_the_answers_on_the_page_of_fashion_mnist_are_those_of_its_results() -> None:
-    found = answers(judge(pd.read_csv(STUDY / "results.csv"), 0.5, test_images=10_000, classes=10), 0)
-    page = (STUDY / "README.md").read_text()
-    assert len(found) == 6 and all(f"\n- {sentence}\n" in page for sentence in found)
