@@ -51,16 +51,6 @@ def test_removed_filters_make_a_smaller_network(tmp_path):
     np.testing.assert_allclose(served(tmp_path / "compact", {"images": x})["logits"], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="translated in the process that exports")
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_depthwise_convolutions_have_a_twin_in_tf_keras(policy):
-    from dlth_tf.deploy.keras3.translation import translated
-
-    deep = L.DepthwiseConv2D(3, name="deep", dtype=policy), L.SeparableConv2D(4, 3, name="apart", dtype=policy)
-    network = translated(keras.Sequential([keras.Input((6, 6, 2)), *deep, L.GlobalAveragePooling2D(dtype=policy)]))
-    assert network is not None and [layer.compute_dtype for layer in network.layers[1:]] == [deep[0].compute_dtype] * 3
-
-
 @keras.saving.register_keras_serializable("tests.keras3")
 class Own(L.Layer):
     """A layer that tf_keras does not know."""
@@ -78,22 +68,56 @@ class Own(L.Layer):
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
-def test_a_layer_of_ones_own_is_exported_and_refused_where_a_form_needs_the_layers(tmp_path):
-    model = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, name="out")])
-    ticket = dlth.random_ticket(model, 0.5)
+def test_a_layer_of_ones_own_stays_whole_in_every_form(tmp_path):
+    inputs = keras.Input((6,))
+    hidden = L.Dense(7, name="next")(L.Dense(8, "relu", name="in")(inputs))
+    model = keras.Model(inputs, L.Dense(3, name="out")(Own(name="own")(L.Dense(6, "relu", name="mid")(hidden / 2))))
+    ticket = dlth.random_ticket(model, 0.5, granularity="filter", dense_layers="last,own*")
     dlth.apply_ticket(model, ticket, remove=True)
-    dlth.export(model, tmp_path, formats=("plain",), measure_latency=False, ticket=ticket)
+    forms = ("plain", "packed", "compact", "onnx", "tflite_float32")
+    report = dlth.export(model, tmp_path / "out", formats=forms, measure_latency=False, ticket=ticket)
     x = np.ones((2, 6), "float32")
-    np.testing.assert_allclose(
-        served(tmp_path / "plain", {"images": x})["logits"], keras.ops.convert_to_numpy(model(x)), rtol=1e-5
-    )
-    with pytest.raises(BadInput, match="formats=compact: cannot be written: the network has layers or operations"):
-        dlth.export(model, tmp_path / "compact", formats=("compact",))
-    assert not (tmp_path / "compact").exists()
+    expected = keras.ops.convert_to_numpy(model(x))
+    for form in ("plain", "packed", "compact"):
+        np.testing.assert_allclose(served(tmp_path / "out" / form, {"images": x})["logits"], expected, rtol=1e-5)
+    assert report["forms"]["compact"]["parameters"] < model.count_params()
     half = keras.Sequential([keras.Input((6,)), Own(name="own"), L.Dense(3, name="out", dtype="mixed_bfloat16")])
-    with pytest.raises(BadInput, match="formats=tflite: needs a network in float32, and this one computes in bfloat16"):
-        dlth.export(half, tmp_path / "half", formats=("plain", "tflite"))
-    assert not (tmp_path / "half").exists()
+    report = dlth.export(half, tmp_path / "half", formats=("tflite_float32",), measure_latency=False)
+    assert list(report["forms"]) == ["tflite_float32"]
+
+
+class Noise(L.Layer):
+    """Adds random numbers in inference mode too."""
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x))
+
+
+class Subclassed(keras.Model):
+    """A model without a known graph."""
+
+    def __init__(self):
+        super().__init__(name="mine")
+        self.end = L.Dense(3, name="end")
+
+    def call(self, x):
+        return self.end(x)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (Subclassed, r"mine \(Subclassed\) is neither Sequential nor Functional"),
+        (lambda: keras.Sequential([keras.Input((6,)), Noise(), L.Dense(3)]), "its layers compute something else there"),
+    ],
+)
+def test_a_form_made_of_layers_is_refused_by_what_stands_against_it(make, why, tmp_path):
+    model = make()
+    model(np.ones((2, 6), "float32"))
+    with pytest.raises(BadInput, match=f"formats=compact, onnx: cannot be written from layers of tf_keras: {why}"):
+        dlth.export(model, tmp_path / "out", formats=("onnx", "compact"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a network of tf_keras around the model")
@@ -132,13 +156,3 @@ def test_without_tensorflow_an_export_is_refused_in_a_sentence(tmp_path, monkeyp
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match="is exported by TensorFlow, which is not installed: pip install tensorflow"):
         dlth.export(mlp(), tmp_path / "out")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="what is translated is the same on every backend")
-def test_a_network_with_dropout_has_a_twin_in_tf_keras():
-    from dlth_tf.deploy.keras3.translation import translated
-
-    inputs = keras.Input((6,))
-    assert translated(keras.Model(inputs, L.Dense(3)(L.Dropout(0.5)(L.Dense(4)(inputs))))) is not None
-    assert translated(keras.Model(inputs, L.Dense(3)(L.Dropout(0.5)(inputs, training=True)))) is None

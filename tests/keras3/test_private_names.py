@@ -76,6 +76,13 @@ def indices() -> bool:
     return found == list(range(6)) == [optimizer._get_variable_index(variable) for variable in variables]
 
 
+def masks() -> bool:
+    inputs = keras.Input((3,), dtype="int32")
+    words = L.Embedding(4, 2, mask_zero=True)(inputs)
+    given = L.LSTM(2)(words)._keras_history.operation._inbound_nodes[0].arguments.kwargs["mask"]
+    return given is words._keras_mask and getattr(L.Dense(2)(keras.Input((3,))), "_keras_mask", None) is None
+
+
 def untracks() -> bool:
     model = built()
     optimizer = model.optimizer
@@ -144,6 +151,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "_learning_rate": rate,
     "_nodes_by_depth": graph,
     "_outputs_struct": lambda: isinstance(functional()._outputs_struct, list),
+    "_keras_mask": masks,
     "_trainable_variables_indices": indices,
     "_untrack_variable": untracks,
     "_use_weight_decay": excluded_from_decay,

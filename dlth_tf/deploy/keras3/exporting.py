@@ -49,13 +49,14 @@ def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any
 def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
     from dlth_tf.deploy.export import export
     from dlth_tf.deploy.keras3.network import in_tf_keras, renamed
-    from dlth_tf.deploy.keras3.translation import translated
+    from dlth_tf.deploy.keras3.translation import Untranslatable, translated
 
-    network = translated(model)
-    if network is None:
+    try:
+        network = translated(model)
+    except Untranslatable as why:
         if unmet := NEED_LAYERS.intersection(options.get("formats", ())):
-            reason = "cannot be written: the network has layers or operations without a twin in tf_keras"
-            raise BadInput("formats", ", ".join(sorted(unmet)), reason)
+            reason = f"cannot be written from layers of tf_keras: {why}"
+            raise BadInput("formats", ", ".join(sorted(unmet)), reason) from None
         network = in_tf_keras(model)
         if options.get("ticket") is not None:
             options = {**options, "ticket": renamed(options["ticket"], model, network)}

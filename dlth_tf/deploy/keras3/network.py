@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -31,26 +32,31 @@ class _Weights(tf_keras.layers.Layer):
 
 
 class Keras3Layer(tf_keras.layers.Layer):
-    """Calls a Keras 3 model in inference mode.
+    """Calls a Keras 3 model, or a layer, in inference mode.
 
     Args:
-      model: A Keras 3 model on TensorFlow.
+      model: A Keras 3 model or layer on TensorFlow.
+      name: Name of this layer.
     """
 
-    def __init__(self, model: Any) -> None:
-        policies = [layer.dtype_policy.name for layer in leaf_layers(model)]
+    def __init__(self, model: Any, name: str = "network") -> None:
+        held = list(leaf_layers(model)) if isinstance(model, keras.Model) else [model]
+        policies = [layer.dtype_policy.name for layer in held]
         # From the precision follows what an export may differ by, and which forms there are. Inputs stay as they are.
         half = next((policy for policy in policies if policy in HALF), "float32")
-        super().__init__(name="network", dtype=half, autocast=False)
+        super().__init__(name=name, dtype=half, autocast=False)
+        self.supports_masking = bool(getattr(model, "supports_masking", False))
         self.call_model = _Caller(model)
-        self.parts = [
-            _Weights(layer.name, variables) for layer in leaf_layers(model) if (variables := variables_of(layer))
-        ]
+        self.parts = [_Weights(layer.name, variables) for layer in held if (variables := variables_of(layer))]
         self.ending = ending(model)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, *others: Any, **named: Any) -> Any:
         """Computes the outputs."""
-        return self.call_model(inputs)
+        return self.call_model(inputs, *others, **named)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor: a layer built anew calls the same model."""
+        return {"model": self.call_model.model, "name": self.name}
 
 
 class _Caller:
@@ -58,9 +64,11 @@ class _Caller:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.takes_mask = "mask" in inspect.signature(model.call).parameters
 
-    def __call__(self, inputs: Any) -> Any:
-        return self.model(inputs, training=False)
+    def __call__(self, *inputs: Any, mask: Any = None, **named: Any) -> Any:
+        masks = {"mask": mask} if self.takes_mask and mask is not None else {}
+        return self.model(*inputs, **{**named, **masks, "training": False})
 
 
 def ending(model: Any) -> str:

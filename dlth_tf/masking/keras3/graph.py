@@ -67,6 +67,29 @@ def nodes(graph: Any) -> list[Any]:
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
+def nodes_without_masks(graph: Any) -> list[Any]:
+    """Returns the nodes that the outputs need, without those that only compute masks which Keras itself passes on.
+
+    Keras computes the mask of an embedding, and what layers make of it, with operations of the graph.
+    """
+    ordered = nodes(graph)
+    needed = {id(tensor) for tensor in graph.outputs}
+    kept = []
+    for node in reversed(ordered):
+        if any(id(tensor) in needed for tensor in node.outputs) or node.is_input:
+            masks = {id(node.arguments.kwargs[name]) for name in passed_masks(node)}
+            needed |= {id(tensor) for tensor in node.input_tensors} - masks
+            kept.append(node)
+    return kept[::-1]
+
+
+def passed_masks(node: Any) -> tuple[str, ...]:
+    """Returns the names of a call's options that are masks which Keras itself passes on with the tensors."""
+    masks = {id(getattr(tensor, "_keras_mask", None)) for tensor in node.input_tensors}
+    given = {name: value for name, value in node.arguments.kwargs.items() if value is not None}
+    return tuple(name for name, value in given.items() if id(value) in masks)
+
+
 def options(node: Any) -> tuple[str, ...]:
     """Returns the names of a call's options that are set; Keras itself sets training=False for dropout."""
     given = {name: value for name, value in node.arguments.kwargs.items() if value is not None}
