@@ -307,6 +307,31 @@ def test_a_layer_that_cannot_be_made_again_is_named():
         dlth.compact(model)
 
 
+class Unconfigured(L.Layer):
+    """A layer without `get_config`, whose constructor takes what Keras takes, and which has a layer inside."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = L.Dense(6, name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return keras.ops.tanh(self.inner(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"name": "mine"}])
+def test_a_layer_of_ones_own_keeps_its_name_and_stays_whole(options):
+    model = keras.Sequential(
+        [keras.Input((6,)), L.Dense(6, name="in"), Unconfigured(**options), L.Dense(3, name="out")]
+    )
+    lively(model)
+    small = dlth.compact(model)
+    assert [layer.name for layer in small.layers] == [layer.name for layer in model.layers]
+    assert difference(model, small) < ROUNDING
+
+
 def test_the_report_is_logged(caplog):
     model = lively(sequential())
     zero(model, "one", [0, 1, 2])

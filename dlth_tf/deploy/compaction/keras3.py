@@ -102,7 +102,9 @@ def recreated(layer: Any, **changes: Any) -> Any:
     config = layer.get_config()
     if callable(getattr(layer, "activation", None)) and "activation" in config:
         config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
-    return type(layer).from_config(config | changes)
+    made = type(layer).from_config(config | changes)
+    made.name = layer.name  # the config that Keras makes of a constructor's own arguments has none
+    return made
 
 
 def fill(layer: Any, weights: Sequence[np.ndarray], source: Any) -> None:
