@@ -115,9 +115,18 @@ class Subclassed(keras.Model):
 def test_a_form_made_of_layers_is_refused_by_what_stands_against_it(make, why, tmp_path):
     model = make()
     model(np.ones((2, 6), "float32"))
-    with pytest.raises(BadInput, match=f"formats=compact, onnx: cannot be written from layers of tf_keras: {why}"):
+    with pytest.raises(BadInput, match=f"formats=compact: cannot be written from layers of tf_keras: {why}"):
         dlth.export(model, tmp_path / "out", formats=("onnx", "compact"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
+def test_a_subclassed_network_is_exported_in_the_forms_that_need_no_layers(tmp_path):
+    model = Subclassed()
+    model(np.ones((2, 6), "float32"))
+    forms = ("plain", "packed", "onnx", "tflite_float32")
+    assert set(dlth.export(model, tmp_path, formats=forms, measure_latency=False)["forms"]) == set(forms)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a network of tf_keras around the model")

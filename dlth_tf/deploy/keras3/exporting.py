@@ -21,7 +21,7 @@ from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 TIMEOUT = 3600  # seconds
 REPORT = "report.json"
-NEED_LAYERS = frozenset({"compact", "onnx"})  # forms that are made from the graph of layers
+NEED_LAYERS = frozenset({"compact"})  # forms that are made from the graph of layers
 
 
 def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
