@@ -1,11 +1,14 @@
 """Compares a training step of the published network with the same step in PyTorch. Needs the extra `torch`.
 
-    python benchmarks/pytorch_step.py [--rounds=11] [--batch_size=64] [--burst=5]
+    python benchmarks/pytorch_step.py [--rounds=11] [--batch_size=64] [--burst=5] [--isas=native] [--isas=avx2]
 
 The network has the size of ResNet-20, on images of 32 x 32 with one thread. Two steps: "dense" is plain training, "rst"
 the transformation with 90 % of the weights under the penalty; both have momentum .9 and weight decay. Each framework
 and memory format runs in a process of its own, and in every round each runs one burst, in turn. Ratios are formed
 within a round: PyTorch's CPU time over ours, so above 1 we are faster; median with the 10th and 90th percentile.
+
+One table is for all vector extensions of the processor, and one for AVX2 alone: the libraries of both frameworks
+(oneDNN, MKL, PyTorch's own kernels) are told to use no more, as on a processor that has no more.
 
 The last column is the share of the machine's matrix product (float32, 1024 x 1024, measured by the same library in the
 same rounds) that the multiply-adds of forward and backward pass reach.
@@ -28,6 +31,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 11, "bursts per variant", lower_bound=3, allow_override=True)
 flags.DEFINE_integer("batch_size", 64, "images per step", lower_bound=1)
 flags.DEFINE_integer("burst", 5, "steps per burst", lower_bound=1)
+flags.DEFINE_multi_enum("isas", ["native", "avx2"], ["native", "avx2"], "vector extensions to measure with")
 flags.DEFINE_string("worker", "", "the variant to serve in this process")
 
 STAGES = (16, 32, 64)
@@ -40,6 +44,10 @@ STEPS = ("dense", "rst")
 ONE_THREAD = {
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+ISAS: dict[str, dict[str, str]] = {
+    "native": {},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 }
 
 
@@ -143,8 +151,8 @@ def serve(worker: str) -> None:
         print(time.process_time() - start, flush=True)
 
 
-def measure() -> Any:
-    """Returns a table with a row per step and framework."""
+def measure(isa: str) -> Any:
+    """Returns a table with a row per step and framework, measured with some vector extensions (`ISAS`)."""
     import numpy as np
     import pandas as pd
 
@@ -152,7 +160,7 @@ def measure() -> Any:
         words = [sys.executable, __file__, f"--worker={name}"]
         words += [f"--batch_size={FLAGS.batch_size}", f"--burst={FLAGS.burst}"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        return subprocess.Popen(words, env={**os.environ, **ONE_THREAD}, **pipes)
+        return subprocess.Popen(words, env={**os.environ, **ONE_THREAD, **ISAS[isa]}, **pipes)
 
     workers = {name: start(name) for name in WORKERS}
 
@@ -195,8 +203,10 @@ def main(_: Any) -> None:
     if FLAGS.worker:
         serve(FLAGS.worker)
     else:
-        print(f"network of the size of ResNet-20, batch {FLAGS.batch_size}, one thread")
-        print(measure().to_string(index=False), flush=True)
+        for isa in FLAGS.isas:
+            extensions = "AVX2 alone" if isa == "avx2" else "all vector extensions"
+            print(f"network of the size of ResNet-20, batch {FLAGS.batch_size}, one thread, {extensions}")
+            print(measure(isa).to_string(index=False), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":
