@@ -43,8 +43,8 @@ class Study:
     sweep: str
     title: str
     introduction: str
-    classes: int
-    test_images: int
+    classes: int = 10
+    test_images: int = 10_000
 
     @property
     def folder(self) -> Path:
@@ -91,8 +91,6 @@ STUDIES = {
             sweep="fashion_mnist",
             title="LeNet-5 on Fashion-MNIST",
             introduction=FASHION,
-            classes=10,
-            test_images=10_000,
         ),
         Study(
             name="transform_fresh_seeds",
@@ -100,8 +98,6 @@ STUDIES = {
             sweep="fashion_mnist_fresh_seeds",
             title="A transformation of 10,000 steps on fresh seeds",
             introduction=FRESH,
-            classes=10,
-            test_images=10_000,
         ),
         Study(
             name="cifar10_resnet8",
@@ -109,8 +105,6 @@ STUDIES = {
             sweep="cifar10_resnet8",
             title="A residual network on CIFAR-10",
             introduction=CIFAR10,
-            classes=10,
-            test_images=10_000,
         ),
         Study(
             name="cifar10_resnet8_published_proportion",
@@ -118,8 +112,6 @@ STUDIES = {
             sweep="cifar10_resnet8_published_proportion",
             title="A residual network on CIFAR-10, proportions of the paper",
             introduction=PUBLISHED,
-            classes=10,
-            test_images=10_000,
         ),
     )
 }
