@@ -59,11 +59,30 @@ class Own(L.Layer):
         super().__init__(**kwargs)
         self.inner = L.Dense(6, name="inner")
 
+        self.other = L.Dense(6, name="other")
+
     def build(self, shape):
         self.inner.build(shape)
+        self.other.build(shape)
 
     def call(self, x):
-        return keras.ops.tanh(self.inner(x))
+        return keras.ops.tanh(self.inner(x)) + self.other(x)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process that exports would not know this module's class")
+def test_the_zeros_inside_a_layer_of_ones_own_are_checked(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), L.Dense(6, name="in"), Own(name="own"), L.Dense(3, name="out")])
+    ticket = dlth.random_ticket(model, 0.5)
+    assert set(ticket) == {"in/kernel", "own/inner/kernel", "own/other/kernel"}
+    dlth.apply_ticket(model, ticket, remove=True)
+    dlth.export(model, tmp_path / "out", formats=("packed", "compact"), measure_latency=False, ticket=ticket)
+    unmasked = keras.models.clone_model(model)
+    unmasked.set_weights(model.get_weights())
+    unmasked.get_layer("own").other.kernel.assign(np.ones((6, 6), "float32"))
+    with pytest.raises(RuntimeError, match=r"own/kernel_2 has nonzero weights that the ticket removes"):
+        dlth.export(unmasked, tmp_path / "wrong", formats=("plain",), measure_latency=False, ticket=ticket)
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.slow

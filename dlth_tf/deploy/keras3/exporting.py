@@ -58,8 +58,8 @@ def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mappin
             reason = f"cannot be written from layers of tf_keras: {why}"
             raise BadInput("formats", ", ".join(sorted(unmet)), reason) from None
         network = in_tf_keras(model)
-        if options.get("ticket") is not None:
-            options = {**options, "ticket": renamed(options["ticket"], model, network)}
+    if options.get("ticket") is not None:
+        options = {**options, "ticket": renamed(options["ticket"], model, network)}
     return export(network, export_dir, **options)
 
 

@@ -121,7 +121,9 @@ def _input(tensor: Any) -> Any:
 
 
 def renamed(ticket: Any, model: Any, network: tf_keras.Model) -> Any:
-    """Returns a ticket of a Keras 3 model under the names of the network around it."""
+    """Returns a ticket of a Keras 3 model under the names of the weights that a network of tf_keras shares with it."""
     own = {id(variable.value): name for name, variable in named_weights(model).items()}
     names = {own[id(variable)]: name for name, variable in named_weights(network).items() if id(variable) in own}
-    return type(ticket).from_masks({names[name]: mask for name, mask in ticket.items()})
+    if all(names.get(name, name) == name for name in ticket):
+        return ticket
+    return type(ticket).from_masks({names.get(name, name): mask for name, mask in ticket.items()})

@@ -134,14 +134,13 @@ def _operation(node: Any) -> tf_keras.layers.Layer:
     """Returns the twin of an operation on Keras tensors, which is called with the tensors among its arguments."""
     arguments = node.arguments.args, node.arguments.kwargs
     given = tree.flatten(arguments)
-    kind = OPERATIONS.get(type(node.operation).__name__)
-    if not type(node.operation).__module__.startswith("keras."):
-        raise Untranslatable(f"{_named(node.operation)} has no twin in tf_keras")
+    own = not type(node.operation).__module__.startswith("keras.")
+    kind = None if own else OPERATIONS.get(type(node.operation).__name__)
     if any(isinstance(each, keras.Variable) for each in given):
         raise Untranslatable(f"{_named(node.operation)} computes with a variable of no layer")
     if kind and len(given) == 2 and all(isinstance(each, keras.KerasTensor) for each in given):
         return getattr(tf_keras.layers, kind)()
-    if type(node.operation).__name__ == "Relu":
+    if type(node.operation).__name__ == "Relu" and not own:
         return tf_keras.layers.ReLU()
     return Keras3OpLambda(node.operation.name, node.operation, arguments)
 
