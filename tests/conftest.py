@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,21 @@ def few_objects_to_collect() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def precision_is_restored() -> Iterator[None]:
+    """Gives tf_keras and Keras 3 their defaults back after every test, where they are imported.
+
+    A policy that is set to float32, as opposed to none, no longer follows floatx: later tests in float64 would fail.
+    """
+    yield
+    if tf_keras := sys.modules.get("tf_keras"):
+        tf_keras.backend.set_floatx("float32")
+        tf_keras.mixed_precision.set_global_policy(None)
+    if keras := sys.modules.get("keras"):
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="session")

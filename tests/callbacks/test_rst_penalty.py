@@ -131,9 +131,7 @@ def test_the_history_has_the_penalty_of_every_epochs_last_step():
 def test_the_penalty_has_the_length_that_the_weights_dtype_gives_it():
     options = {"step": 0.1, "every": 1, "limit": 1.0, "hold_steps": 0}
     for dtype, steps in (("float32", 10), ("float64", 11)):
-        callback = RSTPenalty(
-            **options
-        )  # built before floatx is set: the dtype of the weights decides, not the setting
+        callback = RSTPenalty(**options)  # before floatx is set: the dtype of the weights decides
         tf_keras.backend.set_floatx(dtype)
         model = compiled(chosen())
         model.fit(batches(12, dtype=dtype), verbose=0, callbacks=[callback])

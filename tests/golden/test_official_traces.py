@@ -21,12 +21,6 @@ FOLDER = Path(os.environ.get("DLTH_TRACES") or Path(__file__).parent / "traces")
 TRACES = sorted(FOLDER.glob("*.npz"))
 
 
-@pytest.fixture(autouse=True)
-def floatx_is_restored():
-    yield
-    tf_keras.backend.set_floatx("float32")
-
-
 def test_the_folder_holds_traces():
     assert TRACES, f"{FOLDER} contains no trace"
 

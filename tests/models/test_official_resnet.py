@@ -36,12 +36,6 @@ def recorded() -> dict[str, np.ndarray]:
         return dict(archive)
 
 
-@pytest.fixture(autouse=True)
-def floatx_is_restored():
-    yield
-    tf_keras.backend.set_floatx("float32")
-
-
 def torch_norm(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """Returns a copy of the stock layer; a batch norm gets PyTorch's unbiased running variance, in float64 too."""
     kind = TorchBatchNormalization if isinstance(layer, tf_keras.layers.BatchNormalization) else type(layer)

@@ -9,7 +9,7 @@ import tf_keras
 import dlth_tf as dlth
 from dlth_tf import masking, scores
 from dlth_tf.core import PruningSpec
-from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
+from tests.masking.conftest import keras_session_is_cleared as keras_session_is_cleared
 from tests.scores.networks import LABELS, gradients_by_hand, images, two_layers, variables
 
 L = tf_keras.layers

@@ -11,7 +11,7 @@ import dlth_tf as dlth
 from dlth_tf import masking, scores
 from dlth_tf.core import cumulative_sparsity
 from dlth_tf.scores.keras2 import in_float64
-from tests.masking.conftest import keras_is_left_as_it_was as keras_is_left_as_it_was
+from tests.masking.conftest import keras_session_is_cleared as keras_session_is_cleared
 from tests.masking.kinds import KINDS, L
 from tests.scores.networks import two_layers, variables
 

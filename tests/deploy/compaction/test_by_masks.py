@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import tf_keras
@@ -37,11 +35,9 @@ def compacted(wrapped: tf_keras.Model) -> tuple[tf_keras.Model, tf_keras.Model, 
 
 
 @pytest.fixture
-def in_float64() -> Iterator[None]:
+def in_float64() -> None:
     """Batch norms in training amplify rounding, in float32 to 2e-3 over the depth of a MobileNet."""
     tf_keras.backend.set_floatx("float64")
-    yield
-    tf_keras.backend.set_floatx("float32")
 
 
 @pytest.mark.fast_cases("filter-resnet8")

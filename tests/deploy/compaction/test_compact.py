@@ -97,7 +97,7 @@ def test_other_precisions_are_followed(policy):
     try:
         model = chain("same", True, 0.7)
     finally:
-        tf_keras.mixed_precision.set_global_policy("float32")
+        tf_keras.mixed_precision.set_global_policy(None)
     compacted = compact(model)
     assert widths(compacted)["one"] == 4 and {layer.dtype_policy.name for layer in compacted.layers[1:]} == {policy}
     assert difference(model, compacted) < (1e-5 if policy == "float64" else 0.05)

@@ -112,11 +112,8 @@ def test_a_wrong_scale_would_be_seen(monkeypatch):
 
 def test_half_precision_stays_as_it_is():
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        model = network(FOLDED["convolution"][1])
-        frozen = freeze(Served(model, Serving()), "packed")
-        assert fold_batch_norms(frozen) == 0
-        images = np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
-        assert np.allclose(outputs(frozen, model, images), tf.cast(model(images), tf.float32), rtol=0, atol=1e-2)
-    finally:
-        tf_keras.mixed_precision.set_global_policy(None)
+    model = network(FOLDED["convolution"][1])
+    frozen = freeze(Served(model, Serving()), "packed")
+    assert fold_batch_norms(frozen) == 0
+    images = np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)
+    assert np.allclose(outputs(frozen, model, images), tf.cast(model(images), tf.float32), rtol=0, atol=1e-2)

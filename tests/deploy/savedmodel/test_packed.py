@@ -276,15 +276,12 @@ def test_a_network_with_a_lookup_table_is_refused(tmp_path):
 @pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16", "mixed_float16"])
 def test_other_precisions_are_packed_as_they_are(policy, tmp_path):
     tf_keras.mixed_precision.set_global_policy(policy)
-    try:
-        model = pruned(models.build("lenet5", (12, 12, 1), 3, 0))
-        images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
-        save_packed(model, tmp_path / "out", SERVING)
-        expected = expected_outputs(model, SERVING, {"images": images})["logits"]
-        tolerance = 1e-5 if policy == "float64" else 1e-2
-        assert np.allclose(served(tmp_path / "out", images), expected, rtol=0, atol=tolerance)
-    finally:
-        tf_keras.mixed_precision.set_global_policy(None)
+    model = pruned(models.build("lenet5", (12, 12, 1), 3, 0))
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 1), dtype=np.uint8)
+    save_packed(model, tmp_path / "out", SERVING)
+    expected = expected_outputs(model, SERVING, {"images": images})["logits"]
+    tolerance = 1e-5 if policy == "float64" else 1e-2
+    assert np.allclose(served(tmp_path / "out", images), expected, rtol=0, atol=tolerance)
 
 
 def test_a_recurrent_network_with_its_loop_is_packed(tmp_path):

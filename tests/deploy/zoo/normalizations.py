@@ -14,12 +14,11 @@ def in_precision(policy: str, build: Callable[[], tf_keras.Model]) -> Callable[[
     """Returns the builder of the same network under a policy of precision."""
 
     def build_in_precision() -> tf_keras.Model:
-        before = tf_keras.mixed_precision.global_policy()
         tf_keras.mixed_precision.set_global_policy(policy)
         try:
             return build()
         finally:
-            tf_keras.mixed_precision.set_global_policy(before)
+            tf_keras.mixed_precision.set_global_policy(None)
 
     return build_in_precision
 
