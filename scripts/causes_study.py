@@ -19,6 +19,7 @@ from typing import Any
 import length_study as length
 import numpy as np
 
+from dlth_tf.analysis.budgets import is_equal_budget
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.core import PenaltySchedule
 
@@ -27,7 +28,7 @@ FLAGS = ROOT / "flags" / "fashion_mnist" / "causes"
 PAGE = ROOT / "docs" / "results" / "transform_causes.md"
 RESULTS = ROOT / "docs" / "results" / "transform_causes"
 STEPS = 10_000
-SEEDS = 3
+LONGER = "finetune_24_epochs"
 Runs = Mapping[int, dict[str, Any]]  # content of result.json by seed
 
 INTRODUCTION = """# Why a transformation falls short
@@ -47,8 +48,10 @@ python scripts/causes_study.py write
 The last command makes this page from the files in `docs/results/transform_causes`. Accuracies are those of the test
 images after the last epoch in percent, mean ± standard deviation over seeds; before and after are around the removal,
 on validation images. Differences are in points, paired by seed, with their 95 % interval; intervals are not corrected
-for multiplicity, and three seeds make them wide. The sum of lr λ over the steps of the transformation is how far the
-penalty alone would shrink a weight, as the exponent of e.
+for multiplicity, and three seeds make them wide. The sum of lr λ over the steps of the transformation measures how much
+penalty a run applies, relative to another run: with the momentum of .9 that all runs have, a weight under the penalty
+alone shrinks much faster than by e to the power of this sum. Effectively removed are also the kept weights that lie on
+no path of kept weights from the input to the output.
 """
 
 
@@ -88,18 +91,6 @@ def collect(root: Path) -> None:
         shutil.copyfile(path, RESULTS / f"{path.parent.parent.name}@{path.parent.name}.result.json")
 
 
-def flags_of(path: Path) -> dict[str, str]:
-    """Returns the flags of a flagfile with those of the file that it includes."""
-    found: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        if line.startswith("--flagfile="):
-            found |= flags_of(path.parent / line.partition("=")[2])
-        elif line.startswith("--"):
-            name, _, value = line[2:].partition("=")
-            found[name] = value
-    return found
-
-
 def read() -> tuple[Experiment, list[Experiment]]:
     """Returns the reference, and the experiments with results in the order of their names."""
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
@@ -110,9 +101,9 @@ def read() -> tuple[Experiment, list[Experiment]]:
     study = length.read()
     references = {method: study.runs(method, STEPS) for method in ("rst", "lth", "lth_long", "scratch_long")}
     path = FLAGS.parent / "length" / f"steps_{STEPS}.flags"
-    reference = Experiment("reference", "The run of the length study.", flags_of(path), references)
+    reference = Experiment("reference", "The run of the length study.", length.flags_of(path), references)
     return reference, [
-        Experiment(name, question(FLAGS / f"{name}.flags"), flags_of(FLAGS / f"{name}.flags"), found[name])
+        Experiment(name, question(FLAGS / f"{name}.flags"), length.flags_of(FLAGS / f"{name}.flags"), found[name])
         for name in sorted(found)
     ]
 
@@ -122,15 +113,25 @@ def question(path: Path) -> str:
     return path.read_text().splitlines()[2].removeprefix("# ")
 
 
-def versus(own: Runs, other: Runs, name: str) -> Comparison | None:
-    """Compares two groups of runs, paired by seed; None if one has none."""
-    left, right = length.accuracies(own), length.accuracies(other)
-    return compare(left, right, name, length.MARGIN, 100 / length.TEST_IMAGES) if left and right else None
+def change_of_gap(experiment: Experiment, reference: Experiment, method: str) -> Comparison | None:
+    """Compares the difference of rst and another method, paired by seed, with the same difference in the reference."""
+    gaps = [
+        {
+            seed: own - others[seed]
+            for others in [length.accuracies(item.runs.get(method, {}))]
+            for seed, own in length.accuracies(item.runs.get("rst", {})).items()
+            if seed in others
+        }
+        for item in (experiment, reference)
+    ]
+    shared = set(gaps[0]) & set(gaps[1])
+    ours, theirs = ({seed: gap[seed] for seed in shared} for gap in gaps)
+    return compare(ours, theirs, method, length.MARGIN, 100 / length.IMAGES["test"]) if shared else None
 
 
 def write_page(reference: Experiment, experiments: list[Experiment]) -> str:
     """Returns the text of the page."""
-    lines = [INTRODUCTION, *_table(reference, experiments), *_controls(experiments), *_batch_norms()]
+    lines = [INTRODUCTION, *_table(reference, experiments), *_controls(reference, experiments), *_batch_norms()]
     lines += _findings(reference, experiments)
     return "\n".join(lines) + "\n"
 
@@ -139,40 +140,67 @@ def _table(reference: Experiment, experiments: list[Experiment]) -> list[str]:
     lines = [
         "## What each change does to rst",
         "",
-        "| experiment | test | less the reference | before | after | sum of lr λ |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| experiment | test | difference from the reference | effectively removed, % | before | after | sum of lr λ |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for experiment in (reference, *experiments):
         runs = experiment.runs.get("rst", {})
         keys = [f"accuracy_{when}_removal" for when in ("before", "after")]
         around = [length.cell(length.accuracies(runs, "val", key)) for key in keys]
-        change = "" if experiment is reference else length.difference(versus(runs, reference.runs["rst"], "rst"))
+        change = "" if experiment is reference else length.difference(length.versus(runs, reference.runs["rst"], "rst"))
         test = length.cell(length.accuracies(runs))
-        lines.append(f"| {experiment.name} | {' | '.join([test, change, *around])} | {experiment.shrinkage:.1f} |")
+        cells = [test, change, _effective(runs), *around]
+        lines.append(f"| {experiment.name} | {' | '.join(cells)} | {experiment.shrinkage:.1f} |")
     return [*lines, "", *(f"- `{experiment.name}`: {experiment.question}" for experiment in experiments), ""]
 
 
-def _controls(experiments: list[Experiment]) -> list[str]:
-    rows = []
-    for experiment in experiments:
-        own = experiment.runs.get("rst", {})
-        for method, runs in experiment.runs.items():
-            if len(experiment.runs) > 1:
-                difference = "" if method == "rst" else length.difference(versus(own, runs, method))
-                cells = [f"{length.images(runs) / 1e6:.2f}", length.cell(length.accuracies(runs)), difference]
-                rows.append(f"| {experiment.name} | {method} | {' | '.join(cells)} |")
-    if not rows:
-        return []
+def _effective(runs: Runs) -> str:
+    known = [result["effective_sparsity"] for result in runs.values() if result.get("effective_sparsity") is not None]
+    return f"{100 * float(np.mean(known)):.2f}" if known else "not recorded"
+
+
+def _controls(reference: Experiment, experiments: list[Experiment]) -> list[str]:
+    rows = [
+        _control(experiment, names, reference)
+        for experiment in (reference, *experiments)
+        if len(experiment.runs) > 1
+        for names in _same_runs(experiment)
+    ]
     return [
         "## Beside other methods with the same change",
         "",
-        "Images seen in millions; the difference is that of `rst` less the other method.",
+        "Images seen in millions; = marks a method that sees as many as `rst`. A method that is trained no differently",
+        "from another one shares its row. The last column says what the change does to the difference: above 0, it",
+        "helps `rst` more than the other method. A method at chance is not compared.",
         "",
-        "| experiment | method | images | test | rst less it |",
-        "|---|---|---:|---:|---:|",
+        "| experiment | method | images | test | rst minus it | change of that |",
+        "|---|---|---:|---:|---:|---:|",
         *rows,
         "",
     ]
+
+
+def _same_runs(experiment: Experiment) -> list[list[str]]:
+    """Returns the methods of an experiment, in groups of those whose runs end with the same weights."""
+    groups: dict[Any, list[str]] = {}
+    for method, runs in experiment.runs.items():
+        digests = tuple(sorted((seed, result["weights_sha256"]) for seed, result in runs.items()))
+        groups.setdefault(digests, []).append(method)
+    return list(groups.values())
+
+
+def _control(experiment: Experiment, names: list[str], reference: Experiment) -> str:
+    own, runs = experiment.runs.get("rst", {}), experiment.runs[names[0]]
+    equal = " =" if "rst" not in names and own and is_equal_budget(length.images(own), length.images(runs)) else ""
+    seeds = length.at_chance(runs)
+    test = length.cell(length.accuracies(runs)) + (f", at chance in {len(seeds)} of {len(runs)} seeds" if seeds else "")
+    differences = ["", ""]
+    if "rst" not in names and not seeds:
+        differences[0] = length.difference(length.versus(own, runs, names[0]))
+        if experiment is not reference:
+            differences[1] = length.difference(change_of_gap(experiment, reference, names[0]))
+    cells = [f"{length.images(runs) / 1e6:.2f}{equal}", test, *differences]
+    return f"| {experiment.name} | {', '.join(names)} | {' | '.join(cells)} |"
 
 
 def _batch_norms() -> list[str]:
@@ -199,23 +227,47 @@ def _batch_norms() -> list[str]:
 
 
 def _findings(reference: Experiment, experiments: list[Experiment]) -> list[str]:
-    kinds: dict[str, list[str]] = {"raises": [], "lowers": [], "leaves open": []}
-    for experiment in experiments:
-        found = versus(experiment.runs.get("rst", {}), reference.runs["rst"], "rst")
-        if found is not None and found.difference.has_interval:
-            low, high = found.interval_95
-            kinds["raises" if low > 0 else "lowers" if high < 0 else "leaves open"].append(f"`{experiment.name}`")
-    said = {
-        "raises": "The interval lies above 0: {}.",
-        "lowers": "The interval lies below 0: {}.",
-        "leaves open": "Three seeds leave the sign open: {}.",
+    alone = {item.name: length.versus(item.runs.get("rst", {}), reference.runs["rst"], "rst") for item in experiments}
+    gaps = {
+        item.name: change_of_gap(item, reference, "lth")
+        for item in experiments
+        if "lth" in item.runs and not length.at_chance(item.runs["lth"])
     }
-    lines = [f"- {said[kind].format(', '.join(names))}" for kind, names in kinds.items() if names]
-    planned = {path.stem for path in FLAGS.glob("*.flags")}
-    done = {item.name for item in experiments if len(item.runs.get("rst", {})) == SEEDS}
-    if planned - done:
-        lines.append(f"- Not complete: {', '.join(f'`{name}`' for name in sorted(planned - done))}.")
+    lines = [
+        f"- Test accuracy of `rst`: {_signs(alone)}.",
+        f"- Difference of `rst` and `lth`, which a cause of falling short has to change: {_signs(gaps)}.",
+        *_longer_finetuning(experiments),
+    ]
+    found = {item.name: item.runs for item in experiments}
+    missing = {path.stem: length.lacking(path, found.get(path.stem, {})) for path in sorted(FLAGS.glob("*.flags"))}
+    lines += [f"- Not run: `{name}.flags`: {words}." for name, words in missing.items() if words]
     return ["## What it says", "", *lines]
+
+
+def _signs(found: Mapping[str, Comparison | None]) -> str:
+    """Returns which intervals exclude 0, in words."""
+    kinds: dict[str, list[str]] = {"raised by": [], "lowered by": [], "left open by": []}
+    for name, comparison in found.items():
+        if comparison is not None and comparison.difference.has_interval:
+            low, high = comparison.interval_95
+            kinds["raised by" if low > 0 else "lowered by" if high < 0 else "left open by"].append(f"`{name}`")
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names)
+
+
+def _longer_finetuning(experiments: list[Experiment]) -> list[str]:
+    """Returns what a longer finetuning does beside a longer transformation and beside iterative pruning."""
+    study = length.read()
+    own = next((item.runs.get("rst", {}) for item in experiments if item.name == LONGER), {})
+    others = {"`rst` of 40,000 steps": study.runs("rst", 40_000), "`lth_iter`": study.reference.get("lth_iter", {})}
+    words = [
+        f"{length.difference(length.versus(own, runs, name))} to {name} ({length.images(runs) / 1e6:.2f} million)"
+        for name, runs in others.items()
+        if own and runs
+    ]
+    if not words:
+        return []
+    start = f"- `rst` with `{LONGER}` ({length.images(own) / 1e6:.2f} million images) has a difference of"
+    return [f"{start} {' and of '.join(words)}."]
 
 
 def main(arguments: list[str]) -> None:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from dlth_tf.analysis.budgets import is_equal_budget
+from dlth_tf.analysis.chance import seeds_at_chance
 from dlth_tf.analysis.comparison import Comparison, compare
 from dlth_tf.analysis.plotting.figures import STYLE, WIDTH, add_legend, png
 from dlth_tf.analysis.sentences import interval_words, points
@@ -29,7 +30,8 @@ FLAGS = DOCS.parents[1] / "flags"
 PAGE = DOCS / "transform_length.md"
 SEEDS = 3
 MARGIN = 0.5  # points
-TEST_IMAGES = 10_000
+IMAGES = {"test": 10_000, "val": 6_000}
+CLASSES = 10
 REFERENCES = ("lth", "lth_long", "lth_iter", "scratch", "scratch_long")  # that rst is compared with
 COLORS = {
     "lth": "#0072B2",
@@ -48,9 +50,14 @@ seed 10, which does not appear here). Batches of the transformation have 64 imag
 
 `lth` and `lth_iter` do not depend on the length. `scratch_long` and `lth_long` see as many images as `rst` (`lth_long`
 never fewer than `lth`). Accuracies are in percent, mean ± standard deviation over seeds 0, 1, 2; before and after are
-around the removal, on validation images. Differences are test accuracy of `rst` less that of the other method, in
-points, with their 95 % interval over seeds (paired by seed). Intervals are not corrected for multiplicity, and three
-seeds make them wide: [eight fresh seeds](transform_fresh_seeds.md) of LeNet-5 at 98 % with 10,000 steps are narrower.
+around the removal, on validation images. Differences are accuracy of `rst` minus that of the other method, in points,
+with their 95 % interval over seeds (paired by seed); of test images, unless validation images are named. A length is
+chosen on validation images: the shortest whose mean loses less than half a point against `lth`. Intervals are not
+corrected for multiplicity, and three seeds make them wide: [eight fresh seeds](transform_fresh_seeds.md) of LeNet-5 at
+98 % with 10,000 steps are narrower.
+
+The 2,500 steps of [the table of all methods](fashion_mnist_lenet5.md) have another shape: 2,000 of them grow the
+penalty and 500 hold it.
 """
 
 
@@ -156,13 +163,55 @@ def cell(values: Mapping[int, float]) -> str:
     return f"{column.mean():.1f}{spread}" + ("" if len(column) == SEEDS else f" ({len(column)} of {SEEDS} seeds)")
 
 
-def comparisons(study: Study, steps: int) -> dict[str, Comparison]:
-    """Compares rst after a transformation of so many steps with every method that has runs, paired by seed."""
-    own = accuracies(study.runs("rst", steps))
-    found = {name: accuracies(study.runs(name, steps)) for name in REFERENCES}
-    return {
-        name: compare(own, other, name, MARGIN, 100 / TEST_IMAGES) for name, other in found.items() if own and other
-    }
+def comparisons(study: Study, steps: int, split: str = "test") -> dict[str, Comparison]:
+    """Compares rst after a transformation of so many steps with every method that shares seeds with it, paired."""
+    found = {name: versus(study.runs("rst", steps), study.runs(name, steps), name, split) for name in REFERENCES}
+    return {name: comparison for name, comparison in found.items() if comparison is not None}
+
+
+def versus(
+    own: Mapping[int, dict[str, Any]], other: Mapping[int, dict[str, Any]], name: str, split: str = "test"
+) -> Comparison | None:
+    """Compares two groups of runs on the seeds that they share; None if they share none."""
+    shared = sorted(set(own) & set(other))
+    left, right = (accuracies({seed: runs[seed] for seed in shared}, split) for runs in (own, other))
+    return compare(left, right, name, MARGIN, 100 / IMAGES[split]) if shared else None
+
+
+def at_chance(runs: Mapping[int, dict[str, Any]]) -> tuple[int, ...]:
+    """Returns the seeds whose test accuracy is that of a guess."""
+    found = {seed: result["test"]["accuracy_last"] for seed, result in runs.items()}
+    return seeds_at_chance(found, CLASSES, IMAGES["test"]) or ()
+
+
+def flags_of(path: Path) -> dict[str, str]:
+    """Returns the flags of a flagfile with those of the file that it includes."""
+    found: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("--flagfile="):
+            found |= flags_of(path.parent / line.partition("=")[2])
+        elif line.startswith("--"):
+            name, _, value = line[2:].partition("=")
+            found[name] = value
+    return found
+
+
+def lacking(path: Path, runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> str:
+    """Returns which methods of a flagfile lack seeds, as "rst (seeds 1, 2), lth (all)"; empty if none does.
+
+    Args:
+      path: The flagfile.
+      runs: Method -> seed -> content of result.json.
+    """
+    flags = flags_of(path)
+    seeds = [int(seed) for seed in flags["seeds"].split(",")]
+    words = []
+    for method in flags["methods"].split(","):
+        missing = [str(seed) for seed in seeds if seed not in runs.get(method, {})]
+        if missing:
+            which = "all" if len(missing) == len(seeds) else f"seed{'s' * (len(missing) > 1)} {', '.join(missing)}"
+            words.append(f"{method} ({which})")
+    return ", ".join(words)
 
 
 def write_page(studies: Mapping[str, Study]) -> str:
@@ -241,23 +290,7 @@ def difference(comparison: Comparison | None) -> str:
 
 
 def _findings(part: Part, study: Study) -> list[str]:
-    losses = {steps: comparisons(study, steps).get("lth") for steps in study.by_length}
-    short = [steps for steps, found in losses.items() if found and found.difference.mean > -MARGIN]
-    lines = []
-    if short:
-        found = losses[min(short)]
-        assert found is not None
-        shown = (
-            "and the interval shows it"
-            if found.interval_95[0] > -MARGIN
-            else "but the interval does not exclude a larger loss"
-        )
-        lines.append(
-            f"- The shortest length whose mean loses less than half a point against `lth` is {min(short):,} steps "
-            f"(difference {difference(found)}): {shown}."
-        )
-    else:
-        lines.append("- No length here loses less than half a point against `lth`.")
+    lines = [_shortest(study)]
     for name in ("lth_long", "scratch_long"):
         equal = {steps: comparisons(study, steps).get(name) for steps in study.by_length}
         words = "; ".join(
@@ -267,11 +300,34 @@ def _findings(part: Part, study: Study) -> list[str]:
         )
         if words:
             lines.append(f"- Beside `{name}`, at the budget of `rst`: {words}.")
-    lengths = [steps_of(name) for name in part.flagfiles if name != "reference"]
-    missing = [f"{steps:,}" for steps in lengths if len(study.runs("rst", steps)) < SEEDS]
-    if missing:
-        lines.append(f"- Not complete: {', '.join(missing)} steps have fewer than three seeds of `rst`.")
+    groups = {"reference": study.reference} | {f"steps_{steps}": runs for steps, runs in study.by_length.items()}
+    for name, methods in groups.items():
+        for method, runs in methods.items():
+            if seeds := at_chance(runs):
+                which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+                lines.append(f"- At chance: `{method}` of `{name}.flags`, {which}, which its mean includes.")
+    missing = {name: lacking(FLAGS / part.flags / f"{name}.flags", groups.get(name, {})) for name in part.flagfiles}
+    lines += [f"- Not run: `{name}.flags`: {words}." for name, words in missing.items() if words]
     return [*lines, ""]
+
+
+def _shortest(study: Study) -> str:
+    """Returns the sentence on the shortest length that is enough, chosen on validation images."""
+    losses = {steps: comparisons(study, steps, "val").get("lth") for steps in study.by_length}
+    whole = {steps: found for steps, found in losses.items() if found and found.difference.seeds_b >= SEEDS}
+    enough = [steps for steps, found in whole.items() if found.difference.mean > -MARGIN]
+    if not whole:
+        return f"- No length has {SEEDS} seeds of `rst` and `lth` yet."
+    if not enough:
+        return "- No length here loses less than half a point against `lth` on validation images."
+    steps = min(enough)
+    test = comparisons(study, steps)["lth"]
+    shown = "excludes" if test.interval_95[0] > -MARGIN else "does not exclude"
+    return (
+        f"- The shortest length whose mean loses less than half a point against `lth` on validation images is "
+        f"{steps:,} steps (difference {difference(whole[steps])}). On test images the difference is "
+        f"{difference(test)}, whose interval {shown} a loss of half a point."
+    )
 
 
 def draw(study: Study) -> bytes:
@@ -296,7 +352,7 @@ def draw(study: Study) -> bytes:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(lengths, [f"{steps:,}" for steps in lengths])
         axes.set_xlabel("steps of the transformation")
-        axes.set_ylabel("rst less the other, points")
+        axes.set_ylabel("rst minus the other, points")
         axes.set_title("Test accuracy of rst beside other methods, 95 % intervals")
         axes.grid(axis="y", color="0.92")
         add_legend(figure, *axes.get_legend_handles_labels())

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 from types import ModuleType
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
+
+from dlth_tf.analysis.findings import read_findings
+from dlth_tf.analysis.sentences import interval_words, points
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -28,8 +35,8 @@ def causes(study: ModuleType) -> ModuleType:
 
 def test_every_number_of_the_length_study_comes_from_its_committed_results(study: ModuleType) -> None:
     assert study.PAGE.read_text() == study.write_page(study.committed())
-    for name in study.committed():
-        assert study.PARTS[name].plot.stat().st_size < 300_000
+    for name, results in study.committed().items():
+        assert same_picture(study.PARTS[name].plot.read_bytes(), study.draw(results))
 
 
 def test_the_length_study_names_flagfiles_and_folders_that_exist(study: ModuleType, causes: ModuleType) -> None:
@@ -37,19 +44,98 @@ def test_the_length_study_names_flagfiles_and_folders_that_exist(study: ModuleTy
     for part in study.PARTS.values():
         assert part.flagfiles[0] == "reference" and len(part.flagfiles) > 3
         for name in part.flagfiles:
-            flags = causes.flags_of(study.FLAGS / part.flags / f"{name}.flags")
+            flags = study.flags_of(study.FLAGS / part.flags / f"{name}.flags")
             assert flags["sweep_dir"] == f"runs/{part.sweeps}/{name}"
             assert name == "reference" or flags["transform_epochs"] == f"{study.steps_of(name)}it"
         assert (f"flags/{part.flags}/$name.flags" in page) == part.results.is_dir()
 
 
-def test_the_readme_quotes_intervals_of_the_page() -> None:
+def same_picture(ours: bytes, theirs: bytes) -> bool:
+    """Returns whether two PNGs show the same, up to the edges of letters, which the version of FreeType decides."""
+    left, right = (plt.imread(io.BytesIO(png)).astype(float) for png in (ours, theirs))
+    return left.shape == right.shape and float(np.abs(left - right).mean()) < 1e-3
+
+
+def fresh_seeds(sweeps: ModuleType, folder: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    """Returns difference and interval of every pair of methods on the fresh seeds, with the millions of images seen."""
+    folder.mkdir()
+    sweeps.restore(sweeps.STUDIES["transform_fresh_seeds"], folder)
+    return {
+        (verdict.method, comparison.against): (
+            f"{verdict.runs.images_seen / 1e6:.2f} and {verdict.others[comparison.against].images_seen / 1e6:.2f}",
+            f"{points(comparison.difference.mean)} {interval_words(comparison.interval_95)}",
+        )
+        for verdict in read_findings(folder, 0.5).verdicts
+        for comparison in verdict.comparisons
+    }
+
+
+def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleType, tmp_path: Path) -> None:
+    found = fresh_seeds(importlib.import_module("sweep_study"), tmp_path / "sweep")
     readme = (ROOT / "README.md").read_text()
-    paragraph = " ".join(readme[readme.index("**On real images**") :].split("\n\n")[0].split())
-    quoted = re.findall(r"-?\d+\.\d\d \[-?\d+\.\d\d, -?\d+\.\d\d\]", paragraph)
-    assert len(quoted) == 6
-    pages = [(RESULTS / f"{name}.md").read_text() for name in ("transform_fresh_seeds", "transform_length")]
-    assert all(any(numbers in page for page in pages) for numbers in quoted)
+    text = readme[readme.index("**On real images**") :].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` minus `(\w+)`.* \| (.*) \| (.*) \|$", text, re.M)
+    pairs = [*(("rst", name) for name in ("scratch_long", "lth", "lth_long", "lth_iter")), ("rst_iter", "lth_iter")]
+    assert rows == [(*pair, *found[pair]) for pair in pairs]
+    at_95 = study.comparisons(study.read(study.LENET_95), 10_000)
+    quoted = re.findall(r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split()))
+    assert dict(quoted) == {name: study.difference(at_95[name]) for name in ("scratch_long", "lth_long")}
+
+
+def test_the_guide_to_the_schedule_quotes_the_pages(study: ModuleType, tmp_path: Path) -> None:
+    found = fresh_seeds(importlib.import_module("sweep_study"), tmp_path / "sweep")
+    text = " ".join((ROOT / "docs" / "schedule.md").read_text().split())
+    assert f"`rst` is then {found['rst', 'scratch_long'][1]} points above `scratch_long`" in text
+    for part in (study.LENET, study.LENET_95):
+        assert "images is 10,000 steps" in study._shortest(study.read(part))
+    longer, shorter = (study.read().runs("rst", steps) for steps in (40_000, 10_000))
+    assert study.versus(longer, shorter, "rst").outcome != "better"
+
+
+def test_a_length_is_chosen_on_validation_images_and_by_whole_groups_of_seeds(study: ModuleType) -> None:
+    def runs(**by_split: list[float]) -> dict[int, dict]:
+        seeds = range(len(by_split["val"]))
+        return {seed: {name: {"accuracy_last": v[seed]} for name, v in by_split.items()} for seed in seeds}
+
+    lth = {"lth": runs(val=[0.9, 0.9, 0.9], test=[0.9, 0.9, 0.9])}
+    by_test_alone = {"rst": runs(val=[0.88, 0.89, 0.89], test=[0.9, 0.91, 0.9])}
+    one_seed = {"rst": runs(val=[0.95], test=[0.95])}
+    enough = {"rst": runs(val=[0.9, 0.899, 0.9], test=[0.88, 0.88, 0.89])}
+    said = study._shortest(study.Study({1: by_test_alone, 2: one_seed, 4: enough}, lth))
+    assert "on validation images is 4 steps (difference -0.03 [" in said
+    assert "On test images the difference is -1.67" in said
+    assert study._shortest(study.Study({1: by_test_alone}, lth)).startswith("- No length here loses less than half a")
+    assert study._shortest(study.Study({2: one_seed}, lth)) == "- No length has 3 seeds of `rst` and `lth` yet."
+
+
+def test_runs_that_a_flagfile_plans_and_nobody_ran_are_named(study: ModuleType, tmp_path: Path) -> None:
+    flagfile = tmp_path / "a.flags"
+    flagfile.write_text("--methods=rst,lth\n--seeds=0,1,2\n")
+    assert study.lacking(flagfile, {"rst": {0: {}, 1: {}, 2: {}}, "lth": {1: {}}}) == "lth (seeds 0, 2)"
+    assert study.lacking(flagfile, {}) == "rst (all), lth (all)"
+    assert study.lacking(flagfile, {"rst": {0: {}, 1: {}, 2: {}}, "lth": {0: {}, 1: {}, 2: {}}}) == ""
+
+
+def test_a_control_at_chance_is_named_and_not_compared(study: ModuleType, causes: ModuleType) -> None:
+    page = causes.PAGE.read_text()
+    assert "| all_layers_pruned | lth | 0.86 | 10.0 ± 0.0, at chance in 3 of 3 seeds |  |  |" in page
+    results = study.read()
+    dead = {0: {**results.reference["scratch"][0], "test": {"accuracy_last": 0.1}}}
+    findings = study._findings(study.LENET, study.Study(results.by_length, {**results.reference, "scratch": dead}))
+    assert "- At chance: `scratch` of `reference.flags`, seed 0, which its mean includes." in findings
+    assert "- Not run: `reference.flags`: scratch (seeds 1, 2)." in findings
+
+
+def test_the_change_of_a_difference_is_paired_by_seed(causes: ModuleType) -> None:
+    def item(rst: list[float], lth: list[float]):
+        runs = {"rst": rst, "lth": lth}
+        results = {m: {s: {"test": {"accuracy_last": v}} for s, v in enumerate(vs)} for m, vs in runs.items()}
+        return causes.Experiment("any", "?", {}, results)
+
+    change = causes.change_of_gap(item([0.9, 0.8, 0.7], [0.8, 0.8, 0.8]), item([0.5, 0.5], [0.6, 0.6]), "lth")
+    assert change.difference.seeds_a == 2
+    assert change.difference.mean == pytest.approx(15)  # of 10 and 0, which were -10 and -10
+    assert causes.change_of_gap(item([0.9], [0.8]), item([], []), "lth") is None
 
 
 def test_another_result_changes_the_page(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +161,7 @@ def test_results_are_small_whole_and_of_the_runs_that_their_names_say(study: Mod
         for path in paths:
             result = json.loads(path.read_text())
             sweep, _, run = path.name.partition(".")
-            flags = causes.flags_of(study.FLAGS / part.flags / f"{sweep}.flags")
+            flags = study.flags_of(study.FLAGS / part.flags / f"{sweep}.flags")
             assert path.stat().st_size < 5_000
             assert run == f"{result['method']}-{result['sparsity']['target']:g}-s{result['seed']}.result.json"
             assert result["sparsity"]["target"] == float(flags["sparsities"])
@@ -98,13 +184,13 @@ def test_another_result_changes_the_causes(causes: ModuleType, tmp_path: Path, m
     assert causes.PAGE.read_text() != causes.write_page(*causes.read())
 
 
-def test_results_of_causes_are_those_of_flagfiles(causes: ModuleType) -> None:
+def test_results_of_causes_are_those_of_flagfiles(causes: ModuleType, study: ModuleType) -> None:
     paths = sorted(causes.RESULTS.glob("*.result.json"))
     assert paths
     for path in paths:
         name, _, run = path.name.partition("@")
         result = json.loads(path.read_text())
-        flags = causes.flags_of(causes.FLAGS / f"{name}.flags")
+        flags = study.flags_of(causes.FLAGS / f"{name}.flags")
         assert path.stat().st_size < 5_000
         assert run.startswith(f"{result['method']}-{result['sparsity']['target']:g}-s{result['seed']}.")
         assert result["method"] in flags["methods"].split(",")
@@ -143,7 +229,8 @@ def test_a_cause_of_two_methods_is_compared_with_its_own_controls(causes: Module
     page = causes.write_page(reference, experiments)
     for experiment in experiments:
         for method in set(experiment.runs) - {"rst"}:
-            assert f"| {experiment.name} | {method} |" in page
+            assert re.search(rf"^\| {experiment.name} \| (\w+, )*{method}(, \w+)* \|", page, re.M)
+    assert page.count("| lth, lth_long |") == 1, "the same runs have one row"
 
 
 def test_statistics_of_batch_norms_are_those_of_the_committed_file(
@@ -177,6 +264,8 @@ def test_pages_of_sweeps_come_from_committed_results(sweeps: ModuleType, tmp_pat
     for name in committed:
         shutil.copytree(RESULTS / name, tmp_path / name)
         assert (RESULTS / f"{name}.md").read_text() == sweeps.write(sweeps.STUDIES[name])
+        for picture in (RESULTS / name).glob("*.png"):
+            assert same_picture(picture.read_bytes(), (tmp_path / name / picture.name).read_bytes())
     assert sorted(name for name in sweeps.STUDIES if (RESULTS / f"{name}.md").exists()) == sorted(committed)
 
 
@@ -191,10 +280,9 @@ def test_headers_of_sweeps_give_the_figures_of_their_pages(sweeps: ModuleType) -
             assert [cell for cell in cells if cell != "–" and cell.replace("±", "+-") not in line[0]] == []
 
 
-def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, causes: ModuleType) -> None:
-    for study in sweeps.STUDIES.values():
-        flags = causes.flags_of(ROOT / "flags" / study.flagfile)
-        assert flags["sweep_dir"] == f"runs/{study.sweep}"
+def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, study: ModuleType) -> None:
+    for page in sweeps.STUDIES.values():
+        assert study.flags_of(ROOT / "flags" / page.flagfile)["sweep_dir"] == f"runs/{page.sweep}"
 
 
 def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
@@ -210,11 +298,21 @@ def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
         (sweep / run["run_dir"]).mkdir(parents=True)
         result = study.LENET.results / f"steps_10000.{run['run_dir']}.result.json"
         shutil.copyfile(result, sweep / run["run_dir"] / "result.json")
+        history = study.DOCS / "transform_fresh_seeds" / f"{run['method']}-0.98-s12.history.csv"
+        whole = pd.read_csv(history).assign(seconds=1.5, loss=0.25)
+        whole.to_csv(sweep / run["run_dir"] / "history.csv", index=False)
+    (sweep / "failures.json").write_text(json.dumps({runs[-1]["run_dir"]: "the loss is NaN"}))
     (sweep / "plan.json").write_text(json.dumps({"methods": ["rst", "lth_long"], "runs": runs}))
     mine = sweeps.Study("mine", "mine.flags", "mine", "A study", "What was run.", 10, 10_000)
     sweeps.collect(mine, sweep)
     page = sweeps.write(mine)
     assert page.startswith("# A study\n\nWhat was run.\n")
-    assert "Missing (1): lth_long-0.98-s2" in page
+    assert "Missing (1): lth_long-0.98-s2 (failed: the loss is NaN)" in page
+    assert pd.read_csv(mine.folder / "rst-0.98-s0.history.csv").columns.tolist() == sweeps.HISTORY
+    (sweep / "failures.json").unlink()
+    (sweep / "lth_long-0.98-s2").mkdir()
+    shutil.copyfile(sweep / "lth_long-0.98-s1" / "history.csv", sweep / "lth_long-0.98-s2" / "history.csv")
+    sweeps.collect(mine, sweep)
+    assert "Missing (1): lth_long-0.98-s2 (started" in sweeps.write(mine)
     assert "rst is undecided beside lth_long, like with like, at equal budget" in page
     assert {path.name for path in mine.folder.glob("*.png")} == set(sweeps.PICTURES)

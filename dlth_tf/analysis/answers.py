@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from dlth_tf.analysis.budgets import is_equal_budget
 from dlth_tf.analysis.comparison import Comparison
-from dlth_tf.analysis.roles import CONTROL, COUNTERPART, WINNING_TICKET, question
-from dlth_tf.analysis.sentences import interval_words, margin_words, points
+from dlth_tf.analysis.roles import CONTROL, WINNING_TICKET, counterparts, question
+from dlth_tf.analysis.sentences import either_of, interval_words, margin_words, points
 from dlth_tf.analysis.tables import percent
 from dlth_tf.analysis.verdict import Verdict
 
@@ -40,12 +40,12 @@ def answer(verdict: Verdict) -> str:
     A control at another budget is left to the longer sentences.
     """
     start = f"At {percent(verdict.sparsity)} sparsity, {verdict.method}"
-    counterpart = COUNTERPART[verdict.method]
-    unanswered = f"{start} cannot be compared like with like: there is no run of {counterpart}."
+    like = counterparts(verdict.method)
+    unanswered = f"{start} cannot be compared like with like: there is no run of {either_of(like)}."
     ordered = sorted(verdict.comparisons, key=lambda comparison: comparison.role == CONTROL)
     phrases = [_phrase(verdict, comparison) for comparison in ordered if _matters(verdict, comparison)]
     stated = [f"{start} is {'; '.join(phrases)}."] if phrases else []
-    return " ".join(stated if counterpart in verdict.others else [unanswered, *stated])
+    return " ".join(stated if set(like) & set(verdict.others) else [unanswered, *stated])
 
 
 def _matters(verdict: Verdict, comparison: Comparison) -> bool:

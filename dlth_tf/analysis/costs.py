@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
 from dlth_tf.analysis.results import measure_of
-from dlth_tf.analysis.tables import percent, summary
+from dlth_tf.analysis.tables import ABSENT, percent, summary
 
-_HEADER = (
-    "method",
-    "removed",
-    "test {}",
-    "examples seen",
-    "multiply-adds, dense",
-    "multiply-adds, sparse",
-    "wall time",
-)
-NOTES = (
+_EFFECTIVE = "removed, effectively"
+_COSTS = ("examples seen", "multiply-adds, dense", "multiply-adds, sparse", "wall time")
+_NOTES = (
     "Means over seeds; costs include every phase of a run. Multiply-adds are those of training, three times the "
     "forward pass; dense: as if no weight were removed; sparse: as if a removed weight cost nothing, which is a count "
-    "and not a measurement of speed. Wall time depends on the machine and on its other load."
+    "and not a measurement of speed. Wall time depends on the machine and on its other load; of training that was done "
+    "once for several runs, each has the whole."
+)
+_EFFECTIVE_NOTE = (
+    " Effectively removed are also the kept weights that lie on no path of kept weights from the input to the output: "
+    "they compute nothing."
 )
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def header(results: pd.DataFrame) -> tuple[str, ...]:
     """Returns the names of the columns of `cost_rows`."""
-    return tuple(name.format(measure_of(results).short) for name in _HEADER)
+    effective = [_EFFECTIVE] if _knows_paths(results) else []
+    return ("method", "removed", *effective, f"test {measure_of(results).short}", *_COSTS)
+
+
+def notes(results: pd.DataFrame) -> str:
+    """Returns what a reader of `cost_rows` has to know."""
+    return _NOTES + (_EFFECTIVE_NOTE if _knows_paths(results) else "")
+
+
+def _knows_paths(results: pd.DataFrame) -> bool:
+    """Returns whether effective sparsity is known of a run that removes weights."""
+    return bool(results.loc[results["sparsity"] > 0, "effective_sparsity"].notna().any())
 
 
 def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -43,14 +55,21 @@ def cost_rows(results: pd.DataFrame) -> list[tuple[str, ...]]:
         (
             row.method,
             percent(row.sparsity) if row.sparsity else "nothing",
+            *([_effectively(row)] if _knows_paths(results) else []),
             measure.number(row.test_mean),
             f"{row.images_seen:,.0f}",
             amount(row.training_macs_dense),
             amount(row.training_macs_theoretical),
-            duration(row.wall_seconds),
+            duration(row.wall_seconds + row.reused_seconds),
         )
         for row in cells.itertuples()
     ]
+
+
+def _effectively(row: Any) -> str:
+    if not row.sparsity:
+        return "nothing"
+    return ABSENT if math.isnan(row.effective_sparsity) else f"{100 * row.effective_sparsity:.1f} %"
 
 
 def amount(value: float) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 import pandas as pd
 
 from dlth_tf import files
+from dlth_tf.analysis import costs
 from dlth_tf.analysis.answers import QUESTION
-from dlth_tf.analysis.costs import NOTES as COST_NOTES
-from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings, read_findings
 from dlth_tf.analysis.names import markdown_text, spreadsheet_text
 from dlth_tf.analysis.pages.sweep_page import sweep_page
@@ -112,7 +111,8 @@ def _table_md(findings: Findings) -> str:
     parts.append(_bullets(findings.sentences))
     if findings.notes:
         parts.append(" ".join(findings.notes) + "\n")
-    parts += [markdown(header(findings.results), cost_rows(findings.results)), COST_NOTES + "\n"]
+    results = findings.results
+    parts += [markdown(costs.header(results), costs.cost_rows(results)), costs.notes(results) + "\n"]
     return "\n".join(parts)
 
 

@@ -30,6 +30,10 @@ def _amount(value: Any) -> float:
     return float(value)
 
 
+def _optional_amount(value: Any) -> float:
+    return 0.0 if value is None else _amount(value)
+
+
 def _fraction(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ValueError("must be a number from 0 to 1")
@@ -57,8 +61,8 @@ def _optional_error(value: Any) -> float:
 
 
 # Column -> (key in result.json, validation). The only optional values are those that a valid run may lack: a method
-# that removes nothing during training has no accuracy around the removal, and not every data set has a validation
-# split.
+# that removes nothing during training has no accuracy around the removal, not every data set has a validation split,
+# effective sparsity is not known of every network, and few runs reuse the training of another one.
 _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "method": ("method", check_name),
     "dataset": ("dataset", check_name),
@@ -67,6 +71,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "sparsity": ("sparsity.target", _sparsity),
     "sparsity_prunable": ("sparsity.prunable", _fraction),
     "sparsity_global": ("sparsity.global", _fraction),
+    "effective_sparsity": ("effective_sparsity", _optional_fraction),
     "test_{}_last": ("test.{}_last", _fraction),
     "test_{}_best": ("test.{}_best", _fraction),
     "test_{}_last5_mean": ("test.{}_last5_mean", _fraction),
@@ -77,6 +82,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "training_macs_dense": ("cost.training_macs_dense", _amount),
     "training_macs_theoretical": ("cost.training_macs_theoretical", _amount),
     "wall_seconds": ("cost.wall_seconds", _amount),
+    "reused_seconds": ("cost.reused.seconds", _optional_amount),
     "parameters_total": ("parameters.total", _count),
     "parameters_nonzero": ("parameters.nonzero", _count),
     "weights_sha256": ("weights_sha256", check_name),

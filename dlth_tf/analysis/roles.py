@@ -35,7 +35,7 @@ def role(method: str) -> str:
 
 def opponents(method: str) -> tuple[str, ...]:
     """Returns the methods that a transformed ticket is compared with: the controls, its counterparts, a harder one."""
-    return (*CONTROLS, *_counterparts(method), *HARDER[method])
+    return (*CONTROLS, *counterparts(method), *HARDER[method])
 
 
 def question(method: str, against: str) -> str:
@@ -46,8 +46,9 @@ def question(method: str, against: str) -> str:
     """
     if role(against) == CONTROL:
         return CONTROL
-    return LIKE_WITH_LIKE if against in _counterparts(method) else HARDER_QUESTION
+    return LIKE_WITH_LIKE if against in counterparts(method) else HARDER_QUESTION
 
 
-def _counterparts(method: str) -> tuple[str, ...]:
+def counterparts(method: str) -> tuple[str, ...]:
+    """Returns the winning tickets that a transformed ticket is compared with like with like, its own one first."""
     return (COUNTERPART[method], *AT_EQUAL_BUDGET[method])

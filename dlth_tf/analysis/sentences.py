@@ -15,6 +15,7 @@ from dlth_tf.analysis.roles import (
     REMARKS,
     TRANSFORMED,
     WINNING_TICKET,
+    counterparts,
     opponents,
     question,
 )
@@ -39,7 +40,7 @@ def sentence(verdict: Verdict) -> str:
     start = f"At {percent(verdict.sparsity)} sparsity"
     ticket = f"the transformed random ticket ({verdict.method})"
     if not verdict.comparisons:
-        others = _either(opponents(verdict.method))
+        others = either_of(opponents(verdict.method))
         return f"{start}, {ticket} cannot be compared: the sweep contains no run of {others}."
     seeds = _common_seeds(verdict.comparisons)
     phrases = [_phrase(verdict, comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons]
@@ -58,19 +59,19 @@ def sentence(verdict: Verdict) -> str:
 
 
 def _missing_counterpart(verdict: Verdict) -> list[str]:
-    counterpart = COUNTERPART[verdict.method]
-    if counterpart in verdict.others:
+    like = counterparts(verdict.method)
+    if set(like) & set(verdict.others):
         return []
     return [
-        f"The comparison like with like, {verdict.method} beside {counterpart}, is missing: the sweep contains no run "
-        f"of {counterpart} at this sparsity."
+        f"The comparison like with like, {verdict.method} beside {either_of(like)}, is missing: the sweep contains no "
+        f"run of {either_of(like)} at this sparsity."
     ]
 
 
 def conclusions(verdicts: Sequence[Verdict]) -> list[str]:
     """Returns a sentence per verdict, or one that explains why there is no verdict."""
     return [sentence(verdict) for verdict in verdicts] or [
-        f"No verdict: the sweep contains no complete run of {_either(TRANSFORMED)}."
+        f"No verdict: the sweep contains no complete run of {either_of(TRANSFORMED)}."
     ]
 
 
@@ -254,5 +255,6 @@ def join_words(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}{',' if len(words) > 2 else ''} and {words[-1]}"
 
 
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+def either_of(words: Sequence[str]) -> str:
+    """Joins words, at least one, with commas and "or"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

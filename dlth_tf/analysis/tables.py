@@ -17,7 +17,7 @@ from dlth_tf.analysis.names import markdown_text
 from dlth_tf.analysis.results import headline, measure_of
 from dlth_tf.measures import ACCURACY, Measure
 
-_ABSENT = "–"
+ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def grid(results: pd.DataFrame) -> Grid:
     return Grid(
         header=("method", *("dense" if sparsity == 0 else percent(sparsity) for sparsity in sparsities)),
         rows=tuple(
-            (method, tuple(texts.get((method, sparsity), (_ABSENT, False)) for sparsity in sparsities))
+            (method, tuple(texts.get((method, sparsity), (ABSENT, False)) for sparsity in sparsities))
             for method in methods
         ),
         title=f"{title_of(measure)}: {', '.join(headline(results))}",

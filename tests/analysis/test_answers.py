@@ -37,10 +37,18 @@ def test_winning_tickets_come_first_and_the_control_at_equal_budget_last() -> No
 
 
 def test_without_its_counterpart_a_ticket_is_not_compared_like_with_like() -> None:
-    lacking = "At 98 % sparsity, rst cannot be compared like with like: there is no run of lth."
+    lacking = "At 98 % sparsity, rst cannot be compared like with like: there is no run of lth or lth_long."
     assert answer(verdict_on({"scratch": (SAME, Runs(3, 400.0))})) == lacking
     harder = answer(verdict_on({"lth_iter": (SAME, Runs(3, 1800.0))}))
     assert harder.startswith(f"{lacking} At 98 % sparsity, rst is as good as lth_iter, the harder question, ")
+
+
+def test_a_winning_ticket_at_equal_budget_alone_is_a_comparison_like_with_like() -> None:
+    assert answer(verdict_on({"lth_long": (SAME, Runs(3, 900.0))})).startswith(
+        "At 98 % sparsity, rst is as good as lth_long, like with like, at equal budget"
+    )
+    other = answer(verdict_on({"scratch": (SAME, Runs(3, 400.0))}, "rst_iter"))
+    assert other == "At 98 % sparsity, rst_iter cannot be compared like with like: there is no run of lth_iter."
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def test_every_number_of_a_result_lands_in_its_column(write_sweep: WriteSweep) -
     root = write_sweep([("rst", 0.9, 3, 0.8)])
     change(root, ("rst", 0.9, 3), "test.accuracy_before_removal", 0.7)
     change(root, ("rst", 0.9, 3), "test.accuracy_after_removal", 0.6)
+    change(root, ("rst", 0.9, 3), "effective_sparsity", 0.95)
+    change(root, ("rst", 0.9, 3), "cost.reused", {"phase": "train", "images": 10, "seconds": 1.5})
     (row,) = read_results(root).to_dict("records")
     assert row == {
         "method": "rst",
@@ -51,6 +53,7 @@ def test_every_number_of_a_result_lands_in_its_column(write_sweep: WriteSweep) -
         "sparsity": 0.9,
         "sparsity_prunable": 0.9,
         "sparsity_global": 0.9 * 0.9,
+        "effective_sparsity": 0.95,
         "test_accuracy_last": 0.8,
         "test_accuracy_best": 0.8 + 0.01,
         "test_accuracy_last5_mean": 0.8,
@@ -61,6 +64,7 @@ def test_every_number_of_a_result_lands_in_its_column(write_sweep: WriteSweep) -
         "training_macs_dense": 1.5e6,
         "training_macs_theoretical": 3e4,
         "wall_seconds": 2.5,
+        "reused_seconds": 1.5,
         "parameters_total": 1000,
         "parameters_nonzero": 118,
         "weights_sha256": "ab" * 32,

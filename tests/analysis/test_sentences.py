@@ -26,6 +26,7 @@ COSTS = {
     "scratch": Runs(3, 400.0),
     "scratch_long": Runs(3, 900.0),
     "lth": Runs(3, 1350.0),
+    "lth_long": Runs(3, 1350.0),
     "lth_iter": Runs(3, 1800.0),
 }
 SETTINGS = Settings({}, {}, {}, (), (), 500, 10)
@@ -97,10 +98,12 @@ def test_the_cost_of_every_method_and_equal_budgets_are_stated() -> None:
     )
 
 
-@pytest.mark.parametrize(("others", "missing"), [(["lth"], False), (["lth", "lth_iter"], False), (["lth_iter"], True)])
+@pytest.mark.parametrize(
+    ("others", "missing"), [(["lth"], False), (["lth_long"], False), (["lth", "lth_iter"], False), (["lth_iter"], True)]
+)
 def test_a_missing_comparison_like_with_like_is_stated(others: list[str], missing: bool) -> None:
     said = sentence(verdict_on(**{name: [92.0, 92.8, 95.6] for name in others}))
-    words = "The comparison like with like, rst beside lth, is missing: the sweep contains no run of lth"
+    words = "like with like, rst beside lth or lth_long, is missing: the sweep contains no run of lth or lth_long"
     assert (words in said) is missing
 
 

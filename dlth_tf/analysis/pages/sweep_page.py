@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from dlth_tf.analysis import costs
 from dlth_tf.analysis.answers import QUESTION
-from dlth_tf.analysis.costs import NOTES as COST_NOTES
-from dlth_tf.analysis.costs import cost_rows, header
 from dlth_tf.analysis.findings import Findings
 from dlth_tf.analysis.pages.html import bullets, page, pairs, paragraph, picture, table
 from dlth_tf.analysis.plotting.plots import has_lines, medians, picture_names
@@ -66,7 +65,7 @@ def sweep_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
                 ],
             ),
             ("", _figure(pictures.get(sparsity), _sparsity_in_words(results), _sparsity_caption(results))),
-            ("Cost", [_cost_table(results), paragraph(COST_NOTES, soft=True)]),
+            ("Cost", [_cost_table(results), paragraph(costs.notes(results), soft=True)]),
             ("", _figure(pictures.get(cost), _cost_in_words(results), _cost_caption(measure))),
             ("Training", _training(findings, pictures.get(training))),
             ("Configuration", _configuration(findings.settings)),
@@ -111,8 +110,8 @@ def _training(findings: Findings, png: bytes | None) -> list[str]:
 
 
 def _cost_table(results: pd.DataFrame) -> str:
-    rows = [(method, [(text, False) for text in cells]) for method, *cells in cost_rows(results)]
-    return table("cost by method and sparsity", header(results), rows)
+    rows = [(method, [(text, False) for text in cells]) for method, *cells in costs.cost_rows(results)]
+    return table("cost by method and sparsity", costs.header(results), rows)
 
 
 def _sparsity_in_words(results: pd.DataFrame) -> str:

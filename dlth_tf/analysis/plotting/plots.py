@@ -61,6 +61,8 @@ def accuracy_vs_sparsity(results: pd.DataFrame) -> bytes:
 def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
     """Plots test accuracy, or error, against two costs on logarithmic axes, with larger marks at higher sparsity.
 
+    Marks are medians over seeds, at the exact cost; a bar spans the seeds.
+
     Args:
       results: Table returned by `read_results`.
 
@@ -76,7 +78,8 @@ def accuracy_vs_cost(results: pd.DataFrame) -> bytes:
             axes.set_ylabel(_label(results))
             axes.grid(color="0.92")
         sizes = "; the larger, the more is removed" if results["sparsity"].nunique() > 1 else ""
-        panels[0].set_title(f"{', '.join(headline(results))}{sizes}", wrap=True)
+        seeds = " (marks: medians, bars: all seeds)" if results["seed"].nunique() > 1 else ""
+        panels[0].set_title(f"{', '.join(headline(results))}{seeds}{sizes}", wrap=True)
         add_legend(figure, *legend(panels[0], results))
         return png(figure)
 
@@ -88,13 +91,16 @@ def medians(results: pd.DataFrame) -> pd.DataFrame:
       results: Table returned by `read_results`.
 
     Returns:
-      Columns method, sparsity, value (median over seeds, in percent or as it is) and those of `COSTS` (means over
-      seeds), in the order of `results`.
+      Columns method, sparsity, value, least and most (median, smallest and largest over seeds, in percent or as it is)
+      and those of `COSTS` (means over seeds), in the order of `results`.
     """
     measure = measure_of(results)
     groups = results.groupby(["method", "sparsity"], sort=False)
-    values = measure.shown(groups[f"test_{measure.name}_last"].median())
-    return groups[list(COSTS)].mean().assign(value=values).reset_index()
+    values = {
+        name: measure.shown(groups[f"test_{measure.name}_last"].agg(how))
+        for name, how in (("value", "median"), ("least", "min"), ("most", "max"))
+    }
+    return groups[list(COSTS)].mean().assign(**values).reset_index()
 
 
 def _values(results: pd.DataFrame) -> pd.Series:
@@ -140,17 +146,17 @@ def draw_cost(axes: Axes, results: pd.DataFrame, column: str) -> None:
     looks = looks_of(results["method"].unique())
     cells = medians(results)
     cells = cells[cells[column] > 0]  # the axis is logarithmic
-    shifts = _side_by_side(cells, column)
     levels = sorted(results["sparsity"].unique())
     for method, points in cells.groupby("method", sort=False):
         color, marker = looks[method]
-        x = points[column] * shifts[method]
-        axes.plot(x, points["value"], color=color, linewidth=1, alpha=0.6)
+        axes.plot(points[column], points["value"], color=color, linewidth=1, alpha=0.6)
+        for point in points.to_dict("records"):
+            axes.plot([point[column]] * 2, [point["least"], point["most"]], color=color, linewidth=2.5, alpha=0.3)
         sizes = [22 + 60 * levels.index(sparsity) / max(1, len(levels) - 1) for sparsity in points["sparsity"]]
-        axes.scatter(x, points["value"], s=sizes, color=color, marker=marker, alpha=0.85, linewidths=0)
+        axes.scatter(points[column], points["value"], s=sizes, color=color, marker=marker, alpha=0.85, linewidths=0)
         axes.plot([], [], color=color, marker=marker, markersize=5.5, linewidth=1, label=method)
     _cost_axis(axes, cells[column])
-    measure_axis(axes, medians(results)["value"].to_numpy(), measure_of(results))
+    measure_axis(axes, _values(results).to_numpy(), measure_of(results))
 
 
 def legend(axes: Axes, results: pd.DataFrame) -> tuple[list[Any], list[str]]:
@@ -168,14 +174,6 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, runs: pd.DataFrame, shift: float
     )
     seeds = sparsity_position(runs["sparsity"]) + shift, _values(runs)
     axes.scatter(*seeds, color=color, s=14, alpha=0.4, linewidths=0, zorder=3)
-
-
-def _side_by_side(cells: pd.DataFrame, column: str) -> dict[str, float]:
-    """Returns the factor by which to shift the marks of each method so that equal costs do not overlap."""
-    costs = np.log10(cells.groupby("method", sort=False)[column].mean())
-    step = 0.018 * max(np.ptp(costs), 1.0) if len(costs) else 0.0
-    groups = costs.groupby(costs.round(2))  # equal within 2 %
-    return dict(10 ** (step * (groups.cumcount() - (groups.transform("size") - 1) / 2)))
 
 
 def _cost_axis(axes: Axes, values: pd.Series) -> None:

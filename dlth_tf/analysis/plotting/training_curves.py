@@ -101,13 +101,20 @@ def _curve(method: str, runs: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], 
 
 
 def draw_curves(axes: Axes, curves: Curves, measure: Measure) -> None:
-    """Draws a line per method, and at its removal a hollow mark before and a filled one after it."""
+    """Draws a line per method with its mark at the end, and at its removal a hollow mark before and a filled one after.
+
+    Of several methods of one color, all but the first are dashed.
+    """
     looks = looks_of(curve.method for curve in curves.curves)
     drawn: list[Any] = []
+    colors: set[str] = set()
     for curve in curves.curves:
         color, marker = looks[curve.method]
         epochs = np.arange(1, len(curve.values) + 1)
-        axes.plot(epochs, curve.values, color=color, linewidth=1.2, label=curve.method)
+        dashes = (0, (4, 2)) if color in colors else "-"
+        colors.add(color)
+        mark: dict[str, Any] = {"marker": marker, "markersize": 4, "markevery": [-1]}
+        axes.plot(epochs, curve.values, color=color, linewidth=1.2, linestyle=dashes, label=curve.method, **mark)
         drawn.append(curve.values[~np.isnan(curve.values)])
         if curve.removal is not None:
             epoch, *around = curve.removal

@@ -102,12 +102,14 @@ def test_a_mark_is_at_the_cost_of_its_method_and_larger_at_higher_sparsity(write
     assert marks.get_sizes()[1] > 2 * marks.get_sizes()[0] and axes.get_xscale() == "log"
 
 
-def test_methods_of_the_same_cost_are_drawn_side_by_side(write_sweep: WriteSweep) -> None:
-    results = _results(write_sweep, [*seeds("rst", 0.9, 0.96), *seeds("lth", 0.9, 0.96), *seeds("dense", 0.0, 0.98)])
+def test_marks_are_medians_at_the_exact_cost_with_bars_over_the_seeds(write_sweep: WriteSweep) -> None:
+    results = _results(write_sweep, [*seeds("rst", 0.9, 0.9, 0.96, 0.97), *seeds("lth", 0.9, 0.95, 0.95, 0.95)])
     axes = Figure().add_subplot()
-    plots.draw_cost(axes, results.assign(images_seen=[1000, 1000, 5000]), "images_seen")
-    rst, lth, dense = sorted(float(marks.get_offsets()[0, 0]) for marks in axes.collections)
-    assert 950 < rst < 1000 < lth < 1050 and dense == 5000
+    plots.draw_cost(axes, results.assign(images_seen=1000), "images_seen")
+    lth, rst = sorted(tuple(marks.get_offsets()[0].tolist()) for marks in axes.collections)
+    assert lth == (1000, pytest.approx(95)) and rst == (1000, pytest.approx(96)), "equal costs are drawn as equal"
+    bars = [line.get_xydata().tolist() for line in axes.get_lines() if len(line.get_xydata()) == 2]
+    assert [[1000, pytest.approx(90)], [1000, pytest.approx(97)]] in bars
 
 
 def test_the_legend_lists_methods_as_their_lines_end(write_sweep: WriteSweep) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dlth_tf.analysis.plotting.training_curves import Curves, draw_curves, over_training, read_curves
+from dlth_tf.analysis.plotting.looks import looks_of
+from dlth_tf.analysis.plotting.training_curves import Curve, Curves, draw_curves, over_training, read_curves
 from dlth_tf.analysis.report import write_report
 from dlth_tf.analysis.results import read_results
 from dlth_tf.measures import ACCURACY
@@ -94,3 +95,14 @@ def test_the_picture_is_on_the_page_and_a_report_made_again_removes_it_with_the_
     write_report(root)
     assert not (root / "accuracy_over_training.png").exists()
     assert "hollow mark" not in (root / "report.html").read_text()
+
+
+def test_methods_of_one_color_are_told_apart_by_dashes_and_by_the_mark_at_the_end():
+    looks = looks_of(["rst", "rst_iter"])
+    assert looks["rst"][0] == looks["rst_iter"][0], "these share a color"
+    drawn = tuple(Curve(name, np.array([50.0, 60.0 + place]), None) for place, name in enumerate(looks))
+    axes = Figure().add_subplot()
+    draw_curves(axes, Curves(0.9, drawn, ()), ACCURACY)
+    first, second = axes.get_lines()
+    assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
+    assert first.get_marker() != second.get_marker() and first.get_markevery() == [-1]
