@@ -154,13 +154,13 @@ def accuracies(runs: Mapping[int, dict[str, Any]], split: str = "test", key: str
     return {seed: 100 * result[split][key] for seed, result in sorted(runs.items())}
 
 
-def cell(values: Mapping[int, float]) -> str:
-    """Formats mean and standard deviation over seeds in percent."""
+def cell(values: Mapping[int, float], seeds: int = SEEDS) -> str:
+    """Formats mean and standard deviation over seeds in percent, with the number of seeds if it is another one."""
     if not values:
         return "not run"
     column = pd.Series(values)
     spread = f" ± {column.std():.1f}" if len(column) > 1 else ""
-    return f"{column.mean():.1f}{spread}" + ("" if len(column) == SEEDS else f" ({len(column)} of {SEEDS} seeds)")
+    return f"{column.mean():.1f}{spread}" + ("" if len(column) == seeds else f" ({len(column)} of {seeds} seeds)")
 
 
 def comparisons(study: Study, steps: int, split: str = "test") -> dict[str, Comparison]:

@@ -70,6 +70,45 @@ def fresh_seeds(sweeps: ModuleType, folder: Path) -> dict[tuple[str, str], tuple
     }
 
 
+@pytest.fixture
+def finetuning(study: ModuleType) -> ModuleType:
+    return importlib.import_module("longer_finetuning_study")
+
+
+def test_the_page_on_longer_finetuning_is_that_of_its_committed_results(finetuning: ModuleType) -> None:
+    assert finetuning.PAGE.exists() == finetuning.RESULTS.is_dir()
+    if finetuning.PAGE.exists():
+        assert finetuning.PAGE.read_text() == finetuning.write_page(finetuning.read())
+
+
+def test_longer_finetuning_compares_equal_budgets_and_names_what_is_missing(
+    finetuning: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = {path.stem for path in finetuning.FLAGS.glob("*.flags")}
+    assert planned | {finetuning.FRESH.name} == {
+        name for pair in finetuning.PAIRS for name, _ in (pair.ticket, pair.other)
+    }
+    result = json.loads((finetuning.FRESH / "rst_iter-0.98-s12.result.json").read_text())
+    sweep = tmp_path / "runs" / "iterative_11_epochs"
+    for seed, accuracy in ((12, 0.88), (13, 0.87), (14, 0.89)):
+        ours = {**result, "method": "lth_iter", "seed": seed, "test": {**result["test"], "accuracy_last": accuracy}}
+        (sweep / f"lth_iter-0.98-s{seed}").mkdir(parents=True)
+        (sweep / f"lth_iter-0.98-s{seed}" / "result.json").write_text(json.dumps(ours))
+    monkeypatch.setattr(finetuning, "RESULTS", tmp_path / "results")
+    finetuning.collect(tmp_path / "runs")
+    found = finetuning.read()
+    page = finetuning.write_page(found)
+    assert re.search(
+        r"^- `rst_iter` is .*`lth_iter`, like with like, at equal budget: difference -?\d\.\d\d \[", page, re.M
+    )
+    assert "- Not run: `iterative_11_epochs.flags`: lth_iter (seeds 15, 16, 17, 18, 19)." in page
+    assert "- Not run: `transformed.flags`: rst (all), scratch_long (all)." in page and "(3 of 8 seeds)" in page
+    for run in found["iterative_11_epochs", "lth_iter"].values():
+        run["cost"]["images_seen"] *= 2
+    with pytest.raises(ValueError, match="different budgets"):
+        finetuning.write_page(found)
+
+
 def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleType, tmp_path: Path) -> None:
     found = fresh_seeds(importlib.import_module("sweep_study"), tmp_path / "sweep")
     readme = (ROOT / "README.md").read_text()
