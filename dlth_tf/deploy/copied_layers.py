@@ -67,7 +67,7 @@ def lookup_tables(layer: Layer) -> Iterator[Any]:
     """Yields the lookup tables of a layer and of the layers inside it, each once."""
     seen: set[int] = set()
     for part in (layer, *all_sublayers(layer)):
-        for value in list(vars(part).values()):
+        for value in (*vars(part).values(), *getattr(part, "held_tables", ())):
             if isinstance(value, LookupInterface) and id(value) not in seen:
                 seen.add(id(value))
                 yield value

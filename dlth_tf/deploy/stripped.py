@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tf_keras
 
@@ -18,7 +21,15 @@ def check_stateless(model: tf_keras.Model) -> None:
       BadInput: If one does.
     """
     recurrent = (layer for layer in all_sublayers(model) if isinstance(layer, tf_keras.layers.RNN))
-    keeping = [layer.name for layer in recurrent if layer.stateful]
+    refuse_states(model, [layer.name for layer in recurrent if layer.stateful])
+
+
+def refuse_states(model: Any, keeping: Sequence[str]) -> None:
+    """Refuses a model of which some layers, by these names, keep a state.
+
+    Raises:
+      BadInput: If there are any.
+    """
     if keeping:
         reason = f"keeps a state between calls (layer {', '.join(keeping)}): build it with stateful=False to export it"
         raise BadInput("model", model.name, reason)

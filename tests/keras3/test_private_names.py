@@ -138,6 +138,7 @@ def flattens() -> bool:
 CHECKS: dict[str, Callable[[], bool]] = {
     "_backend_update_step": updates_all_at_once,
     "_build_shapes_dict": lambda: list(map(tuple, subclassed()._build_shapes_dict.values())) == [(1, 4)],
+    "_call_has_training_arg": lambda: L.Dropout(0.5)._call_has_training_arg and not L.Flatten()._call_has_training_arg,
     "_dtype": dtype_of_an_input,
     "_flatten_layers": flattens,
     "_functional": lambda: len(mlp()._functional.inputs) == 1,

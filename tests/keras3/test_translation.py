@@ -152,7 +152,7 @@ def test_a_network_computes_the_same_in_tf_keras(name):
 
     keras.utils.set_random_seed(0)
     model = (QUICK | SLOW)[name]()
-    network = translated(model)
+    network = translated(model).network
     x = examples(model)
     expected = keras.ops.convert_to_numpy(model(x, training=False))
     np.testing.assert_allclose(network(x, training=False), expected, rtol=1e-4, atol=1e-4)
@@ -169,5 +169,5 @@ def test_layers_that_tf_keras_knows_are_its_own():
 
     layers = tf_keras.layers
     model = network(L.Conv2D(4, 3, activation="relu"), L.BatchNormalization(), lambda x: ops.relu(x), L.MaxPooling2D())
-    kinds = [type(layer) for layer in translated(model).layers[1:-2]]
+    kinds = [type(layer) for layer in translated(model).network.layers[1:-2]]
     assert kinds == [layers.Conv2D, layers.BatchNormalization, layers.ReLU, layers.MaxPooling2D]

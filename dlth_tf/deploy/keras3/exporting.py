@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -15,12 +16,15 @@ from typing import Any
 
 import keras
 
+from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import has_masks, strip
 from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 TIMEOUT = 3600  # seconds
 REPORT = "report.json"
+RAISED = (RuntimeError, TypeError, ValueError, OSError)
+log = logging.getLogger("dlth_tf")
 NEED_LAYERS = frozenset({"compact"})  # forms that are made from the graph of layers
 
 
@@ -49,17 +53,25 @@ def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any
 def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
     from dlth_tf.deploy.export import export
     from dlth_tf.deploy.keras3.network import in_tf_keras, renamed
-    from dlth_tf.deploy.keras3.translation import Untranslatable, translated
+    from dlth_tf.deploy.keras3.translation import translated
+    from dlth_tf.deploy.keras3.twins import Untranslatable
+    from dlth_tf.deploy.stripped import refuse_states
 
+    recurrent = (layer for layer in all_sublayers(model) if isinstance(layer, keras.layers.RNN))
+    refuse_states(model, [layer.name for layer in recurrent if layer.stateful])
+    examples = options.get("examples")
+    twins: Mapping[int, Any] = {}
     try:
-        network = translated(model)
+        translation = translated(model, examples)
+        network, twins = translation.network, translation.weights
     except Untranslatable as why:
         if unmet := NEED_LAYERS.intersection(options.get("formats", ())):
             reason = f"cannot be written from layers of tf_keras: {why}"
             raise BadInput("formats", ", ".join(sorted(unmet)), reason) from None
-        network = in_tf_keras(model)
+        log.info("%s is exported as a whole, without its layers: %s", model.name, why)
+        network = in_tf_keras(model, examples)
     if options.get("ticket") is not None:
-        options = {**options, "ticket": renamed(options["ticket"], model, network)}
+        options = {**options, "ticket": renamed(options["ticket"], model, network, twins)}
     return export(network, export_dir, **options)
 
 
@@ -92,14 +104,22 @@ def _export_elsewhere(model: Any, export_dir: str | os.PathLike[str], options: M
         remedy = "register it with keras.saving.register_keras_serializable in a module that can be imported"
         what = f"{', '.join(names)} is not known there: {remedy}" if names else result["unloadable"]
         raise BadInput("model", model.name, f"cannot be built anew on TensorFlow to export it: {what}")
+    for level, message in result["log"]:
+        log.log(level, "%s", message)
     if "refused" in result:
         raise BadInput(*result["refused"])
-    return result["exported"]
+    if "failed" in result:
+        kind, message = result["failed"]
+        raise {error.__name__: error for error in RAISED}.get(kind, RuntimeError)(message)
+    return ExportResult(result["exported"])
 
 
 def export_file(folder: str) -> None:
     """Exports what `export_keras3` has written to a folder, and writes the report there."""
     destination, options = pickle.loads((Path(folder) / "options.pickle").read_bytes())  # noqa: S301 (made by the parent)
+    messages = _Messages()
+    log.addHandler(messages)
+    log.setLevel(logging.INFO)
     try:
         model = keras.saving.load_model(Path(folder) / "model.keras", compile=False)
     except (TypeError, ValueError) as error:
@@ -108,5 +128,19 @@ def export_file(folder: str) -> None:
         try:
             result = {"exported": _export_here(model, destination, options)}
         except BadInput as refused:
-            result = {"refused": list(refused.args)}
-    (Path(folder) / REPORT).write_text(json.dumps(result))
+            result = {"refused": [refused.thing, str(refused.value), refused.allowed]}
+        except RAISED as error:
+            result = {"failed": [type(error).__name__, str(error)]}
+    (Path(folder) / REPORT).write_text(json.dumps({**result, "log": messages.found}))
+
+
+class _Messages(logging.Handler):
+    """Keeps what is logged, for the process that asked for the export."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.found: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one message."""
+        self.found.append((record.levelno, record.getMessage()))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from keras import tree
 
+from dlth_tf.deploy.copied_layers import lookup_tables
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.structure.layer_paths import variables_of
@@ -48,6 +51,7 @@ class Keras3Layer(tf_keras.layers.Layer):
         self.supports_masking = bool(getattr(model, "supports_masking", False))
         self.call_model = _Caller(model)
         self.parts = [_Weights(layer.name, variables) for layer in held if (variables := variables_of(layer))]
+        self.held_tables = list(lookup_tables(model))
         self.ending = ending(model)
 
     def call(self, inputs: Any, *others: Any, **named: Any) -> Any:
@@ -89,30 +93,51 @@ def ending(model: Any) -> str:
     return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
 
 
-def in_tf_keras(model: Any) -> tf_keras.Model:
+def in_tf_keras(model: Any, examples: Any = None) -> tf_keras.Model:
     """Returns a tf_keras model around a Keras 3 model on TensorFlow; both share their variables.
 
     Args:
       model: Functional, Sequential, or a subclassed model that was called.
+      examples: Examples as `dlth_tf.export` takes them: the inputs of a subclassed model have their types. Without any,
+        they are float32.
 
     Raises:
       BadInput: If its inputs are not known.
     """
-    inputs_known = bool(getattr(model, "inputs", None))
-    structure = getattr(model, "_inputs_struct", model.inputs[0]) if inputs_known else None
-    if structure is None:
-        shapes = getattr(model, "_build_shapes_dict", None)
-        if not shapes or len(shapes) != 1:
-            reason = (
-                "has no inputs of known shapes: build it as a Functional model, or call it on one batch, to export it"
-            )
-            raise BadInput("model", model.name, reason)
-        shape = next(iter(shapes.values()))
-        inputs: Any = tf_keras.Input(tuple(shape)[1:], dtype=model.input_dtype, name="images")
+    if getattr(model, "inputs", None):
+        inputs = tree.map_structure(_input, getattr(model, "_inputs_struct", model.inputs[0]))
     else:
-        inputs = tree.map_structure(_input, structure)
-    network = tf_keras.Model(inputs, Keras3Layer(model)(inputs), name=model.name)
-    return network
+        inputs = _inputs_of_subclassed(model, examples)
+    return tf_keras.Model(inputs, Keras3Layer(model)(inputs), name=model.name)
+
+
+def _inputs_of_subclassed(model: Any, examples: Any) -> Any:
+    """Returns inputs of the shapes that the model was built with, and of the types of the examples."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not shapes:
+        reason = "has no inputs of known shapes: build it as a Functional model, or call it on one batch, to export it"
+        raise BadInput("model", model.name, reason)
+    required = [
+        name
+        for name, parameter in inspect.signature(model.call).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if len(required) > 1 or len(shapes) > 1:
+        reason = f"takes several arguments ({', '.join(required)}): let it take one list or dictionary to export it"
+        raise BadInput("model", model.name, reason)
+    arrays = getattr(examples, "images", examples)
+
+    def made(name: str, shape: Sequence[int | None]) -> Any:
+        given = arrays.get(name) if isinstance(arrays, Mapping) else arrays
+        dtype = tf.float32 if given is None else tf.as_dtype(np.asarray(given).dtype)
+        return tf_keras.Input(tuple(shape)[1:], dtype=tf.float32 if dtype.is_floating else dtype, name=name)
+
+    (shape,) = shapes.values()
+    if isinstance(shape, Mapping):
+        return {name: made(name, each) for name, each in shape.items()}
+    if shape and isinstance(shape[0], list | tuple):
+        return [made(f"input_{number}", each) for number, each in enumerate(shape, 1)]
+    return made("images", shape)
 
 
 def _input(tensor: Any) -> Any:
@@ -120,10 +145,22 @@ def _input(tensor: Any) -> Any:
     return tf_keras.Input(tuple(shape), batch_size=batch, dtype=tf.as_dtype(tensor.dtype), name=tensor.name)
 
 
-def renamed(ticket: Any, model: Any, network: tf_keras.Model) -> Any:
-    """Returns a ticket of a Keras 3 model under the names of the weights that a network of tf_keras shares with it."""
-    own = {id(variable.value): name for name, variable in named_weights(model).items()}
-    names = {own[id(variable)]: name for name, variable in named_weights(network).items() if id(variable) in own}
+def renamed(ticket: Any, model: Any, network: tf_keras.Model, twins: Mapping[int, Any] | None = None) -> Any:
+    """Returns a ticket of a Keras 3 model under the names of the weights of a network of tf_keras.
+
+    Args:
+      ticket: The ticket.
+      model: The Keras 3 model.
+      network: Network that has the variables of the model, or twins of them.
+      twins: Id of a variable of the model -> its twin in the network.
+    """
+    there = {id(variable): name for name, variable in named_weights(network).items()}
+    names = {}
+    for name, variable in named_weights(model).items():
+        for one in ((twins or {}).get(id(variable)), variable.value):
+            if id(one) in there:
+                names[name] = there[id(one)]
+                break
     if all(names.get(name, name) == name for name in ticket):
         return ticket
     return type(ticket).from_masks({names.get(name, name): mask for name, mask in ticket.items()})

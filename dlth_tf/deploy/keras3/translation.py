@@ -1,93 +1,238 @@
-"""Translates the graph of a Keras 3 model layer by layer into tf_keras, where every layer has a twin there."""
+"""Translates the graph of a Keras 3 model layer by layer into tf_keras, and compares every layer with its twin."""
 
 from __future__ import annotations
 
-import inspect
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from keras import tree
 
-from dlth_tf.deploy.copied_layers import finish
 from dlth_tf.deploy.keras3.network import Keras3Layer
-from dlth_tf.masking.keras3.graph import functional, nodes_without_masks, options, passed_masks
-from dlth_tf.masking.structure.layer_paths import weight_names
+from dlth_tf.deploy.keras3.probe import NoProbe, cause, given_inputs, has_masks, mask_of, random_inputs, same, with_mask
+from dlth_tf.deploy.keras3.twins import Untranslatable, copy_weights, twin_of
+from dlth_tf.masking.keras3.graph import functional, nodes, nodes_without_masks, options, passed_masks
 
-NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
-OTHER_NAMES = {"LeakyReLU": {"negative_slope": "alpha"}}
-OTHER_WEIGHTS = {kind: {"kernel": "depthwise_kernel"} for kind in ("DepthwiseConv1D", "DepthwiseConv2D")}
 OPERATIONS = {"Add": "Add", "Multiply": "Multiply", "Subtract": "Subtract"}  # of two Keras tensors, such as `x + y`
-EXAMPLES = 4
-TOLERANCE = 1e-5
+
+log = logging.getLogger("dlth_tf")
 
 
-class Untranslatable(Exception):
-    """Something in the model has no twin in tf_keras; the message says what, as the end of a sentence."""
+@dataclass
+class Translation:
+    """A network of tf_keras that computes what a Keras 3 model computes.
+
+    Attributes:
+      network: The network.
+      weights: Id of a variable of the model -> the variable of its twin.
+      whole: Name of a layer that the network calls as it is -> why.
+    """
+
+    network: tf_keras.Model = None
+    weights: dict[int, tf.Variable] = field(default_factory=dict)
+    whole: dict[str, str] = field(default_factory=dict)
 
 
-def translated(model: Any) -> tf_keras.Model:
-    """Returns a tf_keras model of the same layers with the same values.
+def translated(model: Any, examples: Any = None) -> Translation:
+    """Translates a model, and compares every layer and the whole with their twins on examples, padded ones among them.
 
-    The translation is compared with the model on random examples.
+    A layer without a twin, or with one that computes something else, is called as it is.
 
     Args:
       model: A Keras 3 model on TensorFlow.
+      examples: Examples as `dlth_tf.export` takes them; random ones are drawn in any case.
 
     Raises:
-      Untranslatable: If there is no such model, or if it does not compute the same.
+      Untranslatable: If the model is neither Sequential nor Functional, if it runs on no examples that can be drawn, or
+        if the network does not compute the same.
     """
-    try:
-        network = _network(model)
-        agrees = _agrees(model, network)
-    except Untranslatable:
-        raise
-    except Exception as error:  # tf_keras fails in any way on what it does not know; the caller has another way
-        raise Untranslatable(f"it cannot be built there ({next(iter(str(error).splitlines()), '')})") from error
-    if not agrees:
-        raise Untranslatable("its layers compute something else there")
-    return network
-
-
-def _network(model: Any) -> tf_keras.Model:
-    graph = functional(model)
-    if graph is None:
+    if functional(model) is None:
         raise Untranslatable(f"{model.name} ({type(model).__name__}) is neither Sequential nor Functional")
-    tensors: dict[int, Any] = {}
-    twins: dict[int, Any] = {}
+    given = given_inputs(model, examples)
+    try:
+        probe = random_inputs(model)
+    except NoProbe as why:
+        if given is None:
+            raise Untranslatable(f"{why}; examples=... helps") from None
+        probe = given
+    refused: dict[int, str] = {}
+    while True:
+        walk = _Walk(refused)
+        try:
+            network = walk.network(model, probe)
+            break
+        except _Differs as differs:  # in a later call than the first: the earlier ones need another twin too
+            refused[id(differs.layer)] = str(differs)
+    for inputs in (probe, given):
+        if inputs is not None and not same(model(inputs, training=False), network(inputs, training=False)):
+            raise Untranslatable("the whole of its layers computes something else there")
+    for name, reason in walk.done.whole.items():
+        log.info("%s is exported as it is, and stays whole: %s", name, reason)
+    walk.done.network = network
+    return walk.done
 
-    def of(tensor: Any) -> Any:
-        return tensors[id(tensor)]
 
-    for tensor in graph.inputs:
-        batch, *shape = tensor.shape
-        twin = tf_keras.Input(tuple(shape), batch_size=batch, dtype=tf.as_dtype(tensor.dtype), name=tensor.name)
-        tensors[id(tensor)] = twin
-    for node in nodes_without_masks(graph):
-        if node.is_input:
-            continue
-        if not isinstance(node.operation, keras.Layer):
-            given = [of(tensor) for tensor in node.input_tensors]
-            outputs = _operation(node)(given if len(given) > 1 else given[0])
-        else:
-            if id(node.operation) not in twins:
-                twins[id(node.operation)] = _twin(node.operation)
-            # tf_keras passes masks on as well, and an export computes in inference mode whatever `training` says.
-            wanted = set(options(node)).difference(passed_masks(node), {"training"})
-            arguments, named = tree.map_structure(
-                lambda each: of(each) if isinstance(each, keras.KerasTensor) else each,
-                (node.arguments.args, {name: node.arguments.kwargs[name] for name in wanted}),
-            )
-            outputs = twins[id(node.operation)](*arguments, **named)
-        for tensor, twin in zip(node.output_tensors, tf.nest.flatten(outputs), strict=True):
+class _Differs(Exception):
+    """The twin of a layer computes something else in one of its calls."""
+
+    def __init__(self, layer: Any, problem: str) -> None:
+        super().__init__(problem)
+        self.layer = layer
+
+
+class _Walk:
+    """One translation. A layer has one twin in all the models that call it.
+
+    Args:
+      refused: Id of a layer that needs another twin -> why.
+    """
+
+    def __init__(self, refused: dict[int, str]) -> None:
+        self.refused = refused
+        self.twins: dict[int, Any] = {}
+        self.done = Translation()
+
+    def network(self, model: Any, inputs: Any) -> tf_keras.Model:
+        """Returns the network of a model of which these are inputs, with the masks that they carry."""
+        graph = functional(model)
+        tensors: dict[int, Any] = {}
+        ours: dict[int, Any] = {}
+        theirs: dict[int, Any] = {}  # the numbers of ours with the masks that tf_keras passes on
+        for tensor, value in zip(graph.inputs, tree.flatten(inputs), strict=True):
+            batch, *shape = tensor.shape
+            twin = tf_keras.Input(tuple(shape), batch_size=batch, dtype=tf.as_dtype(tensor.dtype), name=tensor.name)
             tensors[id(tensor)] = twin
-    for source in graph.operations:
-        if not isinstance(twins.get(id(source), model), keras.Model | tf_keras.Model | Keras3Layer):
-            _copy_weights(source, twins[id(source)])
-    inputs = tree.map_structure(of, graph._inputs_struct)
-    return tf_keras.Model(inputs, tree.map_structure(of, graph._outputs_struct), name=model.name)
+            for values in (ours, theirs):  # a copy each: layers of Keras 3 take masks away from what they are given
+                values[id(tensor)] = with_mask(value, mask_of(value))
+        needed = {id(node) for node in nodes_without_masks(graph)}
+        left = Counter(id(tensor) for node in nodes(graph) for tensor in node.input_tensors)
+        for node in (node for node in nodes(graph) if not node.is_input):
+            expected = _computed(node, ours)
+            results = [id(tensor) for tensor in node.output_tensors]
+            ours.update(zip(results, tree.flatten(expected), strict=True))
+            if id(node) in needed:
+                outputs, found = self._call(node, tensors, theirs, expected)
+                tensors.update(zip(results, tf.nest.flatten(outputs), strict=True))
+                masks = map(mask_of, tf.nest.flatten(found))
+                theirs.update(zip(results, map(with_mask, tree.flatten(expected), masks), strict=True))
+            for key in map(id, node.input_tensors):
+                left[key] -= 1
+                if not left[key]:
+                    ours.pop(key, None)
+                    theirs.pop(key, None)
+        structures = graph._inputs_struct, graph._outputs_struct
+        return tf_keras.Model(*(_with(tensors, structure) for structure in structures), name=model.name)
+
+    def _call(self, node: Any, tensors: dict[int, Any], values: dict[int, Any], expected: Any) -> tuple[Any, Any]:
+        """Calls the first candidate that computes what the node computes.
+
+        Args:
+          node: Call of a layer or an operation.
+          tensors: Id of a tensor of Keras 3 -> its twin.
+          values: Id of a tensor of Keras 3 -> an example of it.
+          expected: What the node computes of the examples.
+
+        Returns:
+          The twins of its outputs, and what the candidate computes of the examples.
+        """
+        operation = node.operation
+        problem = self.refused.get(id(operation), "")
+        masked = any(mask_of(values.get(id(tensor))) is not None for tensor in node.input_tensors)
+        for make in self._candidates(node, values):
+            for unmasked in (False, True) if masked else (False,):
+                try:
+                    layer, arguments, named = make()
+                    symbolic = _apply(layer, arguments, named, tensors, unmasked)
+                    self._fill(operation, layer)
+                    found = _apply(layer, arguments, named, values, unmasked)
+                except _Differs:
+                    raise
+                except Exception as error:  # tf_keras fails in any way on what it does not know
+                    problem = cause(error)
+                    continue
+                if not same(expected, found):
+                    problem = "its numbers differ there"
+                elif not has_masks(found, expected):
+                    problem = "its mask is not passed on there"
+                else:
+                    if isinstance(operation, keras.Layer):
+                        self.twins[id(operation)] = layer
+                        if isinstance(layer, Keras3Layer):
+                            self.done.whole[operation.name] = problem
+                    return symbolic, found
+        if id(operation) in self.twins and id(operation) not in self.refused:
+            raise _Differs(operation, problem)
+        raise Untranslatable(f"{operation.name} ({type(operation).__name__}) cannot be called there: {problem}")
+
+    def _candidates(self, node: Any, values: dict[int, Any]) -> Iterator[Callable[[], tuple[Any, Any, Any]]]:
+        """Yields functions that make a layer, with the arguments to call it with; the first one is the best."""
+        operation = node.operation
+        if not isinstance(operation, keras.Layer):
+            arguments = node.arguments.args, node.arguments.kwargs
+            if any(isinstance(each, keras.Variable) for each in tree.flatten(arguments)):
+                raise Untranslatable(f"{operation.name} computes with a variable of no layer")
+            given = node.input_tensors if len(node.input_tensors) > 1 else node.input_tensors[0]
+            if _known_operation(node) is not None:
+                yield lambda: (_known_operation(node), (given,), {})
+            yield lambda: (Keras3OpLambda(operation.name, operation, arguments), (given,), {})
+            return
+        # tf_keras passes masks on as well, and an export computes in inference mode whatever `training` says.
+        wanted = set(options(node)).difference(passed_masks(node), {"training"})
+        call = node.arguments.args, {name: node.arguments.kwargs[name] for name in wanted}
+        if id(operation) in self.twins:
+            yield lambda: (self.twins[id(operation)], *call)
+            return
+        if id(operation) not in self.refused:
+            yield lambda: (self._twin(node, values), *call)
+        yield lambda: (Keras3Layer(operation, operation.name), *call)
+
+    def _twin(self, node: Any, values: dict[int, Any]) -> Any:
+        if not isinstance(node.operation, keras.Model):
+            return twin_of(node.operation)
+        if functional(node.operation) is None:
+            raise Untranslatable("it is neither Sequential nor Functional")
+        return self.network(node.operation, [values[id(tensor)] for tensor in tree.flatten(node.arguments.args)])
+
+    def _fill(self, source: Any, twin: Any) -> None:
+        """Gives a twin the values of its layer, once."""
+        if not isinstance(source, keras.Layer) or isinstance(twin, keras.Model | tf_keras.Model | Keras3Layer):
+            return
+        if id(source) not in self.twins:
+            self.done.weights.update((id(variable), weight) for variable, weight in copy_weights(source, twin))
+
+
+def _computed(node: Any, values: dict[int, Any]) -> Any:
+    """Returns what a node of Keras 3 computes in inference mode, with the masks that Keras passes on."""
+    args, named = _with(values, (node.arguments.args, node.arguments.kwargs))
+    if getattr(node.operation, "_call_has_training_arg", False):
+        named["training"] = False
+    return node.operation(*args, **named)
+
+
+def _with(values: dict[int, Any], arguments: Any) -> Any:
+    return tree.map_structure(lambda each: values[id(each)] if isinstance(each, keras.KerasTensor) else each, arguments)
+
+
+def _apply(layer: Any, arguments: Any, named: Any, values: dict[int, Any], unmasked: bool) -> Any:
+    args, named = _with(values, (arguments, named))
+    return layer(*(tf.nest.map_structure(_unmasked, args) if unmasked else args), **named)
+
+
+class Unmasked(tf_keras.layers.Layer):
+    """Returns its tensor without the mask that Keras passes on with it, where an operation of Keras 3 drops it."""
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the tensor."""
+        return tf.identity(inputs)
+
+
+def _unmasked(tensor: Any) -> Any:
+    return tensor if mask_of(tensor) is None else Unmasked(dtype=tensor.dtype.name)(tensor)
 
 
 class Keras3OpLambda(tf_keras.layers.Layer):
@@ -130,121 +275,13 @@ class _Call:
         return self.operation.call(*args, **named)
 
 
-def _operation(node: Any) -> tf_keras.layers.Layer:
-    """Returns the twin of an operation on Keras tensors, which is called with the tensors among its arguments."""
-    arguments = node.arguments.args, node.arguments.kwargs
-    given = tree.flatten(arguments)
-    own = not type(node.operation).__module__.startswith("keras.")
-    kind = None if own else OPERATIONS.get(type(node.operation).__name__)
-    if any(isinstance(each, keras.Variable) for each in given):
-        raise Untranslatable(f"{_named(node.operation)} computes with a variable of no layer")
-    if kind and len(given) == 2 and all(isinstance(each, keras.KerasTensor) for each in given):
-        return getattr(tf_keras.layers, kind)()
-    if type(node.operation).__name__ == "Relu" and not own:
-        return tf_keras.layers.ReLU()
-    return Keras3OpLambda(node.operation.name, node.operation, arguments)
-
-
-def _twin(layer: Any, **changes: Any) -> Any:
-    """Returns the layer of tf_keras with the same arguments; where there is none, one that calls the layer itself.
-
-    Args:
-      layer: A layer of Keras 3.
-      **changes: Arguments that change.
-    """
-    if isinstance(layer, keras.Model):
-        return _network(layer) if functional(layer) is not None else Keras3Layer(layer, layer.name)
-    twin = getattr(tf_keras.layers, type(layer).__name__, None)
-    if twin is None or not type(layer).__module__.startswith("keras."):
-        return Keras3Layer(layer, layer.name)
-    try:
-        return twin(**_arguments(layer, twin) | changes)
-    except Untranslatable:
-        return Keras3Layer(layer, layer.name)
-
-
-def _arguments(layer: Any, twin: type) -> dict[str, Any]:
-    """The arguments of the twin's constructor: those of the layer that it knows and inference needs."""
-    taken = {name for kind in twin.__mro__[:-1] for name in inspect.signature(kind).parameters}
-    arguments = {"name": layer.name, "dtype": layer.dtype_policy.name}
-    for name, value in layer.get_config().items():
-        new = OTHER_NAMES.get(type(layer).__name__, {}).get(name, name)
-        if new not in taken or new in arguments or name.endswith(NOT_FOR_INFERENCE):
-            continue
-        if name == "activation" or name.endswith("_activation"):
-            arguments[new] = _activation(layer, getattr(layer, name))
-        elif isinstance(value, dict) and "class_name" in value:
-            arguments[new] = _inner(layer, name)
-        elif name == "cells":
-            arguments[new] = [_twin(cell) for cell in layer.cells]
-        else:
-            arguments[new] = value
-    arguments.pop("trainable", None)
-    return arguments
-
-
-def _inner(layer: Any, name: str) -> tf_keras.layers.Layer:
-    """Returns the twin of a layer that another one holds."""
-    both = isinstance(layer, keras.layers.Bidirectional)
-    inner = layer.forward_layer if both and name == "layer" else getattr(layer, name)
-    # tf_keras puts these words before the names too.
-    named = {"name": inner.name.removeprefix("forward_" if name == "layer" else "backward_")} if both else {}
-    twin = _twin(inner, **named) if isinstance(inner, keras.Layer) else None
-    if twin is None or isinstance(twin, Keras3Layer):
-        raise Untranslatable(f"{_named(layer)} has a {name} without a twin in tf_keras")
-    return twin
-
-
-def _activation(layer: Any, function: Any) -> Any:
-    """The name of an activation where tf_keras computes the same by it, else the function, which is on TensorFlow."""
-    name = keras.activations.serialize(function) if function is not None else "linear"
-    if isinstance(function, keras.Layer):
-        raise Untranslatable(f"{_named(layer)} has a layer as its activation")
-    return name if isinstance(name, str) and _is_known(name) else function
-
-
-def _is_known(activation: str) -> bool:
-    """Returns whether tf_keras computes the same by this name."""
-    try:
-        twin = tf_keras.activations.get(activation)
-    except ValueError:
-        return False
-    numbers = tf.constant(np.linspace(-8, 8, 99).reshape(33, 3), tf.float32)
-    return np.allclose(keras.activations.get(activation)(numbers), twin(numbers), rtol=0, atol=TOLERANCE)
-
-
-def _named(operation: Any) -> str:
-    return f"{operation.name} ({type(operation).__name__})"
-
-
-def _copy_weights(layer: Any, twin: Any) -> None:
-    other = OTHER_WEIGHTS.get(type(layer).__name__, {})
-    known = {key: other.get(name, name) for key, name in weight_names(layer).items()}
-    values = {known[id(weight)]: weight.numpy() for weight in layer.weights}
-    names = weight_names(twin)
-    if {names[id(weight)] for weight in twin.weights} != values.keys():
-        raise Untranslatable(f"{_named(layer)} has other weights there")
-    for weight in twin.weights:
-        weight.assign(values[names[id(weight)]])
-    finish(twin)
-
-
-def _agrees(model: Any, network: tf_keras.Model) -> bool:
-    """Returns whether both compute the same on random examples."""
-    random = np.random.default_rng(0)
-    words = [layer.input_dim for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
-
-    def example(tensor: Any) -> np.ndarray:
-        shape = [tensor.shape[0] or EXAMPLES, *(size or 8 for size in tensor.shape[1:])]
-        if "int" in str(tensor.dtype):
-            numbers = random.integers(0, min(words, default=2), shape).astype(str(tensor.dtype))
-            numbers[::2, (numbers.shape[-1] + 1) // 2 :] = 0  # what an embedding may mask
-            return numbers
-        return random.normal(size=shape).astype(str(tensor.dtype))
-
-    inputs = tree.map_structure(example, model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs[0])
-    ours = tree.flatten(model(inputs, training=False))
-    theirs = tf.nest.flatten(network(inputs, training=False))
-    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(ours, theirs, strict=True)]
-    scale = max(1.0, *(float(np.abs(a).max(initial=0)) for a, _ in pairs))
-    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=TOLERANCE * scale) for a, b in pairs)
+def _known_operation(node: Any) -> tf_keras.layers.Layer | None:
+    """Returns the layer of tf_keras that computes an operation, and that compaction knows; None without one."""
+    kind = type(node.operation)
+    given = tree.flatten((node.arguments.args, node.arguments.kwargs))
+    named = {"name": node.operation.name, "dtype": node.output_tensors[0].dtype}
+    if not kind.__module__.startswith("keras."):
+        return None
+    if kind.__name__ in OPERATIONS and len(given) == 2 and all(isinstance(each, keras.KerasTensor) for each in given):
+        return getattr(tf_keras.layers, OPERATIONS[kind.__name__])(**named)
+    return tf_keras.layers.ReLU(**named) if kind.__name__ == "Relu" else None
