@@ -162,6 +162,13 @@ def test_a_network_computes_the_same_in_tf_keras(name):
     assert pairs and all(own == twin for own, twin in pairs)
 
 
+def test_random_layers_have_twins_which_do_nothing_in_an_export():
+    from dlth_tf.deploy.keras3.translation import translated
+
+    model = network(L.RandomFlip(), L.RandomRotation(0.2), L.GaussianNoise(0.5), L.Dropout(0.5), nested(IMAGE))
+    assert translated(model).whole == {}
+
+
 def test_layers_that_tf_keras_knows_are_its_own():
     import tf_keras
 

@@ -32,6 +32,15 @@ AFTER_A_MASK: dict[str, Step] = {
 QUICK = ("a sum", "attention with a residual", "first states", "one layer twice")
 
 
+def encoder_and_decoder() -> keras.Model:
+    """Keras 3 passes no mask to an LSTM with given states, but passes one on."""
+    source, target = keras.Input((7,), dtype="int32"), keras.Input((8,), dtype="int32")
+    source_words, target_words = (L.Embedding(9, 4, mask_zero=True) for _ in "ab")
+    _, *states = L.LSTM(5, return_state=True)(source_words(source))
+    decoded = L.LSTM(5, return_sequences=True)(target_words(target), initial_state=states)
+    return keras.Model([source, target], L.Dense(3)(L.AdditiveAttention()([decoded, L.Dense(5)(source_words(source))])))
+
+
 def padded(numbers: np.ndarray) -> np.ndarray:
     numbers[:, 5:] = 0
     return numbers
@@ -60,6 +69,18 @@ def test_padded_examples_give_the_numbers_of_keras_3(name, build):
     np.testing.assert_allclose(network(x, training=False), model(x, training=False), rtol=0, atol=1e-5)
     whole = padded(x) * 0 + 3  # nothing is padding
     np.testing.assert_allclose(network(whole, training=False), model(whole, training=False), rtol=0, atol=1e-5)
+
+
+def test_an_encoder_and_a_decoder_give_the_numbers_of_keras_3():
+    from dlth_tf.deploy.keras3.translation import translated
+
+    keras.utils.set_random_seed(0)
+    model = encoder_and_decoder()
+    done = translated(model)
+    random = np.random.default_rng(1)
+    x = [padded(random.integers(1, 9, (6, size)).astype("int32")) for size in (7, 8)]
+    assert done.whole == {}
+    np.testing.assert_allclose(done.network(x, training=False), model(x, training=False), rtol=0, atol=1e-5)
 
 
 def test_an_export_serves_padded_examples_as_the_model_computes_them(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from keras import tree
@@ -149,7 +151,9 @@ class _Walk:
                     layer, arguments, named = make()
                     symbolic = _apply(layer, arguments, named, tensors, unmasked)
                     self._fill(operation, layer)
-                    found = _apply(layer, arguments, named, values, unmasked)
+                    found = _apply(layer, arguments, named | _inference(layer), values, unmasked)
+                    givers = [(values[key], tensors[key]) for key in map(id, node.input_tensors) if key in tensors]
+                    found, symbolic = _remasked((found, symbolic), expected, givers)
                 except _Differs:
                     raise
                 except Exception as error:  # tf_keras fails in any way on what it does not know
@@ -221,6 +225,44 @@ def _with(values: dict[int, Any], arguments: Any) -> Any:
 def _apply(layer: Any, arguments: Any, named: Any, values: dict[int, Any], unmasked: bool) -> Any:
     args, named = _with(values, (arguments, named))
     return layer(*(tf.nest.map_structure(_unmasked, args) if unmasked else args), **named)
+
+
+def _inference(layer: Any) -> dict[str, bool]:
+    """Returns the argument that a layer outside of a model needs to behave as in inference."""
+    return {"training": False} if "training" in inspect.signature(layer.call).parameters else {}
+
+
+def _remasked(outputs: tuple[Any, Any], expected: Any, givers: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Gives outputs the masks that they lack and that an input of the call carries.
+
+    Args:
+      outputs: What a candidate computes of the examples, and its Keras tensors.
+      expected: What Keras 3 computes of the examples.
+      givers: The examples of every input, and its Keras tensor.
+    """
+    flat = [tf.nest.flatten(each) for each in outputs]
+    for place, wanted in enumerate(map(mask_of, tree.flatten(expected))):
+        if wanted is None or has_masks(flat[0][place], tree.flatten(expected)[place]):
+            continue
+        giver = next((each for each in givers if np.array_equal(mask_of(each[0]), wanted)), None)
+        if giver is not None:
+            layer = Masked(dtype=flat[0][place].dtype.name)
+            for one, source in zip(flat, giver, strict=True):
+                one[place] = layer([one[place], source])
+    found, symbolic = (tf.nest.pack_sequence_as(each, one) for each, one in zip(outputs, flat, strict=True))
+    return found, symbolic
+
+
+class Masked(tf_keras.layers.Layer):
+    """Returns the first of two tensors with the mask that Keras passes on with the second one."""
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the tensor."""
+        return tf.identity(inputs[0])
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Returns the mask of the second tensor."""
+        return mask[1]
 
 
 class Unmasked(tf_keras.layers.Layer):
