@@ -15,8 +15,9 @@ from dlth_tf.console import help_text
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, real_number, whole_number
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.sweeps.grid import SHARED, Backend, make_grid, run_grid, write_plan
+from dlth_tf.sweeps.grid import SHARED, Backend, make_grid, run_grid
 from dlth_tf.sweeps.local_backend import LocalBackend
+from dlth_tf.sweeps.plan import write_plan
 from dlth_tf.sweeps.ray_backend import RayBackend
 from dlth_tf.tensorflow_start import start_tensorflow
 
@@ -112,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
         print_plan(grid, values.parallel if values.backend == "local" else 1, values.calibrate)
         return DONE
     backend = _backend(values)
-    write_plan(grid, values.sweep_dir)
+    write_plan(grid, values.sweep_dir, values.allocation)
     status = run_grid(grid, values.sweep_dir, backend)
     if status.reused:
         print(status.summary())

@@ -15,8 +15,9 @@ from dlth_tf import sweep
 from dlth_tf.analysis.planned_runs import missing_runs, read_plan
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from dlth_tf.errors import BadInput
-from dlth_tf.sweeps.grid import make_grid, run_grid, write_plan
+from dlth_tf.sweeps.grid import make_grid, run_grid
 from dlth_tf.sweeps.local_backend import LocalBackend
+from dlth_tf.sweeps.plan import write_plan
 from dlth_tf.sweeps.worker import DIED, run_one
 from dlth_tf.sweeps.worker import DONE as RUN_DONE
 from dlth_tf.sweeps.worker import FAILED as RUN_FAILED

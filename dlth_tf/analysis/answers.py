@@ -50,17 +50,18 @@ def answer(verdict: Verdict) -> str:
 
 def _matters(verdict: Verdict, comparison: Comparison) -> bool:
     images = verdict.others[comparison.against].images_seen
-    return comparison.role == WINNING_TICKET or is_equal_budget(verdict.runs.images_seen, images)
+    return comparison.role == WINNING_TICKET or is_equal_budget(verdict.own_images(comparison.against), images)
 
 
 def _phrase(verdict: Verdict, comparison: Comparison) -> str:
     other = verdict.others[comparison.against]
+    images = verdict.own_images(comparison.against)
     asked = question(verdict.method, comparison.against)
     facts = [
         *([asked] if asked != CONTROL else []),
         "at equal budget"
-        if is_equal_budget(verdict.runs.images_seen, other.images_seen)
-        else f"with {verdict.runs.images_seen:,.0f} examples seen instead of {other.images_seen:,.0f}",
+        if is_equal_budget(images, other.images_seen)
+        else f"with {images:,.0f} examples seen instead of {other.images_seen:,.0f}",
         *([f"with {len(other.at_chance)} of its {other.seeds} seeds at chance"] if other.at_chance else []),
     ]
     return f"{_OUTCOMES[comparison.outcome]} {comparison.against}, {', '.join(facts)} ({_evidence(comparison)})"

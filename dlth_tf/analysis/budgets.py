@@ -28,12 +28,20 @@ def ratio(images: float, others: float) -> str:
 
 
 def cost_sentence(verdict: Verdict) -> str:
-    """Returns the sentence on examples seen by the transformed ticket and by every method that it is compared with."""
-    own = verdict.runs.images_seen
-    costs = [
-        f"{runs.images_seen:,.0f} by {name} ({ratio(own, runs.images_seen)})" for name, runs in verdict.others.items()
-    ]
-    return f"Examples seen: {own:,.0f} by {verdict.method}; {', '.join(costs)}."
+    """Returns the sentence on examples seen by the transformed ticket and by every method that it is compared with.
+
+    They are means over the seeds of a comparison; where these differ between comparisons, and with them the examples
+    of the ticket, each has its own.
+    """
+    own = {name: verdict.own_images(name) for name in verdict.others}
+    costs = {
+        name: f"{runs.images_seen:,.0f} by {name} ({ratio(own[name], runs.images_seen)})"
+        for name, runs in verdict.others.items()
+    }
+    if len({f"{images:,.0f}" for images in own.values()}) == 1:
+        return f"Examples seen: {next(iter(own.values())):,.0f} by {verdict.method}; {', '.join(costs.values())}."
+    pairs = [f"{own[name]:,.0f} by {verdict.method} and {cost}" for name, cost in costs.items()]
+    return f"Examples seen, over the seeds of each comparison: {'; '.join(pairs)}."
 
 
 def chance_sentences(verdict: Verdict) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dlth_tf import files
+from dlth_tf.analysis.mixtures import refuse_mixtures
 from dlth_tf.analysis.names import check_name
 from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
@@ -129,7 +130,7 @@ def read_results(sweep_dir: str | os.PathLike[str]) -> pd.DataFrame:
     planned = read_plan(root).methods
     rows.sort(key=lambda row: (_position(row["method"], planned), row["method"], row["sparsity"], row["seed"]))
     results = pd.DataFrame(rows, columns=_one_task(root, rows))
-    _refuse_mixtures(root, results)
+    refuse_mixtures(root, results)
     return results
 
 
@@ -190,20 +191,3 @@ def _look_up(result: dict[str, Any], key: str) -> Any:
 
 def _position(method: str, planned: tuple[str, ...]) -> int:
     return planned.index(method) if method in planned else len(planned)
-
-
-def _refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
-    """Raises BadInput for runs on different data sets or models and for duplicate runs, whose means are meaningless."""
-    for column, kind in (("dataset", "data set"), ("model", "model")):
-        names = results[column].unique()
-        if len(names) > 1:
-            problem = f"contains runs of different {kind}s ({', '.join(names)})"
-            raise BadInput("sweep_dir", root, f"{problem}; a report compares methods on one {kind}")
-    identity = ["method", "sparsity", "seed"]
-    duplicates = results[results.duplicated(identity, keep=False)]
-    if len(duplicates):
-        first = duplicates.iloc[0]
-        names = duplicates.loc[(duplicates[identity] == first[identity]).all(axis=1), "run_dir"]
-        run = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
-        problem = f"contains {run} more than once ({', '.join(names)})"
-        raise BadInput("sweep_dir", root, f"{problem}; a report counts each run once")

@@ -12,6 +12,19 @@ from typing import Any
 
 from dlth_tf import files
 
+# Flags of a run that do not change its outcome:
+WHERE_ONLY = (
+    "data_dir",
+    "run_dir",
+    "resume",
+    "checkpoint_every",
+    "on_nan",
+    "tensorboard",
+    "verbosity",
+    "export_dir",
+    "shared_dir",
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -47,8 +60,7 @@ def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Sett
       BadInput: If a `config.json` exists but is not a JSON object.
     """
     root = Path(root)
-    paths = [root / name / "config.json" for name in run_dirs]
-    documents = [files.read_json_object(path, "sweep_dir", root) if files.exists(path) else {} for path in paths]
+    documents = [_document(root, root / name / "config.json") for name in run_dirs]
     flags = _merge(_part(document, "config") for document in documents)
     versions = _merge(_part(document, "versions") for document in documents)
     images = {_test_images(document) for document in documents}
@@ -62,6 +74,23 @@ def read_settings(root: str | os.PathLike[str], run_dirs: Iterable[str]) -> Sett
         test_images=images.pop() if len(images) == 1 else None,
         classes=classes.pop() if len(classes) == 1 else None,
     )
+
+
+def read_config(root: Path, run_dir: str) -> Mapping[str, Any]:
+    """Returns the flags of a run as its `config.json` records them; empty if it has none.
+
+    Args:
+      root: Directory of the sweep.
+      run_dir: Directory of the run, relative to `root`.
+
+    Raises:
+      BadInput: If the file exists but is not a JSON object.
+    """
+    return _part(_document(root, root / run_dir / "config.json"), "config")
+
+
+def _document(root: Path, path: Path) -> dict[str, Any]:
+    return files.read_json_object(path, "sweep_dir", root) if files.exists(path) else {}
 
 
 def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

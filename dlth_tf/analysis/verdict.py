@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -50,7 +50,9 @@ class Verdict:
       accuracy: Mean test accuracy over all seeds of the ticket, a fraction; or mean squared error, if that is measured.
       comparisons: Comparisons with those of `roles.opponents` that the sweep contains, in this order.
       runs: Runs of the transformed ticket.
-      others: Runs of every method that it is compared with, by name.
+      others: Runs of every method that it is compared with, by name; `images_seen` is over the seeds of the comparison.
+      images_beside: Images that a run of the ticket trains on, mean over the seeds of a comparison, by the name of the
+        other method; for a name that is not in it, those of `runs`.
       measure: What is compared.
       target_variance: Variance of the test targets in regression, the mean over several; None otherwise.
     """
@@ -63,6 +65,11 @@ class Verdict:
     others: Mapping[str, Runs]
     measure: Measure = ACCURACY
     target_variance: float | None = None
+    images_beside: Mapping[str, float] = field(default_factory=dict)
+
+    def own_images(self, against: str) -> float:
+        """Returns the images that a run of the ticket trains on, over the seeds of its comparison with a method."""
+        return self.images_beside.get(against, self.runs.images_seen)
 
 
 def check_margin(margin: float) -> float:
@@ -110,19 +117,20 @@ def judge(
             for name in opponents(method)
             if name in set(same_sparsity["method"])
         }
+        comparisons = {
+            name: compare(_points(own, unit), _points(runs, unit), name, margin, step) for name, runs in others.items()
+        }
         verdicts.append(
             Verdict(
                 method,
                 sparsity,
                 own[column].mean(),
-                tuple(
-                    compare(_points(own, unit), _points(runs, unit), name, margin, step)
-                    for name, runs in others.items()
-                ),
+                tuple(comparisons.values()),
                 _runs(own, images, classes),
-                {name: _runs(runs, images, classes) for name, runs in others.items()},
+                {name: _runs(runs, images, classes, comparisons[name]) for name, runs in others.items()},
                 measure,
                 variance,
+                {name: _images_seen(own, comparison) for name, comparison in comparisons.items()},
             )
         )
     return tuple(verdicts)
@@ -136,7 +144,8 @@ def verdict_json(
     Keys: `metric`, `margin_points`, `power`, `corrected_for_multiplicity` (false), `test_images` and `one_image_points`
     (null if unknown), and `verdicts`, a list of {method, sparsity, accuracy (mean, a fraction), binomial_error_points,
     images_seen (mean), seeds_at_chance, comparisons}. A comparison contains `against`, `role`, `question` ("like with
-    like", "the harder question" or "control"), `images_seen_against` (mean), `seeds_at_chance_against`, `paired`,
+    like", "the harder question" or "control"), `images_seen` and `images_seen_against` (means over the seeds of the
+    comparison), `seeds_at_chance_against`, `paired`,
     `seeds` (seeds of the transformed ticket that were used), `seeds_against` (number of seeds of the other method),
     `difference_points` (positive if the transformed ticket is better), `spread_points` (standard deviation of the
     difference between one run of each method), `interval_95` and `interval_90` (points), `better`, `worse`,
@@ -180,8 +189,16 @@ def binomial_error(accuracy: float, images: int) -> float:
     return POINTS * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
-def _runs(runs: pd.DataFrame, images: int | None, classes: int | None) -> Runs:
-    return Runs(len(runs), float(runs["images_seen"].mean()), seeds_at_chance(_by_seed(runs), classes, images))
+def _runs(runs: pd.DataFrame, images: int | None, classes: int | None, comparison: Comparison | None = None) -> Runs:
+    at_chance = seeds_at_chance(_by_seed(runs), classes, images)
+    return Runs(len(runs), _images_seen(runs, comparison), at_chance)
+
+
+def _images_seen(runs: pd.DataFrame, comparison: Comparison | None) -> float:
+    """Returns the images that a run trains on, mean over the seeds that a comparison is based on, or over all."""
+    paired = comparison is not None and comparison.difference.paired
+    compared = runs[runs["seed"].isin(comparison.seeds)] if paired and comparison else runs
+    return float(compared["images_seen"].mean())
 
 
 def _points(runs: pd.DataFrame, unit: float) -> dict[int, float]:
@@ -202,6 +219,7 @@ def _comparison_json(verdict: Verdict, comparison: Comparison) -> dict[str, Any]
         "against": comparison.against,
         "role": comparison.role,
         "question": question(verdict.method, comparison.against),
+        "images_seen": verdict.own_images(comparison.against),
         "images_seen_against": verdict.others[comparison.against].images_seen,
         "seeds_at_chance_against": verdict.others[comparison.against].at_chance,
         "paired": difference.paired,

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlth_tf.analysis.settings import WHERE_ONLY
 from dlth_tf.core import PenaltySchedule, PruningSpec
 from dlth_tf.data import AUGMENTS, Targets
 from dlth_tf.errors import renamed
@@ -21,19 +22,6 @@ from dlth_tf.runs.config_checks import MASKED, PRECISIONS, PUBLISHED
 from dlth_tf.runs.config_types import check_types
 from dlth_tf.runs.duration import Duration
 from dlth_tf.runs.recipe import ConfiguredRecipe, check_batches, lay_out
-
-# Fields that do not change the outcome:
-WHERE_ONLY = (
-    "data_dir",
-    "run_dir",
-    "resume",
-    "checkpoint_every",
-    "on_nan",
-    "tensorboard",
-    "verbosity",
-    "export_dir",
-    "shared_dir",
-)
 
 
 def _plain(value: Any) -> Any:

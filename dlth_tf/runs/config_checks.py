@@ -69,8 +69,13 @@ def allocation(config: Fields) -> str:
             return config.allocation
         parse_allocation(config.allocation)
         return json.dumps(config.allocation, default=json_value)
-    method = METHODS.load(config.method)
-    return "uniform" if method.needs_sparsity and is_n_by_m(config.granularity) else method.allocation
+    return default_allocation(config.method, config.granularity)
+
+
+def default_allocation(method: str, granularity: str) -> str:
+    """Returns the allocation of a method that is given none."""
+    plan = METHODS.load(method)
+    return "uniform" if plan.needs_sparsity and is_n_by_m(granularity) else plan.allocation
 
 
 def sparsity(config: Fields) -> float:

@@ -18,6 +18,7 @@ from dlth_tf.runs.config_checks import split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
 from dlth_tf.sweeps.order import longest_first
+from dlth_tf.sweeps.plan import refuse_other_recipes
 from dlth_tf.sweeps.status import PROGRESS, SweepStatus
 
 SHARED = ".shared"  # folder in a sweep directory for dense trainings that several runs start with
@@ -46,7 +47,7 @@ def make_grid(
       shared: The other fields of every RunConfig.
 
     Raises:
-      BadInput: If a list is empty or invalid, or RunConfig refuses a value.
+      BadInput: If a list is empty or invalid, RunConfig refuses a value, or the directory holds other runs.
     """
     names = _words("methods", methods)
     for name in names:
@@ -63,6 +64,7 @@ def make_grid(
                     grid.append(RunConfig(**{**shared, **varied}))
     for folder in (PROGRESS, SHARED):
         files.own_folder(Path(sweep_dir, folder), "sweep_dir", sweep_dir)
+    refuse_other_recipes(grid, sweep_dir)
     for config in grid:
         if files.is_link(Path(config.run_dir)):
             raise BadInput("sweep_dir", sweep_dir, f"its {Path(config.run_dir).name} is a link, which is not followed")
@@ -87,26 +89,6 @@ def _seeds(text: str | None) -> list[int]:
     if not all(word.isdecimal() for word in words):
         raise BadInput("seeds", text, "must be whole numbers, at least 0, separated by commas")
     return list(dict.fromkeys(map(int, words)))
-
-
-def write_plan(grid: list[RunConfig], sweep_dir: str) -> None:
-    """Writes plan.json, from which a report knows all runs of the sweep.
-
-    Raises:
-      BadInput: If the directory cannot be written to.
-    """
-    runs = [{"run_dir": Path(c.run_dir).name, "method": c.method, "sparsity": c.sparsity, "seed": c.seed} for c in grid]
-    plan = {
-        "methods": list(dict.fromkeys(config.method for config in grid)),
-        "sparsities": sorted({config.sparsity for config in grid if METHODS.load(config.method).needs_sparsity}),
-        "seeds": sorted({config.seed for config in grid}),
-        "runs": runs,
-    }
-    try:
-        Path(sweep_dir).mkdir(parents=True, exist_ok=True)
-        files.write_json(Path(sweep_dir) / "plan.json", plan)
-    except OSError as error:
-        raise BadInput("sweep_dir", sweep_dir, f"cannot be written to ({error.strerror})") from None
 
 
 def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: Console | None = None) -> SweepStatus:

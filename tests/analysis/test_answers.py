@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from dlth_tf.analysis.answers import answer, answers
@@ -34,6 +36,12 @@ def test_winning_tickets_come_first_and_the_control_at_equal_budget_last() -> No
         "examples seen instead of 1,800 (difference -2.80 [-3.30, -2.30]); better than scratch_long, at equal budget, "
         "with 1 of its 3 seeds at chance (difference 4.20 [3.70, 4.70])."
     )
+
+
+def test_the_budget_is_that_of_the_seeds_that_are_compared() -> None:
+    verdict = verdict_on({"lth": (SAME, Runs(3, 1350.0)), "scratch_long": (shifted(-4), Runs(3, 900.0))})
+    said = answer(dataclasses.replace(verdict, images_beside={"lth": 1350.0, "scratch_long": 1200.0}))
+    assert "lth, like with like, at equal budget (" in said and "scratch_long" not in said
 
 
 def test_without_its_counterpart_a_ticket_is_not_compared_like_with_like() -> None:

@@ -98,6 +98,15 @@ def test_the_cost_of_every_method_and_equal_budgets_are_stated() -> None:
     )
 
 
+def test_where_comparisons_have_seeds_of_their_own_each_has_its_cost() -> None:
+    verdict = verdict_on(scratch_long=[90.0, 90.0, 92.0], lth=[92.0, 92.8])
+    said = sentence(dataclasses.replace(verdict, images_beside={"scratch_long": 900.0, "lth": 1350.0}))
+    assert said.endswith(
+        " Examples seen, over the seeds of each comparison: 900 by rst and 900 by scratch_long (equal budget); 1,350 "
+        "by rst and 1,350 by lth (equal budget)."
+    )
+
+
 @pytest.mark.parametrize(
     ("others", "missing"), [(["lth"], False), (["lth_long"], False), (["lth", "lth_iter"], False), (["lth_iter"], True)]
 )

@@ -76,6 +76,20 @@ def test_each_method_has_its_cost_and_its_seeds_at_chance(results) -> None:
     assert unknown.comparisons == verdict.comparisons  # seeds at chance are named, and left in
 
 
+def test_costs_are_those_of_the_seeds_that_are_compared(results) -> None:
+    lth = [("lth", 0.98, 1, 0.955), ("lth", 0.98, 2, 0.965), ("lth", 0.98, 7, 0.1)]
+    frame = results(RST, lth, [("lth_iter", 0.98, 9, 0.9)])
+    frame["images_seen"] = frame["seed"].map({0: 900, 1: 100, 2: 300, 7: 5000, 9: 70})
+    (verdict,) = judge(frame)
+    assert (verdict.own_images("lth"), verdict.others["lth"].images_seen) == (200.0, 200.0)  # seeds 1 and 2
+    assert verdict.own_images("lth_iter") == verdict.runs.images_seen == pytest.approx(1300 / 3)  # no seed is shared
+    numbers = verdict_json((verdict,), 0.5, None)["verdicts"][0]
+    assert [(entry["images_seen"], entry["images_seen_against"]) for entry in numbers["comparisons"]] == [
+        (200.0, 200.0),
+        (pytest.approx(1300 / 3), 70.0),
+    ]
+
+
 def test_accuracies_are_compared_in_points_over_shared_seeds(results) -> None:
     (verdict,) = judge(results(RST, [("lth", 0.98, 1, 0.955), ("lth", 0.98, 2, 0.965), ("lth", 0.98, 7, 0.1)]))
     (comparison,) = verdict.comparisons

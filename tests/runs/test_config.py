@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from dlth_tf.analysis.settings import WHERE_ONLY
 from dlth_tf.commands import kind_of
 from dlth_tf.errors import MOST_LETTERS, BadInput, shown
-from dlth_tf.runs.config import WHERE_ONLY, RunConfig
+from dlth_tf.runs.config import RunConfig
 
 RUN = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity": 0.98}
 DEFAULTS = {
