@@ -72,9 +72,9 @@ def train(config: RunConfig) -> int:
         show_log()
     complete = RunDirectory(Path(config.run_dir)).is_complete()
     start_tensorflow(announce=config.verbosity > 0)
-    from dlth_tf.runs.train_and_export import run
+    from dlth_tf.runs.train_and_export import run_and_tell
 
-    result = run(config)
+    result, exported = run_and_tell(config)
     if config.verbosity == 0:
         return DONE
     if complete:
@@ -85,8 +85,8 @@ def train(config: RunConfig) -> int:
         f"{config.method}: test {measure.words} {measure.text(result['test'][f'{measure.name}_last'])}, {sparsity}, "
         f"{config.run_dir}/result.json"
     )
-    if config.export_dir:
-        print(f"exported to {config.export_dir}")
+    if exported:
+        print(exported)
     return DONE
 
 

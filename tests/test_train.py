@@ -65,8 +65,8 @@ def their_models(tmp_path_factory, monkeypatch) -> str:
 
 
 BAD = [
-    ({"sparsity": "1.0"}, "--sparsity=1.0: must be at least 0 and below 1"),
-    ({"sparsity": "-0.1"}, "--sparsity=-0.1: must be at least 0 and below 1"),
+    ({"sparsity": "1.0"}, "--sparsity=1.0: must be above 0 and below 1"),
+    ({"sparsity": "-0.1"}, "--sparsity=-0.1: must be above 0 and below 1"),
     ({"sparsity": "abc"}, "--sparsity=abc: must be a number"),
     ({"method": "rts"}, "--method=rts: no such method; did you mean rst or grasp?"),
     ({"dataset": "digit"}, "--dataset=digit: no such dataset; did you mean digits"),
@@ -87,6 +87,7 @@ BAD = [
     ({"run_dir": "file/run"}, "--run_dir=file/run: cannot be written to (Not a directory)"),
     ({"run_dir": "others"}, "--run_dir=others: contains other files but no config.json"),
     ({"export_dir": "exported"}, "--export_dir=exported: already holds an export (plain)"),
+    ({"export_dir": "file"}, "--export_dir=file: is not a folder, and must be one that can be written to"),
 ]
 
 
@@ -225,6 +226,7 @@ def test_an_export_is_made_with_the_run_or_made_up_for_later(here, capsys, tiny_
     ]
     after = listing(here / "out")
     assert ended(*argv) == DONE  # neither the run nor the export is repeated
+    assert lines(capsys)[0][-1] == "already exported to out"
     assert listing(here / "out") == after and listing(done.directory.path) == before
 
 

@@ -7,7 +7,7 @@ see a file only after its kind and size have been checked here.
 from __future__ import annotations
 
 from dlth_tf.files.arrays import arrays_sha256, npz_bytes, npz_limit, parse_npz, sha256
-from dlth_tf.files.folders import check_path, is_link, own_folder, remove_own
+from dlth_tf.files.folders import check_can_be_folder, check_path, is_link, own_folder, remove_own
 from dlth_tf.files.json_files import parse_json, read_json, read_json_object, write_json
 from dlth_tf.files.reading import (
     MOST_ARRAYS,
@@ -32,6 +32,7 @@ __all__ = [
     "MOST_TEXT",
     "MOST_TICKET",
     "arrays_sha256",
+    "check_can_be_folder",
     "check_path",
     "exists",
     "is_half_written",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from dlth_tf.errors import BadInput
@@ -60,17 +61,40 @@ def remove_own(folder: Path, pattern: str) -> None:
         os.rmdir(folder)
 
 
+def check_can_be_folder(thing: str, path: str | os.PathLike[str]) -> None:
+    """Checks that `path` is a folder that can be written to, or can become one.
+
+    Permissions do not say it of every file system, so a folder is made beneath the part that exists, and deleted.
+
+    Args:
+      thing: Flag or argument that named it, for the error message.
+      path: The folder, which need not exist.
+
+    Raises:
+      BadInput: If it, or a part of its path, is a file, or nothing can be written there.
+    """
+    place = Path(path)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        what = "is" if place == Path(path) else f"is beneath {place}, which is"
+        raise BadInput(thing, path, f"{what} not a folder, and must be one that can be written to")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".dlth-", dir=place))
+    except OSError as error:
+        raise BadInput(thing, path, f"cannot be written to ({error.strerror})") from None
+
+
 def check_path(thing: str, path: str) -> str:
-    """Returns `path` if a file system can have it.
+    """Returns `path` with the home directory in place of a leading ~, if a file system can have it.
 
     Raises:
       BadInput: If it contains NUL or half a letter, a part of it or the whole is too long, or it begins with the home
         of a user who does not exist.
     """
     try:
-        whole = os.fsencode(path)
-        os.path.expanduser(path)
-        Path(path).expanduser()
+        expanded = str(Path(path).expanduser()) if path.startswith("~") else path
+        whole = os.fsencode(expanded)
     except (ValueError, RuntimeError):
         raise BadInput(thing, path, "is not a path of this machine") from None
     if b"\0" in whole:
@@ -79,4 +103,4 @@ def check_path(thing: str, path: str) -> str:
         raise BadInput(
             thing, path, f"must have at most {MOST_NAME} bytes between two slashes, and {MOST_PATH:,} in all"
         )
-    return path
+    return expanded

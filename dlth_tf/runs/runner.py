@@ -11,7 +11,7 @@ from typing import Any
 import tf_keras
 
 from dlth_tf import data as data_room
-from dlth_tf import deploy, files, masking
+from dlth_tf import files, masking
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.macs import kernel_positions, training_macs
 from dlth_tf.methods import Network, Phase, Recipe
@@ -26,6 +26,7 @@ from dlth_tf.runs.devices.replicas import agreed, log_what_differs, rate_factor,
 from dlth_tf.runs.devices.strategies import writes
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.runs.evaluation import Evaluator
+from dlth_tf.runs.export_place import refuse_taken
 from dlth_tf.runs.fit_phase import train_phase
 from dlth_tf.runs.inputs import Inputs, load_inputs
 from dlth_tf.runs.network import prepare_network
@@ -56,8 +57,7 @@ def prepare(config: RunConfig) -> tuple[Inputs, Recipe, tf_keras.Model]:
     """Loads the data and builds the wrapped model: everything that can be refused before anything is written."""
     inputs = load_inputs(config)
     recipe, model = prepare_network(config, data_room.of_data(inputs.data))
-    if config.export_dir:
-        deploy.refuse_existing(config.export_dir)
+    refuse_taken(config)
     return inputs, recipe, model
 
 

@@ -66,9 +66,41 @@ def test_a_path_that_no_file_system_has_is_refused(path):
     assert refused.value.thing == "run_dir"
 
 
-@pytest.mark.parametrize("path", ["x" * 255, "a/b", "~/x", "/", "ä"])
+@pytest.mark.parametrize("path", ["x" * 255, "a/b", "/", "ä", "a/~/b", "x~", "gs://bucket/x/"])
 def test_other_paths_pass(path):
     assert files.check_path("run_dir", path) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "expanded"), [("~", "/home/me"), ("~/x", "/home/me/x"), ("~/a/../b", "/home/me/a/../b")]
+)
+def test_a_leading_tilde_is_the_home_directory(path, expanded, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert files.check_path("run_dir", path) == expanded
+
+
+@pytest.mark.parametrize("path", ["", "new", "new/inner", "folder", "folder/new"])
+def test_a_folder_that_can_be_made_passes_and_leaves_nothing(path, tmp_path):
+    (tmp_path / "folder").mkdir()
+    files.check_can_be_folder("export_dir", tmp_path / path)
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("file", "is not a folder, and must be one"),
+        ("file/a/b", "is beneath .*/file, which is not a folder"),
+        ("dangling", "is not a folder"),
+        ("/proc/new/folder", "cannot be written to"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused(path, words, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=words) as refused:
+        files.check_can_be_folder("export_dir", tmp_path / path)
+    assert refused.value.thing == "export_dir" and (tmp_path / "file").read_text() == "mine"
 
 
 def test_several_files_are_written_together_or_not_at_all(tmp_path):
