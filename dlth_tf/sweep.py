@@ -29,7 +29,7 @@ GRID = [
     ("methods", "comma-separated list of methods; required", None, "list"),
     (
         "sparsities",
-        "comma-separated list of sparsities, at least 0 and below 1; required unless every method is dense",
+        "comma-separated list of sparsities, above 0 and below 1; required unless every method is dense",
         None,
         "list",
     ),

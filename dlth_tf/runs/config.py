@@ -97,7 +97,7 @@ class RunConfig:
     sparsity: float = option(
         None,
         "Ticket",
-        "fraction of the prunable weights to remove, at least 0 and below 1; required by every method but dense",
+        "fraction of the prunable weights to remove, above 0 and below 1; required by every method but dense",
     )
     allocation: str = option(
         None,

@@ -6,10 +6,12 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Collection, Mapping
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 from dlth_tf import data, models
-from dlth_tf.core import SCHEDULES, PruningSpec, parse_allocation, parse_granularity
+from dlth_tf.core import SCHEDULES, PatternMap, PruningSpec, parse_allocation, parse_granularity
+from dlth_tf.core.exact_counts import parse_sparsity
 from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import REGRESSION, TASKS
@@ -20,6 +22,8 @@ from dlth_tf.runs.duration import Duration
 Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 
+ALLOWED_SPARSITY = "above 0 and below 1 (the fraction of the weights that is removed)"
+REMOVES_NOTHING = "the method that removes nothing is dense"
 PRECISIONS = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 PUBLISHED = "published"  # value of --transform_epochs
 MASKED, COMPACT = "masked", "compact"  # values of --finetune
@@ -83,9 +87,29 @@ def sparsity(config: Fields) -> float:
     if not METHODS.load(config.method).needs_sparsity:
         return 0.0
     if config.sparsity is None:
-        raise BadInput("sparsity", "(missing)", f"is required by {config.method}: at least 0 and below 1")
-    spec = PruningSpec.parse(config.sparsity, config.allocation, config.granularity)
+        raise BadInput("sparsity", "(missing)", f"is required by {config.method}: {ALLOWED_SPARSITY}")
+    exact = read_sparsity(config.sparsity)
+    spec = PruningSpec.parse(exact, config.allocation, config.granularity)
+    if isinstance(spec.allocation, PatternMap) and not any(value for _, value in spec.allocation.sparsities):
+        raise BadInput("allocation", config.allocation, f"must have a sparsity above 0: {REMOVES_NOTHING}")
     return float(spec.texts["sparsity"])
+
+
+def read_sparsity(value: Any) -> Fraction:
+    """Returns the sparsity of a method that removes weights.
+
+    Raises:
+      BadInput: If it is not a number above 0 and below 1.
+    """
+    try:
+        exact = parse_sparsity(value)
+    except BadInput as refused:
+        number = "a number " if "a number" in refused.allowed else ""
+        raise BadInput("sparsity", value, f"must be {number}{ALLOWED_SPARSITY}") from None
+    if not 0 < float(exact) < 1:
+        nothing = "" if float(exact) else f": {REMOVES_NOTHING}"
+        raise BadInput("sparsity", value, f"must be {ALLOWED_SPARSITY}{nothing}")
+    return exact
 
 
 def check_method(config: Fields) -> None:

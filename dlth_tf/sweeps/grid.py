@@ -10,11 +10,10 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from dlth_tf import files
-from dlth_tf.core.exact_counts import parse_sparsity
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
-from dlth_tf.runs.config_checks import split_list
+from dlth_tf.runs.config_checks import read_sparsity, split_list
 from dlth_tf.runs.directory import RunDirectory
 from dlth_tf.stopping import Stopped
 from dlth_tf.sweeps.order import longest_first
@@ -81,7 +80,7 @@ def _words(name: str, text: str | None) -> list[str]:
 
 def _levels(text: str | None) -> list[float]:
     with renamed({"sparsity": "sparsities"}):
-        return list(dict.fromkeys(float(parse_sparsity(word)) for word in _words("sparsities", text)))
+        return list(dict.fromkeys(float(read_sparsity(word)) for word in _words("sparsities", text)))
 
 
 def _seeds(text: str | None) -> list[int]:

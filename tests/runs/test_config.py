@@ -12,6 +12,7 @@ import pytest
 from dlth_tf.analysis.settings import WHERE_ONLY
 from dlth_tf.commands import kind_of
 from dlth_tf.errors import MOST_LETTERS, BadInput, shown
+from dlth_tf.methods import METHODS
 from dlth_tf.runs.config import RunConfig
 
 RUN = {"method": "rst", "dataset": "digits", "model": "lenet_300_100", "sparsity": 0.98}
@@ -70,9 +71,9 @@ DEFAULTS = {
 NAN, INFINITY = float("nan"), float("inf")
 AT_LEAST_1 = "must be a whole number, at least 1"
 REFUSED = [
-    ("sparsity", 1.0, "must be at least 0 and below 1"),
-    ("sparsity", -0.1, "must be at least 0 and below 1"),
-    ("sparsity", 98, "must be at least 0 and below 1"),
+    ("sparsity", 1.0, "must be above 0 and below 1"),
+    ("sparsity", -0.1, "must be above 0 and below 1"),
+    ("sparsity", 98, "must be above 0 and below 1"),
     ("sparsity", NAN, "must be a number"),
     ("sparsity", "abc", "must be a number"),
     ("penalty_step", 0, "must be a finite number above 0"),
@@ -168,6 +169,28 @@ def test_what_cannot_be_counted_beforehand_is_refused_where_masks_change_in_trai
     assert config(method=method, granularity="filter", allocation="erk").allocation == "erk"
 
 
+@pytest.mark.parametrize("sparsity", [0, 0.0, -0.0, "0", ".0", "1e-400"])
+@pytest.mark.parametrize("method", [name for name in METHODS.names() if name != "dense"])
+def test_a_sparsity_of_0_is_refused_by_every_method_but_dense(method, sparsity):
+    assert str(refusal(method=method, sparsity=sparsity)) == (
+        f"sparsity={sparsity}: must be above 0 and below 1 (the fraction of the weights that is removed): the method "
+        "that removes nothing is dense"
+    )
+    assert config(method="dense", sparsity=sparsity).sparsity == 0.0
+
+
+@pytest.mark.parametrize("allocation", [{"*": 0}, '{"fc1": 0.0, "fc2": 0}'])
+def test_a_map_that_removes_nothing_is_refused_too(allocation):
+    assert "must have a sparsity above 0: the method that removes nothing is dense" in str(
+        refusal(method="lth", allocation=allocation)
+    )
+    assert config(method="lth", allocation='{"fc1": 0, "fc2": 0.5}').sparsity == RUN["sparsity"]
+
+
+def test_a_sparsity_that_rounds_to_1_is_refused():
+    assert "must be above 0 and below 1" in str(refusal(sparsity="." + 20 * "9"))
+
+
 def test_only_methods_that_begin_with_a_trained_network_take_weights():
     for method in ("l1", "l1_iter", "rst", "rst_iter"):
         assert config(method=method, init_weights="weights.npz").init_weights == "weights.npz"
@@ -206,7 +229,7 @@ def test_a_value_out_of_range_is_refused_in_one_sentence(flag, value, allowed):
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
-        ("sparsity", 0),
+        ("sparsity", 1e-9),
         ("sparsity", 0.999999),
         ("epochs", "1it"),
         ("hold_steps", 0),

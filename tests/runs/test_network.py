@@ -44,7 +44,7 @@ def test_parameters_come_near_to_the_sparse_networks(name, shape, arguments, spa
 
 
 def test_other_arguments_are_left_alone_and_nothing_removed_is_the_full_width(tmp_path):
-    config = tiny("small_dense", tmp_path, sparsity=0.0)
+    config = tiny("dense", tmp_path)
 
     def build(given):
         return models.build("lenet_300_100", (8, 8, 1), 10, 0, {"width": given["width"]})
