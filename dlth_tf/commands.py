@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags
 
 from dlth_tf import files
-from dlth_tf.console import entries_text
+from dlth_tf.console import entries_text, outliving_readers
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.flag_files import expanded, recipes
 from dlth_tf.registry import is_path
@@ -34,6 +34,7 @@ PATHS = (
     "keras_model",
     "ticket",
     "check",
+    "examples",
 )
 CODE = ("model", "dataset")  # flags whose value may be a package.module:function
 ABOUT = {
@@ -44,6 +45,10 @@ ABOUT = {
 HELP = "--help"
 OF_ABSL = ("--helpshort", "--helpfull", "-helpshort", "-helpfull")  # what users of absl know; there is one help page
 _NOT_THE_USERS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")  # prefixes of file names
+
+
+class PageShown(SystemExit):
+    """Ends a command after --help, --recipes or --version; any other SystemExit comes from the user's code."""
 
 
 class _Parser(flags.ArgumentParser):
@@ -118,7 +123,7 @@ def field_groups(fields: Iterable[dataclasses.Field[Any]]) -> dict[str, list[tup
 
 
 def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]) -> flags.FlagValues:
-    """Parses a command line, including its flag files, into `values`.
+    """Parses a command line, including its flag files, into `values`; a leading ~ of a path becomes the home directory.
 
     Args:
       values: Flags of the command.
@@ -127,7 +132,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
 
     Raises:
       SystemExit: With code 0 after --help, --recipes and --version.
-      BadInput: If a flag file cannot be read.
+      BadInput: If a flag file cannot be read, or a path cannot be one.
       absl.flags.Error: If a flag is unknown, a value is invalid, or an argument is not a flag.
     """
     words = [HELP if word in OF_ABSL else word for word in expanded(argv)]
@@ -142,10 +147,10 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
     for name in ABOUT:
         if values[name].value:
             print(pages[name]())
-            raise SystemExit(DONE)
+            raise PageShown(DONE)
     for name in PATHS:
         if name in values and values[name].value:
-            files.check_path(name, values[name].value)
+            values[name].value = files.check_path(name, values[name].value)
     _refuse_code_of_flag_files(values, argv)
     if rest:
         raise flags.Error(f"{' '.join(rest)}: only flags are allowed, in the form --name=value")
@@ -175,6 +180,8 @@ def _refuse_code_of_flag_files(values: flags.FlagValues, argv: Sequence[str]) ->
 def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Runs a command, and turns an exception into one line on stderr and an exit code.
 
+    A reader that closes the pipe of an output (`| head`) does not stop it.
+
     Args:
       name: Name of the command, which starts the line.
       main: The command; takes the arguments, and returns an exit code or None.
@@ -183,13 +190,21 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     Returns:
       0 if done, 1 if the run failed, 2 for invalid flags or input, 75 if a signal stopped the run, which the same
       command resumes.
+
+    Raises:
+      SystemExit: With code 0 after --help, --recipes and --version.
     """
+    with outliving_readers():
+        return _run_command(name, main, sys.argv[1:] if argv is None else argv)
+
+
+def _run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
     logger = logging.getLogger("dlth_tf")
     handlers = logger.handlers[:]  # restored for callers that run a command inside another program
     level = logger.level
     propagate = logger.propagate
     try:
-        return main(sys.argv[1:] if argv is None else argv) or DONE
+        return main(argv) or DONE
     except BadInput as error:
         if error.__cause__ is not None and is_path(str(error.value)):  # raised inside the user's code
             print(_users_traceback(error.__cause__), end="", file=sys.stderr)
@@ -201,10 +216,11 @@ def run_command(name: str, main: Callable[[Sequence[str]], int | None], argv: Se
     except Stopped as stopped:
         print(f"{name}: {stopped}: run the same command again to resume", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        # The reader closed the pipe (| head). Without the redirection, Python's final flush of stdout would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except PageShown:
+        raise
+    except SystemExit as left:  # a network or a data set of the user's own may call sys.exit
+        print(f"{name}: failed: SystemExit with code {left.code} was raised in {_place(left)}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return FAILED
@@ -235,6 +251,12 @@ def _users_traceback(error: BaseException) -> str:
         [frame for frame in report.stack if not frame.filename.startswith(_NOT_THE_USERS)]
     )
     return "".join(report.format())
+
+
+def _place(error: BaseException) -> str:
+    """Returns the file and the line in which an exception was raised."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{last.filename}, line {last.lineno}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -68,6 +68,58 @@ def can_be_rewritten(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and OF_A_NOTEBOOK not in os.environ
 
 
+class _Outliving:
+    """An output stream that leads nowhere once its reader has closed the pipe (`| head`), so that work goes on.
+
+    Args:
+      stream: The stream, whose other attributes are those of this one.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes text, or drops it."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._lead_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        """Writes what is buffered, or drops it."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._lead_nowhere()
+
+    def _lead_nowhere(self) -> None:
+        """Redirects the descriptor: the stream keeps what it could not write, and would fail again when Python ends."""
+        with contextlib.suppress(OSError):  # a stream of a test or a notebook has no descriptor
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._stream.fileno())
+            finally:
+                os.close(nowhere)
+
+
+@contextlib.contextmanager
+def outliving_readers() -> Iterator[None]:
+    """Lets the block go on when the reader of standard output or of standard error closes the pipe."""
+    streams = sys.stdout, sys.stderr
+    outliving: Any = [stream and _Outliving(stream) for stream in streams]  # None where a process has no such stream
+    sys.stdout, sys.stderr = outliving
+    try:
+        yield
+    finally:
+        for stream in filter(None, outliving):
+            stream.flush()
+        sys.stdout, sys.stderr = streams
+
+
 def standard_output() -> Console:
     """Returns a console on standard output, with colors and cursor movements only if that is a terminal.
 

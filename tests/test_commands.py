@@ -14,7 +14,7 @@ from absl import flags
 
 import dlth_tf.export
 from dlth_tf import sweep, train
-from dlth_tf.commands import BAD_INPUT, DONE, FAILED, define, kind_of, parse, run_command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, PATHS, define, kind_of, parse, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 from tests.runs.tiny import environment
@@ -116,6 +116,20 @@ def test_booleans_can_be_given_in_several_ways(trained, word, value):
     assert ended(train, *RUN, word) == DONE and trained[0].jit_compile is value
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_a_leading_tilde_of_any_path_is_the_home_directory(name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    values = flags.FlagValues()
+    define(values, name, None, "a path")
+    assert parse(values, [f"--{name}=~/x/y"], str)[name].value == "/home/me/x/y"
+
+
+def test_every_flag_that_names_a_file_or_folder_is_a_path():
+    pages = " ".join(command.page() for command in (train, sweep, dlth_tf.export))
+    named = {name for name in listed(pages) if name.endswith(("_dir", "_weights"))}
+    assert named <= set(PATHS) <= set(listed(pages)) | {"shared_dir"}
+
+
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
@@ -183,6 +197,52 @@ def test_what_a_command_raises_becomes_an_exit_code_and_a_line(raised, code, las
     assert (lines[-1:] or [None]) == [last]
     if code == BAD_INPUT:
         assert len(lines) == 1
+
+
+@pytest.mark.parametrize("code", [0, 3, None, "mine"])
+def test_code_that_ends_the_process_is_a_failure_in_one_line(code, capsys, tmp_path):
+    (tmp_path / "their_net.py").write_text(f"import sys\n\nsys.exit({code!r})\n")
+
+    def main(argv):
+        exec(compile((tmp_path / "their_net.py").read_text(), tmp_path / "their_net.py", "exec"), {})
+
+    assert run_command("name", main, []) == FAILED
+    place = f"{tmp_path / 'their_net.py'}, line 3"
+    assert error_line(capsys) == f"name: failed: SystemExit with code {code} was raised in {place}"
+
+
+def test_a_pipe_that_breaks_elsewhere_is_a_failure(capsys):
+    def main(argv):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert run_command("name", main, []) == FAILED
+    assert capsys.readouterr().err.endswith("name: failed with BrokenPipeError: [Errno 32] Broken pipe\n")
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["stdout", "stdout and stderr"])
+def test_a_command_whose_reader_is_gone_does_its_work(both, tmp_path):
+    code = f"""
+import sys
+from dlth_tf.commands import run_command
+
+def main(argv):
+    for _ in range(10_000):
+        print("line", flush=True)
+        print("warning", file=sys.stderr)
+    open({str(tmp_path / "done")!r}, "w").close()
+    return 5
+
+sys.exit(run_command("name", main, []))
+"""
+    shell = f'{sys.executable} -c "$0" {"2>&1" if both else "2>/dev/null"} | head -1; exit ${{PIPESTATUS[0]}}'
+    ended = subprocess.run(["bash", "-c", shell, code], capture_output=True, text=True, env=environment(), timeout=120)
+    assert (ended.returncode, ended.stderr) == (5, "") and (tmp_path / "done").exists()
+
+
+def test_a_page_whose_reader_is_gone_is_no_failure():
+    shell = f"{sys.executable} -m dlth_tf.train --help | head -1; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environment(), timeout=120)
+    assert (ended.returncode, ended.stderr) == (DONE, "") and ended.stdout.count("\n") == 1
 
 
 def test_a_commands_own_exit_code_is_passed_on():

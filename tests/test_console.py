@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from dlth_tf import train
-from dlth_tf.console import announced, print_table, show_log
+from dlth_tf.console import announced, outliving_readers, print_table, show_log, standard_output
 
 
 @pytest.mark.parametrize("columns", [20, 40, 71, 80, 200])
@@ -22,6 +23,49 @@ def test_help_is_as_wide_as_the_terminal_and_loses_nothing(columns, monkeypatch)
     assert max(map(len, narrow.splitlines())) <= max(40, min(columns, 120))
     monkeypatch.setenv("COLUMNS", "120")
     assert "".join(narrow.split()) == "".join(train.page().split("Flags (also")[1].split())
+
+
+class Broken(io.StringIO):
+    """A stream whose reader has closed the pipe, with or without a descriptor."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+    def fileno(self) -> int:
+        return super().fileno() if self.descriptor is None else self.descriptor
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize("with_descriptor", [True, False])
+def test_work_goes_on_without_a_reader(name, with_descriptor, monkeypatch, tmp_path):
+    descriptor = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_CREAT) if with_descriptor else None
+    broken = Broken(descriptor)
+    monkeypatch.setattr(sys, name, broken)
+    with outliving_readers():
+        for _ in range(2):
+            assert getattr(sys, name).write("text") == 4
+            print("text", file=getattr(sys, name), flush=True)
+        Console(file=getattr(sys, name)).print("text")
+        standard_output().print("text")
+    assert getattr(sys, name) is broken
+    if descriptor is not None:
+        assert os.write(descriptor, b"dropped") == 7 and not (tmp_path / "pipe").read_bytes()
+        os.close(descriptor)
+
+
+def test_what_else_a_stream_raises_is_raised(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    with pytest.raises(ValueError, match="closed file"), outliving_readers():
+        monkeypatch.setattr(sys, "stdout", sys.stdout)
+        type(sys.stdout)(closed).write("text")
 
 
 LAYERS = pd.DataFrame(

@@ -184,6 +184,23 @@ def test_one_worker_runs_many_and_only_a_dead_one_is_replaced(retries, tmp_path,
     assert sum("FAILED" in line for line in lines) == 4 and "s left" not in lines[-1]
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), OSError("mine")], ids=repr)
+def test_a_thread_that_fails_is_no_silent_end_of_the_sweep(error, tmp_path, monkeypatch):
+    closed = []
+
+    class Failing(Worker):
+        def run(self, config, progress, limit) -> RunOutcome:
+            raise error
+
+        def close(self) -> None:
+            closed.append(self)
+
+    monkeypatch.setattr(LocalBackend, "_new_worker", lambda self: Failing(set(), set()))
+    with pytest.raises(type(error)):
+        run_grid(grid_of(sweep_dir=str(tmp_path)), str(tmp_path), LocalBackend(2))
+    assert len(closed) == 2  # a process that is left open would be waited for at the end
+
+
 def grid_of(**changes) -> list:
     values = {**GRID, "sweep_dir": "sweep", "shared": SHARED, **changes}
     return make_grid(values["methods"], values["sparsities"], values["seeds"], values["sweep_dir"], values["shared"])
@@ -211,8 +228,13 @@ def test_a_sweep_of_dense_needs_no_sparsities():
     [
         ({"methods": "dense,rts"}, "--method=rts: no such method; did you mean rst or grasp?"),
         ({"methods": ""}, "--methods=(missing): must be a comma list with at least one entry"),
-        ({"sparsities": ".5,1"}, "--sparsities=1: must be at least 0 and below 1"),
-        ({"sparsities": "half"}, "--sparsities=half: must be a number"),
+        ({"sparsities": ".5,1"}, "--sparsities=1: must be above 0 and below 1"),
+        (
+            {"sparsities": "0,.9"},
+            "--sparsities=0: must be above 0 and below 1 (the fraction of the weights that is removed): the method "
+            "that removes nothing is dense",
+        ),
+        ({"sparsities": "half"}, "--sparsities=half: must be a number above 0 and below 1"),
         ({"seeds": "0,-1"}, "--seeds=0,-1: must be whole numbers, at least 0, separated by commas"),
         ({"seeds": "²"}, "--seeds=²: must be whole numbers, at least 0, separated by commas"),
         ({"seeds": ","}, "--seeds=,: must be a comma list with at least one entry"),

@@ -92,20 +92,31 @@ class LocalBackend:
         self._workers = set[Worker]()
 
     def run(self, todo: Sequence[RunConfig], status: SweepStatus) -> None:
-        """Runs every configuration; a run that fails does not stop the others."""
+        """Runs every configuration; a run that fails does not stop the others.
+
+        Raises:
+          BaseException: If a thread of this process failed; the others have done all that it left.
+        """
         pending: queue.SimpleQueue[RunConfig] = queue.SimpleQueue()
         for config in todo:
             pending.put(config)
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._work(pending, status)
+            except BaseException as error:  # which would end the thread unseen, and its runs with it
+                errors.append(error)
+
         # Threads of this process only wait: each owns one worker process, which it replaces if it dies.
-        threads = [
-            threading.Thread(target=self._work, args=(pending, status), daemon=True)
-            for _ in range(min(self.parallel, len(todo)))
-        ]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self.parallel, len(todo)))]
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)  # with a timeout, so that signals are handled on every system
+        if errors:
+            raise errors[0]
 
     def stop(self) -> None:
         """Lets every run write a checkpoint, then ends the workers."""
@@ -120,23 +131,25 @@ class LocalBackend:
 
     def _work(self, pending: queue.SimpleQueue[RunConfig], status: SweepStatus) -> None:
         worker = self._new_worker()
-        while not self._stopping.is_set():
-            try:
-                config = pending.get_nowait()
-            except queue.Empty:
-                break
-            began = time.perf_counter()
-            for attempt in range(1 + self.max_retries):
-                outcome = worker.run(config, status.progress(config), self.limit)
-                if outcome.state == DIED and not self._stopping.is_set():
-                    self._workers.discard(worker)
-                    worker = self._new_worker()
-                if outcome.state not in (DIED, STOPPED) or self._stopping.is_set() or attempt == self.max_retries:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    config = pending.get_nowait()
+                except queue.Empty:
                     break
-            if not self._stopping.is_set():
-                status.finished(config, outcome, time.perf_counter() - began)
-        self._workers.discard(worker)
-        worker.close()
+                began = time.perf_counter()
+                for attempt in range(1 + self.max_retries):
+                    outcome = worker.run(config, status.progress(config), self.limit)
+                    if outcome.state == DIED and not self._stopping.is_set():
+                        self._workers.discard(worker)
+                        worker = self._new_worker()
+                    if outcome.state not in (DIED, STOPPED) or self._stopping.is_set() or attempt == self.max_retries:
+                        break
+                if not self._stopping.is_set():
+                    status.finished(config, outcome, time.perf_counter() - began)
+        finally:
+            self._workers.discard(worker)
+            worker.close()
 
     def _new_worker(self) -> Worker:
         worker = Worker((os.cpu_count() or 1) // self.parallel)
