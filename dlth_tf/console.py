@@ -115,9 +115,10 @@ def outliving_readers() -> Iterator[None]:
     try:
         yield
     finally:
-        for stream in filter(None, outliving):
-            stream.flush()
         sys.stdout, sys.stderr = streams
+        for stream in filter(None, outliving):
+            with contextlib.suppress(ValueError):  # the stream has been closed
+                stream.flush()
 
 
 def standard_output() -> Console:
