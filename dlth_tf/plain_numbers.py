@@ -157,6 +157,15 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def shortest(value: float) -> str:
+    """Returns the shortest text that stands for exactly this number: no two numbers have the same.
+
+    >>> shortest(0.98), shortest(0.9800001), shortest(1e-9), shortest(0.0)
+    ('0.98', '0.9800001', '1e-09', '0')
+    """
+    return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+
+
 def json_value(value: Any) -> Any:
     """Returns the plain number that JSON stores for a number of another type; for `default` of `json.dumps`.
 

@@ -10,6 +10,7 @@ from absl import flags
 
 from dlth_tf.commands import DONE, define, define_fields, field_groups, parse, run_command, run_console_script
 from dlth_tf.console import help_text, print_table, show_log
+from dlth_tf.plain_numbers import shortest
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.stopping import stop_on_signals
 from dlth_tf.tensorflow_start import start_tensorflow
@@ -54,7 +55,8 @@ def show_plan(config: RunConfig) -> int:
     from dlth_tf.runs.dry_run import dry_run
 
     phases, layers, source = dry_run(config)
-    print(f"{config.method} on {config.dataset} with {config.model}, sparsity {config.sparsity:g}, seed {config.seed}")
+    sparsity = shortest(config.sparsity)
+    print(f"{config.method} on {config.dataset} with {config.model}, sparsity {sparsity}, seed {config.seed}")
     print(f"Counts of examples are from {source}\n")
     print_table(pd.DataFrame(phases))
     print()

@@ -23,6 +23,7 @@ from dlth_tf.plain_numbers import (
     plain,
     real_number,
     shape_with_unknowns,
+    shortest,
     whole_number,
     whole_numbers,
     whole_or_none,
@@ -161,6 +162,11 @@ def test_numbers_of_numpy_are_written_as_plain_json():
     for value in (object(), np.array([1]), 1j, {1}):
         with pytest.raises(TypeError, match="is not a JSON value"):
             json.dumps(value, default=json_value)
+
+
+@pytest.mark.parametrize("value", [0.98, 0.9800001, 0.9999999, 1 / 3, 1e-9, 0.1 + 0.2, 5, 0.0])
+def test_the_shortest_text_stands_for_exactly_one_number(value):
+    assert float(shortest(value)) == value and len(shortest(value)) <= len(repr(float(value)))
 
 
 def test_a_refusal_names_what_the_user_gave():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dlth_tf.analysis.settings import WHERE_ONLY, read_config
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import shortest
 
 _IDENTITY = ["method", "sparsity", "seed"]
 
@@ -33,7 +34,7 @@ def refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
     for (method, sparsity), runs in results.groupby(["method", "sparsity"], sort=False):
         differing = _first_difference({name: read_config(root, name) for name in runs["run_dir"]})
         if differing:
-            problem = f"contains runs of {method} at sparsity {sparsity:g} by different recipes ({differing})"
+            problem = f"contains runs of {method} at sparsity {shortest(sparsity)} by different recipes ({differing})"
             raise BadInput(
                 "sweep_dir", root, f"{problem}; a report takes means over runs that differ in their seed alone"
             )
@@ -44,7 +45,7 @@ def _refuse_duplicates(root: Path, results: pd.DataFrame) -> None:
     if len(duplicates):
         first = duplicates.iloc[0]
         names = duplicates.loc[(duplicates[_IDENTITY] == first[_IDENTITY]).all(axis=1), "run_dir"]
-        run = f"{first['method']} at sparsity {first['sparsity']:g} with seed {first['seed']}"
+        run = f"{first['method']} at sparsity {shortest(first['sparsity'])} with seed {first['seed']}"
         problem = f"contains {run} more than once ({', '.join(names)})"
         raise BadInput("sweep_dir", root, f"{problem}; a report counts each run once")
 

@@ -16,6 +16,7 @@ from dlth_tf.measures import CLASSIFICATION, MEASURES, Measure
 from dlth_tf.methods import METHODS
 from dlth_tf.models import MODELS
 from dlth_tf.models.arguments import check_arguments
+from dlth_tf.plain_numbers import shortest
 from dlth_tf.runs import config_checks
 from dlth_tf.runs.checkpointing.interval import CheckpointInterval
 from dlth_tf.runs.config_checks import MASKED, PRECISIONS, PUBLISHED
@@ -363,7 +364,7 @@ class RunConfig:
         self._set(**config_checks.single_forms(self))
         if self.run_dir is None:
             names = (name.replace(":", ".").replace("/", "_") for name in (self.dataset, self.model))
-            self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{self.sparsity:g}-s{self.seed}")
+            self._set(run_dir=f"runs/{'-'.join(names)}-{self.method}-{shortest(self.sparsity)}-s{self.seed}")
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():

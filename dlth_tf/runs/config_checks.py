@@ -16,7 +16,16 @@ from dlth_tf.core.n_m import NByM
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import REGRESSION, TASKS
 from dlth_tf.methods import METHODS
-from dlth_tf.plain_numbers import ABOVE_0, AT_LEAST_0, BELOW_1, json_value, real_number, whole_number, whole_or_none
+from dlth_tf.plain_numbers import (
+    ABOVE_0,
+    AT_LEAST_0,
+    BELOW_1,
+    json_value,
+    real_number,
+    shortest,
+    whole_number,
+    whole_or_none,
+)
 from dlth_tf.runs.duration import Duration
 
 Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
@@ -187,8 +196,7 @@ def rates(config: Fields) -> dict[str, str | None]:
             config.lr_boundaries,
             f"{number} do not fit {len(values)} learning rates: give {len(values) - 1}",
         )
-    shortest = (f"{value:g}" if float(f"{value:g}") == value else repr(value) for value in values)
-    return {"lr_values": ",".join(shortest), "lr_boundaries": ",".join(boundaries) or None}
+    return {"lr_values": ",".join(map(shortest, values)), "lr_boundaries": ",".join(boundaries) or None}
 
 
 def _rate_values(config: Fields) -> list[float]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from dlth_tf import files
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.methods import METHODS
+from dlth_tf.plain_numbers import shortest
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import read_sparsity, split_list
 from dlth_tf.runs.directory import RunDirectory
@@ -49,15 +50,16 @@ def make_grid(
       BadInput: If a list is empty or invalid, RunConfig refuses a value, or the directory holds other runs.
     """
     names = _words("methods", methods)
-    for name in names:
-        METHODS.check(name)
+    with renamed({"method": "methods"}):
+        for name in names:
+            METHODS.check(name)
     with_sparsity = {name for name in names if METHODS.load(name).needs_sparsity}
     levels = _levels(sparsities) if with_sparsity else []
     grid = []
     for name in names:
         for level in levels if name in with_sparsity else [None]:
             for seed in _seeds(seeds):
-                directory = f"{sweep_dir}/{name}-{'' if level is None else f'{level:g}-'}s{seed}"
+                directory = f"{sweep_dir}/{name}-{'' if level is None else f'{shortest(level)}-'}s{seed}"
                 varied = {"method": name, "sparsity": level, "seed": seed, "run_dir": directory}
                 with renamed({"method": "methods", "sparsity": "sparsities", "seed": "seeds"}):
                     grid.append(RunConfig(**{**shared, **varied}))

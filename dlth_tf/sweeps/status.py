@@ -20,6 +20,7 @@ from dlth_tf import files
 from dlth_tf.console import standard_output
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.measures import measure_in
+from dlth_tf.plain_numbers import shortest
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.worker import DONE, STOPPED, Outcome
 
@@ -80,7 +81,7 @@ class SweepStatus:
         ended = self.done + len(self.failed)
         total = len(self.todo)
         left = (time.perf_counter() - self.began) / ended * (total - ended)
-        name = f"{config.method:<12} {config.sparsity:<5g} seed {config.seed}"
+        name = f"{config.method:<12} {shortest(config.sparsity):<5} seed {config.seed}"
         ending = f", about {left:.0f} s left" if ended < total else ""
         message = outcome.message if outcome.state == DONE else "FAILED"
         return rf"\[{ended:>{len(str(total))}}/{total}] {name}  {message}  {seconds:.1f} s{ending}"

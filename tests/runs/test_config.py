@@ -191,6 +191,11 @@ def test_a_sparsity_that_rounds_to_1_is_refused():
     assert "must be above 0 and below 1" in str(refusal(sparsity="." + 20 * "9"))
 
 
+@pytest.mark.parametrize(("sparsity", "text"), [(0.9, "0.9"), (0.9800001, "0.9800001"), (0.9999999, "0.9999999")])
+def test_the_default_directory_names_the_sparsity_exactly(sparsity, text):
+    assert config(sparsity=sparsity).run_dir == f"runs/digits-lenet_300_100-rst-{text}-s0"
+
+
 def test_only_methods_that_begin_with_a_trained_network_take_weights():
     for method in ("l1", "l1_iter", "rst", "rst_iter"):
         assert config(method=method, init_weights="weights.npz").init_weights == "weights.npz"
