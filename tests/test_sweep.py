@@ -213,6 +213,23 @@ def test_dense_runs_once_per_seed_and_every_other_method_once_per_sparsity_and_s
     assert all(Path(config.run_dir).parent == Path("sweep") for config in configs)
 
 
+def test_no_two_sparsities_share_a_directory():
+    levels = ".98,.9800001,0.98000010000000001,.9999999,1e-9,.3333333333333333"
+    names = [Path(config.run_dir).name for config in grid_of(methods="rst", sparsities=levels, seeds="0")]
+    assert names == [f"rst-{level}-s0" for level in ("0.98", "0.9800001", "0.9999999", "1e-09", "0.3333333333333333")]
+
+
+def test_dry_run_refuses_an_augmentation_that_does_not_fit_the_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ok.csv").write_text("a,b,label\n" + "".join(f"{n},{n * n % 7},{n % 2}\n" for n in range(200)))
+    flags = {**SHARED, "dataset": "csv:ok.csv", "model": "mlp", "model_args": "{}", **GRID, "batch_size": 16}
+    flags |= {"transform_batch_size": 16, "augment": "crop_flip"}
+    assert ended(*as_flags(**flags, sweep_dir="sweep"), "--dry_run") == BAD_INPUT
+    assert "--augment=crop_flip: is for uint8 images, and the examples of csv:ok.csv are float32[2]" in (
+        capsys.readouterr().err
+    )
+
+
 def test_what_is_listed_twice_runs_once():
     assert len(grid_of(methods="rst, rst", sparsities=".5,0.5,0.50", seeds="1,01,1")) == 1
 
@@ -226,7 +243,7 @@ def test_a_sweep_of_dense_needs_no_sparsities():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"methods": "dense,rts"}, "--method=rts: no such method; did you mean rst or grasp?"),
+        ({"methods": "dense,rts"}, "--methods=rts: no such method; did you mean rst or grasp?"),
         ({"methods": ""}, "--methods=(missing): must be a comma list with at least one entry"),
         ({"sparsities": ".5,1"}, "--sparsities=1: must be above 0 and below 1"),
         (

@@ -80,7 +80,7 @@ BAD = [
     ({"lr_boundaries": "1ep,5it"}, "--lr_boundaries=1ep,5it: must be in increasing order"),
     ({"dense_layers": "conv*"}, "--dense_layers=conv*: matches no prunable layer"),
     ({"dense_layers": "fc*"}, "--dense_layers=fc*: leaves nothing to prune"),
-    ({"model_args": '{"depth": 3}'}, "--model_args={'depth': 3}: lenet_300_100 does not take them"),
+    ({"model_args": '{"depth": 3}'}, "--model_args={'depth': 3}: lenet_300_100 does not take them: it takes width"),
     ({"model": "no_such_package:net"}, "--model=no_such_package:net: there is no module no_such_package"),
     ({"dataset": "no_such_package:data"}, "--dataset=no_such_package:data: there is no module no_such_package"),
     ({"run_dir": "file"}, "--run_dir=file: is a file, and must be a directory"),
@@ -181,6 +181,63 @@ def test_dry_run_prints_phases_and_layers_and_writes_nothing(here, capsys):
     layers = {row[0]: row for row in rows if row and row[0].startswith(("fc", "flatten"))}
     assert layers["fc1"][:7] == ["fc1", "Dense", "kernel", "64x30", "1920", "192", "pruned"]
     assert layers["fc3"][:7] == ["fc3", "Dense", "kernel", "10x10", "100", "100", "dense"]
+
+
+TABLE = "a,b,label\n" + "".join(f"{number},{number * number % 7},{number % 2}\n" for number in range(200))
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ({"augment": "crop_flip"}, "is for uint8 images, and the examples of csv:ok.csv are float32[2]"),
+        ({"augment": "mixup+cutout"}, "is for uint8 images"),
+        ({"normalization": "imagenet"}, "is for uint8 images, and the examples are float32: use standard or none"),
+        ({"normalization": "unit"}, "is for uint8 images"),
+        ({"dataset": "digits", "normalization": "imagenet"}, "needs images with 3 channels, and these have 1"),
+        ({"normalization": "standard"}, None),
+        ({"dataset": "digits", "augment": "crop_flip"}, None),
+    ],
+    ids=str,
+)
+def test_dry_run_refuses_preparations_that_do_not_fit_the_data(option, line, here, capsys):
+    (here / "ok.csv").write_text(TABLE)
+    flags = {"dataset": "csv:ok.csv", "batch_size": 16, **option}
+    assert ended(*tiny_flags("scratch", "run", **flags), "--dry_run") == (BAD_INPUT if line else DONE)
+    _, err = lines(capsys)
+    assert len(err) == bool(line) and (not line or line in err[0])
+    if line:  # as the run itself
+        assert ended(*tiny_flags("scratch", "run", **flags)) == BAD_INPUT and lines(capsys)[1] == err
+
+
+@pytest.mark.parametrize(
+    ("method", "allocation", "known"),
+    [
+        ("snip", None, False),
+        ("lth", "global", False),
+        ("snip", "uniform", True),
+        ("lth", "erk", True),
+        ("rst", "global", True),  # drawn from the initial network
+        ("scratch", "global", True),
+        ("rst_iter", "global", False),
+    ],
+)
+def test_dry_run_tells_shares_by_layer_only_where_they_are_known(method, allocation, known, here, capsys):
+    more = {} if allocation is None else {"allocation": allocation}
+    assert ended(*tiny_flags(method, "run", **more), "--dry_run") == DONE
+    rows = [line for line in lines(capsys)[0] if "pruned" in line.split()]
+    assert len(rows) == 2 and all(("% by the ticket" in row) == known for row in rows)
+    assert all(("its share is known once the ticket is drawn" in row) != known for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pick", ["random", "magnitude"])
+def test_shares_of_a_dry_run_are_those_of_the_run(pick, here, capsys):
+    flags = tiny_flags("scratch", "run", allocation="global", ticket_pick=pick)
+    assert ended(*flags, "--dry_run") == DONE
+    told = {row.split()[0]: int(row.split()[5]) for row in lines(capsys)[0] if "pruned" in row.split()}
+    assert ended(*flags) == DONE
+    weights = np.load(here / "run" / "weights.npz")
+    assert {name: int(np.count_nonzero(weights[f"{name}/kernel"])) for name in told} == told
 
 
 @pytest.mark.parametrize("words", [["--dry_run"], pytest.param(["--verbosity=2"], marks=pytest.mark.slow)], ids=str)

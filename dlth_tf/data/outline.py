@@ -34,12 +34,14 @@ class Outline:
       num_classes: Number of classes, or of targets.
       examples: Number of training examples.
       known_from: "the data", or the reason why the published sizes are used instead.
+      dtype: Dtype of the examples: "uint8", "float32" or "int32".
     """
 
     image_shape: tuple[int, ...]
     num_classes: int
     examples: int
     known_from: str = "the data"
+    dtype: str = "uint8"
 
     def __post_init__(self) -> None:
         store(
@@ -88,4 +90,4 @@ def _published_examples(base: str) -> int:
 
 def of_data(data: DataSet) -> Outline:
     """Returns the outline of a loaded data set."""
-    return Outline(data.image_shape, data.num_classes, len(data.train.labels))
+    return Outline(data.image_shape, data.num_classes, len(data.train.labels), dtype=data.dtype)

@@ -17,6 +17,7 @@ from dlth_tf.randomness import generator
 
 CHUNK = 4096  # images counted at a time, so that counting needs little memory in addition to the images
 SAMPLE = 2048  # images that are decoded to measure a training split on disk
+FOR_PIXELS = ("unit", "imagenet")  # normalizations of uint8 examples alone
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels, scaled to 0..1, as commonly used
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -35,13 +36,32 @@ def normalization(dataset: DataSet, name: str | None = None) -> Normalization:
         return NORMALIZATIONS.load(name or dataset.normalization)(dataset)
 
 
+def check_fits(name: str, dtype: str, image_shape: tuple[int, ...]) -> None:
+    """Checks that a normalization fits examples before these are there.
+
+    Args:
+      name: One of NORMALIZATIONS.
+      dtype: Dtype of the examples.
+      image_shape: Shape of an example.
+
+    Raises:
+      BadInput: If it is for images, and the examples are none, or have other channels.
+    """
+    if name in FOR_PIXELS and dtype != "uint8":
+        raise BadInput(
+            "normalization", name, f"is for uint8 images, and the examples are {dtype}: use standard or none"
+        )
+    if name == "imagenet" and image_shape[-1] != len(IMAGENET_MEAN):
+        raise BadInput("normalization", name, f"needs images with 3 channels, and these have {image_shape[-1]}")
+
+
 def unit(dataset: DataSet) -> Normalization:
     """Returns x / value_range, which scales pixels to the range from 0 to 1.
 
     Raises:
       BadInput: If the examples are not uint8.
     """
-    _check_pixels("unit", dataset)
+    check_fits("unit", dataset.dtype, dataset.image_shape)
     return _plain(1.0 / dataset.value_range, dataset)
 
 
@@ -85,10 +105,7 @@ def imagenet(dataset: DataSet) -> Normalization:
     Raises:
       BadInput: If the examples are not images with three channels.
     """
-    _check_pixels("imagenet", dataset)
-    channels = dataset.image_shape[-1]
-    if channels != 3:
-        raise BadInput("normalization", "imagenet", f"needs images with 3 channels, and these have {channels}")
+    check_fits("imagenet", dataset.dtype, dataset.image_shape)
     return Normalization(1.0 / dataset.value_range, IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -117,10 +134,3 @@ def _rows(dataset: DataSet) -> Iterator[np.ndarray]:
     """Yields the training examples, some at a time, as float64 [?, channels]."""
     for chunk in _chunks(dataset.train):
         yield chunk.reshape(-1, dataset.image_shape[-1]).astype(np.float64)
-
-
-def _check_pixels(name: str, dataset: DataSet) -> None:
-    if dataset.dtype != "uint8":
-        raise BadInput(
-            "normalization", name, f"is for uint8 images, and the examples are {dataset.dtype}: use standard or none"
-        )

@@ -7,13 +7,18 @@ from typing import Any
 
 from dlth_tf import data as data_room
 from dlth_tf import masking
+from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.masking.macs import kernel_positions, training_macs
-from dlth_tf.methods import METHODS, LearningRate, Phase
+from dlth_tf.methods import METHODS, LearningRate, Phase, Recipe
+from dlth_tf.methods.actions import draw_ticket
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.devices.replicas import rate_factor
+from dlth_tf.runs.inputs import check_outline
 from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import make_phases, out_of_proportion
+
+LATER = "its share is known once the ticket is drawn"
 
 
 def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
@@ -25,15 +30,36 @@ def dry_run(config: RunConfig) -> tuple[list[dict[str, object]], Any, str]:
     """
     with machine(config) as strategy, strategy.scope():
         outline = data_room.outline(config.dataset, config.data_dir, config.targets)
+        check_outline(config, outline)
         recipe, model = prepare_network(config, outline)
-        if config.sparsity and not METHODS.load(config.method).narrows:
-            masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, "random", config.seed))
         macs, _ = training_macs(model, kernel_positions(model, outline.image_shape), {})
-        whole = masking.why_whole(model, recipe.spec)
         phases = make_phases(config.method, recipe, rate_factor(config.scale_lr))
+        layers = _layers(config, recipe, model, is_drawn=draw_ticket in phases[0].start)
         if warning := out_of_proportion(phases, recipe):
             logging.getLogger("dlth_tf").warning(warning)
-        return describe(phases, outline.examples, macs), masking.layer_table(model, whole), outline.known_from
+        return describe(phases, outline.examples, macs), layers, outline.known_from
+
+
+def _layers(config: RunConfig, recipe: Recipe, model: Any, is_drawn: bool) -> Any:
+    """Returns the layer table with the shares that are known before training.
+
+    Those of a global allocation are the outcome of comparing the weights of all layers when the ticket is drawn.
+
+    Args:
+      config: Configuration of the run.
+      recipe: Its recipe.
+      model: Its wrapped network.
+      is_drawn: Whether the ticket is drawn from the initial network, so that it is that of the run.
+    """
+    if config.sparsity and not METHODS.load(config.method).narrows:
+        pick = recipe.ticket_pick if is_drawn else "random"
+        masking.apply_ticket(model, masking.pick_ticket(model, recipe.spec, pick, config.seed))
+    layers = masking.layer_table(model, masking.why_whole(model, recipe.spec))
+    if not is_drawn and recipe.spec.allocation is global_threshold:
+        pruned = layers["status"] == "pruned"
+        layers["kept"] = layers["kept"].astype(object)
+        layers.loc[pruned, ["kept", "why"]] = "", LATER
+    return layers
 
 
 def describe(phases: list[Phase], examples: int, macs: int) -> list[dict[str, object]]:

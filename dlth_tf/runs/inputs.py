@@ -16,6 +16,7 @@ from dlth_tf.data import (
     BatchOrder,
     DataSet,
     Normalization,
+    Outline,
     augmentation,
     evaluation_batches,
     train_batches,
@@ -164,11 +165,33 @@ def load_inputs(config: RunConfig) -> Inputs:
     if data.task == REGRESSION:
         _warn_of_scale(data)
     augment = config.augment or data.augment
-    if augment != "none" and data.noun != "images":
-        examples = f"{data.dtype}{list(data.image_shape)}"
-        raise BadInput("augment", augment, f"is for uint8 images, and the examples of {data.name} are {examples}")
+    check_augment_fits(augment, data.name, data.dtype, data.image_shape)
     normalization = data_room.normalization(data, config.normalization)
     return Inputs(data, normalization, config.seed, augment, config.weight_dtype)
+
+
+def check_augment_fits(augment: str, name: str, dtype: str, image_shape: tuple[int, ...]) -> None:
+    """Checks that the examples of a data set are images if they are augmented.
+
+    Args:
+      augment: Augmentations joined by "+", or "none".
+      name: Name of the data set.
+      dtype: Dtype of its examples.
+      image_shape: Shape of an example.
+
+    Raises:
+      BadInput: If they are not.
+    """
+    if augment != "none" and data_room.noun_of(image_shape, dtype) != "images":
+        examples = f"{dtype}{list(image_shape)}"
+        raise BadInput("augment", augment, f"is for uint8 images, and the examples of {name} are {examples}")
+
+
+def check_outline(config: RunConfig, outline: Outline) -> None:
+    """Raises BadInput if `load_inputs` would refuse an option for data with this outline."""
+    check_augment_fits(config.augment or "none", config.dataset, outline.dtype, outline.image_shape)
+    if config.normalization is not None:
+        data_room.check_fits(config.normalization, outline.dtype, outline.image_shape)
 
 
 def evaluated_on(data: DataSet, count: int) -> DataSet:

@@ -22,6 +22,7 @@ from dlth_tf.methods import METHODS, Phase
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.context import machine
 from dlth_tf.runs.evaluation import LOSSES, Evaluator
+from dlth_tf.runs.inputs import check_outline
 from dlth_tf.runs.network import prepare_network
 from dlth_tf.runs.plan import evaluations_of, make_phases, make_recipe
 from dlth_tf.runs.runner import prepare
@@ -65,6 +66,7 @@ def plan_runs(grid: Sequence[RunConfig]) -> list[RunPlan]:
     outline = data_room.outline(grid[0].dataset, grid[0].data_dir, grid[0].targets)
     with machine(grid[0]) as strategy, strategy.scope():
         for config in grid:
+            check_outline(config, outline)
             key = network_key(config)
             if key not in macs:
                 _, model = prepare_network(config, outline)
