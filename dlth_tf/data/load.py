@@ -104,6 +104,9 @@ def keep_last() -> None:
 
 def _load(name: str, data_dir: str | None, targets: Targets) -> DataSet:
     dataset = _read(name, data_dir, targets)
+    if dataset.num_classes == 1 and dataset.task == targets.task == CLASSIFICATION:
+        only = f"its labels are all of one class, {dataset.label_names[0]}, and there must be two classes or more"
+        raise BadInput("dataset", name, only)
     if dataset.task == targets.task:
         return dataset
     if targets.task == REGRESSION:

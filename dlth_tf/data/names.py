@@ -23,6 +23,7 @@ FOLDER = "folder:"
 NPZ = "npz:"
 CSV = "csv:"
 FILES = (NPZ, CSV)  # data sets that are one file, which the name states
+FILE_KINDS = {".npz": NPZ, ".csv": CSV}  # end of a file's name -> what precedes it in a name
 SIDES = (8, 1024)  # smallest and largest number of pixels that "@SIDE" accepts
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

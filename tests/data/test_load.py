@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from dlth_tf.data import Split, keep_last, load
+from dlth_tf.data import DataSet, Split, keep_last, load
 from dlth_tf.errors import BadInput
 from tests.data.conftest import random_dataset
 
@@ -33,6 +33,16 @@ def wrong_images(data_dir: str | None) -> object:
 
 def fails(data_dir: str | None) -> object:
     raise KeyError("the user's own mistake")
+
+
+def one_class(data_dir: str | None) -> DataSet:
+    split = Split(np.zeros((20, 3), np.float32), np.zeros(20, np.int64))
+    return DataSet("mine", split, split, split, ("only",))
+
+
+def test_a_data_set_of_one_class_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^dataset=.*:one_class: its labels are all of one class, only, and there must"):
+        load(f"{HERE}:one_class")
 
 
 def test_a_dotted_path_is_called_with_the_data_directory() -> None:

@@ -114,7 +114,8 @@ def _divided(pair: Pair, share: int, part: str, name: str) -> tuple[Pair, Pair]:
     examples, answers = pair
     count = len(answers) // share
     if not count:
-        few = f"has {len(answers)} examples, too few to divide off a {part} part, which takes one of {share}"
+        noun = "example" if len(answers) == 1 else "examples"
+        few = f"has {len(answers)} {noun}, too few to divide off a {part} part, which takes one of {share}"
         raise BadInput("dataset", name, few)
     random = generator(SPLIT_SEED, "split of arrays", part)
     if answers.dtype.kind == "f":

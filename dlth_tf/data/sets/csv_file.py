@@ -39,7 +39,7 @@ def load(path: str, targets: Targets) -> DataSet:
         raise BadInput("dataset", name, "has a column without a name: name it, or write the file with index=False")
     features = [column for column in columns if column != label]
     if not features:
-        raise BadInput("dataset", name, f"must have columns beside that of the labels, {label}")
+        raise BadInput("dataset", name, f"must have columns besides that of the labels, {label}")
     for column in columns:
         _check_column(table[column], column, name, is_label=column == label)
     examples = table[features].to_numpy(np.float32)
@@ -77,10 +77,13 @@ def _check_column(values: pd.Series, column: str, name: str, is_label: bool) -> 
     missing = int(values.isna().sum())
     if missing:
         raise BadInput("dataset", name, f"its column {column} has no value in {missing:,} of {len(values):,} rows")
-    if not is_label and not pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        example = str(values.iloc[0])[:40]
+    if is_label or pd.api.types.is_numeric_dtype(values):
+        return
+    texts = np.flatnonzero(pd.to_numeric(values, errors="coerce").isna())
+    if len(texts):
+        example = f"{str(values.iloc[texts[0]])[:40]!r} in row {texts[0] + 1}"
         encode = "encode it as numbers first, for example by pandas.get_dummies"
-        raise BadInput("dataset", name, f"its column {column} contains text ({example!r}): {encode}")
+        raise BadInput("dataset", name, f"its column {column} contains text ({example}): {encode}")
 
 
 def _labels(values: pd.Series) -> np.ndarray:

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from dlth_tf.data.dataset import DataSet, Split
 from dlth_tf.data.disk_split import DiskSplit
-from dlth_tf.data.names import DATASETS
+from dlth_tf.data.names import DATASETS, FILE_KINDS
 from dlth_tf.data.sets import tfds_reader
 from dlth_tf.data.sets.prepared_files import opening
 from dlth_tf.data.splits import divided
@@ -180,6 +180,8 @@ def _builder(name: str, data_dir: str | None, remedy: str | None) -> tfds.core.D
 
 def _unusable(name: str, error: Exception) -> str:
     """Returns the rest of a sentence: why tensorflow_datasets has no builder of this name."""
+    if kind := FILE_KINDS.get(os.path.splitext(name)[1].lower()):
+        return f"no such dataset; did you mean {kind}{name}?"
     base, _, variant = name.partition("/")
     builders = tfds.list_builders(with_community_datasets=False)
     if base not in builders:
@@ -198,7 +200,10 @@ def _nearest(kind: str, name: str, names: Iterable[str], otherwise: str) -> str:
     """Returns `registry.unknown`, but without its list of all names: tensorflow_datasets has hundreds."""
     sentence = unknown(kind, name, names)
     sentence = sentence if "did you mean" in sentence else f"no such {kind}; {otherwise}"
-    return f"{sentence} A function of yours is named with its module, as mine:load." if kind == "dataset" else sentence
+    if kind != "dataset":
+        return sentence
+    end = "" if sentence.endswith("?") else "."
+    return f"{sentence}{end} A function of yours is named with its module, as mine:load."
 
 
 def _supervised(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

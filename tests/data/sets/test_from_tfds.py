@@ -210,6 +210,9 @@ def test_files_that_may_not_be_read_are_not_called_damaged(tiny_dir: str, monkey
         ("tiny_shape", "no such dataset; did you mean tiny_shapes"),
         ("digit", "no such dataset; did you mean digits"),
         ("CIFAR-10", "no such dataset; did you mean cifar10"),
+        ("ok.csv", r"no such dataset; did you mean csv:ok.csv\?$"),
+        ("folder/of/Mine.NPZ", r"no such dataset; did you mean npz:folder/of/Mine.NPZ\?$"),
+        ("zzzzqqqq", r"package.module:function\. A function of yours is named with its module, as mine:load\.$"),
         ("mine", "A function of yours is named with its module, as mine:load"),
         ("zzzzqqqq", "no such dataset; available: digits, the image sets that"),
         (

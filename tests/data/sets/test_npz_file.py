@@ -58,6 +58,7 @@ def test_several_targets_are_regressed_at_once(tmp_path: Path) -> None:
         ({"x": X, "y": Y[:3]}, "its train part has 40 examples and 3 labels"),
         ({"x": X, "y": np.eye(2, dtype=int)[Y]}, "of one-hot labels take labels.argmax"),
         ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1}, "of class 2, of which there are no training"),
+        ({"x": X, "y": Y * 0}, "its labels are all of one class, 0, and there must be two classes or more"),
         ({"x": np.zeros((40, 3, 8, 8), np.float32), "y": Y}, "transpose"),
         ({"x": np.array([None] * 40), "y": Y}, "not np.savez_compressed"),
     ],
