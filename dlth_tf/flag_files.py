@@ -134,7 +134,7 @@ def _lines(name: str, path: Path) -> list[str]:
     try:
         if b"\0" in text:
             raise ValueError
-        return text.decode().splitlines()
+        return text.decode("utf-8-sig").splitlines()
     except ValueError:
         raise BadInput("flagfile", name, "must be text in UTF-8") from None
 

@@ -35,6 +35,11 @@ def test_a_file_becomes_its_flags_in_its_place_without_comments(tmp_path):
     assert expanded(["-flagfile", f"{tmp_path}/one.flags"]) == ["--b=2", "--c"]
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "marked.flags").write_bytes("\ufeff--method=rst\n--epochs=3\n".encode())
+    assert expanded([f"--flagfile={tmp_path}/marked.flags"]) == ["--method=rst", "--epochs=3"]
+
+
 def test_an_included_file_is_found_beside_the_one_that_includes_it_and_then_in_the_working_directory(
     tmp_path, monkeypatch
 ):

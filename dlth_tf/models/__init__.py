@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -88,10 +89,23 @@ def build(
         raise
     except Exception as error:
         if not is_path(name) and isinstance(error, TypeError):
-            raise BadInput("model_args", dict(arguments or {}), f"{name} does not take them: {error}") from None
+            raise BadInput(
+                "model_args", dict(arguments or {}), f"{name} does not take them: {_why(name, error)}"
+            ) from None
         raise BadInput("model", name, f"failed with {type(error).__name__}: {error}") from error
     fresh_weights(model, seed)
     return model
+
+
+def _why(name: str, error: TypeError) -> str:
+    """Returns which arguments a network of this package takes, if they are known; else what its builder raised."""
+    try:
+        _, _, *others = inspect.signature(_builder(name)).parameters.values()
+    except ValueError:
+        return str(error)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in others):
+        return str(error)
+    return f"it takes {', '.join(parameter.name for parameter in others) or 'none'}"
 
 
 def check_shapes(name: str, model: Any, image_shape: tuple[int, ...], classes: int) -> None:
