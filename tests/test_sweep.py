@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from dlth_tf.sweeps.worker import DONE as RUN_DONE
 from dlth_tf.sweeps.worker import FAILED as RUN_FAILED
 from dlth_tf.sweeps.worker import Outcome as RunOutcome
 from tests.runs import tiny
-from tests.runs.tiny import TINY, as_flags, listing
+from tests.runs.tiny import TINY, as_flags, environment, listing
 
 KILLED = "its process died (SIGKILL: by hand, or by the kernel because memory ran out, which dmesg shows)"
 # Builds the network of the tiny runs, records the process that does, and kills it if the file "kill" exists.
@@ -141,6 +143,20 @@ def test_a_sweep_outlives_a_killed_run_and_the_same_command_finishes_it(swept, c
     ):  # in a worker comes out what comes out here
         result = json.loads((swept.dir / name / "result.json").read_text())
         assert result["weights_sha256"] == tiny_runs[method].result["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_reader_is_gone_completes_its_runs(tmp_path):
+    flags = {**SHARED, "model": "loud:net", "model_args": "{}", "methods": "scratch", "sparsities": ".5,.9"}
+    (tmp_path / "loud.py").write_text(f"{MODEL}\nloud = net\ndef net(shape, classes):\n    print('net' * 10_000)\n")
+    with open(tmp_path / "loud.py", "a") as file:
+        file.write("    return loud(shape, classes)\n")
+    words = " ".join([sys.executable, "-m dlth_tf.sweep", *map(shlex.quote, as_flags(**flags, sweep_dir="sweep"))])
+    shell = f"{words} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}"
+    place = environment(PYTHONPATH=f"{os.environ.get('PYTHONPATH', tiny.ROOT)}:{tmp_path}")
+    ended = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=place, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stderr) == (DONE, "") and ended.stdout.count("\n") == 1
+    assert len(list((tmp_path / "sweep").glob("*/result.json"))) == 2
 
 
 @dataclass(eq=False)

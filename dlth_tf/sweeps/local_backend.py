@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from dlth_tf.console import outliving_readers
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.sweeps.status import SweepStatus
 from dlth_tf.sweeps.worker import DIED, STOPPED, Outcome, run_one, start_worker
@@ -60,12 +61,13 @@ def serve(connection: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     start_worker(threads)
-    while True:
-        try:
-            arguments = connection.recv()
-        except EOFError:
-            return
-        connection.send(run_one(*arguments))
+    with outliving_readers():  # what a network of the user's own prints must not end its run
+        while True:
+            try:
+                arguments = connection.recv()
+            except EOFError:
+                return
+            connection.send(run_one(*arguments))
 
 
 def _end_with_the_sweep() -> None:
