@@ -45,7 +45,7 @@ def check_fits(name: str, dtype: str, image_shape: tuple[int, ...]) -> None:
       image_shape: Shape of an example.
 
     Raises:
-      BadInput: If it is for images, and the examples are none, or have other channels.
+      BadInput: If it is for images, and the examples are something else, or have other channels.
     """
     if name in FOR_PIXELS and dtype != "uint8":
         raise BadInput(
