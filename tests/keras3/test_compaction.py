@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 
@@ -221,6 +222,118 @@ def test_options_of_the_layers_stay():
     assert small.get_layer("body").kernel_regularizer.l2 == 0.1 and len(small.losses) == 1
     assert small.get_layer("body").kernel_constraint.max_value == 0.5
     assert [weight.trainable for weight in small.weights] == [weight.trainable for weight in model.weights]
+    assert difference(model, small) < ROUNDING
+
+
+def towers(package, frozen: bool = False):
+    """Builds a layer that is called by itself and in two nested models, one of which is inside a third."""
+    layers = package.layers
+    both = layers.Dense(16, "relu", name="both")
+    start, middle = layers.Input((16,)), layers.Input((16,))
+    one = package.Model(start, both(start), name="one")
+    two = package.Model(middle, layers.Dense(16, name="own")(both(one(middle))), name="two")
+    one.trainable = not frozen
+    inputs = layers.Input((16,))
+    x = layers.Dense(8, name="free")(both(two(one(inputs))))
+    return removed_in(package.Model(inputs, layers.Dense(3, name="out")(x)), {"free": [2, 3], "both": [1]})
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("package", [keras, tf_keras])
+def test_a_layer_that_nested_models_share_stays_one_layer(package, frozen):
+    model = towers(package, frozen)
+    small = dlth.compact(model)
+    assert difference(model, small) < ROUNDING
+    assert widths(small) == {**widths(model), "free": 7}  # a constant stays for the bias of the two
+    assert small.count_params() == model.count_params() - 16 - 1 - 3
+    assert len(small.weights) == len(model.weights)
+    both = small.get_layer("both")
+    inner = small.get_layer("two").get_layer("one")
+    assert inner is small.get_layer("one") and inner.get_layer("both") is both
+    assert small.get_layer("two").get_layer("both") is both is not model.get_layer("both")
+    assert [weight.trainable for weight in small.weights] == [weight.trainable for weight in model.weights]
+    for layer in model.layers:
+        assert small.get_layer(layer.name).trainable == layer.trainable
+
+
+@pytest.mark.parametrize("package", [keras, tf_keras])
+def test_a_shared_layer_is_told_as_the_reason(package):
+    reports: list[Report] = []
+    dlth.compact(towers(package), reports.append)
+    (left,) = (left for left in reports[0].zeros.leftovers if left.layer == "both")
+    assert left.count == 1 and "also a part of" in left.why
+
+
+def test_a_layer_inside_a_wrapper_and_outside_stays_one_layer():
+    layer = L.Dense(8, name="both")
+    inputs = keras.Input((5, 8))
+    x = layer(L.TimeDistributed(layer, name="each")(inputs))
+    model = lively(keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling1D()(x))))
+    small = dlth.compact(model)
+    assert small.count_params() == model.count_params() and difference(model, small) < ROUNDING
+    assert small.get_layer("each").layer is small.get_layer("both")
+
+
+FACTOR = 2.0
+
+
+def scaled(factor: float):
+    added = np.float32(1)
+    return lambda x: FACTOR * factor * x + added
+
+
+def plus(x, number, mask=None):
+    return x + number
+
+
+CODE = {  # Python code in a layer
+    "lambda": lambda: L.Lambda(lambda x: keras.ops.abs(x)),
+    "closure": lambda: L.Lambda(scaled(3.0)),
+    "function": lambda: L.Lambda(plus, arguments={"number": 2.0}),
+    "array": lambda: L.Lambda(plus, arguments={"number": np.arange(6, dtype="float32")}),
+    "partial": lambda: L.Lambda(functools.partial(plus, number=3.0)),
+    "shape": lambda: L.Lambda(scaled(1.0), output_shape=lambda shape: shape, mask=lambda x, mask: mask),
+    "fixed shape": lambda: L.Lambda(scaled(1.0), output_shape=(6,), name="mine"),
+    "nested": lambda: keras.Sequential([keras.Input((6,)), L.Dense(6), L.Lambda(scaled(2.0))], name="nested"),
+    "activation inside": lambda: keras.Sequential([keras.Input((6,)), L.Dense(6, doubled)]),
+    "initializer": lambda: L.Dense(6, kernel_initializer=lambda shape, dtype=None: keras.ops.ones(shape)),
+    "regularizer": lambda: L.Dense(6, kernel_regularizer=lambda kernel: keras.ops.sum(kernel)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.fast_cases("closure", "nested", "shape")
+@pytest.mark.parametrize("make", CODE.values(), ids=CODE)
+def test_code_that_is_in_memory_stays(make):
+    model = keras.Sequential([keras.Input((6,)), L.Dense(6, name="in"), make(), L.Dense(6, name="fc"), L.Dense(3)])
+    zero(lively(model), "fc", [1, 2])
+    small = dlth.compact(model)
+    assert widths(small)["fc"] == 4 and difference(model, small) < ROUNDING
+    assert [layer.name for layer in small.layers] == [layer.name for layer in model.layers]
+    assert [float(loss) for loss in small.losses] == pytest.approx([float(loss) for loss in model.losses])
+
+
+def test_code_that_a_wrapper_calls_at_every_step_stays():
+    model = keras.Sequential([keras.Input((4, 5)), L.TimeDistributed(L.Lambda(scaled(2.0))), L.LSTM(3, doubled)])
+    assert difference(model, dlth.compact(model)) < ROUNDING
+
+
+@pytest.mark.fast_cases("float8")
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method implemented")
+@pytest.mark.parametrize("mode", ["float8", "int8", "int4"])
+def test_quantized_layers_keep_all_their_weights(mode):
+    nested = keras.Sequential([keras.Input((8,)), L.Dense(8, name="inside")], name="nested")
+    model = keras.Sequential([keras.Input((6,)), L.Dense(8, name="in"), nested, L.Dense(3, name="out")])
+    lively(model).quantize(mode)
+    for weight in model.get_layer("in").weights:
+        if weight.shape == () and mode == "float8":
+            weight.assign(2.0 + len(weight.name))  # each another one
+    small = dlth.compact(model)
+    for name in ("in", "out"):
+        old, new = ({weight.name: weight for weight in each.get_layer(name).weights} for each in (model, small))
+        assert old.keys() == new.keys() and len(old) > 2
+        for key, weight in old.items():
+            np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (weight, new[key])), err_msg=key)
     assert difference(model, small) < ROUNDING
 
 

@@ -18,6 +18,7 @@ FILES = (
     *(ROOT / "dlth_tf/masking/keras3").glob("*.py"),
     *(ROOT / "dlth_tf/deploy/keras3").glob("*.py"),
     *(ROOT / f"dlth_tf/{name}.py" for name in ("scores/keras3", "masking/structure/layer_paths", "callbacks/base")),
+    ROOT / "dlth_tf/deploy/compaction/keras3.py",
 )
 
 
@@ -151,6 +152,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "_keras_history": lambda: functional().outputs[0]._keras_history.operation.name == "out",
     "_learning_rate": rate,
     "_nodes_by_depth": graph,
+    "_output_shape": lambda: L.Lambda(abs, output_shape=(3,))._output_shape == (3,),
     "_outputs_struct": lambda: isinstance(functional()._outputs_struct, list),
     "_keras_mask": masks,
     "_trainable_variables_indices": indices,

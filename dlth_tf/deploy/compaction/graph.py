@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dlth_tf.deploy.compaction.kinds import UNKNOWN, kind_of, why_unknown
 from dlth_tf.deploy.compaction.library import Node, Shape, library_of
 from dlth_tf.errors import BadInput
+from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def read_graph(model: Any) -> Graph:
         reason = "has no known graph to compact: it must be a built Functional or Sequential model"
         raise BadInput("model", model.name, reason)
     uses = Counter(id(node.layer) for node in nodes)
+    inside = dict(_inside(nodes))
     numbers: dict[Hashable, int] = {}
     shapes: list[Shape] = []
     calls = []
@@ -84,6 +86,8 @@ def read_graph(model: Any) -> Graph:
             shapes.append(shape)
         inputs = tuple(numbers[key] for key in node.inputs)
         kind, why = _kind(node, uses[id(node.layer)], [shapes[tensor] for tensor in inputs])
+        if id(node.layer) in inside and kind != UNKNOWN and weights_of(node.layer):
+            kind, why = UNKNOWN, f"which is also a part of {inside[id(node.layer)]}"
         calls.append(LayerCall(node.layer, kind, inputs, tuple(numbers[key] for key in node.outputs), why))
     return Graph(tuple(calls), tuple(shapes), tuple(numbers[key] for key in library.results(model)))
 
@@ -105,6 +109,12 @@ def _kind(node: Node, uses: int, inputs: list[Shape]) -> tuple[str, str]:
     if len(node.outputs) != 1:
         return UNKNOWN, "a layer with several outputs"
     return kind, ""
+
+
+def _inside(nodes: list[Node]) -> Iterator[tuple[int, str]]:
+    """Yields the id of every layer inside another one, and the name of that one."""
+    for layer in {id(node.layer): node.layer for node in nodes if weights_of(node.layer)}.values():
+        yield from ((id(part), layer.name) for part in all_sublayers(layer))
 
 
 def weights_of(layer: Any) -> list[Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy.compaction.library import Node
-from dlth_tf.deploy.copied_layers import fill as fill_layer
-from dlth_tf.deploy.copied_layers import recreated as recreated
+from dlth_tf.deploy import copied_layers
+from dlth_tf.deploy.compaction.library import Node, is_of_package, same_trainable
 from dlth_tf.deploy.stripped import check_stripped as check
 from dlth_tf.masking.keras2 import graph
 from dlth_tf.masking.keras2.layer_kinds import TYPES
@@ -106,9 +105,21 @@ def computed(function: Any, inputs: Sequence[np.ndarray], dtype: str) -> np.ndar
     return outputs.numpy().astype(np.float64)
 
 
+def recreated(layer: tf_keras.layers.Layer, made: MutableMapping[int, Any], **changes: Any) -> tf_keras.layers.Layer:
+    """Builds a layer anew from its config, a nested model from its layers, each once."""
+    if id(layer) not in made:
+        nested = graph.is_graph_network(layer) and is_of_package(layer, "tf_keras")
+        made[id(layer)] = (
+            rebuilt(layer, lambda inner: recreated(inner, made))
+            if nested
+            else copied_layers.recreated(layer, **changes)
+        )
+    return made[id(layer)]
+
+
 def fill(layer: tf_keras.layers.Layer, weights: Sequence[np.ndarray], source: Any) -> None:
     """Sets the weights of a layer; a lookup table came with it when it was recreated."""
-    fill_layer(layer, weights)
+    copied_layers.fill(layer, weights)
 
 
 def rebuilt(model: tf_keras.Model, smaller: Callable[[Any], Any]) -> tf_keras.Model:
@@ -116,4 +127,5 @@ def rebuilt(model: tf_keras.Model, smaller: Callable[[Any], Any]) -> tf_keras.Mo
     made = tf_keras.models.clone_model(model, clone_function=smaller)
     if not made.built:
         made.build(model.input_shape)
+    same_trainable(model, made)
     return made

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
-from dlth_tf.deploy.compaction.library import Node
+from dlth_tf.deploy.compaction.library import Node, is_of_package, same_trainable
 from dlth_tf.masking.keras3 import graph
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.tickets import has_masks, strip
 from dlth_tf.masking.structure.layer_kinds import JOIN, POINTWISE, types_in
-from dlth_tf.masking.structure.layer_paths import all_sublayers
+from dlth_tf.masking.structure.layer_paths import all_sublayers, weight_names
 
 layers = keras.layers
 Model = keras.Model
@@ -78,8 +79,7 @@ def kind_of_type(layer: Any) -> str | None:
     """Returns the kind of a layer by its exact type, or of an operation."""
     if isinstance(layer, keras.Layer):
         return KIND_OF_TYPE.get(type(layer))
-    own = type(layer).__module__.partition(".")[0] != "keras"
-    return None if own else KIND_OF_OPERATION.get(type(layer).__name__)
+    return KIND_OF_OPERATION.get(type(layer).__name__) if is_of_package(layer, "keras") else None
 
 
 def is_function(layer: Any) -> bool:
@@ -97,14 +97,45 @@ def computed(function: Any, inputs: Sequence[np.ndarray], dtype: str) -> np.ndar
     return keras.ops.convert_to_numpy(outputs).astype(np.float64)
 
 
-def recreated(layer: Any, **changes: Any) -> Any:
-    """Builds a layer or an operation anew from its config, of which some entries change."""
-    config = layer.get_config()
-    if callable(getattr(layer, "activation", None)) and "activation" in config:
-        config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
-    made = type(layer).from_config(config | changes)
-    made.name = layer.name  # the config that Keras makes of a constructor's own arguments has none
-    return made
+def recreated(layer: Any, made: MutableMapping[int, Any], **changes: Any) -> Any:
+    """Builds a layer or an operation anew from its config, a nested model from its layers, each once."""
+    if id(layer) not in made:
+        nested = (
+            isinstance(layer, keras.Model) and is_of_package(layer, "keras") and graph.functional(layer) is not None
+        )
+        made[id(layer)] = (
+            rebuilt(layer, lambda inner: recreated(inner, made)) if nested else _from_config(layer, made, changes)
+        )
+    return made[id(layer)]
+
+
+def _from_config(layer: Any, made: MutableMapping[int, Any], changes: dict[str, Any]) -> Any:
+    config = _described(layer)
+    config |= {name: value for name in config if _is_code(layer, value := getattr(layer, name, None))}
+    maker: Callable[..., Any] = type(layer).from_config
+    if maker.__func__ in (layers.Lambda.from_config.__func__, layers.Wrapper.from_config.__func__):
+        if isinstance(layer, layers.Wrapper):
+            config["layer"] = recreated(layer.layer, made)
+        maker = functools.partial(layers.Layer.from_config.__func__, type(layer))  # what is inside is no description
+    new = maker(config | changes)
+    new.name = layer.name  # the config that Keras makes of a constructor's own arguments has none
+    return new
+
+
+def _described(layer: Any) -> dict[str, Any]:
+    """Returns the config of a layer; that of a Lambda with what it holds, since Keras cannot describe all functions."""
+    if type(layer) is not layers.Lambda:
+        return dict(layer.get_config())
+    held = {"function": layer.function, "mask": layer.mask, "output_shape": layer._output_shape}
+    return super(layers.Lambda, layer).get_config() | held | {"arguments": layer.arguments}
+
+
+def _is_code(layer: Any, value: Any) -> bool:
+    """Returns whether an attribute is code that the constructor takes, of which a config has a name or a description.
+
+    Keras finds the names alone that it knows, and makes no functions of descriptions in its safe mode.
+    """
+    return callable(value) and not isinstance(value, keras.Layer) and getattr(value, "__self__", None) is not layer
 
 
 def fill(layer: Any, weights: Sequence[np.ndarray], source: Any) -> None:
@@ -113,13 +144,22 @@ def fill(layer: Any, weights: Sequence[np.ndarray], source: Any) -> None:
     Raises:
       ValueError: If the layer does not have the parts of `source`.
     """
-    layer.set_weights(weights)
+    layer.set_weights(_in_order(layer, weights, source))
     pairs = zip((source, *all_sublayers(source)), (layer, *all_sublayers(layer)), strict=True)
     for old, new in pairs:
         if new.weights and hasattr(new, "finalize_state"):
             new.finalize_state()
         if hasattr(new, "load_assets"):
             _copy_assets(old, new)
+
+
+def _in_order(layer: Any, weights: Sequence[np.ndarray], source: Any) -> Sequence[np.ndarray]:
+    """Returns the weights in the order in which a new layer has them: one that was quantized later has another."""
+    old, new = (list(weight_names(each).values()) for each in (source, layer))
+    if sorted(old) != sorted(new) or len(old) != len(weights):
+        return weights
+    values = dict(zip(old, weights, strict=True))
+    return [values[name] for name in new]
 
 
 def _copy_assets(old: Any, new: Any) -> None:
@@ -137,8 +177,7 @@ def rebuilt(model: keras.Model, smaller: Callable[[Any], Any]) -> keras.Model:
     inputs = None if isinstance(model, keras.Sequential) else _new_inputs(model)
     with _as_uncompiled(model):
         made = keras.models.clone_model(model, inputs, clone_function=smaller)
-    if not model.trainable:
-        made.trainable = False
+    same_trainable(model, made)
     return made
 
 
@@ -147,7 +186,7 @@ def _new_inputs(model: keras.Model) -> Any:
     layer_of = {
         id(tensor): node.operation for node in graph.nodes(model) if node.is_input for tensor in node.output_tensors
     }
-    return tree.map_structure(lambda tensor: recreated(layer_of[id(tensor)]).output, model.input)
+    return tree.map_structure(lambda tensor: recreated(layer_of[id(tensor)], {}).output, model.input)
 
 
 @contextlib.contextmanager

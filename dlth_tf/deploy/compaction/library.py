@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -67,14 +67,37 @@ class Library(Protocol):
           dtype: Their precision.
         """
 
-    def recreated(self, layer: Any, **changes: Any) -> Any:
-        """Builds a layer anew from its config, of which some entries change."""
+    def recreated(self, layer: Any, made: MutableMapping[int, Any], **changes: Any) -> Any:
+        """Builds a layer anew from its config, of which some entries change.
+
+        Args:
+          layer: Layer, nested model or operation. One that was already made anew is not made a second time.
+          made: Old id -> what was made of it, also of the layers inside nested models. New ones are added.
+          **changes: Entries of the config that change.
+        """
 
     def fill(self, layer: Any, weights: Sequence[np.ndarray], source: Any) -> None:
         """Sets the weights of a layer that was recreated from `source`, and what it holds beside them."""
 
     def rebuilt(self, model: Any, smaller: Callable[[Any], Any]) -> Any:
         """Builds an uncompiled model like another one, from layers that `smaller` makes of the other's."""
+
+
+def is_of_package(value: Any, package: str) -> bool:
+    """Returns whether the class of a layer or an operation is one of a Keras itself, not a subclass of it."""
+    return type(value).__module__.partition(".")[0] == package
+
+
+def same_trainable(old: Any, new: Any) -> None:
+    """Freezes in a model what is frozen in the one that it was built like, and in nested ones."""
+    if new.trainable != old.trainable:
+        new.trainable = old.trainable  # which Keras sets in all layers inside
+    for layer in old.layers:
+        other = new.get_layer(layer.name)
+        if hasattr(layer, "layers") and hasattr(other, "layers"):
+            same_trainable(layer, other)
+        elif other.trainable != layer.trainable:
+            other.trainable = layer.trainable
 
 
 def library_of(value: Any) -> Library:

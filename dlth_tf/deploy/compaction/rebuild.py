@@ -36,6 +36,7 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
     library = library_of(model)
     calls = {call.layer.name: call for call in graph.calls}
     norms = norms_behind_maps(library, graph, arrays)
+    made: dict[int, Any] = {}
 
     def smaller(layer: Any) -> Any:
         try:
@@ -43,7 +44,7 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
                 return _with_map(graph, calls[layer.name], kept)
             if layer.name in norms.values():
                 return library.layers.Activation("linear", name=layer.name)
-            return library.recreated(layer, **_options(calls[layer.name], kept))
+            return library.recreated(layer, made, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
                 "model", model.name, f"has a layer {layer.name} that cannot be recreated from its config: {error}"
