@@ -45,6 +45,19 @@ def check_config(config: Any, operations: bool = False) -> None:
         _check_entry(entry, operations)
 
 
+def uncompiled(config: Any) -> Any:
+    """Returns a configuration without the optimizers, losses and metrics of its model, and of models inside it.
+
+    `compile=False` keeps Keras from compiling the outermost model alone.
+    """
+    if isinstance(config, list):
+        return [uncompiled(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    dropped = ("compile_config",) if "class_name" in config else ()
+    return {key: uncompiled(value) for key, value in config.items() if key not in dropped}
+
+
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:
     rest = [value]
     while rest:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,11 @@ from tf_keras.protobuf import saved_metadata_pb2
 
 from dlth_tf import files
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.exporting.keras_configs import check_config
+from dlth_tf.runs.exporting.keras_configs import check_config, uncompiled
 from dlth_tf.runs.exporting.network_size import check_outputs, limited_variables
 from dlth_tf.runs.weights_files import INSIDE, KERAS, ROOM, check_group
 
+CONFIG = "config.json"  # in a .keras file
 METADATA = "keras_metadata.pb"  # of the SavedModels that tf_keras writes
 MOST_RATIO = 64  # of what a file claims to hold to its size
 KEPT = "is only loaded with --trust_run"
@@ -41,7 +46,8 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> Any
     """
     path = Path(path)
     try:
-        config, version = _read(path)
+        written, version = _read(path)
+        config = uncompiled(written) if path.suffix == KERAS else written  # others are loaded as they are
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, DecodeError) as error:
         if isinstance(error, OSError) and error.strerror:  # h5py's own, about the content, have none
             raise BadInput("keras_model", path, f"cannot be read ({error.strerror})") from None
@@ -58,7 +64,8 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> Any
     keras = _keras_3(path) if new else tf_keras
     with _limited(path, most):
         try:
-            model = keras.models.load_model(os.fspath(path), compile=False, safe_mode=not trusted)
+            with _to_load(path, written, config) as file:
+                model = keras.models.load_model(os.fspath(file), compile=False, safe_mode=not trusted)
         except Exception as error:  # Keras raises all kinds, also those of a class of the user's own
             raise BadInput("keras_model", path, f"cannot be loaded ({_short(error)})") from error
     if not isinstance(model, keras.Model):
@@ -69,6 +76,24 @@ def load_keras_model(path: str | os.PathLike[str], trusted: bool = False) -> Any
         except ValueError as error:
             raise BadInput("keras_model", path, f"{error}, and {KEPT}") from None
     return model
+
+
+@contextlib.contextmanager
+def _to_load(path: Path, written: Any, config: Any) -> Iterator[Path]:
+    """Yields the file, or a copy with `config` for the time being if models inside the model were compiled too."""
+    if not isinstance(written, dict) or {**written, "compile_config": None} == {**config, "compile_config": None}:
+        yield path  # Keras compiles nothing of it
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+            for name in dict.fromkeys(old.namelist()):
+                with old.open(name) as source, new.open(name, "w", force_zip64=True) as target:
+                    if name == CONFIG:
+                        target.write(json.dumps(config).encode())
+                    else:
+                        shutil.copyfileobj(source, target)
+        yield copy
 
 
 def _keras_3(path: Path) -> Any:
@@ -109,14 +134,14 @@ def _of_archive(archive: zipfile.ZipFile, most: int) -> tuple[Any, str]:
     members = {info.filename: info.file_size for info in archive.infolist()}
     if sum(members.values()) > most:
         raise ValueError(f"its members have more than {most:,} bytes")
-    if members["config.json"] > files.MOST_JSON or members["metadata.json"] > files.MOST_JSON:
+    if members[CONFIG] > files.MOST_JSON or members["metadata.json"] > files.MOST_JSON:
         raise ValueError(f"its configuration has more than {files.MOST_JSON:,} bytes")
     version = str(files.parse_json(archive.read("metadata.json"))["keras_version"])
     with archive.open(INSIDE) as member, h5py.File(member, "r") as file:
         check_group(file, most)
     if "model.weights.npz" in members:
         raise ValueError("it has weights of a format that tf_keras does not write")
-    return files.parse_json(archive.read("config.json")), version
+    return files.parse_json(archive.read(CONFIG)), version
 
 
 def _of_saved_model(path: Path) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.exporting.keras_files import load_keras_model
 
@@ -108,6 +110,77 @@ def test_a_file_of_keras_3_on_another_backend_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(BadInput, match="runs on jax here: set KERAS_BACKEND=tensorflow"):
         load_keras_model(tmp_path / "new.keras")
+
+
+OPTIMIZERS = {"keras": dlth.keras3.SGD, "tf_keras": dlth.optimizers.SGD}
+
+
+def compiled(package, nested: bool, optimizer):
+    """Returns a model that was trained for a step, and a model inside it that is compiled too, if asked for."""
+    inner = package.Sequential([package.Input((4,)), package.layers.Dense(4)], name="inner")
+    inner.compile(optimizer(0.1, momentum=0.9), "mse")
+    layer = inner if nested else package.layers.Dense(4)
+    model = package.Sequential([package.Input((4,)), layer, package.layers.Dense(3)], name="mine")
+    model.compile(optimizer(0.1, momentum=0.9), "mse")
+    model.fit(np.ones((4, 4)), np.ones((4, 3)), verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("package", "kind"), [(keras, "mine.keras"), *((tf_keras, kind) for kind in KINDS)], ids=["keras", *KINDS]
+)
+def test_a_model_that_was_trained_with_our_optimizer_needs_no_trust(tmp_path, package, kind, nested):
+    model = compiled(package, nested, OPTIMIZERS[package.__name__])
+    model.save(tmp_path / kind)
+    loaded = load_keras_model(tmp_path / kind)
+    for old, new in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("package", [keras, tf_keras])
+def test_code_that_a_file_would_be_compiled_with_is_never_imported(tmp_path, monkeypatch, package, nested, trusted):
+    path, ran = tmp_path / "mine.keras", tmp_path / "ran"
+    model = compiled(package, nested, package.optimizers.SGD)
+    model.save(path)
+    name = f"hostile_{package.__name__}_{nested}_{trusted}"
+    (tmp_path / f"{name}.py").write_text(f"open({str(ran)!r}, 'w').close()\n\n\nclass SGD:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    changed = 0
+    places = [config, *(layer for layer in config["config"]["layers"] if layer["class_name"] == "Sequential")]
+    for place in places:
+        place["compile_config"]["optimizer"] = {"module": name, "class_name": "SGD", "config": {}}
+        changed += 1
+    rewritten(path, {"config.json": json.dumps(config).encode()})
+    loaded = load_keras_model(path, trusted)
+    assert changed == 1 + nested and not ran.exists() and name not in sys.modules
+    np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
+    assert list(tmp_path.glob("*.keras")) == [path]
+
+
+def test_a_configuration_of_many_levels_is_one_sentence(saved, tmp_path):
+    path = shutil.copy(saved[0] / "mine.keras", tmp_path / "mine.keras")
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json").decode()
+    deep = config.rstrip().removesuffix("}") + ', "more": ' + "[" * 800 + "]" * 800 + "}"
+    rewritten(path, {"config.json": deep.encode()})
+    with pytest.raises(BadInput, match=f"^keras_model={path}: "):
+        load_keras_model(path)
+
+
+@pytest.mark.parametrize("package", [keras, tf_keras])
+def test_a_copy_without_optimizers_has_the_vocabulary_of_the_file(tmp_path, package):
+    words = package.layers.StringLookup(vocabulary=["a", "b"])
+    inner = package.Sequential([package.Input((1,), dtype="string"), words, package.layers.Embedding(3, 2)])
+    inner.compile("sgd", "mse")
+    model = package.Sequential([package.Input((1,), dtype="string"), inner, package.layers.Dense(2)])
+    model.save(tmp_path / "words.keras")
+    given = tf.constant([["b"], ["?"]])
+    np.testing.assert_array_equal(load_keras_model(tmp_path / "words.keras")(given), model(given))
 
 
 def rewritten(path: Path, members: dict[str, bytes]) -> None:
