@@ -66,7 +66,8 @@ def random_examples(model: tf_keras.Model, serving: Serving, count: int = RANDOM
     specs = serving.inputs(model)
     error = ""
     for size, most in _trials(model, specs):
-        images = {name: _random(spec, (count, size), most, model) for name, spec in specs.items()}
+        above = {name: serving.value_range + 1 if spec.dtype == tf.uint8 else most for name, spec in specs.items()}
+        images = {name: _random(spec, (count, size), above[name], model) for name, spec in specs.items()}
         try:
             few = {name: tf.constant(array[: serving.batch or 2]) for name, array in images.items()}
             serving.reference(model, few)
@@ -105,7 +106,7 @@ def _random(spec: tf.TensorSpec, sizes: tuple[int, int], most: int, model: tf_ke
         return _bytes(random.choice(np.array(_words(model), dtype=object), shape))
     if spec.dtype == tf.bool:
         return random.random(shape) < 0.5
-    whole = random.integers(0, 256 if spec.dtype == tf.uint8 else most, shape) if spec.dtype.is_integer else None
+    whole = random.integers(0, most, shape) if spec.dtype.is_integer else None
     return (random.random(shape) if whole is None else whole).astype(spec.dtype.as_numpy_dtype)
 
 

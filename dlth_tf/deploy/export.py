@@ -100,6 +100,7 @@ def export(
         - `task`: "classifier", "raw" or "auto", the default, which decides by the output.
         - `batch`: Number of examples in every call, if it is to be fixed.
         - `image_bytes`: Whether SavedModels have a second signature for encoded images.
+        - `value_range`: Largest pixel value that the images of the training can have (255; 16 for digits).
         - `ticket`: Ticket whose removed weights must be zero in every form.
         - `calibration`: Raw training images for forms that need activation ranges.
         - `validation`: `Examples` on which int8 and `min_agreement` are judged; by default `examples`.

@@ -19,6 +19,7 @@ from dlth_tf.masking import named_weights
 
 SIGNATURE = "serving_default"
 IMAGE_BYTES = "image_bytes"  # name of a second signature, and of its input
+MOST_PIXEL = 255  # largest value of a pixel in a JPEG or PNG file
 BATCH = 256  # examples per call when the reference outputs are computed
 CLASSIFIER = "classifier"
 PROBABILITIES = "probabilities"
@@ -37,6 +38,7 @@ class Serving:
         "probabilities": the same for a network that ends in softmax, without logits; "raw": the network's outputs.
       batch: Number of examples in every call; None leaves it free.
       image_bytes: Whether SavedModels have a second signature that takes encoded images.
+      value_range: Largest possible pixel value of the images that the network was trained on, as they are stored.
     """
 
     normalization: Normalization | None = None
@@ -44,6 +46,7 @@ class Serving:
     task: str = CLASSIFIER
     batch: int | None = None
     image_bytes: bool = False
+    value_range: int = MOST_PIXEL
 
     def inputs(self, model: tf_keras.Model) -> dict[str, tf.TensorSpec]:
         """Returns shape and dtype of what a client sends, by name.

@@ -14,9 +14,10 @@ from dlth_tf.core import Ticket
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
-from dlth_tf.deploy.serving import Serving
+from dlth_tf.deploy.serving import MOST_PIXEL, Serving
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import OptionKeywords, ServingOptions
+from dlth_tf.plain_numbers import whole_number
 
 
 class Keywords(OptionKeywords, total=False):
@@ -29,6 +30,7 @@ class Keywords(OptionKeywords, total=False):
     calibration: np.ndarray | Mapping[str, np.ndarray] | None
     validation: Examples | None
     image_size: tuple[int, int] | None
+    value_range: int
     origin: Mapping[str, Any] | None
 
 
@@ -52,6 +54,8 @@ class Source:
       batch: Number of examples in every call; None leaves it free, except for a network that was built for one.
       image_bytes: Whether SavedModels have a second signature, `image_bytes`, that takes encoded images.
       image_size: Height and width of all images, for a network that takes any; `at_image_size` builds it.
+      value_range: Largest possible pixel value of the images that the network was trained on, as they are stored;
+        encoded images, whose pixels are 0 to 255, are scaled to it.
     """
 
     model: tf_keras.Model
@@ -66,6 +70,7 @@ class Source:
     batch: int | None = None
     image_bytes: bool = False
     image_size: tuple[int, int] | None = None
+    value_range: int = MOST_PIXEL
 
     @functools.cached_property
     def interface(self) -> Interface:
@@ -82,14 +87,15 @@ class Source:
         """Preprocessing and outputs around the network.
 
         Raises:
-          BadInput: If the task does not fit the network, the batch size is below 1 or not that of its inputs, or
-            encoded images cannot be served.
+          BadInput: If the task does not fit the network, the batch size is below 1 or not that of its inputs, encoded
+            images cannot be served, or `value_range` is no whole number, at least 1.
         """
         ServingOptions(self.task, self.batch).check()
         fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
         if self.batch is not None and fixed and fixed != {self.batch}:
             raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
         batch = self.batch if self.batch is not None else min(fixed, default=None)
-        serving = Serving(self.normalization, self.label_names, self.decision[0], batch, self.image_bytes)
+        most = whole_number("value_range", self.value_range, least=1)
+        serving = Serving(self.normalization, self.label_names, self.decision[0], batch, self.image_bytes, most)
         serving.check_image_bytes(self.model)
         return serving

@@ -219,7 +219,7 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
         if form["same_weights"] or form["places"] is not None:
             check_zeros(form, loaded, _part(data, "mask") if form["same_weights"] else {})
         if form["image_bytes"]:
-            check_image_bytes(name, loaded, serve, _rows(inputs, slice(ENCODED)))
+            check_image_bytes(name, loaded, serve, _rows(inputs, slice(ENCODED)), form["value_range"])
     if form["compared"] and form["kind"] != "tflite":
         outputs = serve(_rows(inputs, slice(size)))
         check_outputs(name, outputs, form["compared"][0], form["label_names"])
@@ -411,14 +411,14 @@ def check_outputs(name: str, outputs: Arrays, scores: str, label_names: list[str
         raise Failed(f"{name}: a label is not the name of its class")
 
 
-def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays) -> None:
-    """Checks that encoded images give the same outputs as the images themselves."""
+def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays, value_range: int = 255) -> None:
+    """Checks that encoded images, whose pixels are 0 to 255, give the same outputs as the images themselves."""
     import tensorflow as tf
 
     (key, images), *_ = inputs.items()
-    pixels = np.clip(images, 0, 255).astype(np.uint8)
+    pixels = np.clip(np.round(images * (255 / value_range)), 0, 255).astype(np.uint8)
     encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
-    outputs = serve({key: pixels.astype(images.dtype)})
+    outputs = serve({key: np.round(pixels.astype(np.float32) * value_range / 255).astype(images.dtype)})
     for output, value in loaded.signatures["image_bytes"](image_bytes=encoded).items():
         found = value.numpy()
         same = np.allclose(found, outputs[output], atol=1e-5) if found.dtype.kind == "f" else found == outputs[output]

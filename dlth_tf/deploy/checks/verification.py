@@ -147,6 +147,7 @@ def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
         "compared": list(serving.compared),
         "batch": serving.batch,
         "image_bytes": serving.image_bytes,
+        "value_range": serving.value_range,
         "label_names": None if serving.label_names is None else list(serving.label_names),
         "weights": list(weights),
         "places": places,

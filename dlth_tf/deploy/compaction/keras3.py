@@ -113,7 +113,7 @@ def _from_config(layer: Any, made: MutableMapping[int, Any], changes: dict[str, 
     config = _described(layer)
     config |= {name: value for name in config if _is_code(layer, value := getattr(layer, name, None))}
     maker: Callable[..., Any] = type(layer).from_config
-    if maker.__func__ in (layers.Lambda.from_config.__func__, layers.Wrapper.from_config.__func__):
+    if getattr(maker, "__func__", None) in (layers.Lambda.from_config.__func__, layers.Wrapper.from_config.__func__):
         if isinstance(layer, layers.Wrapper):
             config["layer"] = recreated(layer.layer, made)
         maker = functools.partial(layers.Layer.from_config.__func__, type(layer))  # what is inside is no description

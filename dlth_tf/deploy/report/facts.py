@@ -81,6 +81,7 @@ def signature_facts(source: Source) -> dict[str, Any]:
         "outputs": {name: _spec(spec) for name, spec in serving.output_specs(source.interface).items()},
         "normalized": serving.normalization is not None,
         "image_bytes": serving.image_bytes,
+        "value_range": serving.value_range,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dlth_tf import files
 from dlth_tf.analysis.names import markdown_text
 from dlth_tf.deploy.report.facts import verdict
+from dlth_tf.deploy.serving import MOST_PIXEL
 from dlth_tf.measures import ACCURACY, MSE
 from dlth_tf.version import __version__
 
@@ -94,8 +95,11 @@ def _interface(report: Mapping[str, Any]) -> Iterator[str]:
     if report["served"]["normalized"]:
         yield ""
         pixels = all(spec["dtype"] == "uint8" for spec in report["served"]["inputs"].values())
-        taken = "Images are taken as they are stored (0 to 255)" if pixels else "Raw values are taken"
+        most = report["served"]["value_range"]
+        taken = f"Images are taken as they are stored (0 to {most})" if pixels else "Raw values are taken"
         yield f"{taken}; the normalization of the training is inside."
+        if pixels and report["served"]["image_bytes"] and most != MOST_PIXEL:
+            yield f"`image_bytes` scales the pixels of files, 0 to {MOST_PIXEL}, to this range."
 
 
 def _forms(report: Mapping[str, Any]) -> Iterator[str]:

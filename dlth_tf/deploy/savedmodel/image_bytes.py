@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dlth_tf.data.augment.crops import resized
 from dlth_tf.data.disk_split import bounded, center_box
-from dlth_tf.deploy.serving import IMAGE_BYTES, SIGNATURE, Serving
+from dlth_tf.deploy.serving import IMAGE_BYTES, MOST_PIXEL, SIGNATURE, Serving
 
 
 def signatures(serve: Any, serving: Serving, images: tf.TensorSpec) -> dict[str, Any]:
@@ -26,9 +26,22 @@ def signatures(serve: Any, serving: Serving, images: tf.TensorSpec) -> dict[str,
     def serve_encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = images.shape[1:]
         decoded = tf.map_fn(lambda encoded: decode(encoded, shape), image_bytes, tf.TensorSpec(shape, tf.uint8))
-        return serve(tf.cast(decoded, images.dtype))
+        return serve(as_stored(decoded, serving.value_range, images.dtype))
 
     return {SIGNATURE: serve, IMAGE_BYTES: serve_encoded.get_concrete_function()}
+
+
+def as_stored(pixels: tf.Tensor, value_range: int, dtype: tf.DType) -> tf.Tensor:
+    """Scales the pixels of files to the range of the images that the network was trained on, in whole numbers.
+
+    Args:
+      pixels: uint8, 0 to 255.
+      value_range: Largest pixel value of the images of the training.
+      dtype: Dtype of the result.
+    """
+    if value_range == MOST_PIXEL:
+        return tf.cast(pixels, dtype)
+    return tf.saturate_cast(tf.round(tf.cast(pixels, tf.float32) * value_range / MOST_PIXEL), dtype)
 
 
 def decode(encoded: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:

@@ -141,6 +141,7 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
         "validation": validation and _taken(validation, spec),
         "calibration": _as(calibration_images(dataset), spec),
         "label_names": dataset.label_names if names else None,
+        "value_range": dataset.value_range,
     }
 
 

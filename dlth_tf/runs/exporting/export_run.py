@@ -18,6 +18,7 @@ from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.export import export_source
+from dlth_tf.deploy.serving import MOST_PIXEL
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, ServingOptions
@@ -42,6 +43,7 @@ from dlth_tf.runs.weights import restore_weights
 
 MOST_AXES = 6  # of one example of a run
 MOST_NUMBERS = 2**26  # of one example
+MOST_RANGE = 2**31 - 1  # of a pixel
 MOST_LABELS = 100_000
 MOST_LETTERS = 1000  # of the name of a class
 
@@ -87,7 +89,7 @@ def export_run(
         refuse_existing(export_dir, settings.formats)
     directory = RunDirectory(Path(run_dir))
     directory.check_complete()
-    config, normalization, shape, label_names = _described(directory)
+    config, normalization, shape, label_names, value_range = _described(directory)
     trust.check_model(config, directory.config)
     served = _served(config, served)
     ticket = Ticket.load(directory.ticket)
@@ -109,12 +111,16 @@ def export_run(
             batch=served.batch,
             image_bytes=served.image_bytes,
             image_size=served.image_size,
+            value_range=value_range,
         )
         return export_source(source, export_dir, settings)
 
 
-def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple[int, ...], tuple[str, ...]]:
-    """Returns what config.json says of a run: configuration, normalization, shape of an example, names of the classes.
+def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple[int, ...], tuple[str, ...], int]:
+    """Returns what config.json says of a run.
+
+    Returns:
+      Its configuration, normalization, shape of an example, names of the classes, and largest pixel value.
 
     Raises:
       BadInput: If it is not the config.json of a run.
@@ -127,6 +133,7 @@ def _described(directory: RunDirectory) -> tuple[RunConfig, Normalization, tuple
             Normalization.from_json(data["normalization"]),
             _image_shape(data["image_shape"]),
             _label_names(data["label_names"]),
+            _value_range(data.get("value_range", MOST_PIXEL)),  # runs of earlier versions do not state it
         )
     except BadInput:
         raise
@@ -184,6 +191,12 @@ def _label_names(value: Any) -> tuple[str, ...]:
     if not all(len(name) <= MOST_LETTERS and name.isprintable() for name in value):
         raise TypeError(f"label_names must have at most {MOST_LETTERS} letters and no control characters")
     return tuple(value)
+
+
+def _value_range(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MOST_RANGE:
+        raise TypeError(f"value_range must be a whole number from 1 to {MOST_RANGE:,}")
+    return value
 
 
 def for_export(config: RunConfig) -> RunConfig:

@@ -15,7 +15,7 @@ import dlth_tf
 from dlth_tf.data import Normalization
 from dlth_tf.data.disk_split import decoded
 from dlth_tf.deploy.checks import standalone
-from dlth_tf.deploy.savedmodel.image_bytes import decode
+from dlth_tf.deploy.savedmodel.image_bytes import as_stored, decode
 from dlth_tf.errors import BadInput
 from tests.deploy.conftest import checked_here as checked_here
 from tests.deploy.conftest import checks_in_this_process
@@ -57,6 +57,39 @@ def test_png_files_give_the_outputs_of_their_images(exported, form):
 
 def test_the_card_says_how_to_send_them(exported):
     assert '"signature_name": "image_bytes"' in (exported / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("normalized", [True, False])
+def test_pixels_of_files_are_scaled_to_the_range_of_the_data_set(tmp_path, normalized):
+    known = {"normalization": Normalization(1 / 16, (0.5,) * 3, (0.25,) * 3)} if normalized else {}
+    stored = np.random.default_rng(0).integers(0, 17, (4, 8, 6, 3)).astype(np.uint8 if normalized else np.float32)
+    known["examples"] = stored
+    report = dlth_tf.export(network(8, 6, 3), tmp_path, image_bytes=True, value_range=16, **known, **FAST)
+    served = tf.saved_model.load(os.fspath(tmp_path / "plain")).signatures
+    files = [tf.io.encode_png(np.round(image * (255 / 16)).astype(np.uint8)).numpy() for image in stored]
+    found = served["image_bytes"](image_bytes=tf.constant(files))
+    (name,) = served["serving_default"].structured_input_signature[1]
+    expected = served["serving_default"](**{name: tf.constant(stored)})
+    np.testing.assert_array_equal(found["logits"], expected["logits"])
+    card = (tmp_path / "README.md").read_text()
+    assert report["served"]["value_range"] == 16
+    assert ("as they are stored (0 to 16)" in card) == normalized == ("0 to 255, to this range" in card)
+
+
+def test_every_pixel_of_a_file_has_its_place_in_the_range():
+    pixels = tf.constant(np.arange(256), tf.uint8)
+    for most in (1, 16, 100, 255, 300):
+        scaled = as_stored(pixels, most, tf.uint8).numpy()
+        assert scaled[0] == 0 and scaled[-1] == min(most, 255) and np.all(np.diff(scaled.astype(int)) >= 0)
+        assert len(np.unique(scaled)) >= min(most, 217) + 1 - (most == 300)
+    np.testing.assert_array_equal(as_stored(pixels, 255, tf.float32), np.arange(256))
+
+
+@pytest.mark.parametrize("value_range", [0, 2.5, "16"])
+def test_a_range_that_is_none_is_one_sentence(tmp_path, value_range):
+    with pytest.raises(BadInput, match=r"^value_range="):
+        dlth_tf.export(network(8, 6, 3), tmp_path / "out", value_range=value_range, **FAST)
 
 
 def test_a_picture_of_another_size_is_cropped_and_resized_as_in_evaluation():

@@ -107,6 +107,12 @@ def test_examples_are_as_they_are_stored_and_names_only_those_of_all_outputs(sav
     assert known["label_names"] == names
 
 
+def test_the_range_of_pixels_is_that_of_the_data_set(tmp_path):
+    images = tf_keras.Input((8, 8, 1))
+    model = tf_keras.Model(images, tf_keras.layers.Dense(10)(tf_keras.layers.Flatten()(images)))
+    assert from_dataset("digits", interface_of(model), SERVED)["value_range"] == 16
+
+
 @pytest.mark.slow
 def test_int8_is_calibrated_and_judged_with_the_data_set(saved, tmp_path):
     given = SavedModel(saved[0], dataset=arrays(tmp_path, (4, 4, 1), 3))

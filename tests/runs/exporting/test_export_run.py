@@ -166,6 +166,21 @@ def test_the_network_of_every_method_is_exported_with_the_accuracy_of_its_run(na
     assert report["parameters"]["total"] == done.result["parameters"]["total"]
 
 
+def test_the_range_of_pixels_is_that_of_the_run(exported, tiny_runs):
+    stated = json.loads(Path(tiny_runs["rst"].config.run_dir, "config.json").read_text())["data"]["value_range"]
+    assert exported[1]["served"]["value_range"] == stated == 16
+    assert "as they are stored (0 to 16)" in (exported[0] / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**40, "16", 1.5, None, [16]])
+def test_a_range_that_is_none_is_refused(tmp_path, tiny_runs, value):
+    run_dir = copied(tiny_runs, tmp_path)
+    document = json.loads((run_dir / "config.json").read_text())
+    document["data"]["value_range"] = value
+    (run_dir / "config.json").write_text(json.dumps(document))
+    assert "value_range must be a whole number from 1 to" in refusal(run_dir)
+
+
 @pytest.mark.usefixtures("checked_here")
 def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog, tiny_runs):
     run_dir = copied(tiny_runs, tmp_path)
