@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -51,11 +51,14 @@ class ExportOptions:
         """Validates the options.
 
         Raises:
-          BadInput: If there is no form, an unknown one, or the same one twice; if `values` is unknown, or given without
-            the form that it is for; if `min_agreement` is no fraction; or if the packages of a form are not installed.
+          BadInput: If `formats` is no list, or has no form, an unknown one, or the same one twice; if `values` is
+            unknown, or given without the form that it is for; if `min_agreement` is no fraction; or if the packages of
+            a form are not installed.
         """
         if self.min_agreement is not None:
             real_number("min_agreement", self.min_agreement, FRACTION)
+        if isinstance(self.formats, str) or not isinstance(self.formats, Sequence | Set):
+            raise BadInput("formats", self.formats, f"must be a list of forms, such as [{FORMATS[1]!r}]")
         for form in self.formats or [""]:
             if form not in FORMATS or list(self.formats).count(form) > 1:
                 allowed = f"must be one or more of {', '.join(FORMATS)}, each at most once"

@@ -46,7 +46,10 @@ def test_an_export_is_only_replaced_when_asked_to(here, capsys, tiny_runs):
     assert ended(**values) == DONE
     before = listing(here)
     assert ended(**values) == BAD_INPUT
-    assert "--export_dir=out: already holds an export (plain); use overwrite to replace it" in capsys.readouterr().err
+    assert (
+        "--export_dir=out: already holds an export (plain); --overwrite (overwrite=True) replaces it"
+        in capsys.readouterr().err
+    )
     assert listing(here) == before
     assert ended(**values, overwrite=True) == DONE
     assert listing(here) != before

@@ -51,7 +51,8 @@ def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] =
     """
     for form in formats:
         if (Path(export_dir) / form).exists():
-            raise BadInput("export_dir", export_dir, f"already holds an export ({form}); use overwrite to replace it")
+            allowed = f"already holds an export ({form}); --overwrite (overwrite=True) replaces it"
+            raise BadInput("export_dir", export_dir, allowed)
 
 
 @contextlib.contextmanager

@@ -126,7 +126,8 @@ def check_examples(examples: Examples, specs: Mapping[str, tf.TensorSpec]) -> No
       specs: Shape and dtype of the signature's inputs, by name.
 
     Raises:
-      BadInput: If the inputs do not match the signature, or if there is not exactly one label per example.
+      BadInput: If the inputs do not match the signature, if there is not exactly one label per example, or if they
+        contain NaN or infinite numbers.
     """
     inputs, labels = examples.inputs(specs), examples.labels
     if inputs.keys() != specs.keys():
@@ -153,6 +154,18 @@ def check_examples(examples: Examples, specs: Mapping[str, tf.TensorSpec]) -> No
             f"labels of shape {list(labels.shape)}",
             f"must have one label for each of the {count} images",
         )
+    for what, given in {**inputs, "labels": labels}.items():
+        if given is not None and (found := not_finite(given)):
+            raise BadInput("examples", f"{given.dtype}{list(given.shape)}", f"must be finite; {what}: {found}")
+
+
+def not_finite(array: np.ndarray) -> str:
+    """Returns what is not finite in an array and where, in words; empty if all numbers are finite, or it has none."""
+    if not tf.as_dtype(array.dtype).is_floating:
+        return ""
+    wrong = ~np.isfinite(array)
+    at = [int(index) for index in np.argwhere(wrong)[0]] if wrong.any() else []
+    return f"NaN or infinity in {wrong.sum():,} of {wrong.size:,} numbers, first at {at}" if wrong.any() else ""
 
 
 def max_examples(image_shape: tuple[int, ...], itemsize: int = 1) -> int:

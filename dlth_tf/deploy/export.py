@@ -20,7 +20,7 @@ from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_fo
 from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.checks.verification import measure, verify
-from dlth_tf.deploy.examples import Examples, check_examples, random_examples
+from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.described import is_described
@@ -153,6 +153,7 @@ def export_source(
     examples = source.examples or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
     _check_targets(examples, source)
+    _check_calibration(source)
     clear_signed_zeros(source.model)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
@@ -208,6 +209,14 @@ def _check_targets(examples: Examples, source: Source) -> None:
     if examples.measure is MSE and (len(shapes) > 1 or labels[:1].size != shapes[0][1:].num_elements()):
         allowed = f"must be a target for each number of the only output; the outputs: {', '.join(map(str, shapes))}"
         raise BadInput("examples", given, allowed)
+
+
+def _check_calibration(source: Source) -> None:
+    """Checks that the images that number ranges are chosen from are finite."""
+    given = source.calibration if isinstance(source.calibration, Mapping) else {"images": source.calibration}
+    for name, array in given.items():
+        if array is not None and (found := not_finite(array)):
+            raise BadInput("calibration", f"{array.dtype}{list(array.shape)}", f"must be finite; {name}: {found}")
 
 
 def _write_and_verify(

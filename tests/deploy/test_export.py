@@ -154,6 +154,9 @@ RIGHT = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
         (RIGHT.astype(np.float64), None, "must be float32 images of shape"),
         (RIGHT, np.arange(4), r"labels of shape \[4\]: must have one label for each of the 5 images"),
         (RIGHT, np.ones(5), r"labels of float64\[5\]: must be classes, whole numbers"),
+        (np.where(RIGHT > 0.5, np.nan, RIGHT).astype(np.float32), None, "must be finite; .*: NaN or infinity in "),
+        (np.full_like(RIGHT, -np.inf), None, r"must be finite; .*: .* 80 of 80 numbers, first at \[0, 0, 0, 0\]"),
+        (RIGHT, np.full(5, np.inf), "must be finite; labels: NaN or infinity in 5 of 5 numbers"),
     ],
 )
 def test_examples_that_the_signature_does_not_take_are_refused(model, images, labels, message, tmp_path):
@@ -189,6 +192,12 @@ def test_examples_may_be_an_array(model, tmp_path):
     [
         ({"values": "int4"}, "values=int4: must be one of float32, float16, bfloat16, int8"),
         ({"values": "int8"}, "values=int8: is for the form packed, and the forms to write are plain"),
+        ({"formats": "packed"}, r"formats=packed: must be a list of forms, such as \['packed'\]"),
+        ({"formats": "plain,packed"}, "formats=plain,packed: must be a list of forms"),
+        ({"formats": None}, "formats=None: must be a list of forms"),
+        ({"formats": 3}, "formats=3: must be a list of forms"),
+        ({"formats": []}, r"formats=\(none\): must be one or more of plain"),
+        ({"calibration": np.full((2, 4, 4, 1), np.nan, np.float32)}, r"calibration=float32\[2, 4, 4, 1\]: must be fin"),
         ({"label_names": ["a", "b"]}, "label_names=2 names: must be one for each of the model's 3 classes"),
     ],
 )
@@ -208,7 +217,7 @@ def test_an_export_is_replaced_only_when_asked(model, tmp_path):
     dlth_tf.export(model, tmp_path, **FAST)
     before = listing(tmp_path)
     with pytest.raises(
-        BadInput, match=r"export_dir=.*: already holds an export \(plain\); use overwrite to replace it"
+        BadInput, match=r"export_dir=.*: already holds an export \(plain\); --overwrite \(overwrite=True\) replaces it"
     ):
         dlth_tf.export(model, tmp_path, **FAST)
     assert listing(tmp_path) == before

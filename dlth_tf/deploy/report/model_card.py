@@ -18,6 +18,7 @@ from dlth_tf.version import __version__
 CARD = "README.md"
 MARK = "<!-- Written by dlth_tf.export, which replaces it with the export. Delete this line to keep your changes. -->"
 MOST_LABELS = 100_000  # letters of the classes that are listed
+HASH = "weights_sha256"
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -72,8 +73,10 @@ def _origin(report: Mapping[str, Any]) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
     for name, value in report["origin"].items():
+        if (name, value) == (HASH, report[HASH]):
+            continue  # of the run; it has a line of its own below
         yield f"| {markdown_text(str(name))} | {markdown_text(str(value))} |"
-    yield f"| weights (SHA-256 of names, shapes and values) | {report['weights_sha256']} |"
+    yield f"| weights (SHA-256 of names, shapes and values) | {report[HASH]} |"
     yield f"| compared with the Keras model on | {checked['images']:,} {markdown_text(str(checked['on']))} |"
     if checked["accuracy"] is not None:
         yield f"| accuracy of the Keras model on them | {100 * checked['accuracy']:.2f} % |"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from dlth_tf.data import DataSet
 from dlth_tf.data.load import load_for
 from dlth_tf.data.targets import Targets
 from dlth_tf.deploy.atomic_folder import refuse_existing
-from dlth_tf.deploy.examples import Examples
+from dlth_tf.deploy.examples import Examples, not_finite
 from dlth_tf.deploy.export import export
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import RAW
@@ -92,7 +94,7 @@ def export_keras(
         "image_bytes": served.image_bytes,
         "image_size": served.image_size,
     }
-    with renamed({"model": "keras_model"}):
+    with _about(saved.path):
         if package_of(model) == "keras":
             from dlth_tf.deploy.keras3.exporting import export_keras3
             from dlth_tf.deploy.keras3.network import in_tf_keras
@@ -107,6 +109,17 @@ def export_keras(
             return write(model, export_dir, **known)
         with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):
             return write(model, export_dir, **known, **from_dataset(saved.dataset, interface, served))
+
+
+@contextlib.contextmanager
+def _about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises a BadInput about the network about the file that it is in, the value that the user gave."""
+    try:
+        yield
+    except BadInput as refused:
+        if refused.thing != "model":
+            raise
+        raise BadInput("keras_model", path, refused.allowed) from None
 
 
 def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dict[str, Any]:
@@ -154,7 +167,7 @@ def from_file(path: str, interface: Interface) -> Examples:
       interface: Inputs and outputs of the network.
 
     Raises:
-      BadInput: If the file cannot be read, or does not have one array for each input.
+      BadInput: If the file cannot be read, does not have one array for each input, or contains NaN or infinity.
     """
     try:
         arrays = files.parse_npz(files.read_file(Path(path).expanduser(), MOST_BYTES), texts=True)
@@ -169,6 +182,9 @@ def from_file(path: str, interface: Interface) -> Examples:
         allowed = f"must contain one array for each input: {', '.join(interface.inputs)}; it contains "
         raise BadInput("examples", path, allowed + (", ".join(sorted(arrays)) or "nothing"))
     taken = {name: _as(array, interface.inputs[name]) for name, array in arrays.items()}
+    for name, array in taken.items():
+        if found := not_finite(array):
+            raise BadInput("examples", path, f"must contain finite numbers; {name}: {found}")
     return Examples(taken, None, f"examples of {Path(path).name}")
 
 
@@ -190,7 +206,10 @@ def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
 def _as(images: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
     """Returns examples in the dtype of the network's input, as Keras converts them, if no fractions are lost."""
     dtype = spec.dtype.as_numpy_dtype
-    return images.astype(dtype) if spec.dtype != tf.string and np.can_cast(images.dtype, dtype, "same_kind") else images
+    if spec.dtype == tf.string or not np.can_cast(images.dtype, dtype, "same_kind"):
+        return images
+    with np.errstate(over="ignore"):  # infinite numbers are refused where the examples are checked
+        return images.astype(dtype)
 
 
 def _check_ticket(ticket: Ticket, model: Any, path: str) -> None:

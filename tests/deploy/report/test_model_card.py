@@ -54,6 +54,15 @@ def test_it_stands_beside_the_export_and_says_the_same(exported):
     assert report["weights_sha256"] in card and "## Speed" not in card
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_the_hash_of_the_weights_stands_there_once_and_one_of_others_beside_it(exported, same):
+    report = exported[1]
+    told = report["weights_sha256"] if same else "0" * 64
+    card = model_card({**report, "origin": {**report["origin"], "weights_sha256": told}}, LABELS)
+    assert card.count(report["weights_sha256"]) == 1 and card.count("sha256") + card.count("SHA-256") == 2 - same
+    assert ("0" * 64 in card) != same
+
+
 def test_foreign_text_is_escaped(exported):
     card = (exported[0] / "README.md").read_text()
     assert r"# &lt;img src=x&gt;\|\[a\](http://b)\`" in card and "<img" not in card and "[a](" not in card

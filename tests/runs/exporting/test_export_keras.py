@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf.core import Ticket
 from dlth_tf.deploy.interface import interface_of
 from dlth_tf.errors import BadInput
@@ -168,6 +169,28 @@ def test_a_file_has_the_examples_of_one_input_under_any_name(saved, tmp_path):
     np.savez(tmp_path / "some.npz", pictures=images)
     report = export_keras(SavedModel(saved[0], examples=str(tmp_path / "some.npz")), tmp_path / "out", FAST, SERVED)
     assert report["verification"]["images"] == 7
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_examples_that_are_not_finite_are_refused_with_their_file(saved, tmp_path, value):
+    images = np.zeros((7, 4, 4, 1))
+    images[2, 1] = value  # 1e300 is infinite in the precision of the network
+    path = str(tmp_path / "some.npz")
+    np.savez(path, pictures=images)
+    with pytest.raises(BadInput) as refused:
+        export_keras(SavedModel(saved[0], examples=path), tmp_path / "out", FAST, SERVED)
+    (name,) = interface_of(saved[1]).inputs
+    found = f"{name}: NaN or infinity in 4 of 112 numbers, first at [2, 1, 0, 0]"
+    assert str(refused.value) == f"examples={path}: must contain finite numbers; {found}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_cannot_be_exported_is_named_by_its_file(saved, tmp_path):
+    path = tmp_path / "wrapped.h5"
+    wrapped = dlth.wrap(saved[1])
+    wrapped.save(path)
+    with pytest.raises(BadInput, match=f"^keras_model={path}: .*is wrapped"):
+        export_keras(SavedModel(path, trusted=True), tmp_path / "out", FAST, SERVED)
 
 
 @pytest.mark.parametrize(
