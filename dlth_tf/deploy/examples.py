@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -57,8 +58,9 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 def random_examples(model: tf_keras.Model, serving: Serving, count: int = RANDOM_IMAGES) -> Examples:
     """Draws random examples that the network can take, without labels.
 
-    Sizes that are free are those of the first of SIZES that works, whole numbers are below the smallest vocabulary of
-    the network's layers, and texts are words of its vocabularies and others.
+    Sizes that are free are those of the first of SIZES at which no tensor of the network is empty and it runs, whole
+    numbers are below the smallest vocabulary of the network's layers, and texts are words of its vocabularies and
+    others.
 
     Raises:
       BadInput: If the network cannot be run on any that were tried.
@@ -70,12 +72,43 @@ def random_examples(model: tf_keras.Model, serving: Serving, count: int = RANDOM
         images = {name: _random(spec, (count, size), above[name], model) for name, spec in specs.items()}
         try:
             few = {name: tf.constant(array[: serving.batch or 2]) for name, array in images.items()}
+            if any(None in spec.shape[1:] for spec in specs.values()):
+                _check_not_empty(model, serving, few)
             serving.reference(model, few)
         except (tf.errors.OpError, ValueError) as failure:
-            error = str(failure).strip().splitlines()[0][:200]
+            error = _said(failure)
             continue
         return Examples(images if len(images) > 1 else next(iter(images.values())), None, "random images")
     raise BadInput("examples", "none", f"are needed, since the network does not run on random inputs ({error})")
+
+
+def _said(failure: Exception) -> str:
+    """Returns the layer and the reason in an error of Keras, without the lines of code that it lists before them."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    start = next((number for number, line in enumerate(lines) if re.match(r"[A-Za-z]+Error: ", line)), 0)
+    return " ".join(lines[start : start + 2])[:200]
+
+
+def _check_not_empty(model: tf_keras.Model, serving: Serving, tensors: Mapping[str, tf.Tensor]) -> None:
+    """Checks from the shapes alone that a network has something to compute at a size of its inputs.
+
+    Some operations of TensorFlow end the process if a window has no place in an image.
+
+    Raises:
+      ValueError: If a tensor would be empty, or a window does not fit.
+    """
+    traced = tf.function(lambda given: serving.reference(model, given)).get_concrete_function(
+        {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in tensors.items()}
+    )
+    made = (
+        output
+        for operation in traced.graph.get_operations()
+        if operation.type != "Const"
+        for output in operation.outputs
+    )
+    for tensor in made:
+        if tensor.dtype.is_floating and tensor.shape.rank and 0 in tensor.shape.as_list():
+            raise ValueError(f"{tensor.op.name} would be of shape {tensor.shape.as_list()}")
 
 
 def _trials(model: tf_keras.Model, specs: Mapping[str, tf.TensorSpec]) -> Iterator[tuple[int, int]]:
