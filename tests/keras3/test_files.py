@@ -8,8 +8,25 @@ import pytest
 
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
-from dlth_tf.callbacks import KeepMask, RandomMask
-from tests.keras3.networks import assert_equal, compiled, fit, mlp, removed, state, transform
+from dlth_tf.callbacks import IMP, EarlyBird, KeepMask, RandomMask, StraightThrough
+from tests.keras3.networks import BACKEND, assert_equal, compiled, data, fit, mlp, removed, state, transform
+
+TENSORFLOW = pytest.mark.skipif(BACKEND != "tensorflow", reason="SavedModels and checkpoints are TensorFlow's")
+HOOKED = {
+    "scratch": lambda: [RandomMask(0.75, remove=True)],
+    "rst": transform,
+    "imp": lambda: [IMP(0.75, rounds=2)],
+    "early_bird": lambda: [EarlyBird(0.75)],
+    "ste": lambda: [StraightThrough(0.75)],
+}
+
+
+def assert_same_variables(first, second):
+    """Asserts that weights and the optimizer's variables agree."""
+    for mine, other in zip(
+        [*first.weights, *first.optimizer.variables], [*second.weights, *second.optimizer.variables], strict=True
+    ):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy())
 
 
 @pytest.fixture
@@ -85,3 +102,40 @@ def test_a_clone_has_no_masks():
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.75))
     clone = keras.models.clone_model(model)
     assert "dlth_tickets" not in vars(clone)
+
+
+@TENSORFLOW
+@pytest.mark.fast_cases("SGD-rst", "Adam-scratch", "SGD-ste")
+@pytest.mark.parametrize("name", HOOKED)
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_after_a_hook_the_model_is_still_saved_in_every_form_of_tensorflow(name, optimizer, tmp_path):
+    import tensorflow as tf
+
+    model = compiled(mlp(), getattr(keras.optimizers, optimizer)(0.01))
+    fit(model, HOOKED[name]())
+    fit(model, [KeepMask()], epochs=1)  # a second hook on the same optimizer
+    x, _ = data()
+    model.export(tmp_path / "exported", verbose=False)
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(exported.serve(x), model(x), rtol=1e-5, atol=1e-6)
+    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+    other = compiled(mlp(seed=1), getattr(keras.optimizers, optimizer)(0.01))
+    other.optimizer.build(other.trainable_variables)
+    tf.train.Checkpoint(model=other).restore(path).assert_consumed()
+    assert_same_variables(other, model)
+
+
+@TENSORFLOW
+def test_a_checkpoint_written_while_a_hook_is_on_is_that_of_the_plain_optimizer(tmp_path):
+    import tensorflow as tf
+
+    model = compiled(mlp(), keras.optimizers.Adam(0.01))
+    save = tf.train.Checkpoint(model=model).save
+    during = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: save(str(tmp_path / "during")))
+    fit(model, [RandomMask(0.75, remove=True), during], epochs=1)
+    names = [name for name, _ in tf.train.list_variables(tf.train.latest_checkpoint(tmp_path))]
+    plain = compiled(mlp(), keras.optimizers.Adam(0.01))
+    fit(plain, epochs=1)
+    path = tf.train.Checkpoint(model=plain).save(str(tmp_path / "plain"))
+    assert names == [name for name, _ in tf.train.list_variables(path)]

@@ -94,6 +94,16 @@ def untracks() -> bool:
     return with_it[-1] is extra and [id(v) for v in optimizer.variables] == [id(v) for v in before]
 
 
+def tracks() -> bool:
+    model = built()
+    optimizer = model.optimizer
+    tracked = []
+    optimizer._track_variable = tracked.append
+    before = list(optimizer.variables)
+    extra = optimizer.add_variable_from_reference(model.trainable_variables[0], name="extra")
+    return tracked == [extra] and len(optimizer.variables) == len(before)
+
+
 def counts_batches() -> bool:
     model = built(keras.optimizers.SGD(0.1, gradient_accumulation_steps=5))
     for _ in range(5):
@@ -155,6 +165,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "_output_shape": lambda: L.Lambda(abs, output_shape=(3,))._output_shape == (3,),
     "_outputs_struct": lambda: isinstance(functional()._outputs_struct, list),
     "_keras_mask": masks,
+    "_track_variable": tracks,
     "_trainable_variables_indices": indices,
     "_untrack_variable": untracks,
     "_use_weight_decay": excluded_from_decay,

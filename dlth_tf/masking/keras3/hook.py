@@ -8,13 +8,16 @@ It stands where gradients are unscaled, accumulated and clipped already, and bef
     JAX, PyTorch   _backend_update_step  all variables at once (PyTorch's fused optimizers never call update_step)
 
 What the hook reads are variables of the optimizer, so that JAX gets them as arguments of the compiled step instead of
-constants in it. They are gone after `uninstall`, and no file holds them.
+constants in it. They are gone after `uninstall`, and no file holds them. On TensorFlow, where a compiled step needs no
+list of its variables, the optimizer does not even know them: a tracked list that has lost an element makes every later
+SavedModel and checkpoint of the model fail.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -137,7 +140,8 @@ class StepHook:
         def initial(shape: Any, dtype: Any = None) -> Any:
             return ops.convert_to_tensor(np.asarray(value).astype("float32"), dtype)
 
-        made = self.optimizer.add_variable_from_reference(weight, name=f"dlth_{name}", initializer=initial)
+        with contextlib.nullcontext() if COLLECTIVE else _untracked(self.optimizer):
+            made = self.optimizer.add_variable_from_reference(weight, name=f"dlth_{name}", initializer=initial)
         self._own.append(made)
         return made
 
@@ -271,5 +275,15 @@ class StepHook:
             array.detach()
         for name in self._stock:
             delattr(self.optimizer, name)
-        for variable in self._own:
+        for variable in self._own if COLLECTIVE else ():
             self.optimizer._untrack_variable(variable)
+
+
+@contextlib.contextmanager
+def _untracked(optimizer: Any) -> Iterator[None]:
+    """Lets an optimizer make variables that are not in its list."""
+    optimizer._track_variable = lambda variable: None
+    try:
+        yield
+    finally:
+        del optimizer._track_variable
