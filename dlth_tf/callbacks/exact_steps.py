@@ -63,6 +63,7 @@ class ExactSteps(StepCounting):
             self._done += batch - self._last_batch
         super().on_train_batch_end(batch, logs)
         if self._done >= self.steps:
+            self._check_not_beyond(self.steps, "the last")
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -75,8 +76,3 @@ class ExactSteps(StepCounting):
         """Restores the model's own steps_per_execution."""
         self._set_execution(self._execution)
         super().on_train_end(logs)
-
-
-def largest_divisor(number: int, most: int) -> int:
-    """Returns the largest divisor of `number` that is at most `most`."""
-    return next(divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0)

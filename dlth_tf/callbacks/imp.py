@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking
+from dlth_tf.callbacks.executions import Executions
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.callbacks.shortfall import kept_counts, sparsity_of, warn_if_short
 from dlth_tf.callbacks.snapshot_at import SnapshotAt
@@ -95,16 +96,20 @@ class IMP(PartOfFit, StepCounting):
     def _check_length(self, first_epoch: int) -> None:
         epochs = self.params["epochs"] - first_epoch
         per_epoch = self.params.get("steps")
+        executions = Executions.of(self.model, per_epoch)
         if epochs < self.epochs(finetune=1):
             rounds = f"{self.rounds} rounds of {self.epochs_per_round} and a finetune need {self.epochs(1)} or more"
             left = f", and initial_epoch={first_epoch} leaves {epochs}" if first_epoch else ""
             raise BadInput("epochs", self.params["epochs"], f"are too few: {rounds}{left}")
-        if per_epoch is None:
-            return
-        steps = per_epoch * self.epochs_per_round // masking.batches_per_step(self.model)
-        if self.rewind_step >= steps:
-            allowed = f"must be below {steps}, the steps of a round"
+        batches = masking.batches_per_step(self.model)
+        if per_epoch is not None and self.rewind_step >= per_epoch * self.epochs_per_round // batches:
+            allowed = f"must be below {per_epoch * self.epochs_per_round // batches}, the steps of a round"
             raise BadInput("rewind_step", self.rewind_step, allowed)
+        if not executions.change:
+            which = (
+                f"{{}} step{{}}{' of an epoch' if executions.per_epoch else ''} before rewind_step={self.rewind_step}"
+            )
+            executions.check_end_at(self.rewind_step * batches, which)
 
     def _set_up(self) -> None:
         masking.install(self.model, always_mask=True)

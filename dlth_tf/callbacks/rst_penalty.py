@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dlth_tf import masking
-from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
+from dlth_tf.callbacks.exact_steps import ExactSteps
+from dlth_tf.callbacks.executions import Executions
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
@@ -185,15 +186,11 @@ class RSTPenalty(ExactSteps, PartOfFit):
     def _check_length(self, done: int, first_epoch: int) -> None:
         per_epoch = self.params.get("steps")
         epochs = self.params.get("epochs", 1) - first_epoch
-        execution = masking.steps_per_execution(self.model)
-        changes = masking.execution_changes(self.model)
+        executions = Executions.of(self.model, per_epoch)
         left = (self.steps - done) * masking.batches_per_step(self.model)
         if per_epoch is None:  # data of unknown length: on_train_end checks
-            if left % execution and not changes:
-                allowed = (
-                    f"does not divide the {left} steps of the transformation: use {largest_divisor(left, execution)}"
-                )
-                raise BadInput("steps_per_execution", execution, allowed)
+            if not executions.change:
+                executions.check_end_at(left, "{} step{} of the transformation")
             return
         if epochs * per_epoch < left:
             needed = math.ceil(left / per_epoch)
@@ -201,11 +198,10 @@ class RSTPenalty(ExactSteps, PartOfFit):
             if first_epoch:
                 allowed += f", and initial_epoch is {first_epoch}"
             raise BadInput("epochs", self.params["epochs"] if first_epoch else epochs, allowed)
-        last = left % per_epoch
-        if last % execution and not (self.shorten_last_execution and changes):
-            remedy = f"use {largest_divisor(last, execution)}" + (", or shorten_last_execution=True" if changes else "")
-            allowed = f"does not divide the {last} of {self.steps} steps that fall into the last epoch: {remedy}"
-            raise BadInput("steps_per_execution", execution, allowed)
+        if not (self.shorten_last_execution and executions.change):
+            which = "steps that fall into the last epoch" if executions.per_epoch else "steps of the transformation"
+            remedy = ", or shorten_last_execution=True" if executions.change else ""
+            executions.check_end_at(left, f"{{}} of {self.steps} {which}", remedy)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises BadInput if a later callback chose another ticket or removed the penalty."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dlth_tf import masking
 from dlth_tf.callbacks.step_counting import StepCounting
-from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import whole_number
 
 
@@ -28,16 +26,8 @@ class SnapshotAt(StepCounting):
         self._taken = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Notes the model's own steps_per_execution.
-
-        Raises:
-          BadInput: If no execution ends at the step, and executions cannot be shortened.
-        """
+        """Notes the model's own steps_per_execution."""
         self._note_execution()
-        if self.step % self._execution and not masking.execution_changes(self.model):
-            raise BadInput(
-                "steps_per_execution", self._execution, f"does not divide {self.step}, the step to rewind to"
-            )
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns whether the snapshot was taken; the snapshot itself belongs to the caller."""
@@ -61,6 +51,7 @@ class SnapshotAt(StepCounting):
     def _aim(self) -> None:
         left = self.step - self.iterations()
         if left <= 0 and not self._taken:
+            self._check_not_beyond(self.step, "the one to rewind to")
             self._taken = True
             self.take()
         self._set_execution(left if left > 0 else self._execution)

@@ -6,6 +6,7 @@ from typing import Any
 
 from dlth_tf import masking
 from dlth_tf.callbacks.base import Callback
+from dlth_tf.errors import BadInput
 
 
 class StepCounting(Callback):
@@ -17,6 +18,7 @@ class StepCounting(Callback):
     def __init__(self) -> None:
         super().__init__()
         self._execution = 1  # the model's own steps_per_execution
+        self._changes = True  # whether an execution can be shortened
         self._last_batch = -1
         self._steps_before_epoch = 0
 
@@ -47,9 +49,22 @@ class StepCounting(Callback):
     def _note_execution(self) -> None:
         """Notes the model's own steps_per_execution; call it in `on_train_begin`."""
         self._execution = masking.steps_per_execution(self.model)
+        self._changes = masking.execution_changes(self.model)
         masking.begin_fit(self.model).callback(self._set_execution, self._execution)
 
+    def _check_not_beyond(self, step: int, what: str) -> None:
+        """Checks that no execution has gone beyond a step in which one was to end.
+
+        Raises:
+          BadInput: If one has: it could not be shortened, and the length of the data was not known before.
+        """
+        made = self.iterations()
+        if self._execution > 1 and not self._changes and made > step:
+            masking.end_fit(self.model)
+            allowed = f"lets no execution end at step {step}, {what} (one ended at step {made}): use 1"
+            raise BadInput("steps_per_execution", self._execution, allowed)
+
     def _set_execution(self, steps: int) -> None:
-        """Lets the next execution make at most `steps` steps; a model compiled for single steps is left alone."""
-        if self._execution > 1:
+        """Lets the next execution make at most `steps` steps, where executions can be shortened."""
+        if self._execution > 1 and self._changes:
             masking.set_steps_per_execution(self.model, min(steps, self._execution))

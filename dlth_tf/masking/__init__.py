@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import batches_per_step as batches_per_step
     from dlth_tf.masking.world import check_removed as check_removed
     from dlth_tf.masking.world import execution_changes as execution_changes
+    from dlth_tf.masking.world import execution_ends_with_epoch as execution_ends_with_epoch
     from dlth_tf.masking.world import fit_state as fit_state
     from dlth_tf.masking.world import has_masks as has_masks
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
@@ -98,6 +99,7 @@ _NAMES = {
         "averages_weights",
         "batches_per_step",
         "execution_changes",
+        "execution_ends_with_epoch",
         "leaf_layers",
         "mask_updates",
         "named_weights",

@@ -151,6 +151,9 @@ class World(Protocol):
     def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
         """Returns the scope in which variables of the model's strategy are created."""
 
+    def execution_ends_with_epoch(self, model: Any) -> bool:
+        """Returns whether the last execution of an epoch ends with it in the `fit` that calls now."""
+
     def steps_per_execution(self, model: Any) -> int:
         """Returns the optimizer steps per call into the backend."""
 

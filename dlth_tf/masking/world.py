@@ -54,6 +54,11 @@ def execution_changes(model: Any) -> bool:
     return of(model).EXECUTION_CHANGES
 
 
+def execution_ends_with_epoch(model: Any) -> bool:
+    """Returns whether the last execution of an epoch ends with it in the `fit` that calls now."""
+    return of(model).execution_ends_with_epoch(model)
+
+
 def wrap(model: Model, *, skip: str | Sequence[str] = (), only: str | Sequence[str] = ()) -> Model:
     """Gives a model masks and tickets.
 

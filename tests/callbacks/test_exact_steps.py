@@ -6,7 +6,7 @@ import pytest
 
 from dlth_tf import BadInput
 from dlth_tf.callbacks import KeepMask
-from dlth_tf.callbacks.exact_steps import ExactSteps, largest_divisor
+from dlth_tf.callbacks.exact_steps import ExactSteps
 from tests.masking.networks import batches, compiled, mlp, same, train, unknown_length, watch, weights, wrapped
 
 
@@ -77,8 +77,3 @@ def test_steps_per_execution_that_keras_would_change_is_refused():
     model = compiled(mlp(), steps_per_execution="auto")
     with pytest.raises(BadInput, match="steps_per_execution=auto: must be a number here"):
         train(model, [ExactSteps(3)])
-
-
-def test_the_largest_divisor_that_fits():
-    assert [largest_divisor(17, most) for most in (1, 16, 17, 40)] == [1, 1, 17, 17]
-    assert [largest_divisor(12, most) for most in (1, 5, 7, 12)] == [1, 4, 6, 12]

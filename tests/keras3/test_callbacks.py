@@ -213,6 +213,88 @@ def test_steps_per_execution_must_divide_the_last_epoch():
         fit(compiled(mlp(), steps_per_execution=5), [RandomMask(0.75), shorter])
 
 
+EXECUTIONS = pytest.mark.skipif(
+    BACKEND == "torch", reason="Keras 3 on PyTorch refuses more than one step per execution itself"
+)
+
+
+@EXECUTIONS
+@pytest.mark.parametrize("execution", [1, 3, 4, 5])
+def test_a_transformation_of_whole_epochs_needs_no_execution_that_divides_them(execution):
+    outcomes = []
+    for steps in (1, execution):
+        model = compiled(mlp(), steps_per_execution=steps)
+        rst = RSTPenalty.for_epochs(3, steps_per_epoch=5)
+        fit(model, [RandomMask(0.75, seed=3), rst], epochs=4)
+        assert masking.steps_made(model) == 15 and removed(model) == SPARSE == zeros(model)
+        outcomes.append(state(model))
+    assert_equal(*outcomes)
+
+
+@EXECUTIONS
+@pytest.mark.parametrize("step", [0, 3, 5, 8])
+def test_imp_rewinds_to_every_step_after_which_an_execution_ends(step):
+    outcomes = []
+    for execution in (1, 3):
+        model = compiled(mlp(), steps_per_execution=execution)
+        fit(model, [IMP(0.75, rounds=2, epochs_per_round=2, rewind_step=step)], epochs=5)
+        outcomes.append(state(model))
+    for name, value in outcomes[0].items():
+        np.testing.assert_allclose(value, outcomes[1][name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@EXECUTIONS
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (4, "does not divide the 4 steps of an epoch before rewind_step=4: use 2"),
+        (6, "does not divide the 1 step of an epoch before rewind_step=6: use 1"),
+    ],
+)
+def test_imp_refuses_a_step_within_an_execution_before_anything_changes(step, why):
+    model = compiled(mlp(), steps_per_execution=3)
+    before = state(model)
+    with pytest.raises(BadInput, match=f"^steps_per_execution=3: {why}$"):
+        fit(model, [IMP(0.75, rounds=2, epochs_per_round=2, rewind_step=step)], epochs=5)
+    assert masking.steps_made(model) == 0 and masking.installed(model) is None
+    assert_equal({name: state(model)[name] for name in before}, before)
+    used = int(why.rpartition(" ")[2])
+    fit(
+        compiled(mlp(), steps_per_execution=used), [IMP(0.75, rounds=2, epochs_per_round=2, rewind_step=step)], epochs=5
+    )
+
+
+@EXECUTIONS
+def test_an_execution_that_goes_on_into_the_next_epoch_ends_where_keras_3_ends_it():
+    x, y = data()
+    endless = (batch for _ in range(99) for batch in ((x[:8], y[:8]), (x[8:16], y[8:16])))
+    rst = RSTPenalty(step=0.25, every=1, hold_steps=4)
+    assert rst.steps == 9
+    model = compiled(mlp(), steps_per_execution=3)
+    model.fit(endless, steps_per_epoch=5, epochs=2, verbose=0, callbacks=[RandomMask(0.75, seed=3), rst])
+    assert masking.steps_made(model) == 9 and removed(model) == SPARSE, "epochs of 5 steps make 6"
+    with pytest.raises(BadInput, match=r"=4: does not divide the 9 of 9 steps of the transformation: use 3$"):
+        model = compiled(mlp(), steps_per_execution=4)
+        model.fit(endless, steps_per_epoch=5, epochs=2, verbose=0, callbacks=[RandomMask(0.75, seed=3), rst])
+
+
+@EXECUTIONS
+def test_an_execution_beyond_the_last_step_is_refused_where_no_one_knows_when_the_data_end():
+    import tensorflow as tf
+
+    x, y = data()
+    unknown = tf.data.Dataset.from_tensor_slices((x, y)).batch(8).filter(lambda *_: True)
+    rst = RSTPenalty(step=0.25, every=1, hold_steps=4)
+    model = compiled(mlp(), steps_per_execution=3)
+    why = r"^steps_per_execution=3: lets no execution end at step 9, the last \(one ended at step 10\): use 1$"
+    with pytest.raises(BadInput, match=why):
+        model.fit(unknown, epochs=3, verbose=0, callbacks=[RandomMask(0.75, seed=3), rst])
+    assert removed(model) == {} and masking.installed(model) is None
+    model = compiled(mlp())
+    model.fit(unknown, epochs=3, verbose=0, callbacks=[RandomMask(0.75, seed=3), rst])
+    assert masking.steps_made(model) == 9 and removed(model) == SPARSE
+
+
 def test_a_fit_that_begins_at_a_later_epoch_still_reaches_the_sparsity():
     model = compiled(mlp())
     fit(model, [GradualMagnitude(0.75, every=2)], epochs=6, initial_epoch=3)

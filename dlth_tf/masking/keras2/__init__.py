@@ -43,6 +43,11 @@ def batches_per_step(model: tf_keras.Model) -> int:
     return 1
 
 
+def execution_ends_with_epoch(model: tf_keras.Model) -> bool:
+    """Returns True: Keras 2 shortens the last execution of an epoch."""
+    return True
+
+
 def averages_weights(model: tf_keras.Model) -> bool:
     """Returns False: an optimizer with moving averages cannot carry the hook."""
     return False

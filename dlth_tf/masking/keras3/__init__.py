@@ -7,7 +7,12 @@ import numpy as np
 
 from dlth_tf.masking.keras3 import optimizers as optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.keras3 import updates
-from dlth_tf.masking.keras3.execution import scope, set_steps_per_execution, steps_per_execution
+from dlth_tf.masking.keras3.execution import (
+    execution_ends_with_epoch,
+    scope,
+    set_steps_per_execution,
+    steps_per_execution,
+)
 from dlth_tf.masking.keras3.graph import channel_graph
 from dlth_tf.masking.keras3.installing import INSTALLER, averages_weights, batches_per_step
 from dlth_tf.masking.keras3.ops import BACKEND
@@ -48,6 +53,7 @@ __all__ = [
     "averages_weights",
     "batches_per_step",
     "channel_graph",
+    "execution_ends_with_epoch",
     "fit_state",
     "has_masks",
     "inner_layer",

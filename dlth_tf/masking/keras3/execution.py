@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import Any
 
 from dlth_tf.errors import BadInput
@@ -23,6 +24,22 @@ def scope(model: Any) -> contextlib.AbstractContextManager[Any]:
 def steps_per_execution(model: Any) -> int:
     """Returns the optimizer steps per execution, as compiled."""
     return int(model.steps_per_execution)
+
+
+def execution_ends_with_epoch(model: Any) -> bool:
+    """Returns whether the last execution of an epoch ends with it in the `fit` that calls now.
+
+    It does where the data end there. With `steps_per_epoch` they may go on, and then Keras 3 makes a whole execution
+    that goes beyond the epoch. Keras gives a callback no access to the data, so they are looked for among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        found = frame.f_locals
+        if found.get("self") is model and "epoch_iterator" in found:
+            batches = found["epoch_iterator"]
+            return batches.steps_per_epoch in (None, batches.data_adapter.num_batches)
+        frame = frame.f_back
+    return True
 
 
 def set_steps_per_execution(model: Any, steps: int) -> None:
