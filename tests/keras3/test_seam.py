@@ -166,6 +166,73 @@ def test_one_optimizer_for_each_layer(callbacks, tmp_path):
     assert removed(again) == SPARSE == zeros(again)
 
 
+def two_sided(built: bool) -> keras.Model:
+    """Returns a model that trains its two layers by optimizers of its own, not by that of `compile`.
+
+    Args:
+      built: Whether the optimizers are built before `fit`; otherwise in the first compiled step.
+    """
+    import tensorflow as tf
+
+    class TwoSided(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2, self.out = (L.Dense(*each) for each in ((16, "relu"), (12, "relu"), (3,)))
+            for name, layer in (("fc1", self.fc1), ("fc2", self.fc2), ("out", self.out)):
+                layer.name = name
+
+        def compile(self, first, second):
+            super().compile()
+            self.first, self.second = first, second
+
+        def call(self, x):
+            return self.out(self.fc2(self.fc1(x)))
+
+        def train_step(self, data):
+            x, y = data
+            for optimizer, layers in self.sides():
+                weights = [weight for layer in layers for weight in layer.trainable_variables]
+                with tf.GradientTape() as tape:
+                    loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, self(x), from_logits=True))
+                optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            return {"loss": loss}
+
+        def sides(self):
+            return (self.first, [self.fc1]), (self.second, [self.fc2, self.out])
+
+    keras.utils.set_random_seed(0)
+    model = TwoSided()
+    model(data()[0])
+    model.compile(keras.optimizers.SGD(0.05), keras.optimizers.Adam(0.01))
+    if built:
+        for optimizer, layers in model.sides():
+            optimizer.build([weight for layer in layers for weight in layer.trainable_variables])
+    return model
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a step of the user's own is written for TensorFlow here")
+@pytest.mark.parametrize("eager", [False, True], ids=["compiled", "eager"])
+@pytest.mark.parametrize("name", ["random", "rst", "gradual", "ste", "dynamic"])
+@pytest.mark.fast_cases("random-compiled", "gradual-compiled", "rst-compiled")
+def test_optimizers_that_are_built_in_the_first_step_get_the_hook_there(name, eager):
+    callbacks = {
+        "random": lambda: [RandomMask(0.75, remove=True)],
+        "rst": transform,
+        "gradual": lambda: [GradualMagnitude(0.75, every=2)],
+        "ste": lambda: [dlth.callbacks.StraightThrough(0.75)],
+        "dynamic": lambda: [RandomMask(0.75, remove=True), dlth.callbacks.DynamicSparsity("gradient", every=3)],
+    }
+    ends = []
+    for built in (True, False):
+        model = two_sided(built)
+        model.run_eagerly = eager
+        fit(model, callbacks[name]())
+        masking.check_removed(model)
+        assert removed(model) == SPARSE and masking.steps_made(model) == 15
+        ends.append({key: value for key, value in state(model).items() if "/" in key})
+    assert_equal(*ends)
+
+
 def test_a_constraint_brings_no_removed_weight_back():
     class AtLeast(keras.constraints.Constraint):
         def __call__(self, weight):

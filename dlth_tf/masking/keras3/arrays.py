@@ -47,9 +47,10 @@ class HostArray:
             self.variable.assign(new.astype(str(self.variable.dtype)))
 
     def attach(self, variable: Any) -> None:
-        """Lets the value live in a variable from here on, and writes it there."""
+        """Lets the value live in a variable from here on, instead of any other, and writes it there."""
+        value = self.numpy()
         self.variable = variable
-        self.assign(self._value)
+        self.assign(value)
 
     def detach(self) -> None:
         """Takes the value back from its variable."""

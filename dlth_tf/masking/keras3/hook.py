@@ -26,7 +26,7 @@ from keras import ops
 
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.masking.keras3.arrays import HostArray
-from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, on_host, penalized
+from dlth_tf.masking.keras3.ops import BACKEND, apply_mask, branch, masked, on_host, outside_the_step, penalized
 from dlth_tf.masking.protocol import MaskUpdate
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.weight_updates import PauseFn
@@ -118,7 +118,8 @@ class StepHook:
 
     def _build(self, variables: Sequence[Any]) -> None:
         self._stock["build"](variables)
-        self._make_variables()
+        with outside_the_step():  # an optimizer that is an attribute of the model may be built in its first step
+            self._make_variables()
 
     def _make_variables(self) -> None:
         own = self.optimizer._trainable_variables_indices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,15 @@ size = ops.size
 take = ops.take
 zeros_like = ops.zeros_like
 where = ops.where
+
+
+def outside_the_step() -> contextlib.AbstractContextManager[Any]:
+    """Returns a scope in which arrays are read and assigned at once, also while TensorFlow traces a compiled step."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    return contextlib.nullcontext()
 
 
 def inverse_permutation(order: Any) -> Any:
