@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.masking.fit_session import begin_fit, in_fit
 from dlth_tf.masking.prunable import PrunableWeight
+from dlth_tf.masking.stripping import check_no_addition
 
 HOOKS = "_dlth_tf_hooks"
 log = logging.getLogger("dlth_tf")
@@ -165,6 +166,8 @@ class HookInstaller(abc.ABC):
         self.sync(model)
         optimizers = self.optimizers_of(model)
         entries = self.prunable_weights(model)  # raises before anything changes
+        for entry in entries.values():
+            check_no_addition(model, entry)
         self.uninstall(model)
         hooks = Hooks(self, entries, penalty, options.get("always_mask", False))
         self.prepare(model, hooks.undo)

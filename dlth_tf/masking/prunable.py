@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ class PrunableWeight:
       outer: The layer of the model that `layer` is, or is inside of.
       stable_name: `name` with automatic layer numbers that count within the model, equal in every process.
       frozen: Whether no training changes the weight, because a layer around it has trainable=False.
+      in_use: Function that returns the value the layer computes with, where that is not the weight alone (LoRA).
     """
 
     name: str
@@ -38,6 +39,7 @@ class PrunableWeight:
     outer: Any = None
     frozen: bool = False
     stable_name: str = ""
+    in_use: Callable[[], np.ndarray] | None = None
 
     def is_named(self, pattern: str) -> bool:
         """Returns whether a pattern means the layer: by its name, its path ("block/feed/up"), or a layer around it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import keras
@@ -22,6 +24,7 @@ PRUNED: dict[str, tuple[str, ...]] = {
 }
 # Layers that are one for tickets, although they are made of others.
 WHOLES = ("RNN", "MultiHeadAttention", "GroupedQueryAttention")
+PACKED = ("int4", "gptq", "awq")  # quantizations of Keras that put several weights into one number
 
 
 def _keras_kinds(layer: Layer) -> list[str]:
@@ -61,9 +64,39 @@ def own_prunable_weights(layer: Layer) -> list[Any]:
     return [weight for weight in layer.weights if id(weight) in found]
 
 
+def packed_weights(layer: Layer) -> dict[int, str]:
+    """Returns id -> quantization of the weights of a layer whose numbers hold several weights each."""
+    return {id(weight): part.quantization_mode for part, weight in _of_keras(layer) if part.quantization_mode in PACKED}
+
+
+def weights_with_lora(layer: Layer) -> dict[int, Callable[[], Any]]:
+    """Returns id -> value in use of the weights of a layer that computes with their sum with a product of others."""
+    return {
+        id(weight): functools.partial(_in_use, part, weight.name)
+        for part, weight in _of_keras(layer)
+        if getattr(part, "lora_enabled", False)
+    }
+
+
+def _in_use(layer: Layer, name: str) -> Any:
+    return keras.ops.convert_to_numpy(getattr(layer, name))
+
+
+def _of_keras(layer: Layer) -> Iterator[tuple[Layer, Any]]:
+    """The weights of a layer, and of those inside it, that Keras' own kinds of layers prune, each with its layer."""
+    for part in (layer, *all_sublayers(layer)):
+        names = _pruned_names(part)
+        yield from ((part, weight) for weight in part.weights if weight.name in names)
+
+
 def why_dense(layer: Layer) -> str | None:
     """Returns why this layer cannot be pruned, or None if it, or a layer inside it, can be."""
-    if is_prunable(layer) or parts_of(layer, is_prunable):
+    prunable = [layer] if is_prunable(layer) else [part for _, part in parts_of(layer, is_prunable)]
+    packed = packed_weights(layer)
+    weights = [weight for part in prunable for weight in own_prunable_weights(part)]
+    if weights and all(id(weight) in packed for weight in weights):
+        return f"its {weights[0].name} is packed {packed[id(weights[0])]}"
+    if prunable:
         return None
     if layer.built and not layer.weights:
         return "has no weights"

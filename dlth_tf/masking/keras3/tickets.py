@@ -56,24 +56,40 @@ class Tickets(keras.layers.Layer):
         """Returns the prunable weights of the model with their masks and tickets."""
         return find_prunable(self.of_model(), self._of)
 
-    def _of(self, name: str, path: Path, weight: Any) -> tuple[HostArray, HostArray] | None:
+    def _of(self, name: str, path: Path, weight: Any, packed: str | None) -> tuple[HostArray, HostArray] | None:
         if not self.choice.includes(path):
             return None
         shape = tuple(weight.shape)
-        if name not in self.arrays or self.arrays[name][0].shape != shape:
-            self.arrays[name] = HostArray(np.ones(shape, bool)), HostArray(np.ones(shape, bool))
-        return self.arrays[name]
+        held = self.arrays.get(name)
+        if held is not None and (packed or held[0].shape != shape):
+            if not all(array.numpy().all() for array in held):
+                raise _no_fit("/".join(path), weight.name, held[0].shape, packed or shape)
+            held = None
+        if packed:
+            return None
+        if held is None:
+            held = self.arrays[name] = HostArray(np.ones(shape, bool)), HostArray(np.ones(shape, bool))
+        return held
 
     def save_own_variables(self, store: Any) -> None:
-        """Writes masks and tickets bit-packed, a sixteenth of a float32 weight, and the state of callbacks."""
+        """Writes masks and tickets bit-packed, a sixteenth of a float32 weight, and the state of callbacks.
+
+        A model whose masks no longer fit is saved without these: the file is that of the model as it is.
+        """
         model = self.of_model()
         if model is not None and not _is_built(model):
             return
-        for name in self.entries():
+        for name in find_prunable(model, self._if_it_fits):
             store[_key(name)] = np.stack([np.packbits(array.numpy()) for array in self.arrays[name]])
         for callback, values in self.states.items():
             for name, array in values.items():
                 store[_key(f"{STATE}/{callback}/{name}")] = array.numpy()
+
+    def _if_it_fits(self, *weight: Any) -> tuple[HostArray, HostArray] | None:
+        try:
+            return self._of(*weight)
+        except BadInput:
+            return None
 
     def load_own_variables(self, store: Any) -> None:
         """Reads what a file has; where it has nothing, as one of stock Keras, masks and tickets become whole.
@@ -107,6 +123,16 @@ class Tickets(keras.layers.Layer):
                 self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
         for callback, values in self.states.items():
             _take_over(values, self.waiting.pop(callback, {}))
+
+
+def _no_fit(layer: str, weight: str, mask: tuple[int, ...], present: str | tuple[int, ...]) -> BadInput:
+    """The refusal of a mask of removed weights whose weight has become another."""
+    new = f"of shape {list(present)}" if isinstance(present, tuple) else f"packed {present}"
+    remedy = (
+        "quantize a clone of the model (keras.models.clone_model)" if isinstance(present, str) else "wrap a new model"
+    )
+    allowed = f"has removed weights in its {weight}, whose mask of shape {list(mask)} does not fit any more, since the"
+    return BadInput("layer", layer, f"{allowed} {weight} is {new} now: {remedy}")
 
 
 def _key(name: str) -> str:

@@ -9,7 +9,7 @@ import keras
 
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras3.execution import sync
-from dlth_tf.masking.keras3.prunable import is_prunable, own_prunable_weights
+from dlth_tf.masking.keras3.prunable import is_prunable, own_prunable_weights, packed_weights, weights_with_lora
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.structure.layer_paths import (
     Path,
@@ -50,7 +50,8 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
 
     Args:
       model: A Keras 3 model.
-      arrays: Function from (name, path of the layer, weight) to mask and ticket, or None for a weight that is left out.
+      arrays: Function from (name, path of the layer, weight, quantization if packed) to mask and ticket, or None for a
+        weight that is left out.
 
     Raises:
       BadInput: If a layer is not built, or two layers share a name.
@@ -71,6 +72,7 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
         own = weight_names(layer)
         outer = names[id(layer)]
         around = outer.removesuffix(layer.name)
+        packed, with_lora = packed_weights(layer), weights_with_lora(layer)
         for path, part in parts:
             for weight in own_prunable_weights(part):
                 if id(weight) in seen:  # a weight that two layers share
@@ -80,7 +82,7 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
                 if name in found:
                     allowed = f"has several prunable weights named {name}: tickets are keyed by name, so rename a layer"
                     raise BadInput("model", model.name, allowed)
-                mask, ticket = arrays(name, (layer.name, *path), weight) or (None, None)
+                mask, ticket = arrays(name, (layer.name, *path), weight, packed.get(id(weight))) or (None, None)
                 if mask is None:
                     continue
                 found[name] = PrunableWeight(
@@ -92,6 +94,7 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
                     layer_name="/".join((outer, *path)),
                     outer=layer,
                     frozen=id(weight) not in trained,
+                    in_use=with_lora.get(id(weight)),
                     stable_name=f"{around}{stable[id(layer)]}/{own[id(weight)]}",
                 )
     return found
