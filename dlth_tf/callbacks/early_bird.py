@@ -28,7 +28,8 @@ class EarlyBird(PartOfFit):
 
     At the start of every epoch the masks that would be drawn are compared with those of the epochs before. Once the
     newest is at most `threshold` away from each of the `window` - 1 before it, or at `last_epoch`, the ticket is drawn,
-    the weights outside it are removed, and training continues from there.
+    the weights outside it are removed, and training continues from there. Weights that are removed when `fit` begins
+    stay removed.
 
     - With granularity "filter" the score of a filter is |gamma| of the batch norm after its convolution, and gammas get
       an L1 penalty until the ticket is drawn: the published form (which has one threshold for all layers: allocation
@@ -86,7 +87,7 @@ class EarlyBird(PartOfFit):
             logging.getLogger("dlth_tf").info(
                 "early_bird: no batch norm follows %s, so weight magnitudes are its scores", ", ".join(without)
             )
-        masking.check_fits(self.model, self.spec)
+        masking.check_fits(self.model, self.spec, masking.within_what_is_kept(self.model))
         super().on_train_begin(logs)
         self.ticket = None
         self.drawn_at = None
@@ -151,7 +152,7 @@ class EarlyBird(PartOfFit):
         searching = self.ticket is None and self.scale_penalty
         sign_penalty = masking.mask_updates(self.model).SignPenalty
         updates = [sign_penalty(gamma, self.scale_penalty) for gamma in gammas.values()] if searching else []
-        masking.install(self.model, updates=updates)
+        self.install(updates=updates)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares masks, and draws the ticket when they have settled."""
@@ -171,7 +172,7 @@ class EarlyBird(PartOfFit):
 
     def _draw(self) -> Ticket:
         pick = "early_bird" if any(gamma is not None for gamma in self._gammas.values()) else "magnitude_min"
-        return masking.draw_ticket(self.model, self.spec, self._score, pick)
+        return masking.draw_ticket(self.model, self.spec, self._score, pick, masking.within_what_is_kept(self.model))
 
     def _score(self, entries: Mapping[str, PrunableWeight]) -> dict[str, np.ndarray]:
         magnitudes = scores.magnitude({name: entry.weight.numpy() for name, entry in entries.items()})

@@ -21,7 +21,7 @@ class GradualMagnitude(MaskUpdating):
     The sparsity at a step is that of tf-mot's `PolynomialDecay`, from 0 at `begin` to `sparsity` at `end` with power 3;
     which weights are removed, and their exact number, is decided as for every other ticket. As in tf-mot a step that is
     due already sees the smaller mask. The full sparsity is reached by the first pruning at or after `end`, which must
-    be within this `fit`.
+    be within this `fit`. Weights that are removed when `fit` begins stay removed.
 
     Args:
       sparsity: Fraction removed at the end, at least 0 and below 1.
@@ -85,6 +85,7 @@ class GradualMagnitude(MaskUpdating):
         self._last = begin + len(events) * self.every
         self._check_length(end)
         shares = [*(self.share(step, begin, end) for step in events), 1.0]
+        masking.check_fits(self.model, self.spec, masking.within_what_is_kept(self.model))
         entries = masking.prunable_of_ticket(self.model, self.spec)
         counts = [kept_groups(tensors_of(entries), self.spec, share) for share in shares]
         kinds = masking.mask_updates(self.model)

@@ -26,7 +26,8 @@ class IMP(PartOfFit, StepCounting):
     `rounds` times: trains for `epochs_per_round` epochs, removes the smallest magnitudes up to the sparsity 1 - (1 -
     sparsity)^(round / rounds), and rewinds all weights and running statistics to `rewind_step`. The remaining epochs
     train the ticket. The optimizer starts each round with empty slots, and its step count, and with it a learning-rate
-    schedule, at `rewind_step`. Schedules that are callbacks count epochs and so do not follow the rounds.
+    schedule, at `rewind_step`. Schedules that are callbacks count epochs and so do not follow the rounds. Weights that
+    are removed when `fit` begins stay removed: the first rounds remove nothing until their sparsity is above that.
 
     Args:
       sparsity: Fraction removed at the end, at least 0 and below 1.
@@ -80,7 +81,7 @@ class IMP(PartOfFit, StepCounting):
         self._check_length(0)
         super().on_train_begin(logs)
         if not self.restored:
-            masking.check_fits(self.model, self.spec, self._round(1))  # also inside an earlier ticket
+            masking.check_fits(self.model, self.spec, self._round(self.rounds))  # also inside an earlier ticket
         if self.iterations() and not self.restored:
             raise BadInput("optimizer", "used before", "IMP starts from a fresh optimizer: compile again")
         self.tickets = []
@@ -112,7 +113,7 @@ class IMP(PartOfFit, StepCounting):
             executions.check_end_at(self.rewind_step * batches, which)
 
     def _set_up(self) -> None:
-        masking.install(self.model, always_mask=True)
+        self.install(always_mask=True)
         self._snapshot = SnapshotAt(self.rewind_step, self._take) if not self._state["taken"] else None
         if self._snapshot:
             self._snapshot.set_model(self.model)
@@ -133,6 +134,14 @@ class IMP(PartOfFit, StepCounting):
 
     def _round(self, number: int) -> Round:
         return Round(number, self.rounds, masking.chosen_ticket(self.model))
+
+    def _draw(self, round: Round) -> Ticket:
+        """Draws the ticket of a round; one that is to keep more than an earlier ticket has left is that ticket."""
+        try:
+            masking.check_fits(self.model, self.spec, round)
+        except BadInput:  # the last round fits, which was checked at the start
+            return masking.chosen_ticket(self.model)
+        return masking.pick_ticket(self.model, self.spec, "magnitude_min", round=round)
 
     def _take(self) -> None:
         for name, value in masking.weight_arrays(self.model).items():
@@ -163,7 +172,7 @@ class IMP(PartOfFit, StepCounting):
         if not self._state["taken"]:
             made = f"step {self.rewind_step} of the optimizer is in the first round, which made {self.iterations()}"
             raise RuntimeError(f"IMP cannot rewind: rewind_step={self.rewind_step} must mean a step of it, but {made}")
-        self.tickets.append(masking.pick_ticket(self.model, self.spec, "magnitude_min", round=self._round(number)))
+        self.tickets.append(self._draw(self._round(number)))
         masking.choose(self.model, self.tickets[-1])
         names = masking.weight_arrays(self.model)
         masking.rewind(self.model, {name: self._state[f"rewound/{name}"] for name in names})

@@ -19,6 +19,8 @@ class KeepMask(PartOfFit):
       RuntimeError: At the end of `fit`, if a removed weight is not zero.
     """
 
+    exclusive = False
+
     def state_values(self) -> None:
         """Returns None: the masks in the model are all there is."""
 
@@ -30,7 +32,7 @@ class KeepMask(PartOfFit):
             )
             raise BadInput("model", self.model.name, allowed)
         super().on_train_begin(logs)
-        masking.install(self.model)
+        self.install()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the hook."""

@@ -13,7 +13,6 @@ from dlth_tf import masking
 from dlth_tf.callbacks.part_of_fit import PartOfFit
 from dlth_tf.callbacks.shortfall import CHANGED, warn_if_short
 from dlth_tf.callbacks.step_counting import StepCounting
-from dlth_tf.errors import BadInput
 
 
 class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
@@ -64,26 +63,21 @@ class MaskUpdating(PartOfFit, StepCounting, abc.ABC):
             self._start = int(self.state["start"])
         with masking.scope(self.model):
             updates = self.updates()
-        self._hook = masking.install(self.model, updates=updates)
+        self._hook = self.install(updates=updates)
 
     def on_first_epoch(self, epoch: int) -> None:
         """Plans anew, if training starts elsewhere than at epoch 0 of an optimizer of this age."""
-        self._check_order()
+        self.check_still_installed(self._hook)
         if self.state is None or (not self.restored and epoch == 0):
             return
         if not self.restored:
             self.state["first_epoch"] = epoch
         self._set_up()
 
-    def _check_order(self) -> None:
-        if masking.installed(self.model) is not self._hook:
-            masking.uninstall(self.model)
-            raise BadInput("callbacks", type(self).__name__, "must come after RandomMask and KeepMask in the list")
-
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises BadInput if a later callback removed the updates."""
         super().on_epoch_begin(epoch, logs)
-        self._check_order()
+        self.check_still_installed(self._hook)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the ticket to what the masks keep."""

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from dlth_tf import masking
 from dlth_tf.callbacks.base import Callback
 from dlth_tf.callbacks.fit_end import join_fit_end
+from dlth_tf.core import PenaltySchedule
+from dlth_tf.errors import BadInput
 from dlth_tf.masking.world import of
 from dlth_tf.onednn import hint_at_onednn
 
@@ -21,7 +23,11 @@ class PartOfFit(Callback):
     - Its state is part of the model's checkpoints while the `fit` lasts. A restored `fit` is known at its first epoch,
       wherever BackupAndRestore stands in the list.
     - Its last word, `on_fit_end`, comes after `on_train_end` of all callbacks.
+    - A model has one hook at a time. A callback that only keeps removed weights at zero leaves it to an `exclusive` one
+      after it, whose hook does that too; any other pair is refused with both names.
     """
+
+    exclusive = True  # whether no other exclusive callback can take part in the same `fit`
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +52,7 @@ class PartOfFit(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins the state of this `fit`."""
         super().on_train_begin(logs)
+        self._check_pair()
         if of(self.model).IN_TENSORFLOW:
             hint_at_onednn(self.model)
         self._begun = False
@@ -53,6 +60,44 @@ class PartOfFit(Callback):
         masking.begin_fit(self.model)
         values = self.state_values()
         self.state = None if values is None else masking.fit_state(self.model, type(self).__name__, values)
+
+    def install(self, penalty: PenaltySchedule | None = None, **options: Any) -> Any:
+        """Puts the hook of this callback on the model's optimizers (see `masking.install`), and returns it."""
+        hook = masking.install(self.model, penalty, **options)
+        hook.installed_by = self
+        return hook
+
+    def _check_pair(self) -> None:
+        """Checks that this callback may take the hook over.
+
+        Raises:
+          BadInput: If a callback before it in the list needs the hook.
+        """
+        other = installed_by(self.model)
+        if other is None or other is self or not other.exclusive:
+            return
+        masking.end_fit(self.model)
+        mine, first = type(self).__name__, type(other).__name__
+        if not self.exclusive:
+            raise BadInput("callbacks", mine, f"must come before {first} in the list")
+        allowed = (
+            "cannot be combined in one fit, since each changes the optimizer's step in its own way: use one of them"
+        )
+        raise BadInput("callbacks", f"{first} and {mine}", allowed)
+
+    def check_still_installed(self, hook: Any) -> None:
+        """Checks that the hook of this callback is still on the model's optimizers.
+
+        Raises:
+          BadInput: If it is not.
+        """
+        if masking.installed(self.model) is hook:
+            return
+        other = installed_by(self.model)
+        masking.end_fit(self.model)
+        took = f"{type(other).__name__} has replaced" if other else "something has replaced or removed"
+        allowed = f"needs its hook on the optimizer until fit ends, which {took} since it began"
+        raise BadInput("callbacks", type(self).__name__, allowed)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Calls `on_first_epoch` once."""
@@ -81,3 +126,8 @@ class PartOfFit(Callback):
 
     def on_fit_end(self) -> None:
         """Called after `on_train_end` of all callbacks."""
+
+
+def installed_by(model: Any) -> PartOfFit | None:
+    """Returns the callback whose hook is on the model's optimizers; None if there is no hook, or none of a callback."""
+    return getattr(masking.installed(model), "installed_by", None)

@@ -38,6 +38,8 @@ class RandomMask(PartOfFit):
       ```
     """
 
+    exclusive = False
+
     def __init__(
         self,
         sparsity: float,
@@ -68,7 +70,7 @@ class RandomMask(PartOfFit):
             self.ticket = masking.pick_ticket(self.model, self.spec, self.pick, self.seed)
             masking.apply_ticket(self.model, self.ticket, remove=self.remove)
         if self.remove:
-            self._hook = masking.install(self.model)
+            self._hook = self.install()
 
     def on_first_epoch(self, epoch: int) -> None:
         """Takes over the ticket of an interrupted `fit`."""
@@ -76,7 +78,7 @@ class RandomMask(PartOfFit):
             return
         self.ticket = masking.chosen_ticket(self.model)
         if self.remove and masking.installed(self.model) is self._hook:
-            self._hook = masking.install(self.model)
+            self._hook = self.install()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the hook from the optimizer again."""

@@ -174,7 +174,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
         return pruned
 
     def _set_up(self) -> None:
-        self._hook = masking.install(self.model, self.penalty, block_loss_grad=self.block_loss_grad)
+        self._hook = self.install(self.penalty, block_loss_grad=self.block_loss_grad)
         self._ticket = masking.chosen_ticket(self.model)
 
     def on_first_epoch(self, epoch: int) -> None:
@@ -204,11 +204,13 @@ class RSTPenalty(ExactSteps, PartOfFit):
             executions.check_end_at(left, f"{{}} of {self.steps} {which}", remedy)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Raises BadInput if a later callback chose another ticket or removed the penalty."""
+        """Raises BadInput if something else chose another ticket or removed the penalty."""
         super().on_epoch_begin(epoch, logs)
-        if masking.installed(self.model) is not self._hook or masking.chosen_ticket(self.model) != self._ticket:
-            masking.uninstall(self.model)
-            raise BadInput("callbacks", "RSTPenalty", "must come after RandomMask and KeepMask in the list")
+        self.check_still_installed(self._hook)
+        if masking.chosen_ticket(self.model) != self._ticket:
+            masking.end_fit(self.model)
+            allowed = "squeezes the ticket that was chosen when it began, and the model has another one now"
+            raise BadInput("callbacks", "RSTPenalty", allowed)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports lambda of the last step as `penalty`."""

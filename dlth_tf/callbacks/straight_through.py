@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking
 from dlth_tf.callbacks.mask_updating import MaskUpdating
-from dlth_tf.core import PruningSpec, kept_groups
+from dlth_tf.core import PruningSpec, Round, kept_groups
 from dlth_tf.masking.graph_groups import GraphGroups
 from dlth_tf.masking.prunable import tensors_of
 
@@ -19,7 +19,8 @@ class StraightThrough(MaskUpdating):
 
     In every step the gradient is computed at the sparse weights and applied to the whole ones, of which the k largest
     |w| are the next sparse weights (Bengio et al., 2013, arXiv:1308.3432, for the estimator; jaxpruner's `ste` for its
-    form with top-k). At the end of `fit` the model has the sparse weights, and the others are lost.
+    form with top-k). At the end of `fit` the model has the sparse weights, and the others are lost. Weights that are
+    removed when `fit` begins stay removed.
 
     Args:
       sparsity: Fraction removed, at least 0 and below 1.
@@ -48,22 +49,29 @@ class StraightThrough(MaskUpdating):
     def updates(self) -> list[masking.MaskUpdate]:
         """Returns a `TopK` for every weight of the ticket."""
         entries = masking.prunable_of_ticket(self.model, self.spec)
+        state = cast(masking.FitState, self.state)
+        free = {name: state[f"free/{name}"].astype(bool) for name in entries}
+        masking.check_fits(self.model, self.spec, Round(within=free))
         kept = kept_groups(tensors_of(entries), self.spec)
         kinds = masking.mask_updates(self.model)
         updates = [
-            kinds.TopK(entry, GraphGroups(entry, self.spec.granularity, kinds.ops), kept[name], self._whole(name))
+            kinds.TopK(
+                entry,
+                GraphGroups(entry, self.spec.granularity, kinds.ops),
+                kept[name],
+                state.variable(f"whole/{name}"),
+                free[name],
+            )
             for name, entry in entries.items()
         ]
         self._wanted = {update.entry.name: update.kept * update.groups.weights for update in updates}
         return [*updates]
 
     def state_values(self) -> Mapping[str, ArrayLike]:
-        """Returns where this `fit` starts, and the whole weights that the sparse ones are taken from."""
+        """Returns where this `fit` starts, the whole weights that the sparse ones are taken from, and what is free."""
         entries = masking.prunable_of_ticket(self.model, self.spec)
-        return {**super().state_values(), **{f"whole/{name}": entry.weight.numpy() for name, entry in entries.items()}}
-
-    def _whole(self, name: str) -> Any:
-        return cast(masking.FitState, self.state).variable(f"whole/{name}")
+        whole = {f"whole/{name}": entry.weight.numpy() for name, entry in entries.items()}
+        return {**super().state_values(), **whole, **{f"free/{name}": entry.kept() for name, entry in entries.items()}}
 
     def wanted(self) -> Mapping[str, int]:
         """Returns how many weights of each tensor are left."""

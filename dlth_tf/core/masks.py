@@ -112,7 +112,7 @@ def check_fits(tensors: Tensors, spec: PruningSpec, round: Round = FIRST) -> Non
     if plan.allocation is global_threshold:  # it needs scores to divide its budget, which does not depend on them
         weight_budget(groups, plan.sparsity)
     else:
-        _check_counts(groups, plan.allocation(groups, plan.sparsity, None))
+        _check_counts(plan, groups, plan.allocation(groups, plan.sparsity, None))
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _masks(plan: _Plan, scores: Mapping[str, np.ndarray], within: Mapping[str, n
     groups, free = _free(plan, within)
     candidates = _Lazy(groups, lambda name: scores[name][free[name]] if name in free else scores[name])
     kept = plan.allocation(groups, plan.sparsity, candidates)
-    _check_counts(groups, kept)
+    _check_counts(plan, groups, kept)
     masks = {}
     for name, entry in groups.items():
         chosen = plan.granularity.keep(_checked(name, scores[name]), kept[name], free.get(name))
@@ -166,11 +166,14 @@ def _masks(plan: _Plan, scores: Mapping[str, np.ndarray], within: Mapping[str, n
     return masks
 
 
-def _check_counts(groups: Mapping[str, Groups], kept: Mapping[str, int]) -> None:
+def _check_counts(plan: _Plan, groups: Mapping[str, Groups], kept: Mapping[str, int]) -> None:
     for name, entry in groups.items():
         if kept[name] > entry.free:
-            allowed = f"leaves {entry.free} groups, but {kept[name]} are to be kept, and removed groups stay removed"
-            raise BadInput("within", name, allowed)
+            thing, value = "sparsity", f"{float(plan.sparsity):.6g}"
+            if isinstance(plan.allocation, PatternMap):
+                thing, value = "allocation", str(plan.allocation)
+            allowed = f"keeps {kept[name]} of the {entry.count} groups of {name}, but only {entry.free} of them"
+            raise BadInput(thing, value, f"{allowed} have not been removed yet")
 
 
 def _checked(name: str, scores: np.ndarray) -> np.ndarray:

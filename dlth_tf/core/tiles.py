@@ -88,7 +88,7 @@ class Tiles:
         tiles = as_four_axes(within, layout).reshape(self._split(within.shape, layout))
         free = np.asarray(tiles.all((1, 4, 6)))
         if not np.array_equal(free, tiles.any((1, 4, 6))):
-            raise BadInput("within", name, f"keeps parts of groups, and granularity {self.text} needs whole groups")
+            raise BadInput("granularity", self.text, f"does not fit {name}, whose mask keeps parts of such groups")
         return free, int(np.count_nonzero(free))
 
     def keep(self, scores: np.ndarray, kept: int, free: np.ndarray | None = None) -> np.ndarray:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.tickets import pick_ticket as pick_ticket
     from dlth_tf.masking.tickets import random_ticket as random_ticket
     from dlth_tf.masking.tickets import remove_weights as remove  # noqa: F401
+    from dlth_tf.masking.tickets import within_what_is_kept as within_what_is_kept
     from dlth_tf.masking.world import accept_restored as accept_restored
     from dlth_tf.masking.world import averages_weights as averages_weights
     from dlth_tf.masking.world import batches_per_step as batches_per_step
@@ -86,6 +87,7 @@ _NAMES = {
         "magnitude_ticket",
         "pick_ticket",
         "random_ticket",
+        "within_what_is_kept",
     ),
     "world": (
         "check_removed",

@@ -25,10 +25,20 @@ def top_k(ops: Any, scores: Any, kept: Any) -> Any:
     return rank >= ops.size(scores) - kept
 
 
-def largest(groups: GraphGroups, weight: Any, kept: Any) -> Any:
-    """Returns the boolean mask, in the weight's shape, of the `kept` groups of largest mean |w|."""
+def largest(groups: GraphGroups, weight: Any, kept: Any, free: Any = None) -> Any:
+    """Returns the boolean mask, in the weight's shape, of the `kept` groups of largest mean |w|.
+
+    Args:
+      groups: Groups of the weight.
+      weight: The weight.
+      kept: Integer scalar, 0 to the number of groups that are free.
+      free: 1 = may be kept, in the weight's shape and dtype, the same for all of a group; None: all.
+    """
     ops = groups.ops
-    return groups.spread(top_k(ops, groups.pool(ops.abs(weight)), kept))
+    magnitudes = groups.pool(ops.abs(weight))
+    if free is not None:  # even a kept weight that is zero comes before one that is removed
+        magnitudes = ops.where(groups.pool(free) > 0, magnitudes, ops.cast(-1, magnitudes.dtype))
+    return groups.spread(top_k(ops, magnitudes, kept))
 
 
 class Exchange(NamedTuple):

@@ -104,16 +104,21 @@ class StraightThroughUpdate(WeightUpdate):
     The whole weight is kept next to the variable; the variable itself is sparse at every moment.
 
     Args:
-      entry: The weight, still whole; it is sparse from here on.
+      entry: The weight, still whole where it is free; it is sparse from here on.
       groups: Its groups.
       kept: Number of groups that are kept, k.
       whole: Variable or array of the whole weight, of the same shape and dtype.
+      free: Boolean array of the same shape, True = may be kept, the same for all of a group; None: all. What is not
+        free stays removed.
     """
 
-    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int, whole: Any) -> None:
+    def __init__(
+        self, entry: PrunableWeight, groups: GraphGroups, kept: int, whole: Any, free: np.ndarray | None = None
+    ) -> None:
         super().__init__(entry, groups)
         self.kept = kept
         self.whole = whole
+        self.free = None if free is None or free.all() else free.astype(entry.dtype)
 
     def densities(self, first: int, last: int) -> tuple[float, float]:
         """Returns mean densities (see MaskUpdate); all of the gradient is needed, always."""

@@ -64,8 +64,9 @@ def test_a_callback_that_takes_its_changes_off_must_come_before_it(other):
     gradients = linear.drawn(1, 4, (12, 8))[2]
     model = linear.half()
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5, 0, dense_layers="none"), remove=True)
-    sentence = "callbacks=DynamicSparsity: must come after RandomMask and KeepMask in the list"
-    refused(model, [DynamicSparsity(every=2, stop=9), other()], sentence, linear.batches(gradients))
+    second = other()
+    sentence = f"callbacks={type(second).__name__}: must come before DynamicSparsity in the list"
+    refused(model, [DynamicSparsity(every=2, stop=9), second], sentence, linear.batches(gradients))
     start = linear.state(model)
     after = linear.fit(model, gradients, other(), DynamicSparsity(fraction=0.9, every=2, stop=4))[-1]
     assert after.mask.sum() == 48 and not np.array_equal(after.mask, start.mask)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from dlth_tf import masking
+from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import GradualMagnitude
 from dlth_tf.core import parse_granularity, removed_count, top_k_mask
 from tests.callbacks import linear
@@ -154,8 +154,10 @@ def test_steps_that_a_loss_scale_skips_do_not_cost_a_pruning():
 
 def test_a_mask_that_keeps_less_already_is_left_alone():
     mask = np.arange(96).reshape(12, 8) % 4 == 0
-    states = linear.fit(linear.layer(KERNEL, mask), GRADIENTS, GradualMagnitude(0.5, **SCHEDULE))
+    states = linear.fit(linear.layer(KERNEL, mask), GRADIENTS, GradualMagnitude(0.75, **SCHEDULE))
     assert all(np.array_equal(state.mask, mask) for state in states)
+    with pytest.raises(BadInput, match=r"sparsity=0\.5: keeps 48 of the 96 groups of fc/kernel, but only 24 of them"):
+        linear.fit(linear.layer(KERNEL, mask), GRADIENTS, GradualMagnitude(0.5, **SCHEDULE))
 
 
 def test_a_fit_after_one_that_broke_off_works():

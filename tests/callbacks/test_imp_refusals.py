@@ -53,4 +53,9 @@ def test_a_used_optimizer_and_one_that_cannot_carry_the_hook_are_refused():
 
 
 def test_a_ticket_that_leaves_too_little_is_refused_at_the_start_and_not_after_a_round():
-    refused(compiled(wrapped(0.9)), [IMP(0.5, 2)], "within=fc1/kernel: leaves 9 groups", epochs=3)
+    refused(
+        compiled(wrapped(0.9)),
+        [IMP(0.5, 2)],
+        "sparsity=0.5: keeps 48 of the 96 groups of fc1/kernel, but only 9 of them have not been removed yet",
+        epochs=3,
+    )

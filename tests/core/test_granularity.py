@@ -134,7 +134,7 @@ def test_an_earlier_mask_that_cuts_through_a_group_is_refused():
     within[0, 0, 0, 0] = False
     for text in ("filter", "channel", "block:2x1"):
         with pytest.raises(
-            BadInput, match=f"within=a/kernel: keeps parts of groups, and granularity {text} needs whole groups"
+            BadInput, match=f"granularity={text}: does not fit a/kernel, whose mask keeps parts of such groups"
         ):
             parse_granularity(text).free(within, "a/kernel")
 

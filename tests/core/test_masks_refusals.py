@@ -14,8 +14,17 @@ from tests.core.networks import drawn
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_what_was_removed_cannot_come_back(allocation):
     within = {"a": np.arange(8) < 2}
-    with pytest.raises(BadInput, match=r"have not been removed yet|removed groups stay removed"):
+    with pytest.raises(BadInput, match=r"^sparsity=0.5: .* have not been removed yet$"):
         choose_masks({"a": np.arange(8.0)}, 0.5, allocation, within=within)
+
+
+def test_a_map_that_leaves_more_than_an_earlier_mask_is_named():
+    with pytest.raises(
+        BadInput, match=r"^allocation=.*: keeps 4 of the 8 groups of a, but only 2 of them have not been"
+    ):
+        choose_masks({"a": np.arange(8.0)}, 0.9, {"a": 0.5}, within={"a": np.arange(8) < 2})
+    masks = choose_masks({"a": np.arange(8.0)}, 0.9, {"a": 0.75}, within={"a": np.arange(8) < 2})
+    np.testing.assert_array_equal(masks["a"], np.arange(8) < 2)
 
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from dlth_tf.masking.graph_groups import GraphGroups
@@ -36,7 +37,7 @@ class GradualMask(GradualUpdate):
         weight = masked(variable, mask)  # a removed weight stays removed, however large the optimizer has made it
         new = tf.cond(
             due,
-            lambda: tf.cast(largest(self.groups, weight, kept), mask.dtype),
+            lambda: tf.cast(largest(self.groups, weight, kept, mask), mask.dtype),
             lambda: tf.convert_to_tensor(mask),
         )
         mask.assign(new)
@@ -78,12 +79,20 @@ class DropAndGrow(ExchangeUpdate):
 class TopK(StraightThroughUpdate):
     """Top-k straight-through of one weight inside the step (see `StraightThroughUpdate`)."""
 
-    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int, whole: tf.Variable) -> None:
-        super().__init__(entry, groups, kept, whole)
+    def __init__(
+        self,
+        entry: PrunableWeight,
+        groups: GraphGroups,
+        kept: int,
+        whole: tf.Variable,
+        free: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(entry, groups, kept, whole, free)
         self._apply(entry.weight)
 
     def _apply(self, variable: tf.Variable) -> None:
-        self.entry.mask.assign(tf.cast(largest(self.groups, self.whole, self.kept), self.entry.mask.dtype))
+        mask = largest(self.groups, self.whole, self.kept, self.free)
+        self.entry.mask.assign(tf.cast(mask, self.entry.mask.dtype))
         variable.assign(masked(self.whole, self.entry.mask))
 
     def update(self, step: UpdateFn, gradient: Any, optimizer: Any, variable: tf.Variable) -> None:
@@ -93,7 +102,7 @@ class TopK(StraightThroughUpdate):
             # Keras itself has applied its decoupled weight decay to the sparse weight only.
             variable.assign(decayed(optimizer, variable, tf.convert_to_tensor(self.whole)))
         step(gradient, variable)
-        self.whole.assign(variable)
+        self.whole.assign(variable if self.free is None else masked(variable, self.free))
         self._apply(variable)
 
     def state(self) -> list[tf.Variable]:

@@ -71,7 +71,7 @@ class GradualMask(_InStep, GradualUpdate):
         more = kops.sum(kops.cast(mask, "int32")) > kept * self.groups.weights
         new = choose(
             kops.logical_and(since >= 0, more),
-            lambda: kops.cast(largest(self.groups, weight, kept), mask.dtype),
+            lambda: kops.cast(largest(self.groups, weight, kept, mask), mask.dtype),
             lambda: mask,
         )
         self.optimizer.assign(self.mask, new)
@@ -108,16 +108,25 @@ class DropAndGrow(_InStep, ExchangeUpdate):
 class TopK(_InStep, StraightThroughUpdate):
     """Top-k straight-through of one weight inside the step (see `StraightThroughUpdate`)."""
 
-    def __init__(self, entry: PrunableWeight, groups: GraphGroups, kept: int, whole: HostArray) -> None:
-        super().__init__(entry, groups, kept, whole)
+    def __init__(
+        self,
+        entry: PrunableWeight,
+        groups: GraphGroups,
+        kept: int,
+        whole: HostArray,
+        free: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(entry, groups, kept, whole, free)
+        self._free = None if self.free is None else kops.convert_to_tensor(self.free)
         value = kops.convert_to_tensor(whole.numpy())
-        entry.mask.assign(kops.convert_to_numpy(largest(groups, value, kept)))
+        entry.mask.assign(kops.convert_to_numpy(largest(groups, value, kept, self._free)))
         entry.weight.assign(np.where(entry.kept(), whole.numpy(), 0))
 
     def install(self, hook: StepHook) -> None:
-        """Gives the whole weight a variable of the optimizer."""
+        """Gives the whole weight, and what of it is free, variables of the optimizer."""
         super().install(hook)
         self._whole = hook.attach(self.entry.weight, "whole", self.whole)
+        self._free = None if self.free is None else hook.add(self.entry.weight, "free", self.free)
 
     def before(self, gradient: Any, variable: Any) -> Any:
         """Lets the optimizer make its step on the whole weight."""
@@ -128,9 +137,10 @@ class TopK(_InStep, StraightThroughUpdate):
 
     def after(self, variable: Any) -> None:
         """Keeps the k largest values."""
-        whole = kops.convert_to_tensor(variable)
+        free = None if self._free is None else kops.convert_to_tensor(self._free)
+        whole = kops.convert_to_tensor(variable) if free is None else masked(variable, free)
         self.optimizer.assign(self._whole, whole)
-        self.set_mask(largest(self.groups, whole, self.kept))
+        self.set_mask(largest(self.groups, whole, self.kept, free))
         self.apply_mask(variable, whole)
 
 
