@@ -129,8 +129,20 @@ class Ticket(Mapping[str, np.ndarray]):
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the masks, bit-packed, to `path` (.npz) and their description to a .json next to it, atomically."""
+        """Writes the masks, bit-packed, to `path` (.npz) and their description to a .json next to it, atomically.
+
+        Raises:
+          BadInput: If no file can have that path: its folder does not exist, say.
+          OSError: If writing fails for another reason, such as a full disk.
+        """
         path = _npz_path(path)
+        try:
+            self._write(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+            allowed = f"cannot be written ({error.strerror}): must be a file in a folder that exists and is writable"
+            raise BadInput("ticket", path, allowed) from None
+
+    def _write(self, path: Path) -> None:
         data = files.npz_bytes({name: np.packbits(mask, axis=None) for name, mask in self.masks.items()})
         files.write_atomic(path, data)
         files.write_json(

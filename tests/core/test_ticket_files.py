@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import numpy as np
@@ -100,6 +101,34 @@ def test_a_missing_file_is_named(tmp_path, missing):
     TICKET.save(tmp_path / "ticket.npz")
     (tmp_path / missing).unlink()
     assert refusal(tmp_path / "ticket.npz").endswith(f": cannot be read (No such file or directory: {missing})")
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("nowhere/ticket.npz", "No such file or directory"),
+        ("file/ticket.npz", "Not a directory"),
+        ("folder.npz", "Is a directory"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_refused_with_the_name_given(tmp_path, place, why):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.npz").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput) as refused:
+        TICKET.save(tmp_path / place)
+    allowed = f"cannot be written ({why}): must be a file in a folder that exists and is writable"
+    assert str(refused.value) == f"ticket={tmp_path / place}: {allowed}"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_no_bad_input(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dlth_tf.files.write_atomic", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        TICKET.save(tmp_path / "ticket.npz")
 
 
 def test_a_folder_is_no_ticket(tmp_path):
