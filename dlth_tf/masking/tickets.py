@@ -152,16 +152,14 @@ def check_fits(model: Any, spec: PruningSpec, round: Round = FIRST) -> None:
     core.check_fits(tensors_of(prunable_of_ticket(model, spec)), spec, round)
 
 
-def within_what_is_kept(model: Any, number: int = 1, of: int = 1) -> Round:
+def within_what_is_kept(model: Any) -> Round:
     """Returns a round in which only weights can be kept that are not removed yet: the rule of every callback.
 
     Args:
       model: Wrapped and built.
-      number: Number of the round.
-      of: Number of rounds.
     """
     kept = {name: entry.kept() for name, entry in prunable_weights(model).items()}
-    return Round(number, of, {name: mask for name, mask in kept.items() if not mask.all()})
+    return Round(within={name: mask for name, mask in kept.items() if not mask.all()})
 
 
 def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
