@@ -333,3 +333,15 @@ def test_the_monitor_writes_scalars_and_histograms(tmp_path):
     assert {float(value) for _, value in read} == {0.75}
     buckets = make_ndarray(events.Tensors("weights/fc1/kernel")[-1].tensor_proto)
     assert buckets[:, 2].sum() == 6 * 16
+
+
+@pytest.mark.fast_cases("ste", "early_bird")
+@pytest.mark.parametrize("name", ["ste", "early_bird", "gmp", "imp"])
+def test_weights_outside_the_ticket_before_stay_removed(name):
+    model = compiled(mlp())
+    first = RandomMask(0.5, seed=3, remove=True)
+    fit(model, [first, *CALLBACKS[name]()], epochs=4)
+    assert first.ticket is not None and removed(model) == SPARSE
+    for key, entry in masking.prunable_weights(model).items():
+        assert key not in first.ticket or not np.any(entry.kept() & ~first.ticket[key])
+    masking.check_removed(model)
