@@ -57,6 +57,8 @@ ELSEWHERE = {  # calls whose numbers are not the user's, or that are tested belo
     "core.PruningSpec": "built by parse",
     "core.Round.parse": "a pair",
     "core.parse_allocation": "a map of sparsities",
+    "data.check_fits": "the shape of a data set",
+    "data.noun_of": "the shape of a data set",
     "masking.MaskUpdate.densities": "a protocol",
     "models.check_shapes": "of a network that was built",
     "masking.World.set_iterations": "a protocol",

@@ -18,7 +18,7 @@ DOOR = "dlth_tf/files/"
 OTHERS = {  # (file, call) -> why it is not that of the door
     ("dlth_tf/analysis/run_record.py", "read_csv"): "of bytes that the door has read",
     ("dlth_tf/callbacks/event_file.py", "GFile"): "TensorBoard's, of a new file that is written",
-    ("dlth_tf/commands.py", "open"): "of /dev/null",
+    ("dlth_tf/console.py", "open"): "of /dev/null",
     ("dlth_tf/core/patterns.py", "loads"): "of a flag",
     ("dlth_tf/data/sets/csv_file.py", "read_csv"): "of bytes that the door has read",
     ("dlth_tf/data/disk_split.py", "read_file"): "TensorFlow's, of images whose kind and size were checked when listed",

@@ -244,8 +244,8 @@ def test_a_layer_that_nested_models_share_stays_one_layer(package, frozen):
     model = towers(package, frozen)
     small = dlth.compact(model)
     assert difference(model, small) < ROUNDING
-    assert widths(small) == {**widths(model), "free": 7}  # a constant stays for the bias of the two
-    assert small.count_params() == model.count_params() - 16 - 1 - 3
+    assert widths(small) == {**widths(model), "free": 6}
+    assert small.count_params() == model.count_params() - 2 * (16 + 1 + 3)
     assert len(small.weights) == len(model.weights)
     both = small.get_layer("both")
     inner = small.get_layer("two").get_layer("one")
