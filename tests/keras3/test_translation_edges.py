@@ -73,7 +73,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize(
-    "name", ["texts", "numbers", *(pytest.param(n, marks=pytest.mark.slow) for n in ("words", "hashes"))]
+    "name", ["texts", *(pytest.param(n, marks=pytest.mark.slow) for n in ("numbers", "words", "hashes"))]
 )
 def test_layers_with_tables_are_exported(name, tmp_path):
     layer, shape, dtype, x = TABLES[name]
@@ -196,6 +196,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.fast_cases("a dictionary")
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_a_subclassed_model_takes_the_inputs_that_it_was_built_with(name, tmp_path):
     x, join, names = STRUCTURES[name]
