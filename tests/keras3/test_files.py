@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -102,6 +105,29 @@ def test_a_clone_has_no_masks():
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.75))
     clone = keras.models.clone_model(model)
     assert "dlth_tickets" not in vars(clone)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_keeps_masks_tickets_and_the_choice_of_layers(copied):
+    model = dlth.wrap(compiled(mlp()), skip="fc1")
+    fit(model, [RandomMask(0.75, seed=4, remove=True)], epochs=1)
+    other = copied(model)
+    assert_same_variables(other, model)
+    assert masking.chosen_ticket(other) == masking.chosen_ticket(model)
+    assert removed(other) == removed(model) and "fc1/kernel" not in removed(other)
+    fit(other, [KeepMask()], epochs=1)
+    assert masking.chosen_ticket(other) == masking.chosen_ticket(model)
+    assert dlth.strip(other) is other
+    again = copied(other)
+    assert_same_variables(again, other)
+    assert removed(again) == removed(model)
+
+
+def test_a_copy_of_a_copy_is_independent_of_the_model():
+    model = dlth.wrap(mlp())
+    other = copy.deepcopy(model)
+    dlth.apply_ticket(other, dlth.random_ticket(other, 0.75), remove=True)
+    assert removed(other) and not removed(model)
 
 
 @TENSORFLOW

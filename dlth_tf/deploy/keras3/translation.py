@@ -16,11 +16,10 @@ import tf_keras
 from keras import tree
 
 from dlth_tf.deploy.keras3.network import Keras3Layer
+from dlth_tf.deploy.keras3.operations import Keras3OpLambda, Masked, known_operation, unmasked_tensor
 from dlth_tf.deploy.keras3.probe import NoProbe, cause, given_inputs, has_masks, mask_of, random_inputs, same, with_mask
 from dlth_tf.deploy.keras3.twins import Untranslatable, copy_weights, twin_of
 from dlth_tf.masking.keras3.graph import functional, nodes, nodes_without_masks, options, passed_masks
-
-OPERATIONS = {"Add": "Add", "Multiply": "Multiply", "Subtract": "Subtract"}  # of two Keras tensors, such as `x + y`
 
 log = logging.getLogger("dlth_tf")
 
@@ -181,8 +180,8 @@ class _Walk:
             if any(isinstance(each, keras.Variable) for each in tree.flatten(arguments)):
                 raise Untranslatable(f"{operation.name} computes with a variable of no layer")
             given = node.input_tensors if len(node.input_tensors) > 1 else node.input_tensors[0]
-            if _known_operation(node) is not None:
-                yield lambda: (_known_operation(node), (given,), {})
+            if known_operation(node) is not None:
+                yield lambda: (known_operation(node), (given,), {})
             yield lambda: (Keras3OpLambda(operation.name, operation, arguments), (given,), {})
             return
         # tf_keras passes masks on as well, and an export computes in inference mode whatever `training` says.
@@ -224,7 +223,7 @@ def _with(values: dict[int, Any], arguments: Any) -> Any:
 
 def _apply(layer: Any, arguments: Any, named: Any, values: dict[int, Any], unmasked: bool) -> Any:
     args, named = _with(values, (arguments, named))
-    return layer(*(tf.nest.map_structure(_unmasked, args) if unmasked else args), **named)
+    return layer(*(tf.nest.map_structure(unmasked_tensor, args) if unmasked else args), **named)
 
 
 def _inference(layer: Any) -> dict[str, bool]:
@@ -251,79 +250,3 @@ def _remasked(outputs: tuple[Any, Any], expected: Any, givers: list[tuple[Any, A
                 one[place] = layer([one[place], source])
     found, symbolic = (tf.nest.pack_sequence_as(each, one) for each, one in zip(outputs, flat, strict=True))
     return found, symbolic
-
-
-class Masked(tf_keras.layers.Layer):
-    """Returns the first of two tensors with the mask that Keras passes on with the second one."""
-
-    def call(self, inputs: Any) -> Any:
-        """Returns the tensor."""
-        return tf.identity(inputs[0])
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Returns the mask of the second tensor."""
-        return mask[1]
-
-
-class Unmasked(tf_keras.layers.Layer):
-    """Returns its tensor without the mask that Keras passes on with it, where an operation of Keras 3 drops it."""
-
-    def call(self, inputs: Any) -> Any:
-        """Returns the tensor."""
-        return tf.identity(inputs)
-
-
-def _unmasked(tensor: Any) -> Any:
-    return tensor if mask_of(tensor) is None else Unmasked(dtype=tensor.dtype.name)(tensor)
-
-
-class Keras3OpLambda(tf_keras.layers.Layer):
-    """An operation of Keras 3 on tensors, such as `x / 255` or `keras.ops.mean(x, 1)`, on TensorFlow.
-
-    For compaction it is a function on tensors, like the layers that tf_keras makes of such operations; their names end
-    the same way.
-
-    Args:
-      name: Name of the operation.
-      operation: The operation.
-      arguments: What it is called with: positional and named arguments, with Keras tensors where tensors are.
-    """
-
-    def __init__(self, name: str, operation: Any, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        super().__init__(name=name, autocast=False)
-        self._call = _Call(operation, arguments)
-
-    def call(self, inputs: Any) -> Any:
-        """Computes the operation of the tensors, which come in the order of the arguments."""
-        return self._call(inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {"name": self.name, "operation": self._call.operation, "arguments": self._call.arguments}
-
-
-class _Call:
-    """A function whose arguments tf_keras does not look into."""
-
-    def __init__(self, operation: Any, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        self.operation = operation
-        self.arguments = arguments
-
-    def __call__(self, inputs: Any) -> Any:
-        tensors = iter(inputs if isinstance(inputs, list | tuple) else [inputs])
-        args, named = tree.map_structure(
-            lambda each: next(tensors) if isinstance(each, keras.KerasTensor) else each, self.arguments
-        )
-        return self.operation.call(*args, **named)
-
-
-def _known_operation(node: Any) -> tf_keras.layers.Layer | None:
-    """Returns the layer of tf_keras that computes an operation, and that compaction knows; None without one."""
-    kind = type(node.operation)
-    given = tree.flatten((node.arguments.args, node.arguments.kwargs))
-    named = {"name": node.operation.name, "dtype": node.output_tensors[0].dtype}
-    if not kind.__module__.startswith("keras."):
-        return None
-    if kind.__name__ in OPERATIONS and len(given) == 2 and all(isinstance(each, keras.KerasTensor) for each in given):
-        return getattr(tf_keras.layers, OPERATIONS[kind.__name__])(**named)
-    return tf_keras.layers.ReLU(**named) if kind.__name__ == "Relu" else None

@@ -13,12 +13,12 @@ from dlth_tf.masking.keras3.execution import (
     set_steps_per_execution,
     steps_per_execution,
 )
+from dlth_tf.masking.keras3.fit_state import FitState as fit_state
 from dlth_tf.masking.keras3.graph import channel_graph
 from dlth_tf.masking.keras3.installing import INSTALLER, averages_weights, batches_per_step
 from dlth_tf.masking.keras3.ops import BACKEND
 from dlth_tf.masking.keras3.optimizers import state_of
 from dlth_tf.masking.keras3.prunable import why_dense
-from dlth_tf.masking.keras3.tickets import FitState as fit_state
 from dlth_tf.masking.keras3.tickets import accept_restored, has_masks, prepare, prunable_weights, strip, wrap
 from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_weights
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
 
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.fit_session import begin_fit
 from dlth_tf.masking.keras3.arrays import HostArray
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.prunable import why_dense
@@ -80,7 +78,7 @@ class Tickets(keras.layers.Layer):
         if model is not None and not _is_built(model):
             return
         for name in find_prunable(model, self._if_it_fits):
-            store[_key(name)] = np.stack([np.packbits(array.numpy()) for array in self.arrays[name]])
+            store[_key(name)] = _packed(self.arrays[name])
         for callback, values in self.states.items():
             for name, array in values.items():
                 store[_key(f"{STATE}/{callback}/{name}")] = array.numpy()
@@ -90,6 +88,15 @@ class Tickets(keras.layers.Layer):
             return self._of(*weight)
         except BadInput:
             return None
+
+    def reduce(self, protocol: Any) -> tuple[Any, ...]:
+        """Returns how `pickle` and `copy.deepcopy` make the model again: as stock Keras does, then with its masks."""
+        model = self.of_model()
+        stock: Any = type(model)  # the model's own attribute is this method
+        make, arguments, *state = stock.__reduce_ex__(model, protocol)
+        fitting = find_prunable(model, self._if_it_fits) if _is_built(model) else ()
+        bits = {name: (self.arrays[name][0].shape, _packed(self.arrays[name])) for name in fitting}
+        return made_again, (make, arguments, self.choice, bits), *state
 
     def load_own_variables(self, store: Any) -> None:
         """Reads what a file has; where it has nothing, as one of stock Keras, masks and tickets become whole.
@@ -109,8 +116,7 @@ class Tickets(keras.layers.Layer):
             if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
                 allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
                 raise BadInput("tickets", name, allowed)
-            for array, packed in zip(both, np.asarray(bits), strict=True):
-                array.assign(np.unpackbits(packed, count=size).reshape(array.shape))
+            _unpack(np.asarray(bits), both)
         self.waiting.clear()
         weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
         left = MOST_STATE * weights + SMALL
@@ -122,7 +128,7 @@ class Tickets(keras.layers.Layer):
                     raise BadInput("tickets", key, "is larger than any state of a callback for this model")
                 self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
         for callback, values in self.states.items():
-            _take_over(values, self.waiting.pop(callback, {}))
+            take_over(values, self.waiting.pop(callback, {}))
 
 
 def _no_fit(layer: str, weight: str, mask: tuple[int, ...], present: str | tuple[int, ...]) -> BadInput:
@@ -139,7 +145,7 @@ def _key(name: str) -> str:
     return name.replace("/", "|")  # a slash would make a group of an HDF5 file
 
 
-def _take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
+def take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
     """Assigns what a file has, if it has all of it in the same shapes."""
     fits = {_key(name): array for name, array in values.items()}
     if fits.keys() == stored.keys() and all(array.shape == stored[key].shape for key, array in fits.items()):
@@ -147,44 +153,34 @@ def _take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]
             array.assign(stored[key])
 
 
+def _packed(both: tuple[HostArray, HostArray]) -> np.ndarray:
+    """Returns mask and ticket, a bit per weight each: uint8[2, bytes]."""
+    return np.stack([np.packbits(array.numpy()) for array in both])
+
+
+def _unpack(bits: np.ndarray, both: tuple[HostArray, HostArray]) -> None:
+    """Assigns mask and ticket from their bits."""
+    for array, packed in zip(both, bits, strict=True):
+        array.assign(np.unpackbits(packed, count=array.numpy().size).reshape(array.shape))
+
+
+def made_again(
+    make: Callable[..., Any],
+    arguments: Sequence[Any],
+    choice: LayerChoice,
+    bits: Mapping[str, tuple[tuple[int, ...], np.ndarray]],
+) -> Any:
+    """Makes a model from what `Tickets.reduce` returned; pickles name this function."""
+    model = make(*arguments)
+    _give(model, choice)
+    for name, (shape, packed) in bits.items():
+        both = tickets_of(model).arrays[name] = HostArray(np.ones(shape, bool)), HostArray(np.ones(shape, bool))
+        _unpack(packed, both)
+    return model
+
+
 def _is_built(model: Any) -> bool:
     return bool(model.built)
-
-
-class FitState:
-    """State of a callback that belongs to a `fit`: part of the model's files while the `fit` lasts.
-
-    Args:
-      model: The model that is trained.
-      name: Name of the callback.
-      values: Name -> value of each array at the beginning, of any shape.
-    """
-
-    def __init__(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> None:
-        self._arrays = {key: HostArray(value) for key, value in {"begun": np.int64(0), **values}.items()}
-        held = tickets_of(model)
-        held.states[name] = self._arrays
-        _take_over(self._arrays, held.waiting.pop(name, {}))
-        begin_fit(model).callback(held.states.pop, name, None)
-
-    @property
-    def restored(self) -> bool:
-        """Returns whether the state comes from a file of an interrupted `fit`, or its first epoch has begun."""
-        return bool(self._arrays["begun"].numpy())
-
-    def begin(self) -> None:
-        """Notes that the first epoch has begun: a file from here on is one of this `fit`."""
-        self._arrays["begun"].assign(1)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._arrays[name].numpy()
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._arrays[name].assign(value)
-
-    def variable(self, name: str) -> HostArray:
-        """Returns an array of the state."""
-        return self._arrays[name]
 
 
 def tickets_of(model: Any) -> Tickets:
@@ -195,7 +191,9 @@ def tickets_of(model: Any) -> Tickets:
 
 
 def _give(model: Any, choice: LayerChoice) -> None:
-    object.__setattr__(model, ATTRIBUTE, Tickets(model, choice))  # past the tracking of Keras and of torch
+    tickets = Tickets(model, choice)
+    object.__setattr__(model, ATTRIBUTE, tickets)  # past the tracking of Keras and of torch
+    object.__setattr__(model, "__reduce_ex__", tickets.reduce)  # pickle and copy.deepcopy ask the object first
 
 
 def prepare(model: Any) -> None:
