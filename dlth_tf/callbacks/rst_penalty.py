@@ -239,6 +239,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
             masking.end_fit(self.model)
             raise RuntimeError(f"{fault}: nothing was removed")
         if self.remove_at_end:
+            masking.warn_unless_squeezed(self.model)
             masking.remove(self.model)
         super().on_train_end(logs)
 

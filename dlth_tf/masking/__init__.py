@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
     from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
     from dlth_tf.masking.rewinding import rewind as rewind
+    from dlth_tf.masking.squeezing import warn_unless_squeezed as warn_unless_squeezed
     from dlth_tf.masking.structure.residual_ties import batch_norm_gammas as batch_norm_gammas
     from dlth_tf.masking.table import layer_table as layer_table
     from dlth_tf.masking.tickets import PICKS as PICKS
@@ -73,6 +74,7 @@ _NAMES = {
     "overview": ("Summary", "summary"),
     "protocol": ("FitState", "MaskUpdate", "MaskUpdates", "World"),
     "prunable": ("PrunableWeight",),
+    "squeezing": ("warn_unless_squeezed",),
     "structure.residual_ties": ("batch_norm_gammas",),
     "rewinding": ("FreshOptimizer", "rewind"),
     "table": ("layer_table",),

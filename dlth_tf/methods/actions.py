@@ -76,6 +76,12 @@ def remove(network: Network) -> None:
     network.after_removal = network.evaluate()
 
 
+def remove_squeezed(network: Network) -> None:
+    """Removes the weights outside the ticket after a transformation; warns if the penalty has not squeezed them."""
+    masking.warn_unless_squeezed(network.model)
+    remove(network)
+
+
 def rewind(network: Network) -> None:
     """Restores every weight and running statistic of the start, or of the rewind step; removed weights stay removed."""
     masking.rewind(network.model, network.initial)

@@ -1,6 +1,6 @@
 """rst: Random Sparse Network Transformation, the dual lottery ticket."""
 
-from dlth_tf.methods.actions import draw_ticket, remove
+from dlth_tf.methods.actions import draw_ticket, remove_squeezed
 from dlth_tf.methods.phase import Method, Phase, Recipe
 from dlth_tf.methods.training import finetune, transform
 
@@ -11,7 +11,7 @@ def phases(recipe: Recipe) -> list[Phase]:
     The transformation is the paper's *information extrusion*: all weights are trained under a growing L2 penalty on
     those outside the ticket, which moves their information into those that stay.
     """
-    return [transform(recipe, "transform", start=(draw_ticket,), end=(remove,)), finetune(recipe)]
+    return [transform(recipe, "transform", start=(draw_ticket,), end=(remove_squeezed,)), finetune(recipe)]
 
 
 METHOD = Method(

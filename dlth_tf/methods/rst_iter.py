@@ -1,6 +1,6 @@
 """rst_iter: RST in n cycles, each with a sparser ticket inside the one before."""
 
-from dlth_tf.methods.actions import draw_ticket_of_cycle, remove
+from dlth_tf.methods.actions import draw_ticket_of_cycle, remove_squeezed
 from dlth_tf.methods.phase import Method, Phase, Recipe
 from dlth_tf.methods.training import finetune, round_of_training, transform
 
@@ -16,7 +16,7 @@ def phases(recipe: Recipe) -> list[Phase]:
     for cycle in range(1, recipe.cycles + 1):
         last = cycle == recipe.cycles
         removing = last or recipe.delete_between_cycles or recipe.finetune_between_cycles
-        end = (remove,) if removing else ()
+        end = (remove_squeezed,) if removing else ()
         layout.append(transform(recipe, f"transform_{cycle}", start=(draw_ticket_of_cycle(cycle),), end=end))
         if recipe.finetune_between_cycles and not last:
             layout.append(round_of_training(recipe, f"finetune_{cycle}"))
