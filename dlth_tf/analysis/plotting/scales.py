@@ -105,8 +105,9 @@ def _accuracy_ticks(axes: Axes, wide: bool) -> list[float]:
     room = 0.05 * (height(top) - height(bottom))
     ticks: list[float] = []
     chosen = sorted(_ACCURACY_TICKS if wide else MaxNLocator(6).tick_values(bottom, top), reverse=True)
-    lowest = min((tick for tick in chosen if bottom <= tick <= top), default=100)
-    for tick in (*chosen, *(tick for tick in _LOW_TICKS if tick < lowest)):
+    shown = [tick for tick in chosen if bottom <= tick <= top] or [100]
+    beyond = [tick for tick in _LOW_TICKS if tick < min(shown) or tick > max(shown)]
+    for tick in sorted({*chosen, *beyond}, reverse=True):
         if bottom <= tick <= min(top, 100) and (not ticks or height(ticks[-1]) - height(tick) >= room):
             ticks.append(float(round(tick, 9)))
     return ticks[::-1]

@@ -24,6 +24,7 @@ def ticks(*accuracies: float) -> list[float]:
         ((0, 100), [0, 50, 100]),
         ((65, 98), [70, 80, 90, 95]),  # an axis that ends between 50 and 80
         ((45, 98), [50, 80, 90, 95]),
+        ((15, 76), [20, 40, 50, 60, 70]),  # errors that differ by more than 3, and no tick of the wide axis above 50
         ((62, 66), [63, 66]),
     ],
 )
