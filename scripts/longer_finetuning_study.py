@@ -27,11 +27,11 @@ FRESH = length.DOCS / "transform_fresh_seeds"
 PAGE = length.DOCS / "longer_finetuning.md"
 SEEDS = 8
 OUTCOMES = {
-    "better": "is better than",
-    "worse": "is not as good as",
-    "equivalent": "is as good as",
-    "undecided": "is undecided beside",
-    "no test": "is untested beside",
+    "better": "better",
+    "worse": "not as good",
+    "equivalent": "as good",
+    "undecided": "undecided",
+    "no test": "untested",
 }
 
 INTRODUCTION = """# A longer finetuning, at equal budgets
@@ -114,8 +114,8 @@ def compared(found: dict[tuple[str, str], Runs]) -> Iterable[tuple[Pair, Compari
 def write_page(found: dict[tuple[str, str], Runs]) -> str:
     """Returns the text of the page."""
     said = [
-        f"- `{pair.ticket[1]}` {OUTCOMES[comparison.outcome]} `{pair.other[1]}`, {pair.question}, "
-        f"at equal budget: difference {length.difference(comparison)}."
+        f"- `{pair.ticket[1]}` beside `{pair.other[1]}`, {pair.question}, at equal budget: "
+        f"{OUTCOMES[comparison.outcome]}, difference {length.difference(comparison)}."
         for pair, comparison in compared(found)
     ]
     rows = [

@@ -99,7 +99,7 @@ def test_longer_finetuning_compares_equal_budgets_and_names_what_is_missing(
     found = finetuning.read()
     page = finetuning.write_page(found)
     assert re.search(
-        r"^- `rst_iter` is .*`lth_iter`, like with like, at equal budget: difference -?\d\.\d\d \[", page, re.M
+        r"^- `rst_iter` beside `lth_iter`, like with like, at equal budget: \w.*, difference -?\d\.\d\d \[", page, re.M
     )
     assert "- Not run: `iterative_11_epochs.flags`: lth_iter (seeds 15, 16, 17, 18, 19)." in page
     assert "- Not run: `transformed.flags`: rst (all), scratch_long (all)." in page and "(3 of 8 seeds)" in page
@@ -353,5 +353,5 @@ def test_a_sweep_is_collected_and_its_page_names_what_is_missing(
     shutil.copyfile(sweep / "lth_long-0.98-s1" / "history.csv", sweep / "lth_long-0.98-s2" / "history.csv")
     sweeps.collect(mine, sweep)
     assert "Missing (1): lth_long-0.98-s2 (started" in sweeps.write(mine)
-    assert "rst is undecided beside lth_long, like with like, at equal budget" in page
+    assert "beside lth_long, like with like, at equal budget: undecided (" in page
     assert {path.name for path in mine.folder.glob("*.png")} == set(sweeps.PICTURES)

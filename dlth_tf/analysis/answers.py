@@ -13,11 +13,11 @@ from dlth_tf.analysis.verdict import Verdict
 
 QUESTION = "Is a transformed random ticket as good as a winning one, and at which cost?"
 _OUTCOMES = {
-    "no test": "untested beside",
-    "equivalent": "as good as",
-    "better": "better than",
-    "worse": "not as good as",
-    "undecided": "undecided beside",
+    "no test": "untested",
+    "equivalent": "as good",
+    "better": "better",
+    "worse": "not as good",
+    "undecided": "undecided",
 }
 
 
@@ -44,7 +44,7 @@ def answer(verdict: Verdict) -> str:
     unanswered = f"{start} cannot be compared like with like: there is no run of {either_of(like)}."
     ordered = sorted(verdict.comparisons, key=lambda comparison: comparison.role == CONTROL)
     phrases = [_phrase(verdict, comparison) for comparison in ordered if _matters(verdict, comparison)]
-    stated = [f"{start} is {'; '.join(phrases)}."] if phrases else []
+    stated = [f"{start} {'; '.join(phrases)}."] if phrases else []
     return " ".join(stated if set(like) & set(verdict.others) else [unanswered, *stated])
 
 
@@ -64,7 +64,7 @@ def _phrase(verdict: Verdict, comparison: Comparison) -> str:
         else f"with {images:,.0f} examples seen instead of {other.images_seen:,.0f}",
         *([f"with {len(other.at_chance)} of its {other.seeds} seeds at chance"] if other.at_chance else []),
     ]
-    return f"{_OUTCOMES[comparison.outcome]} {comparison.against}, {', '.join(facts)} ({_evidence(comparison)})"
+    return f"beside {comparison.against}, {', '.join(facts)}: {_OUTCOMES[comparison.outcome]} ({_evidence(comparison)})"
 
 
 def _evidence(comparison: Comparison) -> str:

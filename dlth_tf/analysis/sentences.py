@@ -43,7 +43,7 @@ def sentence(verdict: Verdict) -> str:
         others = either_of(opponents(verdict.method))
         return f"{start}, {ticket} cannot be compared: the sweep contains no run of {others}."
     seeds = _common_seeds(verdict.comparisons)
-    phrases = [_phrase(verdict, comparison, seeds_stated=bool(seeds)) for comparison in verdict.comparisons]
+    phrases = [_phrase(verdict, comparison, seeds) for comparison in verdict.comparisons]
     single = (
         "A single seed provides no estimate of the variance: run several, and the report estimates how many are needed."
     )
@@ -152,7 +152,8 @@ def _test_set_note(verdicts: Sequence[Verdict], margin: float, images: int | Non
     )
 
 
-def _phrase(verdict: Verdict, comparison: Comparison, seeds_stated: bool) -> str:
+def _phrase(verdict: Verdict, comparison: Comparison, seeds: str) -> str:
+    seeds_stated, alone = bool(seeds), seeds == _ONE
     mean = comparison.difference.mean
     outcome = comparison.outcome
     name = _name(verdict.method, comparison)
@@ -162,7 +163,7 @@ def _phrase(verdict: Verdict, comparison: Comparison, seeds_stated: bool) -> str
     side = above if mean > 0 else below
     if outcome == "no test":
         position = f"{size} points {side} {name}" if mean else f"level with {name}"
-        return f"{position}{aside} (no interval can be computed)"
+        return f"{position}{aside}" if alone else f"{position}{aside} (no interval can be computed)"
     if outcome in ("better", "worse"):
         return f"{size} {interval_words(_oriented(comparison))} points {side} {name}{aside}"
     within = f"within {margin_words(comparison.margin)}"

@@ -31,29 +31,29 @@ def test_winning_tickets_come_first_and_the_control_at_equal_budget_last() -> No
         "lth_iter": (shifted(3), Runs(3, 1800.0)),
     }
     assert answer(verdict_on(others)) == (
-        "At 98 % sparsity, rst is as good as lth, like with like, with 900 examples seen instead of 1,350 (equivalent "
-        "within 1 point; difference 0.20 [-0.30, 0.70]); not as good as lth_iter, the harder question, with 900 "
-        "examples seen instead of 1,800 (difference -2.80 [-3.30, -2.30]); better than scratch_long, at equal budget, "
-        "with 1 of its 3 seeds at chance (difference 4.20 [3.70, 4.70])."
+        "At 98 % sparsity, rst beside lth, like with like, with 900 examples seen instead of 1,350: as good "
+        "(equivalent within 1 point; difference 0.20 [-0.30, 0.70]); beside lth_iter, the harder question, with 900 "
+        "examples seen instead of 1,800: not as good (difference -2.80 [-3.30, -2.30]); beside scratch_long, at equal "
+        "budget, with 1 of its 3 seeds at chance: better (difference 4.20 [3.70, 4.70])."
     )
 
 
 def test_the_budget_is_that_of_the_seeds_that_are_compared() -> None:
     verdict = verdict_on({"lth": (SAME, Runs(3, 1350.0)), "scratch_long": (shifted(-4), Runs(3, 900.0))})
     said = answer(dataclasses.replace(verdict, images_beside={"lth": 1350.0, "scratch_long": 1200.0}))
-    assert "lth, like with like, at equal budget (" in said and "scratch_long" not in said
+    assert "lth, like with like, at equal budget: " in said and "scratch_long" not in said
 
 
 def test_without_its_counterpart_a_ticket_is_not_compared_like_with_like() -> None:
     lacking = "At 98 % sparsity, rst cannot be compared like with like: there is no run of lth or lth_long."
     assert answer(verdict_on({"scratch": (SAME, Runs(3, 400.0))})) == lacking
     harder = answer(verdict_on({"lth_iter": (SAME, Runs(3, 1800.0))}))
-    assert harder.startswith(f"{lacking} At 98 % sparsity, rst is as good as lth_iter, the harder question, ")
+    assert harder.startswith(f"{lacking} At 98 % sparsity, rst beside lth_iter, the harder question, ")
 
 
 def test_a_winning_ticket_at_equal_budget_alone_is_a_comparison_like_with_like() -> None:
     assert answer(verdict_on({"lth_long": (SAME, Runs(3, 900.0))})).startswith(
-        "At 98 % sparsity, rst is as good as lth_long, like with like, at equal budget"
+        "At 98 % sparsity, rst beside lth_long, like with like, at equal budget: as good ("
     )
     other = answer(verdict_on({"scratch": (SAME, Runs(3, 400.0))}, "rst_iter"))
     assert other == "At 98 % sparsity, rst_iter cannot be compared like with like: there is no run of lth_iter."
@@ -64,11 +64,11 @@ def test_a_winning_ticket_at_equal_budget_alone_is_a_comparison_like_with_like()
     [
         (
             {0: 91.0, 1: 90.0, 2: 91.0},
-            "is undecided beside lth_iter, like with like, at equal budget (difference 3.00 [",
+            "beside lth_iter, like with like, at equal budget: undecided (difference 3.00 [",
         ),
         (
             {0: 91.0},
-            "is untested beside lth_iter, like with like, at equal budget (difference 2.67 without an interval)",
+            "beside lth_iter, like with like, at equal budget: untested (difference 2.67 without an interval)",
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_answer_comes_first_and_seeds_at_chance_are_named(write_sweep: Write
     findings = write_report(root)
     (answer,) = findings.answers
     assert (
-        answer.startswith("At 90 % sparsity, rst is ")
+        answer.startswith("At 90 % sparsity, rst beside ")
         and "scratch, at equal budget, with 1 of its 2 seeds at chance" in answer
     )
     assert (root / "table.md").read_text().startswith(f"**{QUESTION}**\n\n- {answer}\n")

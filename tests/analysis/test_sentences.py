@@ -66,10 +66,9 @@ UNKNOWN = Settings({}, {}, {}, (), (), None)
         ),
         (
             {"scratch": [90.0], "lth": [92.0]},
-            "At 98 % sparsity, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch (no "
-            "interval can be computed) and level with the winning ticket (lth, like with like) (no interval can be "
-            "computed). A single seed provides no estimate of the variance: run several, and the report estimates how "
-            "many are needed.",
+            "At 98 % sparsity, over 1 seed, the transformed random ticket (rst) is 2.00 points above scratch "
+            "and level with the winning ticket (lth, like with like). A single seed provides no estimate of the "
+            "variance: run several, and the report estimates how many are needed.",
         ),
         (
             {"scratch": {0: 90.0, 1: 90.0, 2: 92.0}, "lth": {7: 80.0, 8: 80.0}},
