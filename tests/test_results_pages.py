@@ -117,7 +117,9 @@ def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleTy
     pairs = [*(("rst", name) for name in ("scratch_long", "lth", "lth_long", "lth_iter")), ("rst_iter", "lth_iter")]
     assert rows == [(*pair, *found[pair]) for pair in pairs]
     at_95 = study.comparisons(study.read(study.LENET_95), 10_000)
-    quoted = re.findall(r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split()))
+    quoted = re.findall(
+        r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split("Other [")[0].split())
+    )
     assert dict(quoted) == {name: study.difference(at_95[name]) for name in ("scratch_long", "lth_long")}
 
 
@@ -129,6 +131,30 @@ def test_the_guide_to_the_schedule_quotes_the_pages(study: ModuleType, tmp_path:
         assert "images is 10,000 steps" in study._shortest(study.read(part))
     longer, shorter = (study.read().runs("rst", steps) for steps in (40_000, 10_000))
     assert study.versus(longer, shorter, "rst").outcome != "better"
+
+
+def test_headers_of_longer_finetuning_give_the_figures_of_its_page(finetuning: ModuleType) -> None:
+    for (name, method), runs in finetuning.read().items():
+        if name != finetuning.FRESH.name and len(runs) == finetuning.SEEDS:
+            header = (finetuning.FLAGS / f"{name}.flags").read_text()
+            figures = finetuning.length.cell(finetuning.length.accuracies(runs), finetuning.SEEDS).replace("±", "+-")
+            assert f"{method} {figures}" in header, name
+
+
+def test_readme_and_guide_quote_the_longer_finetuning(finetuning: ModuleType) -> None:
+    found = {
+        comparison.against: finetuning.length.difference(comparison)
+        for pair, comparison in finetuning.compared(finetuning.read())
+        if pair.ticket[0] == "transformed"
+    }
+    for path, before in (("README.md", "minus"), ("docs/schedule.md", "beside")):
+        text = " ".join((ROOT / path).read_text().split())
+        part = text[text.index("longer_finetuning.md") :][:400]
+        for name, difference in found.items():
+            pair = f"{before} `{name}`"
+            place = part.index(pair)
+            near = part[place : place + 60] if before == "minus" else part[max(0, place - 45) : place]
+            assert difference in near, (path, name)
 
 
 def test_a_length_is_chosen_on_validation_images_and_by_whole_groups_of_seeds(study: ModuleType) -> None:
