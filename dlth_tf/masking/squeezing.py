@@ -1,4 +1,4 @@
-"""Whether a penalty has squeezed the weights that are about to be removed."""
+"""Warning of a transformation that ends before its penalty has squeezed the weights that are removed then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def squeezed_to(model: Any) -> tuple[float, float]:
 
     Args:
       model: A wrapped model with a ticket; only tensors of which it removes something count, and in these only weights
-        that are not removed yet. Both numbers are 0 if there are none.
+        that are not removed yet. Both numbers are 0 if no tensor does.
     """
     sums, counts = np.zeros(2), np.zeros(2)
     for entry in prunable_weights(model).values():
