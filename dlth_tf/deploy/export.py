@@ -40,7 +40,7 @@ from dlth_tf.deploy.report.facts import (
 )
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Keywords, Source
-from dlth_tf.deploy.stripped import check_stateless, check_stripped, clear_signed_zeros
+from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
 from dlth_tf.measures import ACCURACY, MSE
@@ -68,7 +68,7 @@ def export(
     examples: Examples | Inputs | None = None,
     **more: Unpack[Keywords],
 ) -> ExportResult:
-    """Writes a stripped model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
+    """Writes a model as `<export_dir>/<form>/`, and `<export_dir>/export.json`.
 
     Every SavedModel's `serving_default` takes `images`, or several inputs under their own names. For a classifier it
     returns `logits`, `probabilities`, `class` and, if label names are known, `label`; a network that ends in softmax
@@ -77,8 +77,9 @@ def export(
     model's. docs/deploy.md describes the forms.
 
     Args:
-      model: Keras model, as returned by `dlth_tf.strip`. A -0.0 in its weights becomes 0.0. Its weights
-        are changed while the dense counterpart is written for comparison, and restored afterwards.
+      model: Keras model: stripped, or with masks, if all that the ticket does not keep is removed. A -0.0 in its
+        weights becomes 0.0. Its weights are changed while the dense counterpart is written for comparison, and restored
+        afterwards.
       export_dir: Folder to write to, created if it does not exist.
       formats: Forms to write, of plain, packed, compact, tflite (all LiteRT files that pass their check),
         tflite_float32, tflite_float16, tflite_int8 and onnx (with the extra `onnx` of this package).
@@ -112,8 +113,8 @@ def export(
 
     Raises:
       TypeError: If there is no such keyword.
-      BadInput: If the model is wrapped, a form or `values` is unknown, there is not one label name per class, the
-        examples do not match the signature, a form already exists, or `export_dir` cannot be written to.
+      BadInput: If removed weights are not zero, a form or `values` is unknown, there is not one label name per class,
+        the examples do not match the signature, a form already exists, or `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     if unknown := sorted(set(more) - KEYWORDS):
@@ -146,7 +147,8 @@ def export_source(
       RuntimeError: If the verification fails. Nothing is written then.
     """
     options = options or ExportOptions()
-    source = at_image_size(source)
+    plain = without_wrappers(source.model)
+    source = at_image_size(source if plain is source.model else dataclasses.replace(source, model=plain))
     _check(source, options)
     if not options.overwrite:
         refuse_existing(export_dir, options.formats)
@@ -186,7 +188,6 @@ def _one_line(export_dir: str | os.PathLike[str]) -> Iterator[None]:
 
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
-    check_stripped(model)
     check_stateless(model)
     options.check()
     ServingOptions(image_bytes=source.image_bytes).check(options.formats)

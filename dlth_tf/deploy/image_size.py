@@ -13,7 +13,6 @@ import tf_keras
 from dlth_tf.deploy.copied_layers import cloned, fill
 from dlth_tf.deploy.interface import interface_of
 from dlth_tf.deploy.source import Source
-from dlth_tf.deploy.stripped import check_stripped
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ServingOptions, size_text
 from dlth_tf.masking.keras2.graph import input_names, is_graph_network
@@ -26,12 +25,11 @@ def at_image_size(source: Source) -> Source:
     """Returns the same network for images of `source.image_size`; `source` itself if that is None.
 
     Raises:
-      BadInput: If the network is wrapped, takes no images, is built for another size, or cannot take this one.
+      BadInput: If the network takes no images, is built for another size, or cannot take this one.
     """
     if source.image_size is None:
         return source
     ServingOptions(image_size=source.image_size).check()
-    check_stripped(source.model)
     return dataclasses.replace(source, model=_at(source.model, source.image_size))
 
 

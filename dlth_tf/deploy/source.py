@@ -39,7 +39,7 @@ class Source:
     """A network to export, with everything that is known about it.
 
     Args:
-      model: Stripped Keras model.
+      model: Keras model; the export takes it out of its wrappers.
       normalization: Normalization put in front of the network, so that clients send raw uint8 images; None serves the
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.

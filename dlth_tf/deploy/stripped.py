@@ -1,4 +1,4 @@
-"""Checks of the network to export: without pruning wrappers, without a state, and without negative zeros."""
+"""Readies a network for export: without pruning wrappers, without a state, and without negative zeros."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import tf_keras
 
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import leaf_layers, named_weights
+from dlth_tf.masking import leaf_layers, named_weights, without_masks
+from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
 from dlth_tf.masking.structure.layer_paths import all_sublayers
 
@@ -35,16 +36,17 @@ def refuse_states(model: Any, keeping: Sequence[str]) -> None:
         raise BadInput("model", model.name, reason)
 
 
-def check_stripped(model: tf_keras.Model) -> None:
-    """Checks that no layer is wrapped, neither by this package nor by tf-mot itself.
+def without_wrappers(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns the network inside a wrapped model, around the same weights, and any other model itself.
 
     Raises:
-      BadInput: If a layer is wrapped.
+      BadInput: If a layer has tf-mot's own wrapper, or what the ticket removes is not removed and zero.
     """
     for layer in leaf_layers(model):
-        if isinstance(layer, PruneLowMagnitude):
-            reason = f"is wrapped (layer {layer.name}): call model = dlth_tf.strip(model) first"
+        if isinstance(layer, PruneLowMagnitude) and not isinstance(layer, MaskedLayer):
+            reason = f"has tf-mot's own wrapper {layer.name}: call tfmot.sparsity.keras.strip_pruning first"
             raise BadInput("model", model.name, reason)
+    return without_masks(model)
 
 
 def clear_signed_zeros(model: tf_keras.Model) -> None:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import uncount_steps as uncount_steps
     from dlth_tf.masking.world import uninstall as uninstall
     from dlth_tf.masking.world import weight_arrays as weight_arrays
+    from dlth_tf.masking.world import without_masks as without_masks
     from dlth_tf.masking.world import wrap as wrap
 
 _NAMES = {
@@ -113,6 +114,7 @@ _NAMES = {
         "steps_made",
         "steps_per_execution",
         "strip",
+        "without_masks",
         "uncount_steps",
         "uninstall",
         "weight_arrays",

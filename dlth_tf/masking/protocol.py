@@ -82,6 +82,9 @@ class World(Protocol):
     def strip(self, model: Any) -> Any:
         """Returns the ordinary model inside a wrapped one."""
 
+    def stripped_copy(self, model: Any) -> Any:
+        """Returns what `strip` would, and leaves the wrapped model as it is."""
+
     def leaf_layers(self, model: Any) -> Iterator[Any]:
         """Yields every layer of a model and of nested models."""
 

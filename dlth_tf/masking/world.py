@@ -100,6 +100,15 @@ def strip(model: Model) -> Model:
     return cast(Model, of(model).strip(model))
 
 
+def without_masks(model: Model) -> Model:
+    """Returns what `strip` would of a model with masks, and any other model itself. `model` is not changed.
+
+    Raises:
+      BadInput: If a ticket was chosen but nothing is removed yet, or removed weights are not zero.
+    """
+    return cast(Model, of(model).stripped_copy(model)) if has_masks(model) else model
+
+
 def has_masks(model: Any) -> bool:
     """Returns whether a model has masks and tickets: it is wrapped, or of Keras 3 and was given some."""
     return of(model).has_masks(model)

@@ -8,9 +8,11 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_model_optimization as tfmot
 import tf_keras
 
 import dlth_tf
+from dlth_tf import masking
 from dlth_tf.core import Ticket
 from dlth_tf.data import Normalization
 from dlth_tf.deploy import Examples, forms
@@ -128,12 +130,39 @@ def test_batch_normalisation_is_served_as_in_inference(tmp_path):
     assert not np.allclose(logits, model(inputs, training=True), atol=1e-2)
 
 
-def test_a_wrapped_model_is_refused_and_a_stripped_one_is_not(tmp_path):
-    wrapped = dlth_tf.wrap(network())
-    with pytest.raises(BadInput, match=r"model=mine: is wrapped \(layer body\).*dlth_tf.strip"):
-        dlth_tf.export(wrapped, tmp_path / "out", **FAST)
+def of_class() -> tf_keras.Model:
+    model = Own()
+    model(np.zeros((1, 4, 4, 1), np.float32))
+    return model
+
+
+@pytest.mark.parametrize("build", [network, of_class])
+def test_a_wrapped_model_is_exported_as_its_ticket_left_it_and_stays_wrapped(build, tmp_path):
+    model = dlth_tf.wrap(build())
+    ticket = dlth_tf.random_ticket(model, sparsity=0.5, seed=0, dense_layers="none")
+    dlth_tf.apply_ticket(model, ticket, remove=True)
+    report = dlth_tf.export(model, tmp_path / "out", **FAST)
+    assert report["parameters"]["total"] == build().count_params()
+    images = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+    assert np.allclose(
+        signature(tmp_path / "out" / "plain")[1](images=tf.constant(images))["logits"], model(images), atol=1e-6
+    )
+    assert masking.has_masks(model) and masking.chosen_ticket(model) == ticket
+
+
+def test_a_wrapped_model_with_weights_yet_to_remove_is_refused(tmp_path):
+    model = dlth_tf.wrap(network())
+    dlth_tf.apply_ticket(model, dlth_tf.random_ticket(model, sparsity=0.5, seed=0))
+    with pytest.raises(BadInput, match=r"model=mine: has a ticket for .* but its weights are not removed yet"):
+        dlth_tf.export(model, tmp_path / "out", **FAST)
     assert not (tmp_path / "out").exists()
-    dlth_tf.export(dlth_tf.strip(wrapped), tmp_path / "out", **FAST)
+
+
+def test_a_wrapper_of_tfmot_is_refused(tmp_path):
+    model = tfmot.sparsity.keras.prune_low_magnitude(network())
+    with pytest.raises(BadInput, match=r"has tf-mot's own wrapper .*: call tfmot.sparsity.keras.strip_pruning first"):
+        dlth_tf.export(model, tmp_path / "out", **FAST)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("formats", [["coreml"], ["plain", "coreml"], [], [""]], ids=str)

@@ -14,6 +14,7 @@ from dlth_tf.deploy.compaction.constant_folding import dead_classes
 from dlth_tf.deploy.compaction.constants import find_constants
 from dlth_tf.deploy.compaction.graph import Graph, read_graph
 from dlth_tf.deploy.compaction.leftovers import Zeros, find_zeros
+from dlth_tf.deploy.compaction.library import library_of
 from dlth_tf.deploy.compaction.maps import MULTIPLE, able
 from dlth_tf.deploy.compaction.rebuild import rebuild
 from dlth_tf.deploy.compaction.report import Report, kernel_shapes
@@ -39,8 +40,8 @@ def compact(model: Model, on_report: Callable[[Report], None] | None = None) -> 
     padding or a missing bias prevents that, all constants of a tensor are merged into one channel, which stays.
 
     Args:
-      model: Built Functional or Sequential model of tf_keras, stripped, or of Keras 3 on any backend; what its masks
-        remove must be removed. It is not changed.
+      model: Built Functional or Sequential model of tf_keras, or of Keras 3 on any backend. If it has masks, all that
+        its ticket does not keep must be removed. It is not changed.
       on_report: Function that is called with the report on what could not be made smaller, layer by layer, and why;
         None logs its sentences.
 
@@ -49,12 +50,12 @@ def compact(model: Model, on_report: Callable[[Report], None] | None = None) -> 
       masks. It equals `model` layer by layer if nothing could be removed.
 
     Raises:
-      BadInput: If the model is wrapped, if a ticket was chosen but nothing is removed yet, if its graph is not known
-        (subclassed or not built), or if a custom layer cannot be recreated from its config.
+      BadInput: If a ticket was chosen but nothing is removed yet, if removed weights are not zero, if the graph of the
+        model is not known (subclassed or not built), or if a custom layer cannot be recreated from its config.
     """
-    small, zeros = compact_and_explain(model)
-    before: Any = model
-    report = Report((before.count_params(), small.count_params()), kernel_shapes(model, small), zeros)
+    plain = library_of(model).plain(model)
+    small, zeros = compact_and_explain(plain)
+    report = Report((plain.count_params(), small.count_params()), kernel_shapes(plain, small), zeros)
     if on_report is not None:
         on_report(report)
     else:
@@ -67,7 +68,7 @@ def compact_and_explain(model: Any, maps: bool = False) -> tuple[Any, Zeros]:
     """Returns the compact network, and what in `model` is zero as a whole, with the reasons why some of it stays.
 
     Args:
-      model: As in `compact`.
+      model: As in `compact`, without masks.
       maps: Whether constants are folded into maps (`Conv2DWithMap`, of tf_keras only) where that leaves a multiple of
         8 channels.
     """

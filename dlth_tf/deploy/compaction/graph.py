@@ -66,11 +66,9 @@ def read_graph(model: Any) -> Graph:
     """Reads the graph of a Functional or Sequential model.
 
     Raises:
-      BadInput: If something that is pruned is not removed yet, or if Keras does not know its graph (subclassed or not
-        built).
+      BadInput: If Keras does not know its graph (subclassed or not built).
     """
     library = library_of(model)
-    library.check(model)
     nodes = library.nodes(model)
     if nodes is None:
         reason = "has no known graph to compact: it must be a built Functional or Sequential model"

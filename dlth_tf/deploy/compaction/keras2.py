@@ -11,20 +11,20 @@ import tf_keras
 
 from dlth_tf.deploy import copied_layers
 from dlth_tf.deploy.compaction.library import Node, is_of_package, same_trainable
-from dlth_tf.deploy.stripped import check_stripped as check
+from dlth_tf.deploy.stripped import without_wrappers as plain
 from dlth_tf.masking.keras2 import graph
 from dlth_tf.masking.keras2.layer_kinds import TYPES
 
 __all__ = [
     "ELEMENTWISE",
     "Model",
-    "check",
     "computed",
     "fill",
     "is_function",
     "kind_of_type",
     "layers",
     "nodes",
+    "plain",
     "rebuilt",
     "recreated",
     "results",

@@ -13,9 +13,9 @@ import numpy as np
 from keras import tree
 
 from dlth_tf.deploy.compaction.library import Node, is_of_package, same_trainable
+from dlth_tf.masking import without_masks
 from dlth_tf.masking.keras3 import graph
 from dlth_tf.masking.keras3.execution import sync
-from dlth_tf.masking.keras3.tickets import has_masks, strip
 from dlth_tf.masking.structure.layer_kinds import JOIN, POINTWISE, types_in
 from dlth_tf.masking.structure.layer_paths import all_sublayers, weight_names
 
@@ -39,15 +39,14 @@ KIND_OF_OPERATION = {
 }
 
 
-def check(model: keras.Model) -> None:
-    """Checks that a model with masks has them applied, and gives its variables their present values.
+def plain(model: keras.Model) -> keras.Model:
+    """Returns the same model, after checking its masks and giving its variables their present values.
 
     Raises:
       BadInput: If a ticket was chosen but nothing is removed yet, or removed weights are not zero.
     """
     sync(model)
-    if has_masks(model):
-        strip(model)
+    return without_masks(model)
 
 
 def nodes(model: keras.Model) -> list[Node] | None:

@@ -43,8 +43,8 @@ class Library(Protocol):
     Model: type
     ELEMENTWISE: Collection[Any]  # activations that treat every number independently
 
-    def check(self, model: Any) -> None:
-        """Raises BadInput unless everything that is pruned in the model is removed, and nothing is wrapped."""
+    def plain(self, model: Any) -> Any:
+        """Returns the network without wrappers; raises BadInput unless all that its ticket does not keep is removed."""
 
     def nodes(self, model: Any) -> list[Node] | None:
         """Returns the calls of a model, each after those that compute its inputs; None if its graph is not known."""

@@ -18,7 +18,7 @@ import keras
 
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.errors import BadInput
-from dlth_tf.masking import has_masks, strip
+from dlth_tf.masking import without_masks
 from dlth_tf.masking.structure.layer_paths import all_sublayers
 
 TIMEOUT = 3600  # seconds
@@ -43,8 +43,7 @@ def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any
       BadInput: If removed weights are not zero, or, on JAX and PyTorch, a class of the user's own is not registered or
         TensorFlow is not installed.
     """
-    if has_masks(model):
-        strip(model)
+    model = without_masks(model)
     if keras.config.backend() == "tensorflow":
         return _export_here(model, export_dir, options)
     return _export_elsewhere(model, export_dir, options)

@@ -18,7 +18,7 @@ from dlth_tf.masking.keras2.weights import (
     named_weights,
     prunable_weights,
 )
-from dlth_tf.masking.keras2.wrapping import strip, why_dense, wrap
+from dlth_tf.masking.keras2.wrapping import strip, stripped_copy, why_dense, wrap
 
 inner_optimizer = INSTALLER.inner_optimizer
 install = INSTALLER.install
@@ -84,6 +84,7 @@ __all__ = [
     "steps_made",
     "steps_per_execution",
     "strip",
+    "stripped_copy",
     "uncount_steps",
     "uninstall",
     "updates",

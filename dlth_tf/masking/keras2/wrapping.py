@@ -61,9 +61,18 @@ def _check_wrappable(model: tf_keras.Model, layers: list[Layer]) -> None:
 
 def strip(model: tf_keras.Model) -> tf_keras.Model:
     """Returns the ordinary model inside a wrapped one (see `masking.world.strip`)."""
+    return _stripped(model)
+
+
+def stripped_copy(model: tf_keras.Model) -> tf_keras.Model:
+    """Returns what `strip` would, around the same weights; a subclassed model keeps its wrappers."""
+    return _stripped(model, copy=True)
+
+
+def _stripped(model: tf_keras.Model, copy: bool = False) -> tf_keras.Model:
     check_strippable(model, prunable_weights(model))
     with model.distribute_strategy.scope():
-        return _rebuild(model, inner_layer)
+        return _rebuild(model, inner_layer, copy)
 
 
 def _plain_twin(model: tf_keras.Model) -> tf_keras.Model:

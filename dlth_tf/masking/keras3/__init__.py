@@ -19,7 +19,15 @@ from dlth_tf.masking.keras3.installing import INSTALLER, averages_weights, batch
 from dlth_tf.masking.keras3.ops import BACKEND
 from dlth_tf.masking.keras3.optimizers import state_of
 from dlth_tf.masking.keras3.prunable import why_dense
-from dlth_tf.masking.keras3.tickets import accept_restored, has_masks, prepare, prunable_weights, strip, wrap
+from dlth_tf.masking.keras3.tickets import (
+    accept_restored,
+    has_masks,
+    prepare,
+    prunable_weights,
+    strip,
+    stripped_copy,
+    wrap,
+)
 from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_weights
 
 inner_optimizer = INSTALLER.inner_optimizer
@@ -73,6 +81,7 @@ __all__ = [
     "steps_made",
     "steps_per_execution",
     "strip",
+    "stripped_copy",
     "uncount_steps",
     "uninstall",
     "updates",

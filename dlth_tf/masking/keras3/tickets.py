@@ -231,6 +231,9 @@ def strip(model: Any) -> Any:
     return model
 
 
+stripped_copy = strip  # which changes nothing: there are no wrappers
+
+
 def prunable_weights(model: Any) -> dict[str, PrunableWeight]:
     """Returns the prunable weights of a model: "layer_name/weight" -> PrunableWeight, in model order.
 

@@ -7,8 +7,9 @@ import pytest
 import tf_keras
 
 import dlth_tf as dlth
-from dlth_tf import models
+from dlth_tf import masking, models
 from dlth_tf.deploy.compaction import compact, kernel_shapes
+from dlth_tf.errors import BadInput
 from dlth_tf.models import FAMILIES
 from tests.deploy.compaction.networks import chain, check, widths
 from tests.deploy.pruned import difference, lively, pruned, zero
@@ -63,6 +64,21 @@ def test_scattered_zeros_take_nothing_out(name):
     model = pruned(name, "weight")
     pairs = zip(compact(model).get_weights(), model.get_weights(), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_a_wrapped_network_is_compacted_like_its_stripped_one_and_stays_wrapped():
+    wrapped = dlth.wrap(lively(models.build("lenet5", (28, 28, 1), 10, 0)))
+    ticket = dlth.random_ticket(wrapped, 0.5, granularity="filter")
+    dlth.apply_ticket(wrapped, ticket)
+    with pytest.raises(BadInput, match=f"model={wrapped.name}: has a ticket for .* not removed yet"):
+        compact(wrapped)
+    dlth.apply_ticket(wrapped, ticket, remove=True)
+    reports = []
+    found = compact(wrapped, reports.append)
+    pairs = zip(found.get_weights(), compact(dlth.strip(wrapped)).get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    assert reports[0].parameters == (dlth.strip(wrapped).count_params(), found.count_params())
+    assert masking.has_masks(wrapped) and not masking.has_masks(found)
 
 
 def test_the_model_is_left_alone_and_shares_nothing():

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import tf_keras
 
-import dlth_tf as dlth
 from dlth_tf.deploy.compaction import compact
 from dlth_tf.errors import BadInput
-from tests.deploy.compaction.networks import chain
 
 L = tf_keras.layers
 
@@ -28,8 +26,3 @@ def test_a_model_without_a_graph_is_refused():
     for refused in (model, tf_keras.Sequential([L.Dense(3)], name="unbuilt")):
         with pytest.raises(BadInput, match=f"model={refused.name}: has no known graph"):
             compact(refused)
-
-
-def test_a_wrapped_model_is_refused():
-    with pytest.raises(BadInput, match=r"model=chain: is wrapped \(layer one\)"):
-        compact(dlth.wrap(chain("same", True, 0.0)))

@@ -188,9 +188,19 @@ def test_examples_that_are_not_finite_are_refused_with_their_file(saved, tmp_pat
 def test_a_network_that_cannot_be_exported_is_named_by_its_file(saved, tmp_path):
     path = tmp_path / "wrapped.h5"
     wrapped = dlth.wrap(saved[1])
+    ticket = dlth.random_ticket(wrapped, sparsity=0.5, seed=0, dense_layers="none")
+    dlth.apply_ticket(wrapped, ticket)
     wrapped.save(path)
-    with pytest.raises(BadInput, match=f"^keras_model={path}: .*is wrapped"):
+    with pytest.raises(BadInput, match=f"^keras_model={path}: .*not removed yet"):
         export_keras(SavedModel(path, trusted=True), tmp_path / "out", FAST, SERVED)
+
+
+def test_a_file_of_a_model_with_masks_is_exported_without_them(saved, tmp_path):
+    wrapped = dlth.wrap(saved[1])
+    dlth.apply_ticket(wrapped, dlth.random_ticket(wrapped, sparsity=0.5, seed=0, dense_layers="none"), remove=True)
+    wrapped.save(tmp_path / "wrapped.h5")
+    facts = export_keras(SavedModel(tmp_path / "wrapped.h5", trusted=True), tmp_path / "out", FAST, SERVED)
+    assert facts["parameters"]["total"] == saved[1].count_params()
 
 
 @pytest.mark.parametrize(
