@@ -17,30 +17,18 @@ import tf_keras
 from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
-from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
-from dlth_tf.deploy.checks.verification import measure, verify
 from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
-from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
-    agreement_of,
-    dense_partner,
-    form_facts,
-    int8_error_note,
-    int8_note,
-    latency,
-    network_facts,
-    rounding_note,
-    signature_facts,
     size_note,
-    speed_note,
 )
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
+from dlth_tf.deploy.verified_forms import write_and_verify
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
 from dlth_tf.measures import ACCURACY, MSE
@@ -160,7 +148,7 @@ def export_source(
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
-        report = ExportResult(_write_and_verify(source, options, examples, probe, staging))
+        report = ExportResult(write_and_verify(source, options, examples, probe, staging))
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
             report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
             if note := size_note(report):
@@ -220,44 +208,6 @@ def _check_calibration(source: Source) -> None:
             raise BadInput("calibration", f"{array.dtype}{list(array.shape)}", f"must be finite; {name}: {found}")
 
 
-def _write_and_verify(
-    source: Source, options: ExportOptions, examples: Examples, probe: Probe | None, staging: Path
-) -> dict[str, Any]:
-    """Writes the forms to `staging`/export, and returns the report about them once they are verified."""
-    written = write_forms(source, options, staging / "export")
-    verified, measured = verify(written, source, examples, probe, limited=options.min_agreement is not None)
-    _limit_agreement(verified, written, options.min_agreement)
-    failed = {name: facts for name, facts in verified.items() if "left_out" in facts}
-    if len(failed) == len(written):
-        raise _nothing_left(failed, source, options)
-    left_out = [_leave_out(written, name, facts["left_out"]) for name, facts in failed.items()]
-    with dense_reference(source.model):
-        dense = write_forms(source, _for_the_dense_network(options), staging / "dense")
-    inputs = examples.inputs(source.serving.inputs(source.model))
-    shapes = {name: array.shape[1:] for name, array in inputs.items()}
-    network = network_facts(source.model, source.ticket, shapes)
-    forms = {name: form_facts(form, dense.get(name), verified[name], network, shapes) for name, form in written.items()}
-    if options.measure_latency:
-        _add_latency(forms, written, dense, source, inputs)
-    _add_notes(forms, network["parameters"]["total"])
-    next(iter(forms.values()))["notes"] += left_out
-    compared = {
-        "on": examples.origin,
-        "images": len(next(iter(inputs.values()))),
-        **measured,
-        "tensorflow": tf.__version__,
-    }
-    served = {"task": source.serving.task, "decision": source.decision[1], **signature_facts(source)}
-    return {
-        "origin": dict(source.origin or {}),
-        "served": served,
-        **network,
-        "verification": compared,
-        "probe": probe and probe.facts(),
-        "forms": forms,
-    }
-
-
 def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, card: Mapping[str, str]) -> list[str]:
     """Writes the files beside the forms, and returns their names."""
     files.write_json(folder / "export.json", report)
@@ -266,78 +216,6 @@ def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, 
         contents[PROBE] = probe.data()
     files.write_all(folder, contents)
     return ["export.json", *contents]
-
-
-def _limit_agreement(
-    verified: Mapping[str, dict[str, Any]], written: Mapping[str, Written], least: float | None
-) -> None:
-    """Marks optional forms that give too many examples another class as left out.
-
-    Raises:
-      BadInput: If such a form is not optional, or the only one.
-    """
-    for name, facts in verified.items():
-        if least is None or "left_out" in facts or agreement_of(facts)[0] >= least:
-            continue
-        same, on = agreement_of(facts)
-        reason = f"{name}: only {same:.2%} of {on} have the same class as in the Keras model"
-        if not written[name].optional or len(written) == 1:
-            raise BadInput("min_agreement", least, f"is not reached by {reason}")
-        facts |= {"left_out": reason, "runs": True}
-
-
-def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:
-    """Removes a form that failed its check, and returns a sentence about it."""
-    written.pop(name).path.unlink()
-    return f"{name} is left out: {reason}."
-
-
-def _nothing_left(failed: Mapping[str, Any], source: Source, options: ExportOptions) -> Exception:
-    """The error for forms that all failed: a limit of the runtime that does not run them, otherwise a defect."""
-    if any(facts["runs"] for facts in failed.values()):
-        return RuntimeError(" ".join(f"{facts['left_out']}." for facts in failed.values()))
-    hint = "" if source.serving.batch else "; a fixed batch size (batch=1) helps some networks"
-    reason = next(iter(failed.values()))["left_out"]
-    return BadInput("formats", ", ".join(options.formats), f"cannot hold this network: {reason}{hint}")
-
-
-def _for_the_dense_network(options: ExportOptions) -> ExportOptions:
-    """The forms of the dense network: a LiteRT file is timed beside that in float32, whatever its own numbers are."""
-    rounded = options.measure_latency and {"tflite_float16", "tflite_int8"} & set(options.formats)
-    more = ["tflite_float32"] if rounded and "tflite_float32" not in options.formats else []
-    return dataclasses.replace(options, formats=[*options.formats, *more])
-
-
-def _add_latency(
-    forms: dict[str, dict[str, Any]],
-    written: Mapping[str, Written],
-    dense: Mapping[str, Written],
-    source: Source,
-    inputs: Mapping[str, np.ndarray],
-) -> None:
-    partners = {name: dense_partner(name, dense) for name in written if dense_partner(name, dense) in dense}
-    timed = {name: written[name] for name in partners} | {f"dense {name}": dense[name] for name in partners.values()}
-    times = measure(timed, inputs, source.serving.batch)
-    for name, partner in partners.items():
-        forms[name]["latency_beside"] = f"dense {partner}"
-        forms[name]["latency"] = {
-            batch: latency(sparse, times[f"dense {partner}"][batch]) for batch, sparse in times[name].items()
-        }
-
-
-def _add_notes(forms: dict[str, dict[str, Any]], total: int) -> None:
-    int8 = [name for name in forms if name.endswith("int8")]
-    exact = forms.get("tflite/float32")
-    for name, facts in forms.items():
-        facts["notes"] = [note for note in (facts.pop("note", ""), rounding_note(name, facts)) if note]
-        if name in int8 and facts["agreement"] is not None:
-            facts["notes"].append(int8_note(name, facts, exact))
-        if name in int8 and facts["mse"] is not None:
-            facts["notes"].append(int8_error_note(name, facts["mse"], forms.get("tflite/float32", {}).get("mse")))
-        if "latency" in facts:
-            skips_zeros = facts["parameters"] < total or bool(facts.get("sparse"))
-            beside = facts["latency_beside"].removeprefix("dense ")
-            facts["notes"].append(speed_note(name, facts["latency"], skips_zeros, beside))
 
 
 def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dlth_tf.deploy import verified_forms
 from tests.deploy.zoo import ZOO
 from tests.deploy.zoo.judge import FORMS, judged, wrong
 from tests.deploy.zoo.table import BEGIN, END, table
@@ -44,9 +44,10 @@ def marks(pair: tuple[str, str]) -> pytest.MarkDecorator | tuple[()]:
 @pytest.mark.parametrize(("name", "form"), [pytest.param(*pair, marks=marks(pair)) for pair in PAIRS])
 def test_a_form_is_right_in_a_bare_client_or_refused_as_expected(name, form, tmp_path, monkeypatch):
     if KINDS.get(name) != form:  # the dense counterpart is for the sizes in export.json
-        exporting = importlib.import_module("dlth_tf.deploy.export")
-        write = exporting.write_forms
-        monkeypatch.setattr(exporting, "write_forms", lambda *args: {} if args[2].name == "dense" else write(*args))
+        write = verified_forms.write_forms
+        monkeypatch.setattr(
+            verified_forms, "write_forms", lambda *args: {} if args[2].name == "dense" else write(*args)
+        )
     outcome = judged(name, form, tmp_path)
     expected = ZOO[name].refused.get(form)
     assert outcome == "right" if expected is None else expected.sentence in outcome
