@@ -66,6 +66,9 @@ class Ticket(Mapping[str, np.ndarray]):
         return cls(masks, provenance)
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.masks:
+            names = ", ".join(self.masks) or "no tensor"
+            raise KeyError(f"{name}: the ticket does not name it, so it is kept whole; the ticket names {names}")
         return self.masks[name]
 
     def __iter__(self) -> Iterator[str]:
