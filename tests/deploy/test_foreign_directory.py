@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import dlth_tf
+from dlth_tf.deploy import atomic_folder, verified_forms
 from dlth_tf.deploy.report.tables import show
 from dlth_tf.errors import BadInput
 from tests.deploy.test_export import FAST, named
@@ -28,7 +28,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(("module", "step"), [("export", "write_forms"), ("atomic_folder", "publish")])
+@pytest.mark.parametrize(("module", "step"), [(verified_forms, "write_forms"), (atomic_folder, "publish")])
 def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_path, monkeypatch, module, step, error):
     dlth_tf.export(model, tmp_path / "out", **FAST)
     before = named(tmp_path)
@@ -36,7 +36,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_p
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules[f"dlth_tf.deploy.{module}"], step, fail)  # its name is also that of the function
+    monkeypatch.setattr(module, step, fail)
     with pytest.raises(BadInput, match=r"export_dir=.*: cannot be written to \(.*\)$") as refused:
         dlth_tf.export(model, tmp_path / "out", overwrite=True, **FAST)
     assert "\n" not in str(refused.value) and "function_node" not in str(refused.value)
