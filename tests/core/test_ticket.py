@@ -29,7 +29,7 @@ def test_it_is_a_mapping_from_names_to_masks():
     assert list(ticket) == ["conv1/kernel", "fc/kernel"] and len(ticket) == 2
     assert "fc/kernel" in ticket and "fc/bias" not in ticket and ticket.get("fc/bias") is None
     assert all(np.array_equal(ticket[name], mask) for name, mask in MASKS.items())
-    with pytest.raises(KeyError, match="fc/bias: .* is kept whole; the ticket names conv1/kernel, fc/kernel"):
+    with pytest.raises(KeyError, match=r"fc/bias: .* is kept whole; the ticket names conv1/kernel, fc/kernel"):
         ticket["fc/bias"]
 
 
