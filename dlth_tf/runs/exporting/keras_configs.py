@@ -15,6 +15,7 @@ ROOMS = (
     "activations|constraints|engine|initializers|layers|losses|metrics|mixed_precision|models|optimizers|regularizers"
 )
 KERAS = re.compile(rf"(tf_)?keras(\.src)?(\.({ROOMS})(\.\w+)*)?")
+WRAPPERS = {("dlth_tf.masking.keras2.layer", "MaskedLayer")}  # of this package, in files of wrapped models
 # Operations of Keras 3 on tensors; those of `core` also take functions, and `custom_gradient` code.
 OPS = re.compile(r"keras\.src\.ops\.(einops|image|linalg|math|nn|numpy)")
 # Layers whose configuration is Python code, or an operation of any kind.
@@ -31,15 +32,15 @@ NOT_OPERATIONS = {"load_library", "load_op_library", "numpy_function", "print", 
 
 
 def check_config(config: Any, operations: bool = False) -> None:
-    """Checks that a configuration consists of layers of Keras and of operations on tensors.
+    """Checks that a configuration consists of layers of Keras, wrapped or not, and of operations on tensors.
 
     Args:
       config: Configuration of a model, or a part of one, as JSON.
       operations: Whether it is one of Keras 3, whose operations on tensors are layers.
 
     Raises:
-      ValueError: If it contains code, or names any that is not Keras' own. The message is the rest of a sentence about
-        the file.
+      ValueError: If it contains code, or names any that is neither Keras' own nor the wrapper of this package. The
+        message is the rest of a sentence about the file.
     """
     for entry in _mappings(config):
         _check_entry(entry, operations)
@@ -89,7 +90,7 @@ def _check_entry(entry: dict[str, Any], operations: bool) -> None:
 
 def _check_name(module: Any, name: str) -> None:
     own = module is None or (module == "builtins" and not hasattr(builtins, name)) or KERAS.fullmatch(str(module))
-    if not own or "." in name:
+    if (not own or "." in name) and (module, name) not in WRAPPERS:
         raise ValueError(f"names code outside of Keras ({module}.{name})")
 
 

@@ -195,11 +195,12 @@ def test_a_network_that_cannot_be_exported_is_named_by_its_file(saved, tmp_path)
         export_keras(SavedModel(path, trusted=True), tmp_path / "out", FAST, SERVED)
 
 
-def test_a_file_of_a_model_with_masks_is_exported_without_them(saved, tmp_path):
+@pytest.mark.parametrize("name", ["wrapped.h5", "wrapped.keras"])
+def test_a_file_of_a_model_with_masks_is_exported_without_them_and_without_trust(saved, tmp_path, name):
     wrapped = dlth.wrap(saved[1])
     dlth.apply_ticket(wrapped, dlth.random_ticket(wrapped, sparsity=0.5, seed=0, dense_layers="none"), remove=True)
-    wrapped.save(tmp_path / "wrapped.h5")
-    facts = export_keras(SavedModel(tmp_path / "wrapped.h5", trusted=True), tmp_path / "out", FAST, SERVED)
+    wrapped.save(tmp_path / name)
+    facts = export_keras(SavedModel(tmp_path / name), tmp_path / "out", FAST, SERVED)
     assert facts["parameters"]["total"] == saved[1].count_params()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.runs.exporting.keras_configs import check_config
 
 
@@ -28,6 +29,20 @@ def test_layers_functions_and_operations_of_keras_pass():
             model(layer("Conv2D", "tf_keras.layers")),
         )
     )
+
+
+def test_the_wrapper_of_this_package_passes_and_nothing_else_of_its_module_or_inside():
+    room, dense = MaskedLayer.__module__, layer("Dense")
+    check_config(model(layer("MaskedLayer", room, layer=dense)))
+    for entry in (
+        layer("MaskedLayer", room, layer=layer("Own", "my_layers")),
+        layer("MaskedLayer", room, layer=layer("Lambda", function=["code"])),
+        layer("MaskedLayer", "dlth_tf.masking.keras2", layer=dense),
+        layer("MaskedLayer", "my_layers", layer=dense),
+        layer("build_by_call", room, layer=dense),
+    ):
+        with pytest.raises(ValueError, match="code"):
+            check_config(model(entry))
 
 
 def test_operations_on_tensors_pass_in_a_configuration_of_keras_3():
