@@ -336,15 +336,31 @@ def test_pages_of_sweeps_come_from_committed_results(sweeps: ModuleType, tmp_pat
     assert sorted(name for name in sweeps.STUDIES if (RESULTS / f"{name}.md").exists()) == sorted(committed)
 
 
+def accuracies(name: str) -> dict[str, list[str]]:
+    """Method -> the cells of its row in the table of accuracies of a page, none for a page that is not written yet."""
+    page = RESULTS / f"{name}.md"
+    table = page.read_text().split("| --- |", 1)[1].split("\n\n", 1)[0] if page.exists() else ""
+    rows = ([cell.strip(" *") for cell in row.strip("|").split("|")] for row in table.splitlines()[1:])
+    return {method: [cell for cell in cells if cell != "–"] for method, *cells in rows}
+
+
 def test_headers_of_sweeps_give_the_figures_of_their_pages(sweeps: ModuleType) -> None:
     for study in sweeps.STUDIES.values():
-        page, header = RESULTS / f"{study.name}.md", (ROOT / "flags" / study.flagfile).read_text()
-        table = page.read_text().split("| --- |", 1)[1].split("\n\n", 1)[0] if page.exists() else ""
-        for row in table.splitlines()[1:]:
-            method, *cells = (cell.strip(" *") for cell in row.strip("|").split("|"))
+        header = (ROOT / "flags" / study.flagfile).read_text()
+        for method, cells in accuracies(study.name).items():
             line = re.search(rf"^# .*\b{method} +\d.*", header, re.M)
             assert line, f"{study.flagfile} gives no figures of {method}"
-            assert [cell for cell in cells if cell != "–" and cell.replace("±", "+-") not in line[0]] == []
+            assert [cell for cell in cells if cell.replace("±", "+-") not in line[0]] == []
+
+
+def test_the_readme_quotes_the_table_of_cifar10() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    part = text[text.index("On CIFAR-10") : text.index("## In your own")]
+    found = re.findall(r"`(\w+)` (?:is |\()?(?:at )?(\d\d\.\d ± \d\.\d)", part)
+    table = accuracies("cifar10_resnet8")
+    methods = ("rst", "scratch_long", "lth", "lth_long", "lth_iter")
+    assert found == [(method, table[method][column]) for column in (1, 0) for method in methods]
+    assert f"the dense network is at {table['dense'][0]}" in part
 
 
 def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, study: ModuleType) -> None:
