@@ -188,8 +188,20 @@ class RunDirectory:
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on."""
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    packages = {name: version_of(name) for name in PACKAGES}
     return {"dlth_tf": __version__, "python": sys.version.split()[0], **packages}
+
+
+def version_of(package: str) -> str:
+    """Returns the version of a package, or those of the packages that provide its module, with their names.
+
+    `tensorflow-cpu` and `tf-nightly` provide `tensorflow` without a package of that name. "unknown" if no package does.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        providers = importlib.metadata.packages_distributions().get(package.replace("-", "_"), ())
+        return ", ".join(f"{importlib.metadata.version(name)} ({name})" for name in providers) or "unknown"
 
 
 def git_commit() -> str | None:

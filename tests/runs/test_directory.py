@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from dlth_tf.errors import BadInput
-from dlth_tf.runs.directory import RunDirectory, git_commit
+from dlth_tf.runs.directory import RunDirectory, git_commit, version_of
 from dlth_tf.runs.runner import run
 from tests.runs.tiny import listing, tiny
 
@@ -116,3 +116,17 @@ def test_the_commit_is_noted_and_its_absence_is_no_error(monkeypatch):
     assert commit is None or len(commit.removesuffix("+changes")) == 40
     monkeypatch.setenv("PATH", "")
     assert git_commit() is None
+
+
+def test_the_version_of_a_module_that_another_package_provides_is_that_package_s(tmp_path, monkeypatch):
+    """As tensorflow-cpu and tf-nightly provide tensorflow."""
+    (tmp_path / "some_frame").mkdir()
+    (tmp_path / "some_frame" / "__init__.py").touch()
+    metadata = tmp_path / "some_frame_cpu-2.3.4.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: some-frame-cpu\nVersion: 2.3.4\n")
+    (metadata / "top_level.txt").write_text("some_frame\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert version_of("some-frame") == "2.3.4 (some-frame-cpu)"
+    assert version_of("some-frame-cpu") == "2.3.4"
+    assert version_of("nowhere-to-be-found") == "unknown"
