@@ -121,10 +121,11 @@ def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleTy
         r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split("Other [")[0].split())
     )
     assert dict(quoted) == {name: study.difference(at_95[name]) for name in ("scratch_long", "lth_long")}
-    short = study.comparisons(study.read(study.RESNET), 2_500)
+    resnet = study.read(study.RESNET)
+    both = [study.comparisons(resnet, length) for length in (2_500, 10_000)]
     differences = re.findall(r"(-?\d\.\d\d \[.*?\])", text[text.index("With batch norms") :].split("On CIFAR-10")[0])
-    assert differences == [study.difference(short[name]) for name in ("scratch_long", "lth")]
-    assert study.read(study.RESNET).by_length.keys() == {2_500}, "the README speaks of one length"
+    assert differences == [study.difference(each[name]) for name in ("scratch_long", "lth_long") for each in both]
+    assert resnet.by_length.keys() == {2_500, 10_000}, "the README speaks of two lengths"
 
 
 def test_the_guide_to_the_schedule_quotes_the_pages(study: ModuleType, tmp_path: Path) -> None:
