@@ -69,8 +69,8 @@ chosen on test images: the learning rate of the transformation is that of the le
 **The images are not the original bits.** They had been compressed with JPEG once, so every number below belongs to
 those copies, and accuracies on the original CIFAR-10 may differ.
 
-Seeds 0 and 1 were trained on a CPU, two runs at a time. Seed 2 began on an NVIDIA H100, in float32 without TF32, and went
-on from its checkpoints on that CPU, so its wall times are those of neither machine.
+Seeds 0 and 1 were trained on a CPU, two runs at a time. Seed 2 began on an NVIDIA H100, in float32 without TF32, and
+went on from its checkpoints on that CPU, so its wall times are those of neither machine.
 """
 PUBLISHED = """The comparison of [the residual network on CIFAR-10](cifar10_resnet8.md) with the proportions of the
 paper: the transformation sees .64 of the images of the finetuning, which is 4,500 steps of 64 images here. `rst` and
@@ -79,9 +79,9 @@ paper: the transformation sees .64 of the images of the finetuning, which is 4,5
 **The images are not the original bits.** They had been compressed with JPEG once, so every number below belongs to
 those copies, and accuracies on the original CIFAR-10 may differ.
 
-`rst` and `lth_long` at 90 %, and `rst` at 98 % with seed 0, were trained on an NVIDIA H100, in float32 without TF32, 13
-runs at a time. All others began there or not at all, and went on from their checkpoints on a CPU, so wall times compare
-nothing here.
+`rst` and `lth_long` at 90 %, and `rst` at 98 % with seed 0, were trained on an NVIDIA H100, in float32 without TF32,
+13 runs at a time. All others, as far as they are there, were trained on a CPU, some from checkpoints of that GPU, so
+wall times compare nothing here.
 """
 FASHION = """Every method at three sparsities, with the counterparts that the paper compares: `rst` beside `lth`,
 `rst_iter` beside `lth_iter`. LeNet-5 (61,706 parameters), 8 epochs, transformation of 2,500 steps instead of the

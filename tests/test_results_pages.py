@@ -366,6 +366,9 @@ def test_the_readme_quotes_the_table_of_cifar10() -> None:
     methods = ("rst", "scratch_long", "lth", "lth_long", "lth_iter")
     assert found == [(method, table[method][column]) for column in (1, 0) for method in methods]
     assert f"the dense network is at {table['dense'][0]}" in part
+    page = (ROOT / "docs" / "results" / "cifar10_resnet8.md").read_text()
+    pairs = re.findall(r"beside scratch_long, at equal budget: undecided \(difference (.*?)\)", page)
+    assert re.findall(r"-?\d\.\d\d \[.*?\]", part) == pairs[::-1]
 
 
 def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, study: ModuleType) -> None:
