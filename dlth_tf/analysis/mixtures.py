@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dlth_tf.analysis.settings import WHERE_ONLY, read_config
+from dlth_tf.analysis.settings import WHERE_ONLY, read_config, read_data_digest
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import shortest
 
@@ -16,7 +16,7 @@ _IDENTITY = ["method", "sparsity", "seed"]
 
 
 def refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
-    """Checks that the runs are on one data set and model, each is there once, and seeds of a method share a recipe.
+    """Checks that runs share examples and model, that each is there once, and that seeds of a method share a recipe.
 
     Args:
       root: Directory of the sweep.
@@ -31,6 +31,7 @@ def refuse_mixtures(root: Path, results: pd.DataFrame) -> None:
             problem = f"contains runs of different {kind}s ({', '.join(names)})"
             raise BadInput("sweep_dir", root, f"{problem}; a report compares methods on one {kind}")
     _refuse_duplicates(root, results)
+    _refuse_other_data(root, results)
     for (method, sparsity), runs in results.groupby(["method", "sparsity"], sort=False):
         differing = _first_difference({name: read_config(root, name) for name in runs["run_dir"]})
         if differing:
@@ -48,6 +49,16 @@ def _refuse_duplicates(root: Path, results: pd.DataFrame) -> None:
         run = f"{first['method']} at sparsity {shortest(first['sparsity'])} with seed {first['seed']}"
         problem = f"contains {run} more than once ({', '.join(names)})"
         raise BadInput("sweep_dir", root, f"{problem}; a report counts each run once")
+
+
+def _refuse_other_data(root: Path, results: pd.DataFrame) -> None:
+    """Refuses runs on data sets of one name whose examples differ; those of older versions did not record them."""
+    digests = {name: digest for name in results["run_dir"] if (digest := read_data_digest(root, name)) is not None}
+    for name, digest in digests.items():
+        first, its = next(iter(digests.items()))
+        if digest != its:
+            problem = f"contains runs on other examples of {results['dataset'].iloc[0]} ({first} and {name})"
+            raise BadInput("sweep_dir", root, f"{problem}; a report compares methods on the same data")
 
 
 def _first_difference(configs: Mapping[str, Mapping[str, Any]]) -> str:

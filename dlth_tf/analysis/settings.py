@@ -89,6 +89,20 @@ def read_config(root: Path, run_dir: str) -> Mapping[str, Any]:
     return _part(_document(root, root / run_dir / "config.json"), "config")
 
 
+def read_data_digest(root: Path, run_dir: str) -> str | None:
+    """Returns the digest of the examples of a run as its `config.json` records it; None if it does not.
+
+    Args:
+      root: Directory of the sweep.
+      run_dir: Directory of the run, relative to `root`.
+
+    Raises:
+      BadInput: If the file exists but is not a JSON object.
+    """
+    digest = _part(_document(root, root / run_dir / "config.json"), "data").get("sha256")
+    return digest if isinstance(digest, str) else None
+
+
 def _document(root: Path, path: Path) -> dict[str, Any]:
     return files.read_json_object(path, "sweep_dir", root) if files.exists(path) else {}
 

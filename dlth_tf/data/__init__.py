@@ -9,6 +9,7 @@ from dlth_tf.data.augment.names import AUGMENTS, Augmentation, augmentation, che
 from dlth_tf.data.batches import BatchFormat, BatchOrder
 from dlth_tf.data.broken_images import broken_images_named
 from dlth_tf.data.dataset import DataSet, Split, noun_of
+from dlth_tf.data.digest import digest
 from dlth_tf.data.disk_split import DiskSplit
 from dlth_tf.data.load import keep_last, load, load_for, load_prepared
 from dlth_tf.data.names import DATASETS, check_name
@@ -36,6 +37,7 @@ __all__ = [
     "check_augment",
     "check_fits",
     "check_name",
+    "digest",
     "evaluation_batches",
     "keep_last",
     "known_examples",

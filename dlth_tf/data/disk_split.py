@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,9 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Returns where an image is, for messages: its path, or its file and its number in there."""
 
+    def outlined(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what tells the images at `indices`, int64 [N], from others, without reading them."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
@@ -66,6 +70,11 @@ class ImageFiles:
         """Returns the path of an image."""
         return self.paths[index]
 
+    def outlined(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the names of the files and of their folders, the same wherever these lie."""
+        names = (os.fsencode(os.sep.join(self.paths[index].split(os.sep)[-2:])) for index in indices)
+        return {"names": np.frombuffer(b"\0".join(names), np.uint8)}
+
 
 @dataclass(frozen=True, eq=False)
 class ImageRecords:
@@ -93,6 +102,15 @@ class ImageRecords:
     def name(self, index: int) -> str:
         """Returns the path of an image's shard, and the number of its record in there, from 0."""
         return self.records.name(index)
+
+    def outlined(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the shard of each record, its place in there, and its length."""
+        records = self.records
+        return {
+            "shard": records.shard[indices],
+            "offset": records.offset[indices],
+            "length": records.length[indices],
+        }
 
     def _image_of(self, record: tf.Tensor | bytes) -> tf.Tensor:
         import tensorflow as tf
@@ -187,7 +205,7 @@ class DiskSplit:
         import tensorflow as tf
 
         try:
-            content = self.source.content(int(self.indices[place]))
+            content = bounded(self.source.content(int(self.indices[place])))
             # The whole picture: a crop may miss the part of a truncated file that is not there.
             picture = tf.io.decode_image(content, self.image_shape[-1], expand_animations=False)
             if self.one_size and picture.shape != self.image_shape:

@@ -122,5 +122,5 @@ def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         value = np.asarray(arrays[name], order="C")  # ascontiguousarray would make a scalar a vector
         total.update(f"{name}{list(value.shape)}{value.dtype.str}\n".encode())
-        total.update(value.tobytes())
+        total.update(value.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer of its own
     return total.hexdigest()

@@ -98,6 +98,16 @@ class RunDirectory:
                 "run_dir", self.path, "holds an unfinished run, and --resume=never requires an empty or new directory"
             )
 
+    def _refuse_other_data(self, config: RunConfig, data: dict[str, Any]) -> None:
+        """Raises BadInput if a run has begun here with other examples; runs of older versions did not record them."""
+        if not self.config.exists():
+            return
+        saved = files.read_json_object(self.config, "run_dir").get("data")
+        began_with = saved.get("sha256") if isinstance(saved, dict) else None
+        if began_with is not None and began_with != data.get("sha256"):
+            allowed = f"holds a run that began with other examples: those of {config.dataset} have changed since"
+            raise BadInput("run_dir", self.path, allowed)
+
     def complete_result(self) -> dict[str, Any] | None:
         """Returns the result of a complete run, or None if the run is not complete.
 
@@ -165,6 +175,7 @@ class RunDirectory:
     def _begin(self, config: RunConfig, data: dict[str, Any]) -> None:
         # Again: another process may have run in it between the first check and the lock.
         self.refuse_other_runs(config)
+        self._refuse_other_data(config, data)
         if self.result.exists():
             raise BadInput(
                 "run_dir",

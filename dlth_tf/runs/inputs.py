@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -137,6 +138,11 @@ class Inputs:
             return tf.zeros([1, self.num_classes])
         return tf.zeros([1], tf.int64)
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 over the examples and labels, by which a run notices that its data has changed (`data.digest`)."""
+        return data_room.digest(self.data)
+
     def to_json(self) -> dict[str, Any]:
         """Returns the description of the data in config.json, with which a run can be exported without its data set."""
         return {
@@ -150,6 +156,7 @@ class Inputs:
                 "test": len(self.data.test.labels),
             },
             **({"feature_names": list(self.data.feature_names)} if self.data.feature_names else {}),
+            "sha256": self.sha256,
         }
 
 

@@ -134,7 +134,7 @@ def shared_key(run: Run, phase: Phase) -> str:
     content = {
         **{name: getattr(run.config, name) for name in OF_THE_NETWORK},
         "start": files.arrays_sha256(dict(run.network.initial)),
-        "examples": run.inputs.examples,
+        "data": [run.inputs.sha256, run.inputs.normalization.to_json()],
         "phase": [
             phase.name,
             phase.steps,

@@ -60,3 +60,34 @@ def test_what_a_run_does_not_record_is_not_compared(write_sweep: WriteSweep) -> 
     change(root, ("rst", 0.98, 1), lr=0.3)
     with pytest.raises(BadInput, match=r"lr is 0\.3 in rst-0\.98-s1 and 0\.1 in rst-0\.98-s2"):
         read_results(root)
+
+
+def record_data(root: Path, run: tuple[str, float, int], data: Any) -> None:
+    path = root / run_name(*run) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": data}))
+
+
+def test_runs_on_other_examples_of_the_same_name_are_refused(write_sweep: WriteSweep) -> None:
+    root = write_sweep(RUNS, configs=True)
+    for run in RUNS:
+        record_data(root, run[:3], {"sha256": "ab" * 32})
+    record_data(root, ("rst", 0.98, 1), {})  # of an older version
+    assert len(read_results(root)) == len(RUNS)
+    record_data(root, ("lth", 0.98, 1), {"sha256": "cd" * 32})
+    with pytest.raises(BadInput, match=r"contains runs on other examples of digits \(.*lth-0\.98-s1.*the same data"):
+        read_results(root)
+
+
+def test_runs_collected_by_links_count_as_directories_of_their_own_names(
+    write_sweep: WriteSweep, tmp_path: Path
+) -> None:
+    root = write_sweep(RUNS, configs=True)
+    links = tmp_path / "links"
+    links.mkdir()
+    for number, (*run, _) in enumerate(RUNS):
+        target = (root / run_name(*run)).rename(tmp_path / f"run{number}")
+        (links / run_name(*run)).symlink_to(target)
+    assert set(read_results(links)["run_dir"]) == {run_name(*run) for *run, _ in RUNS}
+    change(links, ("rst", 0.98, 2), lr=9.0)
+    with pytest.raises(BadInput, match=r"different recipes \(lr is 0\.1 in rst-0\.98-s0 and 9\.0 in rst-0\.98-s2"):
+        read_results(links)

@@ -94,8 +94,9 @@ def test_a_directory_in_which_another_process_runs_is_refused(tmp_path, tiny_run
         before = listing(tmp_path)
         assert refusal(tiny("scratch", tmp_path)).endswith("is in use by another process")
         assert listing(tmp_path) == before
-    with RunDirectory(tmp_path).open(tiny("scratch", tmp_path), {}):
-        assert json.loads((tmp_path / "config.json").read_text())["data"] == {}
+    data = json.loads((tmp_path / "config.json").read_text())["data"]
+    with RunDirectory(tmp_path).open(tiny("scratch", tmp_path), data | {"value_range": 3}):
+        assert json.loads((tmp_path / "config.json").read_text())["data"]["value_range"] == 3
 
 
 def test_an_empty_directory_and_one_that_does_not_exist_are_free(tmp_path):

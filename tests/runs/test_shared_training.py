@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from pathlib import Path
@@ -107,6 +108,14 @@ def key_of(method: str, tmp_path: Path, **changes: Any) -> str | None:
 )
 def test_another_training_has_another_name(other, tmp_path):
     assert key_of("lth", tmp_path, **other) != key_of("lth", tmp_path)
+
+
+def test_a_training_on_other_examples_of_the_same_name_has_another_name(tmp_path, monkeypatch):
+    name = key_of("lth", tmp_path)
+    train = dataclasses.replace(digits().train, labels=np.roll(digits().train.labels, 1))
+    corrected = dataclasses.replace(digits(), train=train)
+    monkeypatch.setattr("tests.runs.test_shared_training.digits", lambda: corrected)
+    assert key_of("lth", tmp_path) != name
 
 
 def test_what_comes_after_the_training_does_not_change_its_name(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import filelock
 import pytest
 
@@ -37,6 +39,43 @@ def test_what_another_process_did_in_the_meantime_is_not_overwritten(seed, reaso
         RunDirectory(tmp_path).open(tiny("scratch", tmp_path), {})
     assert listing(tmp_path) == before
     filelock.FileLock(tmp_path / ".lock").acquire(timeout=0)  # a refused process does not keep it
+
+
+def test_a_run_that_began_with_other_examples_is_refused_and_stays_as_it_is(tmp_path):
+    config = tiny("scratch", tmp_path)
+    with RunDirectory(tmp_path).open(config, {"sha256": "ab"}):
+        (tmp_path / "checkpoints").mkdir()
+    with RunDirectory(tmp_path).open(config, {"sha256": "ab"}):
+        before = listing(tmp_path)
+    with pytest.raises(BadInput, match=r"began with other examples: those of digits have changed since"):
+        RunDirectory(tmp_path).open(config, {"sha256": "cd"})
+    assert listing(tmp_path) == before
+
+
+def test_a_run_of_a_version_that_did_not_record_its_examples_goes_on(tmp_path):
+    config = tiny("scratch", tmp_path)
+    with RunDirectory(tmp_path).open(config, {}):
+        pass
+    with RunDirectory(tmp_path).open(config, {"sha256": "cd"}):
+        assert json.loads((tmp_path / "config.json").read_text())["data"] == {"sha256": "cd"}
+
+
+@pytest.mark.slow
+def test_a_table_that_changes_while_its_run_is_stopped_is_noticed(tmp_path):
+    def table(places: int) -> None:
+        rows = [f"{index},{index % 7},{(index // 10 + places) % 2}" for index in range(120)]
+        (tmp_path / "mine.csv").write_text("\n".join(["a,b,label", *rows]))
+
+    options = {"dataset": f"csv:{tmp_path / 'mine.csv'}", "model": "mlp", "model_args": "{}", "batch_size": 8}
+    config = tiny("scratch", tmp_path / "run", **options)
+    table(0)
+    inputs, *_ = runner.prepare(config)
+    RunDirectory(tmp_path / "run").open(config, inputs.to_json()).release()
+    table(1)
+    with pytest.raises(BadInput, match="began with other examples"):
+        runner.run(config)
+    table(0)
+    assert runner.run(config)["test"]
 
 
 @pytest.mark.parametrize("text", ["{}", '{"config": []}', '{"config": null}'])
