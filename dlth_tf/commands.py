@@ -149,7 +149,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], page: Callable[[], str]
             print(pages[name]())
             raise PageShown(DONE)
     for name in PATHS:
-        if name in values and values[name].value:
+        if name in values and values[name].value is not None:
             values[name].value = files.check_path(name, values[name].value)
     _refuse_code_of_flag_files(values, argv)
     if rest:

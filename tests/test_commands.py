@@ -124,6 +124,14 @@ def test_a_leading_tilde_of_any_path_is_the_home_directory(name, monkeypatch):
     assert parse(values, [f"--{name}=~/x/y"], str)[name].value == "/home/me/x/y"
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_an_empty_path_is_refused_since_a_variable_may_be_unset(name):
+    values = flags.FlagValues()
+    define(values, name, None, "a path")
+    with pytest.raises(BadInput, match=f"^{name}=: must not be empty"):
+        parse(values, [f"--{name}="], str)
+
+
 def test_every_flag_that_names_a_file_or_folder_is_a_path():
     pages = " ".join(command.page() for command in (train, sweep, dlth_tf.export))
     named = {name for name in listed(pages) if name.endswith(("_dir", "_weights"))}

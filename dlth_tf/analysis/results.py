@@ -18,6 +18,8 @@ from dlth_tf.analysis.planned_runs import read_plan
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import ACCURACY, CLASSIFICATION, MEASURES, Measure, measure_in
 
+MOST_ERROR = 3.5e38  # a squared error is float32
+
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
@@ -52,7 +54,7 @@ def _optional_fraction(value: Any) -> float:
 
 
 def _error(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value < 1e30:
+    if type(value) not in (int, float) or not 0 <= value <= MOST_ERROR:
         raise ValueError("must be a number, at least 0")
     return float(value)
 
@@ -168,7 +170,7 @@ def read_result(root: Path, path: Path, thing: str = "sweep_dir") -> dict[str, A
             problem = f"{key} is {'missing' if value is None else reprlib.repr(value)}, but {error}"
             raise BadInput(thing, root, f"{path.relative_to(root)} is not a valid result: {problem}") from None
     try:
-        return row | {"run_dir": check_name(path.parent.resolve().name)}
+        return row | {"run_dir": check_name(path.parent.name or path.parent.resolve().name)}
     except ValueError as error:
         raise BadInput(thing, root, f"its directory {path.parent.name} {error}") from None
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dlth_tf import files
 from dlth_tf.analysis.names import check_name
-from dlth_tf.analysis.results import read_result
+from dlth_tf.analysis.results import MOST_ERROR, read_result
 from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import Measure, measure_in
@@ -122,7 +122,8 @@ def read_history(root: Path, measure: Measure) -> pd.DataFrame:
 
 def _check_range(name: str, values: pd.Series) -> None:
     """Raises ValueError for values that no run writes and no picture can show; empty ones are fine."""
-    most = 1 if name.endswith("accuracy") or name == "sparsity" else 2**53
+    fraction = name.endswith("accuracy") or name == "sparsity"
+    most = 1 if fraction else MOST_ERROR if name.endswith("mse") else 2**53
     given = values.dropna()
     if not ((given >= 0) & (given <= most)).all():
         raise ValueError(f"{name} must be from 0 to {most}")

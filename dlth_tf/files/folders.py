@@ -89,9 +89,11 @@ def check_path(thing: str, path: str) -> str:
     """Returns `path` with the home directory in place of a leading ~, if a file system can have it.
 
     Raises:
-      BadInput: If it contains NUL or half a letter, a part of it or the whole is too long, or it begins with the home
-        of a user who does not exist.
+      BadInput: If it is empty, contains NUL or half a letter, a part of it or the whole is too long, or it begins with
+        the home of a user who does not exist.
     """
+    if not path:
+        raise BadInput(thing, path, "must not be empty (is a variable of the shell not set?): leave it out for none")
     try:
         expanded = str(Path(path).expanduser()) if path.startswith("~") else path
         whole = os.fsencode(expanded)

@@ -16,6 +16,7 @@ Fields: TypeAlias = Any  # a RunConfig, whose module imports this one
 
 MAPPINGS = ("allocation", "model_args")  # fields that are text or a mapping
 PARSED = "sparsity"  # a number that text may stand for, so that decimal fractions are exact
+PATHS = ("data_dir", "init_weights", "run_dir", "export_dir", "shared_dir")
 MOST_LETTERS = 100_000  # of a field, more than any allocation by layer needs
 WHOLE = 2**63
 KINDS = {"str": "text", "float": "a number", "int": "a whole number", "bool": "true or false"}
@@ -32,6 +33,8 @@ def check_types(config: Fields) -> None:
         kinds = str(item.type).split(" | ")
         if isinstance(value, int) and not _small(value):
             raise BadInput(item.name, "a large number", "must be below 2^63")
+        if item.name in PATHS and value == "":
+            raise BadInput(item.name, value, "must not be empty: leave it out for the default")
         if value is None and kinds == ["float"] and item.default is not None:
             raise BadInput(item.name, value, "must be a number")
         # Flags that only some methods read are checked where a phase reads them.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlth_tf import files
-from dlth_tf.analysis.planned_runs import PlanEntry, read_plan
+from dlth_tf.analysis.planned_runs import Plan, PlanEntry, read_plan
 from dlth_tf.analysis.settings import WHERE_ONLY
 from dlth_tf.errors import BadInput
 from dlth_tf.methods import METHODS
@@ -34,14 +34,29 @@ def recipe_of(grid: Sequence[RunConfig], allocation: Any = None) -> dict[str, An
 
 def refuse_other_recipes(grid: Sequence[RunConfig], sweep_dir: str) -> None:
     """Raises BadInput if a sweep directory holds runs of another recipe, since a report takes means over its seeds."""
-    recipe = _recipe_in(Path(sweep_dir))
+    _earlier(grid, sweep_dir)
+
+
+def _earlier(grid: Sequence[RunConfig], sweep_dir: str) -> tuple[Plan, dict[str, Any] | None]:
+    """Returns the plan of a sweep directory and its recipe; none of another recipe that no run has begun to use."""
+    root = Path(sweep_dir)
+    plan = read_plan(root)
+    recipe = _recipe_in(root, plan)
     if recipe is None:
-        return
+        return plan, None
     for config in grid:
         differences = config.differences(_with_recipe(config, recipe))
+        if differences and not _has_begun(root, plan):
+            return Plan(), None
         if differences:
             allowed = f"holds runs of another recipe, and a sweep directory takes one: {'; '.join(differences)}"
             raise BadInput("sweep_dir", sweep_dir, allowed)
+    return plan, recipe
+
+
+def _has_begun(root: Path, plan: Plan) -> bool:
+    """Returns whether a planned run has written a file: one that was refused has not, and may have been a mistake."""
+    return any(files.exists(root / run.run_dir / name) for run in plan.runs for name in ("config.json", "result.json"))
 
 
 def _with_recipe(config: RunConfig, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,13 +66,12 @@ def _with_recipe(config: RunConfig, recipe: Mapping[str, Any]) -> dict[str, Any]
     return {**recipe, "allocation": recipe.get("allocation") or default, **of_the_run}
 
 
-def _recipe_in(root: Path) -> dict[str, Any] | None:
+def _recipe_in(root: Path, plan: Plan) -> dict[str, Any] | None:
     """Returns the recipe of a sweep directory; for a plan without one, that of its first run that has begun.
 
     Raises:
-      BadInput: If the plan is not valid.
+      BadInput: If the recipe is not valid.
     """
-    plan = read_plan(root)  # refuses what is not a plan
     if files.exists(root / PLAN) and RECIPE in (content := files.read_json_object(root / PLAN, "sweep_dir", root)):
         if not isinstance(content[RECIPE], dict):
             raise BadInput("sweep_dir", root, f"{PLAN} is not a valid plan: its {RECIPE} must be an object")
@@ -91,16 +105,14 @@ def write_plan(grid: Sequence[RunConfig], sweep_dir: str, allocation: Any = None
       BadInput: If the directory cannot be written to, or holds runs of another recipe.
     """
     root = Path(sweep_dir)
-    refuse_other_recipes(grid, sweep_dir)
-    earlier = read_plan(root)
-    recipe = _recipe_in(root) or recipe_of(grid, allocation)
+    earlier, recipe = _earlier(grid, sweep_dir)
     new = [PlanEntry(Path(c.run_dir).name, c.method, c.sparsity, c.seed) for c in grid]
     runs = list({run.run_dir: run for run in (*earlier.runs, *new)}.values())
     plan = {
         "methods": list(dict.fromkeys((*earlier.methods, *(run.method for run in new)))),
         "sparsities": sorted({run.sparsity for run in runs if _has_sparsity(run.method)}),
         "seeds": sorted({run.seed for run in runs}),
-        RECIPE: recipe,
+        RECIPE: recipe or recipe_of(grid, allocation),
         "runs": [dataclasses.asdict(run) for run in runs],
     }
     try:

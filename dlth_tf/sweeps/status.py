@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlth_tf import files
+from dlth_tf.analysis.planned_runs import missing_runs
 from dlth_tf.console import standard_output
 from dlth_tf.errors import BadInput, shown
 from dlth_tf.measures import measure_in
@@ -49,10 +50,15 @@ class SweepStatus:
         self.before = len(grid) - len(todo)
         self.done = 0
         self.failed: dict[str, str] = {}
+        self.failed_before: dict[str, str] = {}
+        with contextlib.suppress(BadInput):  # a damaged file is replaced
+            self.failed_before = {run.run_dir: run.reason for run in missing_runs(sweep_dir) if run.reason}
         self.reused: list[dict[str, Any]] = []
         self.console = console or standard_output()
         self.began = time.perf_counter()
         self._lock = threading.Lock()
+        for config in todo:
+            self.failed_before.pop(Path(config.run_dir).name, None)
         files.own_folder(self.folder / PROGRESS, "sweep_dir", self.folder)
         self._write_failures()
         names = "|".join(re.escape(f"{Path(config.run_dir).name}.json") for config in grid)
@@ -87,7 +93,7 @@ class SweepStatus:
         return rf"\[{ended:>{len(str(total))}}/{total}] {name}  {message}  {seconds:.1f} s{ending}"
 
     def _write_failures(self) -> None:
-        failed = {Path(run_dir).name: reason for run_dir, reason in self.failed.items()}
+        failed = self.failed_before | {Path(run_dir).name: reason for run_dir, reason in self.failed.items()}
         try:
             if failed:
                 files.write_json(self.folder / FAILURES, failed)

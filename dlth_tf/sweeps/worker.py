@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import threading
@@ -128,6 +129,11 @@ def time_limit(seconds: float | None) -> Iterator[threading.Event]:
         timer.cancel()
 
 
+def _finite(value: Any) -> Any:
+    """Returns the value, or None instead of a number that JSON does not have: the run itself says that it diverged."""
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
 @contextlib.contextmanager
 def writing_progress(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None] | None]:
     """Yields a function that writes the newest row of a history to `path`, a file that exists during the block."""
@@ -137,7 +143,7 @@ def writing_progress(path: Path | None) -> Iterator[Callable[[dict[str, Any]], N
 
     def on_row(row: dict[str, Any]) -> None:
         name = measure_in(row, "test_{}").name
-        facts = {name: row.get(name) for name in ("phase", "epoch", f"val_{name}", f"test_{name}")}
+        facts = {name: _finite(row.get(name)) for name in ("phase", "epoch", f"val_{name}", f"test_{name}")}
         with contextlib.suppress(OSError):  # a full disk stops the run elsewhere, where it matters
             files.write_json(path, {**facts, "process": os.getpid()})
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlth_tf.analysis.run_record import read_run
+from dlth_tf.analysis.run_record import read_history, read_run
 from dlth_tf.errors import BadInput
+from dlth_tf.measures import MSE
 from tests.analysis.conftest import write_run
 
 MASKS = {"fc1/kernel": np.eye(4, dtype=bool)}
@@ -97,3 +98,14 @@ def test_an_invalid_result_is_refused_in_the_name_of_its_flag(tmp_path: Path) ->
         BadInput, match=r"^run_dir=.*result.json is not a valid result: test.accuracy_last is 2, but must be"
     ):
         read_run(root)
+
+
+@pytest.mark.parametrize(("error", "valid"), [("4e18", True), ("3.4e38", True), ("-1", False), ("inf", False)])
+def test_errors_of_a_regression_may_be_as_large_as_those_of_its_result(tmp_path: Path, error: str, valid: bool) -> None:
+    rows = f"{HEADER.replace('accuracy', 'mse')}\nfinetune,17,0,0,{error},{error}\n"
+    (tmp_path / "history.csv").write_text(rows)
+    if valid:
+        assert read_history(tmp_path, MSE)["test_mse"].tolist() == [float(error)]
+    else:
+        with pytest.raises(BadInput, match=r"val_mse must be from 0 to 3\.5e\+38"):
+            read_history(tmp_path, MSE)

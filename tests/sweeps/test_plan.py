@@ -11,7 +11,7 @@ import pytest
 from dlth_tf import sweep
 from dlth_tf.analysis.planned_runs import missing_runs
 from dlth_tf.analysis.settings import WHERE_ONLY
-from dlth_tf.commands import BAD_INPUT, DONE, run_command
+from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
 from dlth_tf.errors import BadInput
 from dlth_tf.sweeps.grid import make_grid
 from dlth_tf.sweeps.plan import OF_A_RUN, write_plan
@@ -28,6 +28,13 @@ def plan(folder: Path, methods: str = "scratch,rst", sparsities: str = ".9", see
         changes.get("allocation"),
     )
     return json.loads((folder / "plan.json").read_text())
+
+
+def begin(folder: Path, methods: str = "rst", sparsities: str = ".9", seeds: str = "0", **changes: Any) -> None:
+    """Begins runs of a sweep: they have written their configuration."""
+    for run in make_grid(methods, sparsities, seeds, str(folder), {**SHARED, **changes}):
+        Path(run.run_dir).mkdir()
+        Path(run.run_dir, "config.json").write_text(json.dumps({"config": run.to_json()}))
 
 
 def names(content: dict) -> list[str]:
@@ -80,6 +87,7 @@ def test_another_recipe_is_refused_in_one_line_that_names_flag_and_values(
     dry_run, changes, difference, tmp_path, capsys
 ):
     plan(tmp_path)
+    begin(tmp_path)
     before = listing(tmp_path)
     flags = {**SHARED, "methods": "scratch,rst", "sparsities": ".9", "seeds": "0", **changes}
     words = as_flags(**flags, sweep_dir=tmp_path, dry_run=dry_run)
@@ -92,6 +100,7 @@ def test_another_recipe_is_refused_in_one_line_that_names_flag_and_values(
 
 def test_an_allocation_that_was_given_counts_for_every_method(tmp_path):
     plan(tmp_path, allocation="erk")
+    begin(tmp_path, allocation="erk")
     plan(tmp_path, methods="snip", allocation="erk")
     with pytest.raises(BadInput, match="allocation is erk there and global here"):
         plan(tmp_path, methods="snip")
@@ -103,14 +112,33 @@ def test_a_plan_of_an_earlier_version_has_the_recipe_of_its_runs(began, tmp_path
     del earlier["recipe"]
     (tmp_path / "plan.json").write_text(json.dumps(earlier))
     if began:
-        (run,) = make_grid("rst", ".9", "0", str(tmp_path), SHARED)
-        Path(run.run_dir).mkdir()
-        Path(run.run_dir, "config.json").write_text(json.dumps({"config": run.to_json()}))
+        begin(tmp_path)
         with pytest.raises(BadInput, match="epochs is 2ep there and 3ep here"):
             plan(tmp_path, seeds="1", epochs=3)
     later = plan(tmp_path, methods="rst,snip", seeds="0,1")
     assert names(later) == [*names(earlier), "rst-0.9-s1", "snip-0.9-s0", "snip-0.9-s1"]
     assert later["recipe"]["epochs"] == "2ep" and later["recipe"]["allocation"] is None
+
+
+def test_a_recipe_that_no_run_has_begun_is_replaced(tmp_path):
+    plan(tmp_path, batch_size=2048, seeds="0,1")
+    (tmp_path / "failures.json").write_text('{"rst-0.9-s1": "BadInput: batch_size=2048"}')
+    later = plan(tmp_path, methods="scratch", batch_size=64)
+    assert names(later) == ["scratch-0.9-s0"] and later["methods"] == ["scratch"]
+    assert later["recipe"]["batch_size"] == 64 and [run.reason for run in missing_runs(tmp_path)] == [""]
+    begin(tmp_path, methods="scratch", batch_size=64)
+    with pytest.raises(BadInput, match="batch_size is 64 there and 32 here"):
+        plan(tmp_path, methods="scratch", batch_size=32)
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_first_command_was_wrong_begins_with_the_right_one(tmp_path, capsys):
+    def swept(**changes: Any) -> int:
+        flags = {**SHARED, "methods": "scratch", "sparsities": ".9", "sweep_dir": tmp_path, **changes}
+        return run_command("dlth_tf.sweep", sweep.main, as_flags(**flags))
+
+    assert swept(batch_size=2048) == FAILED and "must be at most" in capsys.readouterr().err
+    assert swept() == DONE and not (tmp_path / "failures.json").exists()
 
 
 @pytest.mark.parametrize("recipe", [[], "uniform", None])

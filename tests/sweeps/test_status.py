@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from dlth_tf.analysis.planned_runs import missing_runs
 from dlth_tf.runs.config import RunConfig
+from dlth_tf.sweeps.plan import write_plan
 from dlth_tf.sweeps.status import SweepStatus
 from dlth_tf.sweeps.worker import DIED, DONE, FAILED, STOPPED, Outcome
 from tests.runs.tiny import TINY
@@ -91,6 +93,22 @@ def test_failures_are_kept_for_the_report_until_the_next_try(tmp_path):
     assert json.loads((tmp_path / "failures.json").read_text()) == {"rst-0.9-s1": "RuntimeError: mine"}
     status_of(tmp_path)
     assert not (tmp_path / "failures.json").exists()
+
+
+def test_failures_of_runs_that_are_not_tried_again_are_kept(tmp_path):
+    _, runs, _ = status_of(tmp_path)
+    write_plan(runs, str(tmp_path))
+    for config in runs[:2]:
+        Path(config.run_dir).mkdir()
+    status = SweepStatus(str(tmp_path), runs, runs)
+    for config in runs:
+        status.finished(config, Outcome(FAILED, f"RuntimeError: {config.seed}"), 1.0)
+    again = SweepStatus(str(tmp_path), runs[1:], runs[1:2])  # of the runs of the plan, the second alone
+    reasons = {"rst-0.9-s0": "RuntimeError: 0", "rst-0.9-s2": "RuntimeError: 2"}
+    assert json.loads((tmp_path / "failures.json").read_text()) == reasons
+    again.finished(runs[1], Outcome(FAILED, "OSError: other"), 1.0)
+    assert json.loads((tmp_path / "failures.json").read_text()) == {**reasons, "rst-0.9-s1": "OSError: other"}
+    assert [run.reason for run in missing_runs(tmp_path)] == ["RuntimeError: 0", "OSError: other", "RuntimeError: 2"]
 
 
 def test_what_runs_had_in_common_is_summed_up(tmp_path):

@@ -29,6 +29,15 @@ def test_a_run_tells_how_far_it_is_and_takes_its_file_away(tmp_path, monkeypatch
     assert not list((tmp_path / "progress").iterdir())
 
 
+@pytest.mark.parametrize("error", [float("inf"), float("nan")])
+def test_numbers_that_json_does_not_have_do_not_end_a_run(error, tmp_path):
+    path = tmp_path / "progress" / "run.json"
+    with worker.writing_progress(path) as on_row:
+        on_row({"phase": "finetune", "epoch": 1, "val_mse": error, "test_mse": 0.5})
+        facts = json.loads(path.read_text())
+    assert (facts["epoch"], facts["val_mse"], facts["test_mse"]) == (1, None, 0.5)
+
+
 @pytest.mark.slow
 def test_a_time_limit_stops_a_run_after_a_checkpoint_and_the_run_goes_on(tmp_path):
     long = {"epochs": 4000, "steps_per_execution": 1, "run_dir": tmp_path / "run"}
