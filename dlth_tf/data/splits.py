@@ -14,8 +14,9 @@ CHUNK = 1024  # images moved at a time
 def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Picks `count` examples at random so that every class keeps its share, up to rounding.
 
-    The rounding is that of largest remainders, so the shares add up to exactly `count`. The order is drawn from the raw
-    output of the bit generator, the only stream that NumPy promises to keep across its versions.
+    The rounding is that of largest remainders, so the shares add up to exactly `count`; it takes the last example of a
+    class only if the others cannot make up the number, so that rare classes stay in the training part. The order is
+    drawn from the raw output of the bit generator, the only stream that NumPy promises to keep across its versions.
 
     Args:
       labels: Classes of the examples, int [N].
@@ -34,6 +35,11 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
     shares = counts * count / len(labels)
     take = np.floor(shares).astype(np.int64)
     take[np.argsort(take - shares, kind="stable")[: count - take.sum()]] += 1
+    for rare in np.flatnonzero(take == counts):
+        largest = np.argmax(counts - take)
+        if counts[largest] - take[largest] > 1:
+            take[rare] -= 1
+            take[largest] += 1
     order = np.argsort(generator.bit_generator.random_raw(len(labels)), kind="stable")
     picked = np.concatenate([order[labels[order] == label][:most] for label, most in zip(classes, take, strict=True)])
     return np.sort(picked), np.setdiff1d(np.arange(len(labels)), picked)

@@ -37,3 +37,17 @@ def test_a_sample_keeps_the_share_of_every_class_and_a_small_split_is_whole() ->
     assert sampled(split, 20, np.random.Generator(np.random.Philox(1))) is split
     targets = Split(split.images, split.images[:, 0])
     assert len(sampled(targets, 8, np.random.Generator(np.random.Philox(1)))) == 8
+
+
+@pytest.mark.parametrize("counts", [[90, *[1] * 10], [27, 1, 1, 1], [11, 11, 1], [500, 3, 2, 2, 1], [8, 6, 1]], ids=str)
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_the_last_example_of_a_rare_class_is_not_picked(counts: list[int], share: float) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    picked, others = stratified(labels, round(share * len(labels)), generator(0, "divide"))
+    assert len(picked) == round(share * len(labels)) and set(labels[others]) == set(labels)
+
+
+def test_the_last_examples_are_picked_where_all_are_asked_for() -> None:
+    picked, others = stratified(np.array([0, 0, 1, 2]), 4, generator(0, "divide"))
+    assert picked.tolist() == [0, 1, 2, 3] and not len(others)
+    assert len(stratified(np.array([0, 1, 2]), 2, generator(0, "divide"))[0]) == 2

@@ -51,7 +51,7 @@ def test_a_run_that_is_stopped_by_a_broken_image_is_resumed_when_it_is_repaired(
     image = tmp_path / "set" / split / "cat" / "000.jpg"
     content = image.read_bytes()
     config = RunConfig(**shared, run_dir=str(tmp_path / "run"))
-    with pytest.raises(BadInput, match=rf"1 of its 46 images .*: {image} \(Input is empty\)$"):
+    with pytest.raises(BadInput, match=rf"1 of its 46 images .*: {image} \(it is too short for an image\)$"):
         runner.run(config, observer=Breaking(image))
     assert not (tmp_path / "run" / "result.json").exists()
     image.write_bytes(content)

@@ -171,7 +171,7 @@ def test_a_broken_image_is_named_by_its_file_and_its_record(tiny_dir: str, tmp_p
         load("tiny_shapes/train_and_test", str(tmp_path))
     file = spoiled(tiny_dir, tmp_path, "any_size", 7, image=b"no image")
     dataset = load("tiny_shapes/any_size", str(tmp_path))
-    with pytest.raises(BadInput, match=rf"1 of its 52 images cannot be read, .*: record 7 of {file} \(Unknown image"):
+    with pytest.raises(BadInput, match=rf"1 of its 52 images cannot be read, .*: record 7 of {file} \(it is too short"):
         normalization(dataset, "standard")
 
 
