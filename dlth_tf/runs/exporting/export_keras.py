@@ -22,8 +22,9 @@ from dlth_tf.data.targets import Targets
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, not_finite
 from dlth_tf.deploy.export import export
-from dlth_tf.deploy.interface import Interface, decide_task, interface_of
+from dlth_tf.deploy.interface import Interface, interface_of
 from dlth_tf.deploy.serving import RAW
+from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.masking import weight_arrays
@@ -144,11 +145,13 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
         allowed = f"has {dataset.num_classes} classes, and the network has {classes} outputs"
         raise BadInput("dataset", name, allowed)
     named = served.labels and dataset.num_classes == classes and dataset.task == CLASSIFICATION
-    names = named and decide_task(interface, served.task, labels=False)[0] != RAW
     validation = validation_examples(dataset, served.batch)
     shapes = [output.shape for output in interface.outputs.values()]
     measured = dataset.task == CLASSIFICATION or shapes == [tf.TensorShape([shapes[0][0], dataset.num_classes])]
     examples = _taken(examples_of(dataset, "test"), spec)
+    names = (
+        named and Source(interface.model, examples=examples, task=served.task, batch=served.batch).decision[0] != RAW
+    )
     return {
         "examples": examples if measured else dataclasses.replace(examples, labels=None),
         "validation": validation and _taken(validation, spec),
