@@ -36,6 +36,7 @@ from dlth_tf.measures import ACCURACY, MSE
 log = logging.getLogger("dlth_tf")
 Inputs = np.ndarray | Mapping[str, np.ndarray]
 OPTIONS = tuple(OptionKeywords.__annotations__)
+FAR = 10  # times smaller: the largest pixel of images that are not of the stated range
 KEYWORDS = Keywords.__required_keys__ | Keywords.__optional_keys__
 DISK_ERRORS = (
     tf.errors.OutOfRangeError,
@@ -144,6 +145,7 @@ def export_source(
     check_examples(examples, source.serving.inputs(source.model))
     _check_targets(examples, source)
     _check_calibration(source)
+    _check_range(source)
     clear_signed_zeros(source.model)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
@@ -206,6 +208,21 @@ def _check_calibration(source: Source) -> None:
     for name, array in given.items():
         if array is not None and (found := not_finite(array)):
             raise BadInput("calibration", f"{array.dtype}{list(array.shape)}", f"must be finite; {name}: {found}")
+
+
+def _check_range(source: Source) -> None:
+    """Checks that the pixels of encoded images are scaled to the range that the examples have."""
+    if not source.image_bytes:
+        return
+    specs, most = source.serving.inputs(source.model), source.serving.value_range
+    for name, given in (("examples", source.examples), ("calibration", source.calibration)):
+        arrays = given if isinstance(given, Examples) else Examples(given, None, name)
+        for array in arrays.inputs(specs).values() if given is not None else ():
+            low, high = float(array.min()), float(array.max())
+            if array.dtype.kind == "f" and (low < 0 or high > most or 0 < high < most / FAR):
+                allowed = "scales pixels to 0 to value_range, the largest value that images of the training can have"
+                found = f"that is {most}, and the {name} are from {low:g} to {high:g}"
+                raise BadInput("image_bytes", True, f"{allowed}; {found}")
 
 
 def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, card: Mapping[str, str]) -> list[str]:

@@ -41,15 +41,12 @@ class Interface:
         """Activation of the only output ("linear", "softmax", ...); "" if it is not known."""
         if len(self.outputs) > 1:
             return UNKNOWN
-        specs = list(self.inputs.values())
-        return ending_of(
-            self.model,
-            lambda: tf.function(
-                lambda *tensors: next(
-                    iter(self.call(self.model, dict(zip(self.inputs, tensors, strict=True))).values())
-                )
-            ).get_concrete_function(*specs),
-        )
+
+        def compute(*tensors: tf.Tensor) -> tf.Tensor:
+            (output,) = self.call(self.model, dict(zip(self.inputs, tensors, strict=True))).values()
+            return output
+
+        return ending_of(self.model, lambda: tf.function(compute).get_concrete_function(*self.inputs.values()))
 
     def call(self, model: tf_keras.Model, tensors: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Computes the outputs in inference mode, by name."""

@@ -418,7 +418,8 @@ def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays, valu
     (key, images), *_ = inputs.items()
     pixels = np.clip(np.round(images * (255 / value_range)), 0, 255).astype(np.uint8)
     encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
-    outputs = serve({key: np.round(pixels.astype(np.float32) * value_range / 255).astype(images.dtype)})
+    stored = pixels.astype(np.float32) * value_range / 255
+    outputs = serve({key: (stored if images.dtype.kind == "f" else np.round(stored)).astype(images.dtype)})
     for output, value in loaded.signatures["image_bytes"](image_bytes=encoded).items():
         found = value.numpy()
         same = np.allclose(found, outputs[output], atol=1e-5) if found.dtype.kind == "f" else found == outputs[output]

@@ -23,7 +23,7 @@ from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, not_finite
 from dlth_tf.deploy.export import export
 from dlth_tf.deploy.interface import Interface, interface_of
-from dlth_tf.deploy.serving import RAW
+from dlth_tf.deploy.serving import MOST_PIXEL, RAW
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.export_options import ExportOptions, ServingOptions
@@ -149,15 +149,15 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
     shapes = [output.shape for output in interface.outputs.values()]
     measured = dataset.task == CLASSIFICATION or shapes == [tf.TensorShape([shapes[0][0], dataset.num_classes])]
     examples = _taken(examples_of(dataset, "test"), spec)
-    names = (
-        named and Source(interface.model, examples=examples, task=served.task, batch=served.batch).decision[0] != RAW
-    )
+    calibration = _as(calibration_images(dataset), spec)
+    source = Source(interface.model, examples=examples, task=served.task, batch=served.batch)
+    names = named and source.decision[0] != RAW
     return {
         "examples": examples if measured else dataclasses.replace(examples, labels=None),
         "validation": validation and _taken(validation, spec),
-        "calibration": _as(calibration_images(dataset), spec),
+        "calibration": calibration,
         "label_names": dataset.label_names if names else None,
-        "value_range": dataset.value_range,
+        "value_range": dataset.value_range if dataset.dtype == "uint8" else _range_of(calibration),
     }
 
 
@@ -204,6 +204,11 @@ def _loaded(name: str, classifies: bool) -> DataSet:
 
 def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
     return Examples(_as(np.asarray(examples.images), spec), examples.labels, examples.origin)
+
+
+def _range_of(images: np.ndarray) -> int:
+    """Returns the largest pixel value that numbers which are not of files stand for: 1, or that of files."""
+    return 1 if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1 else MOST_PIXEL
 
 
 def _as(images: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
