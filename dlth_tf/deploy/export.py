@@ -184,7 +184,7 @@ def _check(source: Source, options: ExportOptions) -> None:
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
-    if options.min_agreement is not None and not source.serving.compared:
+    if options.min_agreement is not None and not source.serving.compared and source.threshold is None:
         raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
@@ -193,6 +193,9 @@ def _check_targets(examples: Examples, source: Source) -> None:
     labels = examples.labels
     if labels is None or (examples.measure is ACCURACY and source.serving.compared):
         return
+    if source.threshold is not None and not np.isin(labels, (0, 1)).all():
+        found = f"labels from {labels.min()} to {labels.max()}"
+        raise BadInput("examples", found, "must be 0 or 1, since the network returns one sigmoid")
     given = f"labels of {labels.dtype}{list(labels.shape)}"
     if source.serving.compared:
         raise BadInput("examples", given, "must be classes, whole numbers, since the network is served as a classifier")

@@ -17,8 +17,10 @@ from dlth_tf.deploy.interface import Interface, decide_task, interface_of
 from dlth_tf.deploy.serving import MOST_PIXEL, RAW, Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import OptionKeywords, ServingOptions
+from dlth_tf.measures import ACCURACY
 from dlth_tf.plain_numbers import whole_number
 
+SIGMOID = "sigmoid"
 FEW = 16  # examples whose outputs help to decide on the task
 
 
@@ -83,6 +85,14 @@ class Source:
     def decision(self) -> tuple[str, str]:
         """The task that the network is served for, and the sentence about it."""
         return decide_task(self.interface, self.task, self.label_names is not None, self._few_outputs)
+
+    @functools.cached_property
+    def threshold(self) -> float | None:
+        """Output of one number above which an example is of class 1; None unless it has whole numbers as labels."""
+        shapes = [spec.shape.as_list() for spec in self.interface.outputs.values() if spec.shape.rank is not None]
+        labeled = any(given is not None and given.measure is ACCURACY for given in (self.examples, self.validation))
+        binary = labeled and len(shapes) == 1 and shapes[0][1:] == [1] and self.interface.ending == SIGMOID
+        return 0.5 if binary else None
 
     def _few_outputs(self) -> np.ndarray:
         """The only output for a few of the examples, or for random ones."""

@@ -231,14 +231,20 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
     facts |= {"accuracy": None, "mse": None, "agreement": None}
     facts["validation"] = judged(form, serve, data)
     facts["probe_tolerance"] = probe_tolerance(form, serve, data)
-    if not form["compared"] and "labels" in data:
-        facts["mse"] = squared_error(found[next(iter(expected))], data["labels"])
-    if form["compared"]:
-        key = form["compared"][0]
-        classes = found[key].argmax(-1)
+    key = next(iter(form["compared"] or expected))
+    if form["compared"] or form.get("threshold") is not None:
+        classes = classes_of(form, found[key])
         facts["accuracy"] = float(np.mean(classes == data["labels"])) if "labels" in data else None
-        facts["agreement"] = float(np.mean(classes == expected[key].argmax(-1)))
+        facts["agreement"] = float(np.mean(classes == classes_of(form, expected[key])))
+    elif "labels" in data:
+        facts["mse"] = squared_error(found[key], data["labels"])
     return facts
+
+
+def classes_of(form: Mapping[str, Any], scores: np.ndarray) -> np.ndarray:
+    """Returns the classes that scores [N, classes] stand for; of one number, class 1 above the form's threshold."""
+    threshold = form.get("threshold")
+    return scores.argmax(-1) if threshold is None else (scores[:, 0] > threshold).astype(np.int64)
 
 
 def squared_error(outputs: np.ndarray, targets: np.ndarray) -> float:
@@ -262,10 +268,10 @@ def judged(form: Mapping[str, Any], serve: Serve, data: Arrays) -> dict[str, Any
     inputs = _part(data, "validation_input")
     size = form["batch"] or IMAGES_PER_CALL
     parts = (serve(_rows(inputs, slice(start, start + size))) for start in range(0, len(scores), size))
-    classes = np.concatenate([part[key].argmax(-1) for part in parts])
+    classes = np.concatenate([classes_of(form, part[key]) for part in parts])
     return {
         "images": len(scores),
-        "agreement": float(np.mean(classes == scores.argmax(-1))),
+        "agreement": float(np.mean(classes == classes_of(form, scores))),
         "accuracy": float(np.mean(classes == data["validation_labels"])) if "validation_labels" in data else None,
     }
 

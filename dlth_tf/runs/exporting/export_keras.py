@@ -24,7 +24,7 @@ from dlth_tf.deploy.examples import Examples, not_finite
 from dlth_tf.deploy.export import export
 from dlth_tf.deploy.interface import Interface, interface_of
 from dlth_tf.deploy.serving import MOST_PIXEL, RAW
-from dlth_tf.deploy.source import Source
+from dlth_tf.deploy.source import SIGMOID, Source
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.masking import weight_arrays
@@ -140,7 +140,7 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
         raise BadInput("dataset", name, allowed)
     (spec,) = interface.inputs.values()
     classes = interface.classes
-    dataset = _loaded(name, classifies=classes is not None and served.task != RAW)
+    dataset = _loaded(name, interface, served.task)
     if dataset.task == CLASSIFICATION and classes is not None and dataset.num_classes > classes:
         allowed = f"has {dataset.num_classes} classes, and the network has {classes} outputs"
         raise BadInput("dataset", name, allowed)
@@ -191,15 +191,14 @@ def from_file(path: str, interface: Interface) -> Examples:
     return Examples(taken, None, f"examples of {Path(path).name}")
 
 
-def _loaded(name: str, classifies: bool) -> DataSet:
+def _loaded(name: str, interface: Interface, task: str) -> DataSet:
     """Loads a data set of classes or of numbers, of which a network that does not classify may take either."""
-    task, other = (CLASSIFICATION, REGRESSION) if classifies else (REGRESSION, CLASSIFICATION)
-    try:
-        return load_for(name, None, Targets(task, None))
-    except BadInput:
-        if classifies:
-            raise
-    return load_for(name, None, Targets(other, None))
+    if interface.classes is not None and task != RAW:
+        return load_for(name, None, Targets(CLASSIFICATION, None))
+    likely = [CLASSIFICATION, REGRESSION] if interface.ending == SIGMOID else [REGRESSION, CLASSIFICATION]
+    with contextlib.suppress(BadInput):
+        return load_for(name, None, Targets(likely[0], None))
+    return load_for(name, None, Targets(likely[1], None))
 
 
 def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
