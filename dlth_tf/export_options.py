@@ -35,7 +35,7 @@ class ExportOptions:
       formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16, tflite_int8 and
         onnx.
       values: Precision in which the packed form stores weights: "float32", "float16", "bfloat16" or "int8".
-      overwrite: Whether an existing export of the same form is replaced.
+      overwrite: Whether an existing export of the same form is replaced, and forms of another network are removed.
       measure_latency: Whether each form and its dense counterpart are timed.
       min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
         form; None sets no limit.

@@ -18,9 +18,9 @@ from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
+from dlth_tf.deploy.earlier_forms import forms_of_another, kept_forms, refuse_another
 from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
 from dlth_tf.deploy.image_size import at_image_size
-from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
     size_note,
@@ -30,7 +30,8 @@ from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
 from dlth_tf.deploy.verified_forms import write_and_verify
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.export_options import ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.masking import weight_arrays
 from dlth_tf.measures import ACCURACY, MSE
 
 log = logging.getLogger("dlth_tf")
@@ -81,8 +82,8 @@ def export(
       **more: What else is known about the network, and options of the export:
 
         - `values`: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
-        - `overwrite`: Whether an existing export of the same form is replaced; by default it is refused. The old one
-          stays in place until the new one is verified.
+        - `overwrite`: Whether an existing export of the same form is replaced, and forms of another network are
+          removed; by default both are refused. The old one stays in place until the new one is verified.
         - `measure_latency`: Whether each form and its dense counterpart are timed (the default), which takes some
           seconds.
         - `min_agreement`: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in
@@ -103,7 +104,8 @@ def export(
     Raises:
       TypeError: If there is no such keyword.
       BadInput: If removed weights are not zero, a form or `values` is unknown, there is not one label name per class,
-        the examples do not match the signature, a form already exists, or `export_dir` cannot be written to.
+        the examples do not match the signature, a form already exists, one of another network is beside it, or
+        `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     if unknown := sorted(set(more) - KEYWORDS):
@@ -147,18 +149,24 @@ def export_source(
     _check_calibration(source)
     _check_range(source)
     clear_signed_zeros(source.model)
+    weights = files.arrays_sha256(weight_arrays(source.model))
+    if not options.overwrite:
+        refuse_another(Path(export_dir), weights, options.formats)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
         report = ExportResult(write_and_verify(source, options, examples, probe, staging))
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
-            report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
+            if not options.overwrite:
+                refuse_another(Path(export_dir), weights, options.formats)
+            others = forms_of_another(Path(export_dir), weights, options.formats)
+            report["forms"] |= kept_forms(Path(export_dir), report, options.formats)
             if note := size_note(report):
                 report["forms"]["plain"]["notes"].append(note)
             labels = source.serving.label_names
             card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
             beside = _write_beside(staging / "export", report, probe, card)
-            publish(staging / "export", [*options.formats, *beside])
+            publish(staging / "export", [*options.formats, *beside], others)
     for form, words in report.savings().items():
         log.info("%s: %s", form, words)
     return report
@@ -236,22 +244,3 @@ def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, 
         contents[PROBE] = probe.data()
     files.write_all(folder, contents)
     return ["export.json", *contents]
-
-
-def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:
-    """Returns the facts about existing forms that are kept and that contain the same weights.
-
-    If the probe changes, because something else is served now, theirs is gone.
-    """
-    try:
-        earlier = files.read_json(export_dir / "export.json")
-        if earlier["weights_sha256"] != report["weights_sha256"]:
-            return {}
-        gone = {} if earlier.get("probe") == report["probe"] else {"probe_tolerance": None}
-        return {
-            name: {**facts, **gone}
-            for name, facts in earlier["forms"].items()
-            if name.isprintable() and name.split("/")[0] in set(FORMATS) - set(formats) and is_described(facts)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
