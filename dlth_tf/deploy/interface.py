@@ -152,7 +152,7 @@ def decide_task(interface: Interface, task: str, labels: bool, outputs: Callable
         found = f"its output on {len(rows)} examples is probabilities, at least 0 and of sum 1"
         return "probabilities", f"task: classifier, and {found}: it is served as `probabilities` as it is."
     reason = "" if ending in (LINEAR, UNKNOWN) else f"the network ends in {ending}"
-    if ending == UNKNOWN and (bounds := _bounds(rows)):
+    if ending == UNKNOWN and len(rows) and (bounds := _bounds(rows)):
         reason = f"its output on {len(rows)} examples is {bounds}"
     if not reason or task == "classifier" or labels:
         return "classifier", f"task: classifier of {interface.classes} classes: the output is taken for logits."

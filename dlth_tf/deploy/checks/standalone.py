@@ -285,8 +285,9 @@ def probe_tolerance(form: Mapping[str, Any], serve: Serve, data: Arrays) -> floa
     compared({**form, "tolerance": None}, found, expected)
     if form["tolerance"] is not None:
         return form["tolerance"]
-    floats = {key: value for key, value in expected.items() if value.dtype.kind == "f"}
-    differences = (_largest(found[key] - value) / max(1, _largest(value)) for key, value in floats.items())
+    finite = {key: np.isfinite(value) for key, value in expected.items() if value.dtype.kind == "f"}
+    pairs = [(found[key][where], expected[key][where]) for key, where in finite.items()]
+    differences = (_largest(one - other) / max(1, _largest(other)) for one, other in pairs)
     return float(2 * max(differences, default=0) + SPARE)
 
 
@@ -330,9 +331,13 @@ def compared(form: Mapping[str, Any], found: Arrays, expected: Arrays) -> tuple[
             if form["tolerance"] is not None and same < (1 if value.dtype.kind == "S" else 0.99):
                 raise Failed(f"{form['name']}: {1 - same:.1%} of the export's {key} are not the model's")
             continue
-        scale = max(1.0, float(np.max(np.abs(value), initial=0)))
+        finite = np.isfinite(value)
+        scale = max(1.0, float(np.max(np.abs(value), initial=0, where=finite)))
         tolerance = None if form["tolerance"] is None else form["tolerance"] * scale
-        difference = float(np.max(np.abs(found[key] - value), initial=0))
+        same = np.array_equal(found[key][~finite], value[~finite], equal_nan=True)
+        if tolerance is not None and not same:
+            raise Failed(f"{form['name']}: the export's {key} differ from the model's where these are not finite")
+        difference = float(np.max(np.abs(found[key][finite] - value[finite]), initial=0))
         if not difference <= (np.inf if tolerance is None else tolerance):
             raise Failed(
                 f"{form['name']}: the export's {key} differ from the model's by {difference:g}; "
