@@ -20,6 +20,7 @@ from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_fo
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.earlier_forms import forms_of_another, kept_forms, refuse_another
 from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
+from dlth_tf.deploy.given import arrays_in, given_names
 from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
@@ -77,8 +78,8 @@ def export(
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       examples: Examples on which outputs are compared: an array as a client sends it, for several inputs one for each
-        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random
-        ones that the network can take.
+        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random ones that the network can
+        take.
       **more: What else is known about the network, and options of the export:
 
         - `values`: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
@@ -104,18 +105,17 @@ def export(
     Raises:
       TypeError: If there is no such keyword.
       BadInput: If removed weights are not zero, a form or `values` is unknown, there is not one label name per class,
-        the examples do not match the signature, a form already exists, one of another network is beside it, or
-        `export_dir` cannot be written to.
+        examples or calibration images are no arrays or do not match the signature, a form already exists, one of
+        another network is beside it, or `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     if unknown := sorted(set(more) - KEYWORDS):
         raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
-    names = None if label_names is None else tuple(label_names)
-    if examples is not None and not isinstance(examples, Examples):
-        examples = Examples(examples, None, "the given examples")
+    names = given_names(label_names)
     known: dict[str, Any] = dict(more)
     chosen = {name: known.pop(name) for name in OPTIONS if name in known}
-    source = Source(model, normalization, names, examples=examples, **known)
+    known |= arrays_in({"examples": examples, **known})
+    source = Source(model, normalization, names, **known)
     return export_source(source, export_dir, ExportOptions(formats, **chosen))
 
 

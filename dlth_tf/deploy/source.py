@@ -18,7 +18,7 @@ from dlth_tf.deploy.serving import MOST_PIXEL, RAW, Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import OptionKeywords, ServingOptions
 from dlth_tf.measures import ACCURACY
-from dlth_tf.plain_numbers import whole_number
+from dlth_tf.plain_numbers import whole_number, whole_or_none
 
 SIGMOID = "sigmoid"
 FEW = 16  # examples whose outputs help to decide on the task
@@ -109,9 +109,10 @@ class Source:
         """Number of examples in every call; None if it is free."""
         ServingOptions(self.task, self.batch).check()
         fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
-        if self.batch is not None and fixed and fixed != {self.batch}:
-            raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
-        return self.batch if self.batch is not None else min(fixed, default=None)
+        batch = whole_or_none("batch", self.batch, least=1)
+        if batch is not None and fixed and fixed != {batch}:
+            raise BadInput("batch", batch, f"must be {min(fixed)}, which the network was built for")
+        return batch if batch is not None else min(fixed, default=None)
 
     @functools.cached_property
     def serving(self) -> Serving:
