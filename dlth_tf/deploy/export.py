@@ -227,8 +227,10 @@ def _check_range(source: Source) -> None:
         return
     specs, most = source.serving.inputs(source.model), source.serving.value_range
     for name, given in (("examples", source.examples), ("calibration", source.calibration)):
+        if given is None:
+            continue
         arrays = given if isinstance(given, Examples) else Examples(given, None, name)
-        for array in arrays.inputs(specs).values() if given is not None else ():
+        for array in arrays.inputs(specs).values():
             low, high = float(array.min()), float(array.max())
             if array.dtype.kind == "f" and (low < 0 or high > most or 0 < high < most / FAR):
                 allowed = "scales pixels to 0 to value_range, the largest value that images of the training can have"

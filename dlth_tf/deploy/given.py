@@ -1,4 +1,4 @@
-"""What callers of `dlth_tf.export` give beside a network, as arrays and texts, or refused in one sentence."""
+"""Arguments of `dlth_tf.export` beside the network, as arrays and texts, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -48,9 +48,12 @@ def given_arrays(name: str, value: Any, more: str = "") -> np.ndarray | Mapping[
       BadInput: If it is something else, or a list that is no array.
     """
     if isinstance(value, Mapping):
-        arrays = {str(key): _array(each) for key, each in value.items()}
-        if wrong := [key for key, array in arrays.items() if array is None]:
-            raise BadInput(f"{name}[{wrong[0]!r}]", _shown(value[wrong[0]]), "must be an array")
+        arrays = {}
+        for key, each in value.items():
+            found = _array(each)
+            if found is None:
+                raise BadInput(f"{name}[{key!r}]", _shown(each), "must be an array")
+            arrays[str(key)] = found
         return arrays
     array = _array(value)
     if array is None:

@@ -1,4 +1,4 @@
-"""What callers give beside a network becomes arrays and texts, or is refused in one sentence."""
+"""Arguments beside the network become arrays and texts, or are refused in one sentence."""
 
 from __future__ import annotations
 
