@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from dlth_tf.errors import BadInput
-from dlth_tf.plain_numbers import FRACTION, real_number
+from dlth_tf.plain_numbers import FRACTION, real_number, whole_numbers, whole_or_none
 
 FORMATS = ("plain", "packed", "compact", "tflite", "tflite_float32", "tflite_float16", "tflite_int8", "onnx")
 ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")  # the extra `onnx`
@@ -35,7 +35,7 @@ class ExportOptions:
       formats: Forms to write, of plain, packed, compact, tflite, tflite_float32, tflite_float16, tflite_int8 and
         onnx.
       values: Precision in which the packed form stores weights: "float32", "float16", "bfloat16" or "int8".
-      overwrite: Whether an existing export of the same form is replaced.
+      overwrite: Whether an existing export of the same form is replaced, and forms of another network are removed.
       measure_latency: Whether each form and its dense counterpart are timed.
       min_agreement: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in every
         form; None sets no limit.
@@ -110,9 +110,9 @@ class ServingOptions:
             raise BadInput("image_bytes", True, allowed)
         if self.task not in TASKS:
             raise BadInput("task", self.task, f"must be one of {', '.join(TASKS)}")
-        if self.batch is not None and self.batch < 1:
-            raise BadInput("batch", self.batch, "must be at least 1")
-        if self.image_size is not None and (len(self.image_size) != 2 or not min(self.image_size) > 0):
+        whole_or_none("batch", self.batch, least=1)
+        size = None if self.image_size is None else whole_numbers("image_size", self.image_size)
+        if size is not None and (len(size) != 2 or not min(size) > 0):
             raise BadInput("image_size", self.image_size, "must be height and width, both at least 1")
 
 

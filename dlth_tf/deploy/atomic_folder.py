@@ -56,7 +56,7 @@ def refuse_existing(export_dir: str | os.PathLike[str], formats: Sequence[str] =
 
 
 @contextlib.contextmanager
-def publishing(export_dir: Path, new: Sequence[str]) -> Iterator[Callable[[Path, Sequence[str]], None]]:
+def publishing(export_dir: Path, new: Sequence[str]) -> Iterator[Callable[..., None]]:
     """Locks the place of an export while it is published, so that of two at once one sees what the other published.
 
     Args:
@@ -64,7 +64,7 @@ def publishing(export_dir: Path, new: Sequence[str]) -> Iterator[Callable[[Path,
       new: Forms that must not exist yet.
 
     Yields:
-      `publish`, which moves the named entries of a finished export there.
+      `publish`, which moves the named entries of a finished export there, and removes others.
 
     Raises:
       BadInput: If one of the forms exists by now.
@@ -73,12 +73,12 @@ def publishing(export_dir: Path, new: Sequence[str]) -> Iterator[Callable[[Path,
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         refuse_existing(export_dir, new)
-        yield lambda staged, names: publish(staged, export_dir, names)
+        yield lambda staged, names, gone=(): publish(staged, export_dir, names, gone)
     finally:
         os.close(folder)
 
 
-def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:
+def publish(staged: Path, export_dir: Path, names: Sequence[str], gone: Sequence[str] = ()) -> None:
     """Moves a finished export to its final place.
 
     If `export_dir` does not exist, `staged` is renamed to it. Otherwise only the entries in `names` are moved and
@@ -88,6 +88,7 @@ def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:
       staged: Folder inside the staging folder that contains the export.
       export_dir: Final place of the export.
       names: Entries of `staged` to move if `export_dir` exists.
+      gone: Other entries of `export_dir`, which are removed.
 
     Raises:
       OSError: If an entry cannot be moved.
@@ -98,10 +99,11 @@ def publish(staged: Path, export_dir: Path, names: Sequence[str]) -> None:
     replaced = staged.with_name("replaced")
     replaced.mkdir()
     with contextlib.ExitStack() as undo:
-        for name in names:
+        for name in (*gone, *names):
             if os.path.lexists(export_dir / name):
                 os.replace(export_dir / name, replaced / name)
                 undo.callback(os.replace, replaced / name, export_dir / name)
+        for name in names:
             os.replace(staged / name, export_dir / name)
             undo.callback(os.replace, export_dir / name, staged / name)
         undo.pop_all()

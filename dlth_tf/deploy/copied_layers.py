@@ -9,6 +9,7 @@ import numpy as np
 import tf_keras
 from tensorflow.python.ops.lookup_ops import LookupInterface
 
+from dlth_tf.deploy.layer_config import config_of
 from dlth_tf.masking.keras2.copying import uncalled
 from dlth_tf.masking.keras2.graph import is_graph_network
 from dlth_tf.masking.structure.layer_paths import all_sublayers
@@ -28,9 +29,10 @@ def recreated(layer: Layer, dtype: str | None = None, **changes: Any) -> Layer:
     """
     if any(lookup_tables(layer)):
         return uncalled(layer)
-    config = layer.get_config()
-    if callable(getattr(layer, "activation", None)) and "activation" in config:
-        config["activation"] = layer.activation  # by name, Keras would only find the ones that it knows
+    config = config_of(layer)
+    activation = getattr(layer, "activation", None)
+    if callable(activation) and "activation" in config:  # by name, Keras would only find the ones that it knows
+        config["activation"] = recreated(activation, dtype) if isinstance(activation, tf_keras.layers.Layer) else activation
     config |= changes
     return type(layer).from_config(config if dtype is None else _in_dtype(config, dtype))
 

@@ -18,9 +18,10 @@ from dlth_tf import files
 from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
+from dlth_tf.deploy.earlier_forms import forms_of_another, kept_forms, refuse_another
 from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
+from dlth_tf.deploy.given import arrays_in, given_names
 from dlth_tf.deploy.image_size import at_image_size
-from dlth_tf.deploy.report.described import is_described
 from dlth_tf.deploy.report.export_result import ExportResult
 from dlth_tf.deploy.report.facts import (
     size_note,
@@ -30,12 +31,14 @@ from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
 from dlth_tf.deploy.verified_forms import write_and_verify
 from dlth_tf.errors import BadInput
-from dlth_tf.export_options import FORMATS, ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.export_options import ExportOptions, OptionKeywords, ServingOptions
+from dlth_tf.masking import weight_arrays
 from dlth_tf.measures import ACCURACY, MSE
 
 log = logging.getLogger("dlth_tf")
 Inputs = np.ndarray | Mapping[str, np.ndarray]
 OPTIONS = tuple(OptionKeywords.__annotations__)
+FAR = 10  # times smaller: the largest pixel of images that are not of the stated range
 KEYWORDS = Keywords.__required_keys__ | Keywords.__optional_keys__
 DISK_ERRORS = (
     tf.errors.OutOfRangeError,
@@ -75,13 +78,13 @@ def export(
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       examples: Examples on which outputs are compared: an array as a client sends it, for several inputs one for each
-        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random
-        ones that the network can take.
+        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random ones that the network can
+        take.
       **more: What else is known about the network, and options of the export:
 
         - `values`: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
-        - `overwrite`: Whether an existing export of the same form is replaced; by default it is refused. The old one
-          stays in place until the new one is verified.
+        - `overwrite`: Whether an existing export of the same form is replaced, and forms of another network are
+          removed; by default both are refused. The old one stays in place until the new one is verified.
         - `measure_latency`: Whether each form and its dense counterpart are timed (the default), which takes some
           seconds.
         - `min_agreement`: Fraction of the examples, 0 to 1, that must have the same class as in the Keras model in
@@ -102,17 +105,17 @@ def export(
     Raises:
       TypeError: If there is no such keyword.
       BadInput: If removed weights are not zero, a form or `values` is unknown, there is not one label name per class,
-        the examples do not match the signature, a form already exists, or `export_dir` cannot be written to.
+        examples or calibration images are no arrays or do not match the signature, a form already exists, one of
+        another network is beside it, or `export_dir` cannot be written to.
       RuntimeError: If the verification fails. Nothing is written then.
     """
     if unknown := sorted(set(more) - KEYWORDS):
         raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
-    names = None if label_names is None else tuple(label_names)
-    if examples is not None and not isinstance(examples, Examples):
-        examples = Examples(examples, None, "the given examples")
+    names = given_names(label_names)
     known: dict[str, Any] = dict(more)
     chosen = {name: known.pop(name) for name in OPTIONS if name in known}
-    source = Source(model, normalization, names, examples=examples, **known)
+    known |= arrays_in({"examples": examples, **known})
+    source = Source(model, normalization, names, **known)
     return export_source(source, export_dir, ExportOptions(formats, **chosen))
 
 
@@ -144,19 +147,26 @@ def export_source(
     check_examples(examples, source.serving.inputs(source.model))
     _check_targets(examples, source)
     _check_calibration(source)
+    _check_range(source)
     clear_signed_zeros(source.model)
+    weights = files.arrays_sha256(weight_arrays(source.model))
+    if not options.overwrite:
+        refuse_another(Path(export_dir), weights, options.formats)
     probe = make_probe(source, examples)
     with _one_line(export_dir), staging_folder(Path(export_dir)) as staging:
         log.info("%s", source.decision[1])
         report = ExportResult(write_and_verify(source, options, examples, probe, staging))
         with publishing(Path(export_dir), () if options.overwrite else options.formats) as publish:
-            report["forms"] |= _other_forms(Path(export_dir), report, options.formats)
+            if not options.overwrite:
+                refuse_another(Path(export_dir), weights, options.formats)
+            others = forms_of_another(Path(export_dir), weights, options.formats)
+            report["forms"] |= kept_forms(Path(export_dir), report, options.formats)
             if note := size_note(report):
                 report["forms"]["plain"]["notes"].append(note)
             labels = source.serving.label_names
             card = {CARD: model_card(report, labels)} if may_write_card(Path(export_dir)) else {}
             beside = _write_beside(staging / "export", report, probe, card)
-            publish(staging / "export", [*options.formats, *beside])
+            publish(staging / "export", [*options.formats, *beside], others)
     for form, words in report.savings().items():
         log.info("%s: %s", form, words)
     return report
@@ -182,7 +192,7 @@ def _check(source: Source, options: ExportOptions) -> None:
     classes = source.interface.classes
     if names is not None and source.serving.compared and len(names) != classes:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
-    if options.min_agreement is not None and not source.serving.compared:
+    if options.min_agreement is not None and not source.serving.compared and source.threshold is None:
         raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
 
 
@@ -191,6 +201,9 @@ def _check_targets(examples: Examples, source: Source) -> None:
     labels = examples.labels
     if labels is None or (examples.measure is ACCURACY and source.serving.compared):
         return
+    if source.threshold is not None and not np.isin(labels, (0, 1)).all():
+        found = f"labels from {labels.min()} to {labels.max()}"
+        raise BadInput("examples", found, "must be 0 or 1, since the network returns one sigmoid")
     given = f"labels of {labels.dtype}{list(labels.shape)}"
     if source.serving.compared:
         raise BadInput("examples", given, "must be classes, whole numbers, since the network is served as a classifier")
@@ -208,6 +221,23 @@ def _check_calibration(source: Source) -> None:
             raise BadInput("calibration", f"{array.dtype}{list(array.shape)}", f"must be finite; {name}: {found}")
 
 
+def _check_range(source: Source) -> None:
+    """Checks that the pixels of encoded images are scaled to the range that the examples have."""
+    if not source.image_bytes:
+        return
+    specs, most = source.serving.inputs(source.model), source.serving.value_range
+    for name, given in (("examples", source.examples), ("calibration", source.calibration)):
+        if given is None:
+            continue
+        arrays = given if isinstance(given, Examples) else Examples(given, None, name)
+        for array in arrays.inputs(specs).values():
+            low, high = float(array.min()), float(array.max())
+            if array.dtype.kind == "f" and (low < 0 or high > most or 0 < high < most / FAR):
+                allowed = "scales pixels to 0 to value_range, the largest value that images of the training can have"
+                found = f"that is {most}, and the {name} are from {low:g} to {high:g}"
+                raise BadInput("image_bytes", True, f"{allowed}; {found}")
+
+
 def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, card: Mapping[str, str]) -> list[str]:
     """Writes the files beside the forms, and returns their names."""
     files.write_json(folder / "export.json", report)
@@ -216,22 +246,3 @@ def _write_beside(folder: Path, report: Mapping[str, Any], probe: Probe | None, 
         contents[PROBE] = probe.data()
     files.write_all(folder, contents)
     return ["export.json", *contents]
-
-
-def _other_forms(export_dir: Path, report: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:
-    """Returns the facts about existing forms that are kept and that contain the same weights.
-
-    If the probe changes, because something else is served now, theirs is gone.
-    """
-    try:
-        earlier = files.read_json(export_dir / "export.json")
-        if earlier["weights_sha256"] != report["weights_sha256"]:
-            return {}
-        gone = {} if earlier.get("probe") == report["probe"] else {"probe_tolerance": None}
-        return {
-            name: {**facts, **gone}
-            for name, facts in earlier["forms"].items()
-            if name.isprintable() and name.split("/")[0] in set(FORMATS) - set(formats) and is_described(facts)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf.deploy.ending import LINEAR, SOFTMAX, UNKNOWN, ending_of
 from dlth_tf.errors import BadInput
-from dlth_tf.masking.keras2.graph import exit_layer, input_names, input_shape, is_operation
+from dlth_tf.masking.keras2.graph import input_names, input_shape
 
 IMAGES = "images"  # name of the only input of a network
-LINEAR = "linear"
-NORMALIZING = (tf_keras.layers.UnitNormalization, tf_keras.layers.LayerNormalization)
+HALF = (tf.float16, tf.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,25 @@ class Interface:
       inputs: Name -> shape, with the batch axis, and dtype of what the network takes.
       outputs: Name -> shape and dtype of what it returns.
       structure: Nested structure of the inputs, as the network takes them.
-      ending: Activation of the only output ("linear", "softmax", ...); "" if it is not known.
+      model: The network.
     """
 
     inputs: Mapping[str, tf.TensorSpec]
     outputs: Mapping[str, tf.TensorSpec]
     structure: Any
-    ending: str
+    model: tf_keras.Model
+
+    @functools.cached_property
+    def ending(self) -> str:
+        """Activation of the only output ("linear", "softmax", ...); "" if it is not known."""
+        if len(self.outputs) > 1:
+            return UNKNOWN
+
+        def compute(*tensors: tf.Tensor) -> tf.Tensor:
+            (output,) = self.call(self.model, dict(zip(self.inputs, tensors, strict=True))).values()
+            return output
+
+        return ending_of(self.model, lambda: tf.function(compute).get_concrete_function(*self.inputs.values()))
 
     def call(self, model: tf_keras.Model, tensors: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Computes the outputs in inference mode, by name."""
@@ -71,8 +85,7 @@ def interface_of(model: tf_keras.Model) -> Interface:
         outputs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tf.nest.flatten(nested)]
         numbered = [f"output_{index}" for index in range(len(outputs))] if len(outputs) > 1 else ["output"]
         output_names = _names(nested, numbered)
-    ending = _ending(model) if len(outputs) == 1 else ""
-    return Interface(inputs, dict(zip(output_names, outputs, strict=True)), structure, ending)
+    return Interface(inputs, dict(zip(output_names, outputs, strict=True)), structure, model)
 
 
 def _inputs(model: tf_keras.Model) -> tuple[Any, Any]:
@@ -102,44 +115,23 @@ def _names(structure: Any, given: list[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]
 
 
-def _ending(model: tf_keras.Model) -> str:
-    """Name of the activation that computes the only output."""
-    if not model.inputs:
-        return ""
-    layer = exit_layer(tf.nest.flatten(model.output)[0])
-    known = getattr(layer, "ending", None)  # of a whole network of Keras 3
-    if isinstance(known, str):
-        return known
-    if isinstance(layer, tf_keras.layers.Softmax):
-        return "softmax"
-    if isinstance(layer, NORMALIZING):
-        return "normalized"
-    if is_operation(layer):
-        return layer.name.split(".")[-1].rstrip("_0123456789")
-    activation = getattr(layer, "activation", None)
-    return LINEAR if activation is None else getattr(activation, "__name__", type(activation).__name__)
-
-
-OPERATIONS_OF_LOGITS = {"add", "__operators__", "truediv", "multiply", "subtract", "reshape", "cast", "reduce_mean"}
-
-
-def decide_task(interface: Interface, task: str, labels: bool) -> tuple[str, str]:
+def decide_task(interface: Interface, task: str, labels: bool, outputs: Callable[[], np.ndarray]) -> tuple[str, str]:
     """Decides how a network is served.
 
     Args:
       interface: Inputs and outputs of the network.
       task: "classifier", "raw", or "auto": a classifier if the only output is [batch, classes] logits or softmax.
       labels: Whether label names were given.
+      outputs: Computes the only output [n, classes] of a few examples; called if the decision depends on it.
 
     Returns:
-      The task: "classifier" (of logits), "probabilities" (a classifier that ends in softmax) or "raw"; and one sentence
+      The task: "classifier" (of logits), "probabilities" (a classifier that returns them) or "raw"; and one sentence
       that says what was decided and why.
 
     Raises:
       BadInput: If the task is "classifier", or there are label names, for an output that is not [batch, classes].
     """
     shapes = ", ".join(f"{name} {spec.shape.as_list()}" for name, spec in interface.outputs.items())
-    linear = interface.ending in ("", LINEAR) or interface.ending in OPERATIONS_OF_LOGITS
     if interface.classes is None:
         if task == "classifier" or labels:
             given = ("task", task) if task == "classifier" else ("label_names", "given")
@@ -147,12 +139,37 @@ def decide_task(interface: Interface, task: str, labels: bool) -> tuple[str, str
         return "raw", f"task: raw, since the network returns {shapes}: outputs are served under their own names."
     if task == "raw":
         return "raw", "task: raw, as asked: outputs are served under their own names."
-    if interface.ending == "softmax":
+    ending = interface.ending
+    if ending == SOFTMAX:
         return (
             "probabilities",
             "task: classifier that ends in softmax: its output is served as `probabilities` as it is.",
         )
-    if linear or task == "classifier" or labels:
+    rows = outputs()
+    rows = rows[np.isfinite(rows).all(-1)]
+    (dtype,) = (spec.dtype for spec in interface.outputs.values())
+    if _are_probabilities(rows, 1e-2 if dtype in HALF else 1e-4):
+        found = f"its output on {len(rows)} examples is probabilities, at least 0 and of sum 1"
+        return "probabilities", f"task: classifier, and {found}: it is served as `probabilities` as it is."
+    reason = "" if ending in (LINEAR, UNKNOWN) else f"the network ends in {ending}"
+    if ending == UNKNOWN and len(rows) and (bounds := _bounds(rows)):
+        reason = f"its output on {len(rows)} examples is {bounds}"
+    if not reason or task == "classifier" or labels:
         return "classifier", f"task: classifier of {interface.classes} classes: the output is taken for logits."
-    reason = f"the network ends in {interface.ending}, so its output is neither logits nor a softmax"
-    return "raw", f"task: raw, since {reason}: it is served under its own name as it is."
+    return "raw", (
+        f"task: raw, since {reason}, so the output is neither logits nor a softmax: it is served under its own name as "
+        "it is."
+    )
+
+
+def _are_probabilities(rows: np.ndarray, rounding: float) -> bool:
+    """Returns whether all numbers are at least 0, and the sum of every row is 1."""
+    sums = rows.sum(-1, dtype=np.float64)
+    return bool(len(rows) and np.all(rows >= 0) and np.all(np.abs(sums - 1) <= rounding))
+
+
+def _bounds(rows: np.ndarray) -> str:
+    """Returns the bounds that all rows keep to, in words; empty for those of logits, which have none."""
+    if np.allclose(np.linalg.norm(rows.astype(np.float64), axis=-1), 1, rtol=0, atol=1e-3):
+        return "of length 1"
+    return "from -1 to 1" if np.all(np.abs(rows) <= 1) else ""

@@ -17,6 +17,7 @@ import numpy as np
 import tf_keras
 
 from dlth_tf import files
+from dlth_tf.deploy.interface import interface_of
 from dlth_tf.deploy.savedmodel.constant_weights import constant_function
 from dlth_tf.deploy.serving import Serving
 from dlth_tf.errors import BadInput
@@ -47,11 +48,15 @@ def write_onnx(model: tf_keras.Model, path: Path, serving: Serving) -> dict[str,
       outputs: Names of the outputs.
 
     Raises:
-      BadInput: If ONNX or onnxruntime has no operation for a part of the network, or its weights exceed 2 GB.
+      BadInput: If ONNX or onnxruntime has no operation for a part of the network, an output has the name of an input,
+        or its weights exceed 2 GB.
     """
+    interface = interface_of(model)
+    if same := sorted(set(serving.inputs(model)) & set(serving.output_specs(interface))):
+        raise _cannot(f"{', '.join(same)} is the name of an input and of an output, which differ in ONNX")
     function = constant_function(model, serving, "onnx", without=KEEPING_CALLS)
     if function is None:
-        raise BadInput("formats", "onnx", "cannot hold this network: its weights exceed 2 GB")
+        raise _cannot("its weights exceed 2 GB")
     converted = _converted(function)
     graph = converted.graph
     _rename(graph)

@@ -21,6 +21,8 @@ SIGNATURE = "serving_default"
 IMAGE_BYTES = "image_bytes"  # name of a second signature, and of its input
 MOST_PIXEL = 255  # largest value of a pixel in a JPEG or PNG file
 BATCH = 256  # examples per call when the reference outputs are computed
+FEW = 4  # examples that are computed twice
+ROUNDING = 1e-5  # of the largest number, at least 1, by which two calls may differ
 CLASSIFIER = "classifier"
 PROBABILITIES = "probabilities"
 RAW = "raw"
@@ -179,6 +181,9 @@ def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) ->
     """Computes the Keras model's own outputs for all examples, by name: for a classifier float32 logits [N, classes].
 
     They are computed on the CPU, because GPUs round some products to fewer bits.
+
+    Raises:
+      BadInput: If two calls on the same examples give different outputs.
     """
     specs = serving.inputs(model)
     with tf.device("/CPU:0"), without_fusion():
@@ -187,7 +192,23 @@ def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) ->
             input_signature=list(specs.values()),
         )
         parts = [compute(*(tf.constant(batch[name]) for name in specs)) for batch in batches(inputs, serving.batch)]
+        few = [tf.constant(array[: serving.batch or FEW]) for array in (inputs[name] for name in specs)]
+        _check_repeatable(model, compute(*few), compute(*few))
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+
+
+def _check_repeatable(model: tf_keras.Model, first: Mapping[str, tf.Tensor], again: Mapping[str, tf.Tensor]) -> None:
+    """Checks that the outputs of two calls on the same examples are the same, up to rounding."""
+    for name, value in first.items():
+        one, other = value.numpy(), again[name].numpy()
+        if value.dtype.is_floating:
+            scale = max(1.0, float(np.max(np.abs(one), initial=0, where=np.isfinite(one))))
+            same = np.allclose(one, other, rtol=0, atol=ROUNDING * scale, equal_nan=True)
+        else:
+            same = np.array_equal(one, other)
+        if not same:
+            allowed = f"has a random output, {name}: two calls on the same examples differ; export a model without it"
+            raise BadInput("model", model.name, allowed)
 
 
 def batches(inputs: Arrays, size: int | None = None) -> Sequence[dict[str, np.ndarray]]:

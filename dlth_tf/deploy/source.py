@@ -12,12 +12,16 @@ import tf_keras
 
 from dlth_tf.core import Ticket
 from dlth_tf.data.normalize import Normalization
-from dlth_tf.deploy.examples import Examples
+from dlth_tf.deploy.examples import Examples, check_examples, random_examples
 from dlth_tf.deploy.interface import Interface, decide_task, interface_of
-from dlth_tf.deploy.serving import MOST_PIXEL, Serving
+from dlth_tf.deploy.serving import MOST_PIXEL, RAW, Serving, expected_outputs
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import OptionKeywords, ServingOptions
-from dlth_tf.plain_numbers import whole_number
+from dlth_tf.measures import ACCURACY
+from dlth_tf.plain_numbers import whole_number, whole_or_none
+
+SIGMOID = "sigmoid"
+FEW = 16  # examples whose outputs help to decide on the task
 
 
 class Keywords(OptionKeywords, total=False):
@@ -80,7 +84,35 @@ class Source:
     @functools.cached_property
     def decision(self) -> tuple[str, str]:
         """The task that the network is served for, and the sentence about it."""
-        return decide_task(self.interface, self.task, self.label_names is not None)
+        return decide_task(self.interface, self.task, self.label_names is not None, self._few_outputs)
+
+    @functools.cached_property
+    def threshold(self) -> float | None:
+        """Output of one number above which an example is of class 1; None unless it has whole numbers as labels."""
+        shapes = [spec.shape.as_list() for spec in self.interface.outputs.values() if spec.shape.rank is not None]
+        labeled = any(given is not None and given.measure is ACCURACY for given in (self.examples, self.validation))
+        binary = labeled and len(shapes) == 1 and shapes[0][1:] == [1] and self.interface.ending == SIGMOID
+        return 0.5 if binary else None
+
+    def _few_outputs(self) -> np.ndarray:
+        """The only output for a few of the examples, or for random ones."""
+        raw = Serving(self.normalization, None, RAW, self._batch)
+        examples = self.examples or random_examples(self.model, raw, raw.batch or FEW)
+        specs = raw.inputs(self.model)
+        check_examples(examples, specs)
+        few = {name: array[: raw.batch or FEW] for name, array in examples.inputs(specs).items()}
+        (outputs,) = expected_outputs(self.model, raw, few).values()
+        return outputs
+
+    @functools.cached_property
+    def _batch(self) -> int | None:
+        """Number of examples in every call; None if it is free."""
+        ServingOptions(self.task, self.batch).check()
+        fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
+        batch = whole_or_none("batch", self.batch, least=1)
+        if batch is not None and fixed and fixed != {batch}:
+            raise BadInput("batch", batch, f"must be {min(fixed)}, which the network was built for")
+        return batch if batch is not None else min(fixed, default=None)
 
     @functools.cached_property
     def serving(self) -> Serving:
@@ -90,11 +122,7 @@ class Source:
           BadInput: If the task does not fit the network, the batch size is below 1 or not that of its inputs, encoded
             images cannot be served, or `value_range` is no whole number, at least 1.
         """
-        ServingOptions(self.task, self.batch).check()
-        fixed = {spec.shape[0] for spec in self.interface.inputs.values()} - {None}
-        if self.batch is not None and fixed and fixed != {self.batch}:
-            raise BadInput("batch", self.batch, f"must be {min(fixed)}, which the network was built for")
-        batch = self.batch if self.batch is not None else min(fixed, default=None)
+        batch = self._batch
         most = whole_number("value_range", self.value_range, least=1)
         serving = Serving(self.normalization, self.label_names, self.decision[0], batch, self.image_bytes, most)
         serving.check_image_bytes(self.model)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dlth_tf.deploy.checks.dense_reference import dense_reference
 from dlth_tf.deploy.checks.probe import Probe
-from dlth_tf.deploy.checks.verification import measure, verify
+from dlth_tf.deploy.checks.verification import measure, measure_of, verify
 from dlth_tf.deploy.examples import Examples
 from dlth_tf.deploy.forms import Written, write_forms
 from dlth_tf.deploy.report.facts import (
@@ -27,6 +27,7 @@ from dlth_tf.deploy.report.facts import (
     signature_facts,
     speed_note,
 )
+from dlth_tf.deploy.serving import RAW
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions
@@ -67,7 +68,7 @@ def write_and_verify(
     if options.measure_latency:
         _add_latency(forms, written, dense, source, inputs)
     _add_notes(forms, network["parameters"]["total"])
-    next(iter(forms.values()))["notes"] += left_out
+    next(iter(forms.values()))["notes"] += left_out + _unused_labels(source, examples)
     compared = {
         "on": examples.origin,
         "images": len(next(iter(inputs.values()))),
@@ -101,6 +102,15 @@ def _limit_agreement(
         if not written[name].optional or len(written) == 1:
             raise BadInput("min_agreement", least, f"is not reached by {reason}")
         facts |= {"left_out": reason, "runs": True}
+
+
+def _unused_labels(source: Source, examples: Examples) -> list[str]:
+    """Returns a sentence about labels that measure nothing."""
+    if examples.labels is None or measure_of(source, examples) is not None:
+        return []
+    shapes = ", ".join(f"{name} {spec.shape.as_list()}" for name, spec in source.interface.outputs.items())
+    remedy = "targets of a regression are floating-point numbers"
+    return [f"The labels are not used: they are classes, and the network returns {shapes} as {RAW}; {remedy}."]
 
 
 def _leave_out(written: dict[str, Written], name: str, reason: str) -> str:

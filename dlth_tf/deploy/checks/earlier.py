@@ -139,7 +139,10 @@ def _changed_files(folder: Path, forms: Mapping[str, Any]) -> list[str]:
         f"{name.split('/')[0]}/{path}": file for name, facts in forms.items() for path, file in facts["files"].items()
     }
     failed = [f"{path}: {reason}" for path, file in recorded.items() if (reason := _difference(folder, path, file))]
-    for first in dict.fromkeys(name.split("/")[0] for name in forms):
+    kept = dict.fromkeys(name.split("/")[0] for name in forms)
+    others = [form for form in FORMATS if form not in kept and os.path.lexists(folder / form)]
+    failed += [f"{form}: is not recorded in {REPORT}" for form in others]
+    for first in kept:
         for place, folders, names in os.walk(folder / first):
             links = [name for name in folders if os.path.islink(os.path.join(place, name))]
             here = [os.path.relpath(os.path.join(place, name), folder) for name in (*names, *links)]

@@ -231,14 +231,20 @@ def checked(form: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> dict[str
     facts |= {"accuracy": None, "mse": None, "agreement": None}
     facts["validation"] = judged(form, serve, data)
     facts["probe_tolerance"] = probe_tolerance(form, serve, data)
-    if not form["compared"] and "labels" in data:
-        facts["mse"] = squared_error(found[next(iter(expected))], data["labels"])
-    if form["compared"]:
-        key = form["compared"][0]
-        classes = found[key].argmax(-1)
+    key = next(iter(form["compared"] or expected))
+    if form["compared"] or form.get("threshold") is not None:
+        classes = classes_of(form, found[key])
         facts["accuracy"] = float(np.mean(classes == data["labels"])) if "labels" in data else None
-        facts["agreement"] = float(np.mean(classes == expected[key].argmax(-1)))
+        facts["agreement"] = float(np.mean(classes == classes_of(form, expected[key])))
+    elif "labels" in data:
+        facts["mse"] = squared_error(found[key], data["labels"])
     return facts
+
+
+def classes_of(form: Mapping[str, Any], scores: np.ndarray) -> np.ndarray:
+    """Returns the classes that scores [N, classes] stand for; of one number, class 1 above the form's threshold."""
+    threshold = form.get("threshold")
+    return scores.argmax(-1) if threshold is None else (scores[:, 0] > threshold).astype(np.int64)
 
 
 def squared_error(outputs: np.ndarray, targets: np.ndarray) -> float:
@@ -262,10 +268,10 @@ def judged(form: Mapping[str, Any], serve: Serve, data: Arrays) -> dict[str, Any
     inputs = _part(data, "validation_input")
     size = form["batch"] or IMAGES_PER_CALL
     parts = (serve(_rows(inputs, slice(start, start + size))) for start in range(0, len(scores), size))
-    classes = np.concatenate([part[key].argmax(-1) for part in parts])
+    classes = np.concatenate([classes_of(form, part[key]) for part in parts])
     return {
         "images": len(scores),
-        "agreement": float(np.mean(classes == scores.argmax(-1))),
+        "agreement": float(np.mean(classes == classes_of(form, scores))),
         "accuracy": float(np.mean(classes == data["validation_labels"])) if "validation_labels" in data else None,
     }
 
@@ -279,8 +285,9 @@ def probe_tolerance(form: Mapping[str, Any], serve: Serve, data: Arrays) -> floa
     compared({**form, "tolerance": None}, found, expected)
     if form["tolerance"] is not None:
         return form["tolerance"]
-    floats = {key: value for key, value in expected.items() if value.dtype.kind == "f"}
-    differences = (_largest(found[key] - value) / max(1, _largest(value)) for key, value in floats.items())
+    finite = {key: np.isfinite(value) for key, value in expected.items() if value.dtype.kind == "f"}
+    pairs = [(found[key][where], expected[key][where]) for key, where in finite.items()]
+    differences = (_largest(one - other) / max(1, _largest(other)) for one, other in pairs)
     return float(2 * max(differences, default=0) + SPARE)
 
 
@@ -324,9 +331,13 @@ def compared(form: Mapping[str, Any], found: Arrays, expected: Arrays) -> tuple[
             if form["tolerance"] is not None and same < (1 if value.dtype.kind == "S" else 0.99):
                 raise Failed(f"{form['name']}: {1 - same:.1%} of the export's {key} are not the model's")
             continue
-        scale = max(1.0, float(np.max(np.abs(value), initial=0)))
+        finite = np.isfinite(value)
+        scale = max(1.0, float(np.max(np.abs(value), initial=0, where=finite)))
         tolerance = None if form["tolerance"] is None else form["tolerance"] * scale
-        difference = float(np.max(np.abs(found[key] - value), initial=0))
+        same = np.array_equal(found[key][~finite], value[~finite], equal_nan=True)
+        if tolerance is not None and not same:
+            raise Failed(f"{form['name']}: the export's {key} differ from the model's where these are not finite")
+        difference = float(np.max(np.abs(found[key][finite] - value[finite]), initial=0))
         if not difference <= (np.inf if tolerance is None else tolerance):
             raise Failed(
                 f"{form['name']}: the export's {key} differ from the model's by {difference:g}; "
@@ -418,7 +429,8 @@ def check_image_bytes(name: str, loaded: Any, serve: Serve, inputs: Arrays, valu
     (key, images), *_ = inputs.items()
     pixels = np.clip(np.round(images * (255 / value_range)), 0, 255).astype(np.uint8)
     encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
-    outputs = serve({key: np.round(pixels.astype(np.float32) * value_range / 255).astype(images.dtype)})
+    stored = pixels.astype(np.float32) * value_range / 255
+    outputs = serve({key: (stored if images.dtype.kind == "f" else np.round(stored)).astype(images.dtype)})
     for output, value in loaded.signatures["image_bytes"](image_bytes=encoded).items():
         found = value.numpy()
         same = np.allclose(found, outputs[output], atol=1e-5) if found.dtype.kind == "f" else found == outputs[output]

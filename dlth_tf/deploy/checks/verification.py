@@ -19,11 +19,11 @@ from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.checks.probe import Probe
 from dlth_tf.deploy.examples import Examples, check_examples
 from dlth_tf.deploy.forms import Written
-from dlth_tf.deploy.serving import Serving, expected_outputs
+from dlth_tf.deploy.serving import expected_outputs
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import renamed
 from dlth_tf.masking import weight_arrays
-from dlth_tf.measures import MSE
+from dlth_tf.measures import MSE, Measure
 from dlth_tf.plain_numbers import ABOVE_0, real_number
 
 SECONDS = 1.0  # of timing, per batch size
@@ -60,7 +60,7 @@ def verify(
     count = len(next(iter(expected.values())))  # fewer than the examples where a fixed batch size does not divide them
     arrays = {f"input/{name}": array[:count] for name, array in inputs.items()}
     arrays |= {f"output/{name}": array for name, array in expected.items()}
-    measure = examples.measure if serving.compared or examples.measure is MSE else None
+    measure = measure_of(source, examples)
     labels = None if measure is None else examples.labels
     if labels is not None:
         arrays["labels"] = labels[:count]
@@ -70,7 +70,7 @@ def verify(
     for name, form in written.items():
         if not form.same_weights:
             _check_ticket(name, source)
-    forms = [_description(name, form, source.serving) for name, form in written.items()]
+    forms = [_description(name, form, source) for name, form in written.items()]
     for described in forms:
         described["judged"] = limited or described["kind"] == "tflite" or described["tolerance"] is None
     facts = in_a_fresh_process({"what": "check", "threads": 0, "forms": forms}, arrays)
@@ -80,14 +80,26 @@ def verify(
     if labels is not None and measure is MSE:
         measured["mse"] = standalone.squared_error(next(iter(expected.values())), labels[:count])
     elif labels is not None:
-        measured["accuracy"] = float(np.mean(expected[serving.compared[0]].argmax(-1) == labels[:count]))
+        classes = standalone.classes_of({"threshold": source.threshold}, next(iter(expected.values())))
+        measured["accuracy"] = float(np.mean(classes == labels[:count]))
     return facts, measured
+
+
+def measure_of(source: Source, examples: Examples) -> Measure | None:
+    """Returns the measure of the labels of examples that fits the network; None without one.
+
+    Args:
+      source: The exported network.
+      examples: Examples with or without labels.
+    """
+    classifies = source.serving.compared or source.threshold is not None
+    return examples.measure if classifies or examples.measure is MSE else None
 
 
 def _validation(source: Source) -> dict[str, np.ndarray]:
     """The examples on which rounded forms are judged, with the Keras model's scores; none for other networks."""
     serving, examples = source.serving, source.validation
-    if examples is None or not serving.compared:
+    if examples is None or not (serving.compared or source.threshold is not None):
         return {}
     specs = serving.inputs(source.model)
     with renamed({"examples": "validation"}):
@@ -130,8 +142,9 @@ def measure(
     return in_a_fresh_process(task, {f"input/{name}": array[:64] for name, array in inputs.items()})
 
 
-def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
+def _description(name: str, form: Written, source: Source) -> dict[str, Any]:
     """Describes a form for `standalone.checked`, as a JSON value."""
+    serving = source.serving
     weights = weight_arrays(form.model)
     places = None
     if form.places is not None:
@@ -145,6 +158,7 @@ def _description(name: str, form: Written, serving: Serving) -> dict[str, Any]:
         "tolerance": form.tolerance,
         "optional": form.optional,
         "compared": list(serving.compared),
+        "threshold": source.threshold,
         "batch": serving.batch,
         "image_bytes": serving.image_bytes,
         "value_range": serving.value_range,

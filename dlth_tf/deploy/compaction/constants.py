@@ -118,7 +118,9 @@ def _weighted(call: LayerCall, inputs: Constants, arrays: Arrays, channels: int)
     else:
         depends = used[~foldable].any(0) | arrays.varying(call)
         value = value @ total
-    value = library_of(layer).computed(layer.activation, [value + bias], layer.compute_dtype)
+    value = value + bias
+    if layer.activation is not None:
+        value = library_of(layer).computed(layer.activation, [value], layer.compute_dtype)
     return Constants.of(np.where(depends, np.nan, value))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from keras import tree
 
 from dlth_tf.deploy.compaction.library import Node, is_of_package, same_trainable
+from dlth_tf.deploy.layer_config import config_of
 from dlth_tf.masking import without_masks
 from dlth_tf.masking.keras3 import graph
 from dlth_tf.masking.keras3.execution import sync
@@ -124,7 +125,7 @@ def _from_config(layer: Any, made: MutableMapping[int, Any], changes: dict[str, 
 def _described(layer: Any) -> dict[str, Any]:
     """Returns the config of a layer; that of a Lambda with what it holds, since Keras cannot describe all functions."""
     if type(layer) is not layers.Lambda:
-        return dict(layer.get_config())
+        return config_of(layer)
     held = {"function": layer.function, "mask": layer.mask, "output_shape": layer._output_shape}
     return super(layers.Lambda, layer).get_config() | held | {"arguments": layer.arguments}
 

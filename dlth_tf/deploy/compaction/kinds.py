@@ -88,8 +88,9 @@ def why_unknown(layer: Any, inputs: list[Shape]) -> str:
 
 
 def activation_name(layer: Any) -> str:
-    """Returns the name of a layer's activation, as far as it has one."""
-    return getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    """Returns the name of a layer's activation; "linear" if it has none."""
+    activation = layer.activation
+    return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
 
 
 def is_batch_norm(layer: Any) -> bool:

@@ -13,6 +13,7 @@ from dlth_tf.deploy.compaction.graph import Graph, LayerCall
 from dlth_tf.deploy.compaction.library import Library, library_of
 from dlth_tf.deploy.compaction.maps import windows
 from dlth_tf.deploy.compaction.slots import within
+from dlth_tf.deploy.layer_config import config_of
 from dlth_tf.errors import BadInput
 
 Kept = list[np.ndarray]  # for every tensor, bool[channels]
@@ -43,7 +44,7 @@ def rebuild(model: Any, graph: Graph, arrays: Arrays, kept: Kept) -> Any:
             if layer.name in arrays.maps:
                 return _with_map(graph, calls[layer.name], kept)
             if layer.name in norms.values():
-                return library.layers.Activation("linear", name=layer.name)
+                return library.layers.Activation("linear", name=layer.name, dtype=layer.dtype_policy)
             return library.recreated(layer, made, **_options(calls[layer.name], kept))
         except Exception as error:
             raise BadInput(
@@ -83,7 +84,7 @@ def norms_behind_maps(library: Library, graph: Graph, arrays: Arrays) -> dict[st
         and isinstance(call.layer, library.layers.BatchNormalization)
         and call.input in made
         and readers[call.input] == 1
-        and made[call.input].activation.__name__ == "linear"
+        and kinds.activation_name(made[call.input]) == "linear"
         and {call.layer.compute_dtype, made[call.input].compute_dtype} == {"float32"}
     }
 
@@ -101,7 +102,7 @@ def _with_map(graph: Graph, call: LayerCall, kept: Kept) -> Any:
     from dlth_tf.deploy.compaction.conv2d_with_map import Conv2DWithMap  # loads TensorFlow, and export asks for it only
 
     _, rows, columns = windows(graph, call)
-    config = call.layer.get_config() | {"activation": call.layer.activation} | _options(call, kept)
+    config = config_of(call.layer) | {"activation": call.layer.activation} | _options(call, kept)
     return Conv2DWithMap(rows=rows, columns=columns, **config)
 
 

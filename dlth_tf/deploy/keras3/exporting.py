@@ -51,6 +51,7 @@ def export_keras3(model: Any, export_dir: str | os.PathLike[str], **options: Any
 
 def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
     from dlth_tf.deploy.export import export
+    from dlth_tf.deploy.given import arrays_in
     from dlth_tf.deploy.keras3.network import in_tf_keras, renamed
     from dlth_tf.deploy.keras3.translation import translated
     from dlth_tf.deploy.keras3.twins import Untranslatable
@@ -58,7 +59,8 @@ def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mappin
 
     recurrent = (layer for layer in all_sublayers(model) if isinstance(layer, keras.layers.RNN))
     refuse_states(model, [layer.name for layer in recurrent if layer.stateful])
-    examples = options.get("examples")
+    options = {**options, **arrays_in(options)}
+    examples = options["examples"]
     twins: Mapping[int, Any] = {}
     try:
         translation = translated(model, examples)
@@ -78,6 +80,9 @@ def _export_elsewhere(model: Any, export_dir: str | os.PathLike[str], options: M
     """Exports in a process that loads the model on TensorFlow; the file of a model belongs to no backend."""
     if importlib.util.find_spec("tensorflow") is None:
         raise BadInput("model", model.name, "is exported by TensorFlow, which is not installed: pip install tensorflow")
+    from dlth_tf.deploy.given import arrays_in
+
+    options = {**options, **arrays_in(options)}
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         (Path(folder) / "options.pickle").write_bytes(pickle.dumps((os.fspath(export_dir), dict(options))))

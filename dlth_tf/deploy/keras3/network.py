@@ -13,6 +13,7 @@ import tf_keras
 from keras import tree
 
 from dlth_tf.deploy.copied_layers import lookup_tables
+from dlth_tf.deploy.ending import LINEAR
 from dlth_tf.errors import BadInput
 from dlth_tf.masking import leaf_layers, named_weights
 from dlth_tf.masking.structure.layer_paths import variables_of
@@ -76,7 +77,7 @@ class _Caller:
 
 
 def ending(model: Any) -> str:
-    """Returns the name of the activation that computes the only output of a Keras 3 model, "" if it is not known."""
+    """Returns the activation of the layer that computes the only output of a Keras 3 model; "" if it has none."""
     outputs = tree.flatten(getattr(model, "outputs", None) or [])
     if len(outputs) != 1:
         return ""
@@ -87,10 +88,9 @@ def ending(model: Any) -> str:
         return "softmax"
     if isinstance(operation, keras.layers.UnitNormalization | keras.layers.LayerNormalization):
         return "normalized"
-    if not isinstance(operation, keras.Layer):
-        return type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
-    return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
+    name = LINEAR if activation is None else getattr(activation, "__name__", type(activation).__name__)
+    return "" if name == LINEAR else name
 
 
 def in_tf_keras(model: Any, examples: Any = None) -> tf_keras.Model:

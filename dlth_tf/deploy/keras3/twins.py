@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from dlth_tf.deploy.copied_layers import finish
+from dlth_tf.deploy.layer_config import config_of
 from dlth_tf.masking.structure.layer_paths import weight_names
 
 NOT_FOR_INFERENCE = ("_initializer", "_regularizer", "_constraint")
@@ -46,7 +47,7 @@ def _arguments(layer: Any, twin: type) -> dict[str, Any]:
     taken = {name for kind in twin.__mro__[:-1] for name in inspect.signature(kind).parameters}
     usual = {name: each.default for name, each in inspect.signature(type(layer)).parameters.items()}
     arguments = {"name": layer.name, "dtype": layer.dtype_policy.name}
-    for name, value in layer.get_config().items():
+    for name, value in config_of(layer).items():
         new = OTHER_NAMES.get(type(layer).__name__, {}).get(name, name)
         if new not in taken and name not in IRRELEVANT and usual.get(name) is not None and value != usual[name]:
             raise Untranslatable(f"tf_keras' layer knows no {name}={value!r}")

@@ -111,7 +111,7 @@ def form_facts(
     weights = weight_arrays(written.model).values()
     return {
         "bytes": total,
-        "times_bound": round(total / network["bound_bytes"], 4),
+        "times_bound": round(total / max(1, network["bound_bytes"]), 4),
         "dense_bytes": dense and bytes_of(dense.path),
         "parameters": sum(value.size for value in weights),
         "nonzero": sum(int(np.count_nonzero(value)) for value in weights),

@@ -70,11 +70,20 @@ class ShortGraph:
         """Imports the graph into the one under construction and returns the outputs of the signature.
 
         Args:
-          inputs: Tensors of the images and constants to feed, by their names in the frozen graph.
+          inputs: Tensors of the images and constants, by their names in the frozen graph. Those that no node reads may
+            be outputs themselves.
         """
-        fed = {self.names[name]: tensor for name, tensor in inputs.items()}
-        tensors = [tensor if ":" in tensor else f"{tensor}:0" for tensor in self.outputs.values()]
-        return dict(zip(self.outputs, tf.graph_util.import_graph_def(self.graph, fed, tensors, name=""), strict=True))
+        given = {self.names[name]: tensor for name, tensor in inputs.items()}
+        read = {_node_of(source) for node in self.graph.node for source in node.input}
+        fed = {name: tensor for name, tensor in given.items() if name in read}
+        computed = {output: tensor for output, tensor in self.outputs.items() if tensor not in given}
+        wanted = [tensor if ":" in tensor else f"{tensor}:0" for tensor in computed.values()]
+        imported = tf.graph_util.import_graph_def(self.graph, fed, wanted, name="")
+        found = dict(zip(computed, imported, strict=True))
+        return {
+            output: found[output] if output in found else tf.identity(given[tensor])
+            for output, tensor in self.outputs.items()
+        }
 
 
 def freeze(served: Served, form: str) -> Frozen:

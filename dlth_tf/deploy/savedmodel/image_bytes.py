@@ -32,16 +32,17 @@ def signatures(serve: Any, serving: Serving, images: tf.TensorSpec) -> dict[str,
 
 
 def as_stored(pixels: tf.Tensor, value_range: int, dtype: tf.DType) -> tf.Tensor:
-    """Scales the pixels of files to the range of the images that the network was trained on, in whole numbers.
+    """Scales the pixels of files to the range of the images that the network was trained on.
 
     Args:
       pixels: uint8, 0 to 255.
       value_range: Largest pixel value of the images of the training.
-      dtype: Dtype of the result.
+      dtype: Dtype of the result; one of whole numbers has the nearest ones.
     """
     if value_range == MOST_PIXEL:
         return tf.cast(pixels, dtype)
-    return tf.saturate_cast(tf.round(tf.cast(pixels, tf.float32) * value_range / MOST_PIXEL), dtype)
+    scaled = tf.cast(pixels, tf.float32) * value_range / MOST_PIXEL
+    return tf.saturate_cast(scaled if dtype.is_floating else tf.round(scaled), dtype)
 
 
 def decode(encoded: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:

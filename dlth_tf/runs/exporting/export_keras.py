@@ -22,8 +22,9 @@ from dlth_tf.data.targets import Targets
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.examples import Examples, not_finite
 from dlth_tf.deploy.export import export
-from dlth_tf.deploy.interface import Interface, decide_task, interface_of
-from dlth_tf.deploy.serving import RAW
+from dlth_tf.deploy.interface import Interface, interface_of
+from dlth_tf.deploy.serving import MOST_PIXEL, RAW
+from dlth_tf.deploy.source import SIGMOID, Source
 from dlth_tf.errors import BadInput, renamed
 from dlth_tf.export_options import ExportOptions, ServingOptions
 from dlth_tf.masking import weight_arrays
@@ -139,22 +140,24 @@ def from_dataset(name: str, interface: Interface, served: ServingOptions) -> dic
         raise BadInput("dataset", name, allowed)
     (spec,) = interface.inputs.values()
     classes = interface.classes
-    dataset = _loaded(name, classifies=classes is not None and served.task != RAW)
+    dataset = _loaded(name, interface, served.task)
     if dataset.task == CLASSIFICATION and classes is not None and dataset.num_classes > classes:
         allowed = f"has {dataset.num_classes} classes, and the network has {classes} outputs"
         raise BadInput("dataset", name, allowed)
     named = served.labels and dataset.num_classes == classes and dataset.task == CLASSIFICATION
-    names = named and decide_task(interface, served.task, labels=False)[0] != RAW
     validation = validation_examples(dataset, served.batch)
     shapes = [output.shape for output in interface.outputs.values()]
     measured = dataset.task == CLASSIFICATION or shapes == [tf.TensorShape([shapes[0][0], dataset.num_classes])]
     examples = _taken(examples_of(dataset, "test"), spec)
+    calibration = _as(calibration_images(dataset), spec)
+    source = Source(interface.model, examples=examples, task=served.task, batch=served.batch)
+    names = named and source.decision[0] != RAW
     return {
         "examples": examples if measured else dataclasses.replace(examples, labels=None),
         "validation": validation and _taken(validation, spec),
-        "calibration": _as(calibration_images(dataset), spec),
+        "calibration": calibration,
         "label_names": dataset.label_names if names else None,
-        "value_range": dataset.value_range,
+        "value_range": dataset.value_range if dataset.dtype == "uint8" else _range_of(calibration),
     }
 
 
@@ -188,19 +191,23 @@ def from_file(path: str, interface: Interface) -> Examples:
     return Examples(taken, None, f"examples of {Path(path).name}")
 
 
-def _loaded(name: str, classifies: bool) -> DataSet:
+def _loaded(name: str, interface: Interface, task: str) -> DataSet:
     """Loads a data set of classes or of numbers, of which a network that does not classify may take either."""
-    task, other = (CLASSIFICATION, REGRESSION) if classifies else (REGRESSION, CLASSIFICATION)
-    try:
-        return load_for(name, None, Targets(task, None))
-    except BadInput:
-        if classifies:
-            raise
-    return load_for(name, None, Targets(other, None))
+    if interface.classes is not None and task != RAW:
+        return load_for(name, None, Targets(CLASSIFICATION, None))
+    likely = [CLASSIFICATION, REGRESSION] if interface.ending == SIGMOID else [REGRESSION, CLASSIFICATION]
+    with contextlib.suppress(BadInput):
+        return load_for(name, None, Targets(likely[0], None))
+    return load_for(name, None, Targets(likely[1], None))
 
 
 def _taken(examples: Examples, spec: tf.TensorSpec) -> Examples:
     return Examples(_as(np.asarray(examples.images), spec), examples.labels, examples.origin)
+
+
+def _range_of(images: np.ndarray) -> int:
+    """Returns the largest pixel value that numbers which are not of files stand for: 1, or that of files."""
+    return 1 if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1 else MOST_PIXEL
 
 
 def _as(images: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:

@@ -96,6 +96,12 @@ def test_a_changed_file_is_named_and_nothing_is_run(out, change, path, line, cap
     assert said.out == "" and f"dlth_tf.export: {out}/{line}" in said.err and "Traceback" not in said.err
 
 
+def test_a_form_that_is_not_recorded_is_named(out, capsys):
+    shutil.copytree(out / "plain", out / "compact")
+    assert run_command("dlth_tf.export", command.main, as_flags(check=out)) == FAILED
+    assert f"dlth_tf.export: {out}/compact: is not recorded in export.json\n" in capsys.readouterr().err
+
+
 def forged(out: Path, probe: bytes) -> None:
     """Replaces the probe, together with its checksum."""
     (out / "probe.npz").write_bytes(probe)

@@ -177,3 +177,15 @@ def test_calls_that_are_timed_take_turns():
     # One call each to warm up, and five rounds.
     assert "".join(name for name, batch in order if batch == 1) == "ab" + "abbaabbaab"
     assert all(len(calls) == 5 and min(calls) >= 0 for batches in times.values() for calls in batches.values())
+
+
+def test_equal_infinite_numbers_are_equal_and_others_are_named():
+    expected = {"logits": np.array([[1.0, -np.inf, np.nan], [2.0, -np.inf, np.nan]], np.float32)}
+    assert standalone.compared(FORM, expected, expected) == (0.0, 2e-5)
+    for place, value in (((0, 1), np.inf), ((0, 1), -9.0), ((1, 2), 0.0)):
+        found = expected["logits"].copy()
+        found[place] = value
+        with pytest.raises(Failed, match="plain: the export's logits differ from the model's where these are not fin"):
+            standalone.compared(FORM, {"logits": found}, expected)
+    with pytest.raises(Failed, match="differ from the model's by inf"):
+        standalone.compared(FORM, {"logits": np.full((2, 3), np.inf)}, {"logits": np.zeros((2, 3))})

@@ -109,6 +109,20 @@ def test_a_batch_norm_stays_where_something_else_reads_the_map_too_or_the_convol
         assert isinstance(kept.get_layer("second"), L.BatchNormalization)
 
 
+def test_the_layer_in_place_of_a_batch_norm_has_its_precision():
+    model = two(4)
+    for layer in model.layers:
+        if getattr(layer, "activation", 0) is tf_keras.activations.linear:
+            layer.activation = None  # the same
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        small = mapped(model)
+    finally:
+        tf_keras.mixed_precision.set_global_policy(None)
+    assert isinstance(small.get_layer("two"), Conv2DWithMap) and isinstance(small.get_layer("second"), L.Activation)
+    assert {layer.compute_dtype for layer in small.layers} == {"float32"}
+
+
 @pytest.mark.parametrize(("removed", "size", "has_map"), [(40, 7, True), (8, 24, False)])
 def test_a_litert_file_has_no_maps_that_take_more_than_the_filters_that_are_taken_out(removed, size, has_map, tmp_path):
     model = two(removed, size)

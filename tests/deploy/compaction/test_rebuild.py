@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keras
+import numpy as np
 import pytest
 import tf_keras
 
@@ -22,6 +24,35 @@ def test_a_sequential_model_stays_one_and_units_go():
     zero(model, "two", [5, 6])
     compacted = check(model)
     assert isinstance(compacted, tf_keras.Sequential) and widths(compacted) == {"one": 6, "two": 6, "out": 3}
+
+
+@pytest.mark.parametrize("kind", [tf_keras, keras], ids=["tf_keras", "keras"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_activation_that_was_set_to_none_is_linear(kind, place):
+    layers = [kind.layers.Dense(8, "relu", name="one"), kind.layers.Dense(3, "softmax", name="out")]
+    model = kind.Sequential([kind.Input((5,)), *layers])
+    layers[0].set_weights([np.ones((5, 8)) * (np.arange(8) > 2), -np.arange(8.0)])
+    layers[place].activation = None
+    compacted = compact(model)
+    given = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    assert compacted.layers[0].units == 5 and layers[place].activation is None
+    np.testing.assert_allclose(compacted(given), model(given), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [tf_keras, keras], ids=["tf_keras", "keras"])
+def test_a_layer_as_an_activation_is_not_shared(kind):
+    layers = [kind.layers.Dense(8, kind.layers.PReLU("ones"), name="one"), kind.layers.Dense(3, name="out")]
+    model = kind.Sequential([kind.Input((5,)), *layers])
+    given = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    model(given)  # Keras 3 builds it now
+    layers[0].activation.weights[0].assign(np.arange(8) / 8)
+    before = np.asarray(model(given))
+    compacted = compact(model)
+    np.testing.assert_allclose(compacted(given), before, atol=1e-6)
+    assert not {id(weight) for weight in compacted.weights} & {id(weight) for weight in model.weights}
+    for weight in compacted.weights:
+        weight.assign(weight * 0)
+    assert np.array_equal(model(given), before)
 
 
 class Closed(L.Layer):

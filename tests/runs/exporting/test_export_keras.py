@@ -145,6 +145,31 @@ def test_targets_are_those_of_a_network_that_returns_as_many_numbers(tmp_path, s
     assert (known["examples"].labels is not None) == measured and known["label_names"] is None
 
 
+def test_a_network_of_one_sigmoid_is_measured_by_the_classes_of_a_data_set(tmp_path):
+    layers = [tf_keras.Input((4, 4, 1)), tf_keras.layers.Flatten(), tf_keras.layers.Dense(1, "sigmoid")]
+    model = tf_keras.Sequential(layers)
+    model.save(tmp_path / "binary.keras")
+    given = SavedModel(tmp_path / "binary.keras", dataset=arrays(tmp_path, (4, 4, 1), 2))
+    report = export_keras(given, tmp_path / "out", PLAIN, SERVED)
+    with np.load(tmp_path / "mine.npz") as stored:
+        right = np.mean((model(stored["test_x"])[:, 0].numpy() > 0.5) == stored["test_y"])
+    assert report["verification"]["accuracy"] == right and report["verification"]["mse"] is None
+
+
+@pytest.mark.parametrize("most", [1, 255])
+def test_encoded_images_are_scaled_to_the_range_of_arrays_of_fractions(saved, tmp_path, most):
+    draw = np.random.default_rng(0)
+    shades = {part: draw.integers(0, 256, (30, 4, 4, 1), np.uint8) for part in ("train", "validation", "test")}
+    members = {f"{part}_x": np.float32(images * (most / 255)) for part, images in shades.items()}
+    np.savez(tmp_path / "mine.npz", **members, **{f"{part}_y": np.arange(30) % 3 for part in shades})
+    given = SavedModel(saved[0], dataset=f"npz:{tmp_path / 'mine.npz'}")
+    report = export_keras(given, tmp_path / "out", PLAIN, dataclasses.replace(SERVED, image_bytes=True))
+    assert report["served"]["value_range"] == most
+    serve = tf.saved_model.load(os.fspath(tmp_path / "out" / "plain")).signatures["image_bytes"]
+    encoded = tf.constant([tf.io.encode_png(image).numpy() for image in shades["test"]])
+    assert np.allclose(serve(image_bytes=encoded)["logits"], saved[1](members["test_x"]), atol=1e-5 * most)
+
+
 def two_inputs(folder) -> SavedModel:
     """Saves a network that takes whole numbers below 5 and texts, and writes examples that it can take."""
     numbers = tf_keras.Input((3,), dtype="int32", name="numbers")
