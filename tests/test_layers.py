@@ -194,6 +194,7 @@ PRIVATE = {
     "dlth_tf/masking/keras2/parts.py": "tf-mot's table of prunable weights",
     "dlth_tf/deploy/compaction/keras3.py": "the shape that a Lambda of Keras 3 was given",
     "dlth_tf/masking/structure/layer_paths.py": "the layers inside a layer, under one private name in both Kerases",
+    "dlth_tf/masking/structure/kernel_uses.py": "the functions that a graph calls",
     "dlth_tf/masking/keras2/wrapping.py": "loss functions and the trainable flag of a model that is built anew",
     "dlth_tf/deploy/keras3/network.py": "Keras' graph of layers, and the shapes that a subclassed model was built for",
     "dlth_tf/deploy/keras3/probe.py": "the inputs of Keras' graph of layers, and the masks of its tensors",

@@ -10,9 +10,7 @@ HARDER: dict[str, tuple[str, ...]] = {"rst": ("lth_iter",), "rst_iter": ()}
 TRANSFORMED = tuple(COUNTERPART)
 CONTROLS = ("scratch", "scratch_long")
 WINNING = (*COUNTERPART.values(), "lth_long")
-REMARKS = dict.fromkeys(
-    ("scratch_long", "lth_long"), "as many examples as rst"
-)  # follows the method's name in a sentence
+LONG = ("scratch_long", "lth_long")  # made to see as many examples as a transformed ticket; a sentence says if they do
 
 # Methods in the order in which they take their looks in plots: those that are compared most often have colors of their
 # own. A new method is added at the end, so that no other one changes.

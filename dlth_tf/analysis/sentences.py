@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from dlth_tf.analysis.budgets import chance_sentences, cost_sentence
+from dlth_tf.analysis.budgets import chance_sentences, cost_sentence, is_equal_budget
 from dlth_tf.analysis.chance import wilson_interval
 from dlth_tf.analysis.comparison import Comparison
 from dlth_tf.analysis.power import MOST_SEEDS
 from dlth_tf.analysis.roles import (
     CONTROL,
     COUNTERPART,
-    REMARKS,
+    LONG,
     TRANSFORMED,
     WINNING_TICKET,
     counterparts,
@@ -156,7 +156,7 @@ def _phrase(verdict: Verdict, comparison: Comparison, seeds: str) -> str:
     seeds_stated, alone = bool(seeds), seeds == _ONE
     mean = comparison.difference.mean
     outcome = comparison.outcome
-    name = _name(verdict.method, comparison)
+    name = _name(verdict, comparison)
     aside = "" if seeds_stated else f" ({_seeds(comparison)})"
     size = points(abs(mean))
     above, below = ("above", "below") if verdict.measure is ACCURACY else ("better than", "worse than")
@@ -193,12 +193,14 @@ def margin_words(margin: float) -> str:
     return f"{margin:g} point" + ("" if margin == 1 else "s")
 
 
-def _name(method: str, comparison: Comparison) -> str:
-    remark = [REMARKS[comparison.against]] if comparison.against in REMARKS else []
+def _name(verdict: Verdict, comparison: Comparison) -> str:
+    against = comparison.against
+    long = against in LONG and is_equal_budget(verdict.own_images(against), verdict.others[against].images_seen)
+    remark = [f"as many examples as {verdict.method}"] if long else []
     if comparison.role == WINNING_TICKET:
-        facts = [comparison.against, *remark, question(method, comparison.against)]
+        facts = [against, *remark, question(verdict.method, against)]
         return f"the winning ticket ({', '.join(facts)})"
-    return comparison.against + (f" ({remark[0]})" if remark else "")
+    return against + (f" ({remark[0]})" if remark else "")
 
 
 def _more(comparison: Comparison) -> str:

@@ -40,25 +40,26 @@ class FitEnd(Callback):
                 masking.end_fit(callback.model)
 
 
-def join_fit_end(callback: Ending) -> bool:
-    """Has `callback.on_fit_end` called at the end of the `fit` that calls the callback now.
+def list_that_calls(callback: Ending) -> Any:
+    """Returns the list of callbacks that calls `callback` now; None if it is called by hand.
 
-    Keras gives a callback no access to the others, so the list that calls it is looked for among the callers.
-
-    Returns:
-      Whether there is such a list. A callback that is called by hand has none.
+    Keras gives a callback no access to the others, so the list is looked for among the callers.
     """
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
         callbacks = getattr(caller, "callbacks", None)
         if isinstance(callbacks, list) and any(each is callback for each in callbacks):
-            ends = [each for each in callbacks if isinstance(each, FitEnd)]
-            if not ends:
-                ends = [FitEnd()]
-                callbacks.append(ends[0])
-            if not any(each is callback for each in ends[0].joined):
-                ends[0].joined.append(callback)
-            return True
+            return caller
         frame = frame.f_back
-    return False
+    return None
+
+
+def join_fit_end(callback: Ending, several: Any) -> None:
+    """Has `callback.on_fit_end` called after the last callback of the list that calls it."""
+    ends = [each for each in several.callbacks if isinstance(each, FitEnd)]
+    if not ends:
+        ends = [FitEnd()]
+        several.callbacks.append(ends[0])
+    if not any(each is callback for each in ends[0].joined):
+        ends[0].joined.append(callback)

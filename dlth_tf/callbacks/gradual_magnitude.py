@@ -88,6 +88,8 @@ class GradualMagnitude(MaskUpdating):
         masking.check_fits(self.model, self.spec, masking.within_what_is_kept(self.model))
         entries = masking.prunable_of_ticket(self.model, self.spec)
         counts = [kept_groups(tensors_of(entries), self.spec, share) for share in shares]
+        # Largest remainders may give one group more for a smaller budget, and what is removed never comes back.
+        kept = {name: np.maximum.accumulate([each[name] for each in reversed(counts)])[::-1] for name in entries}
         kinds = masking.mask_updates(self.model)
         masks = {
             name: kinds.GradualMask(
@@ -95,7 +97,7 @@ class GradualMagnitude(MaskUpdating):
                 GraphGroups(entry, self.spec.granularity, kinds.ops),
                 begin,
                 self.every,
-                np.array([kept[name] for kept in counts]),
+                kept[name],
             )
             for name, entry in entries.items()
         }

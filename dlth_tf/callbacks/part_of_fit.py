@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from dlth_tf import masking
 from dlth_tf.callbacks.base import Callback
-from dlth_tf.callbacks.fit_end import join_fit_end
+from dlth_tf.callbacks.fit_end import join_fit_end, list_that_calls
 from dlth_tf.core import PenaltySchedule
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.world import of
@@ -52,12 +52,15 @@ class PartOfFit(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Begins the state of this `fit`."""
         super().on_train_begin(logs)
+        several = list_that_calls(self)
+        masking.begin_fit(self.model, several)  # before the check: it ends what another list has left
         self._check_pair()
         if of(self.model).IN_TENSORFLOW:
             hint_at_onednn(self.model)
         self._begun = False
-        self._alone = not join_fit_end(self)
-        masking.begin_fit(self.model)
+        self._alone = several is None
+        if several is not None:
+            join_fit_end(self, several)
         values = self.state_values()
         self.state = None if values is None else masking.fit_state(self.model, type(self).__name__, values)
 

@@ -80,12 +80,16 @@ def _highest_equal(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray
 
 
 def _together(groups: Mapping[str, Groups], scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All scores in one array, filled tensor by tensor: scores computed on access are never all in memory twice."""
+    """All scores in one array, filled tensor by tensor: scores computed on access are never all in memory twice.
+
+    Those of a dtype that is not NumPy's own (bfloat16) are there as float32, which holds them exactly.
+    """
     everything = np.empty(sum(entry.free for entry in groups.values()), np.float16)
     start = 0
     for name in groups:
         part = scores[name].ravel()
-        everything = everything.astype(np.result_type(everything, part), copy=False)
+        dtype = part.dtype if part.dtype.isbuiltin == 1 else np.float32
+        everything = everything.astype(np.result_type(everything, dtype), copy=False)
         everything[start : start + part.size] = part
         start += part.size
     return everything

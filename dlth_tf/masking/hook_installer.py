@@ -7,13 +7,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from dlth_tf.core import PenaltySchedule
+from dlth_tf.errors import BadInput
 from dlth_tf.masking.fit_session import begin_fit, in_fit
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.stripping import check_no_addition
 
 HOOKS = "_dlth_tf_hooks"
+STEPPED: WeakKeyDictionary[Any, list[Any]] = WeakKeyDictionary()  # model -> what `Hooks.stepping` was at last
 log = logging.getLogger("dlth_tf")
 
 
@@ -103,8 +106,12 @@ class HookInstaller(abc.ABC):
     def first_step_shows_all(self, model: Any, hooks: Sequence[OptimizerHook]) -> bool:
         """Returns whether every weight that training updates is seen in the first step."""
 
-    def optimizers_of(self, model: Any) -> list[Any]:
+    def optimizers_of(self, model: Any, nested: bool = True) -> list[Any]:
         """Returns the model's optimizer, and those that it or a nested model holds in other attributes, each once.
+
+        Args:
+          model: Compiled.
+          nested: Whether those of nested models are among them.
 
         Raises:
           BadInput: As `inner_optimizer`.
@@ -121,7 +128,7 @@ class HookInstaller(abc.ABC):
                 found.extend(each for each in self.updating(value) if not any(each is other for other in found))
 
         collect(model.optimizer)
-        for holder in [model, *self.submodels(model)]:
+        for holder in [model, *(self.submodels(model) if nested else ())]:
             for value in list(vars(holder).values()):
                 collect(value)
         return found
@@ -136,11 +143,19 @@ class HookInstaller(abc.ABC):
         self.set_iterations(self._counting(model), self.steps_made(model) - steps)
 
     def _counting(self, model: Any) -> Any:
-        """The slowest optimizer that updates prunable weights; before the first step the furthest with slots."""
+        """The slowest optimizer seen to update prunable weights; before the first step the model's furthest with slots.
+
+        A nested model that was trained before still has the optimizer of that training, which says nothing about this
+        one: it counts once it has been seen, and then also after the hooks are gone.
+        """
         hooks = hooks_of(model)
         if used := hooks.stepping() if hooks else []:
             return min(used, key=self.iterations)
-        first, *others = self.optimizers_of(model)
+        if used := STEPPED.get(model, []):
+            present = {id(each) for each in self.optimizers_of(model)}
+            if all(id(each) in present for each in used):
+                return min(used, key=self.iterations)
+        first, *others = self.optimizers_of(model, nested=False)
         if not others:
             return first
         weights = [entry.weight for entry in self.prunable_weights(model).values()]
@@ -171,6 +186,10 @@ class HookInstaller(abc.ABC):
         self.uninstall(model)
         hooks = Hooks(self, entries, penalty, options.get("always_mask", False))
         self.prepare(model, hooks.undo)
+        if penalty is not None or options.get("updates") or options.get("always_mask"):
+            known = [*self.optimizers_of(model, nested=False), *STEPPED.get(model, [])]
+            unknown = [each for each in optimizers if not any(each is other for other in known)]
+            hooks.past = {id(each): self.iterations(each) for each in unknown}
         with self.scope(model):
             hooks.each = [self.hook(list(entries.values()), each, penalty, **options) for each in optimizers]
         hooks.watch_first_step(model)
@@ -183,6 +202,8 @@ class HookInstaller(abc.ABC):
         self.sync(model)
         hooks = vars(model).pop(HOOKS, None)
         if hooks is not None:
+            if used := hooks.stepping():
+                STEPPED[model] = used
             for hook in hooks.each:
                 hook.uninstall()
             hooks.undo.close()
@@ -215,6 +236,7 @@ class Hooks:
         self.entries = entries
         self.each: list[Any] = []  # the first is on the model's own optimizer
         self.undo = ExitStack()
+        self.past: dict[int, int] = {}  # steps of optimizers of nested models, by id, where steps count
         # Noted now: during a `fit` on JAX the model does not have its state.
         self._squeezed = {name for name, entry in entries.items() if penalty and not entry.chosen().all()}
         self._removed = {name for name, entry in entries.items() if always_mask or not entry.kept().all()}
@@ -241,8 +263,12 @@ class Hooks:
         """Says so if no optimizer has updated a weight that is to be squeezed or to stay removed.
 
         Raises:
-          RuntimeError: If it is to be squeezed.
+          BadInput: If the optimizer of a nested model makes the steps that were to be counted from 0.
+          RuntimeError: If a weight is to be squeezed that was not updated.
         """
+        if steps := max((self.past.get(id(optimizer), 0) for optimizer in self.stepping()), default=0):
+            allowed = "is that of a nested model, whose steps count from the first on: compile that model again too"
+            raise BadInput("optimizer", f"{steps} steps old", allowed)
         if not self.installer.first_step_shows_all(model, self.each):
             return
         missed: dict[str, list[str]] = {"squeezed": [], "kept removed": []}

@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from dlth_tf.masking.structure.kernel_uses import kernel_uses
 from dlth_tf.masking.world import installed, named_weights, prunable_weights
 
 PASSES = 3  # forward, gradient by the inputs, gradient by the weights: each one MAC per weight and position
-KERNEL_OPERATIONS = ("Conv2D", "Conv3D", "MatMul", "BatchMatMulV2", "DepthwiseConv2dNative")
-PASSED_THROUGH = ("ReadVariableOp", "Cast", "Identity", "Reshape", "ExpandDims")
+log = logging.getLogger("dlth_tf")
 
 
 def kernel_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> dict[str, int]:
     """Returns the number of output positions of each kernel for one image, summed over all its uses.
 
-    Reads the traced forward pass, so shared layers and subclassed models are counted correctly. Kernels inside loops
-    (recurrent layers), and those whose number of positions depends on the data, are not counted.
+    Warns of kernels that it leaves out (see `counted_positions`).
 
     Args:
       model: A tf_keras model, wrapped or not.
       image_shape: Shape of one example, such as (height, width, channels).
     """
+    positions, missing = counted_positions(model, image_shape)
+    if missing:
+        log.warning("%s: multiply-adds leave out %s, whose use is not understood", model.name, ", ".join(missing))
+    return positions
+
+
+def counted_positions(model: tf_keras.Model, image_shape: tuple[int, ...]) -> tuple[dict[str, int], list[str]]:
+    """Returns the number of output positions of each kernel for one image, and the kernels that could not be counted.
+
+    Reads the traced forward pass, so shared layers and subclassed models are counted correctly, and those of recurrent
+    layers once for each step. A use counts as the multiply-adds that it needs, divided by the size of the kernel. Those
+    whose number depends on the data, and operations that are not known, are not counted.
+
+    Args:
+      model: A tf_keras model, wrapped or not.
+      image_shape: Shape of one example, such as (height, width, channels).
+
+    Returns:
+      Name -> positions, and names; weights with less than two axes and embeddings are in neither.
+    """
     call = tf.function(lambda images: model(images, training=False))
     taken = model.inputs[0] if model.inputs else tf.nest.flatten(model.save_spec() or [tf.TensorSpec([None])])[0]
     batch = taken.shape[0] or 1
     graph = call.get_concrete_function(tf.TensorSpec((batch, *image_shape), taken.dtype)).graph
-    handles = {id(inside): outside for outside, inside in graph.captures}
     copies = model.distribute_strategy.experimental_local_results  # one per replica; the graph captures one of them
-    names = {id(copy.handle): name for name, weight in named_weights(model).items() for copy in copies(weight)}
-    positions: Counter[str] = Counter()
-    for operation in graph.get_operations():
-        if operation.type not in KERNEL_OPERATIONS:
-            continue
-        source = operation.inputs[1]
-        while source.op.type in PASSED_THROUGH:
-            source = source.op.inputs[0]
-        name = names.get(id(handles.get(id(source))))
-        if name is not None:
-            first, *others = operation.outputs[0].shape[:-1]
-            if None not in others:
-                positions[name] += int(np.prod([first or batch, *others])) // batch
-    return dict(positions)
+    weights = {name: weight for name, weight in named_weights(model).items() if len(weight.shape) > 1}
+    names = {id(copy.handle): name for name, weight in weights.items() for copy in copies(weight)}
+    held = {inside.name: names[id(outside)] for outside, inside in graph.captures if id(outside) in names}
+    uses = kernel_uses(graph, held, batch)
+    sizes = {name: batch * int(np.prod(weights[name].shape)) for name in uses.macs}
+    parts = {name for name, macs in uses.macs.items() if macs % sizes[name]}  # of which a part is used more often
+    missing = uses.unknown | parts
+    positions = {name: macs // sizes[name] for name, macs in uses.macs.items() if name not in missing}
+    return positions, [name for name in weights if name in missing]
 
 
 Densities = Mapping[str, tuple[float, float]]

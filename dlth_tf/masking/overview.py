@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,10 @@ class Summary:
       chosen: Weights outside the ticket, to be removed or removed already; 0 before there is a ticket.
       removed: Weights that are removed.
       macs: Multiply-adds of a forward pass on one example: of the dense network, and of the weights that are not
-        removed; None if the network has several inputs or the size of its input is
-        open, or Keras does not compute with TensorFlow.
+        removed; None if the network has several inputs or the size of its input is open, Keras does not compute with
+        TensorFlow, or those of a kernel are not known.
       layers: `layer_table`, in which before there is a ticket the status of what one will prune is "prunable".
+      uncounted: Names of the kernels whose multiply-adds are not known.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Summary:
     removed: int
     macs: tuple[int, int] | None
     layers: pd.DataFrame
+    uncounted: tuple[str, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -64,6 +67,8 @@ class Summary:
         if self.macs is not None:
             dense, left = self.macs
             lines.append(f"  multiply-adds  {dense:,} on one example, {left:,} of them with weights not removed")
+        if self.uncounted:
+            lines.append(f"  multiply-adds  not counted: those of {', '.join(self.uncounted)} are not known")
         rows = self.layers[self.layers["weight"] != ""]
         names = [f"{row.layer}/{row.weight}" for row in rows.itertuples()]
         width = max(map(len, names), default=0)
@@ -103,6 +108,7 @@ def summary(model: Any) -> Summary:
         prunable = sum(sizes[name] for name in pruned)
         coming = (layers["weight"] != "") & ~layers["layer"].isin(whole)
         layers.loc[coming, ["status", "why"]] = ["prunable", "a ticket with the default dense_layers prunes it"]
+    macs, uncounted = _macs(model, removed, sizes)
     return Summary(
         model.name,
         sum(weight.size for weight in weights),
@@ -110,19 +116,22 @@ def summary(model: Any) -> Summary:
         prunable,
         sum(chosen.values()),
         sum(removed.values()),
-        _macs(model, removed, sizes),
+        macs,
         layers,
+        tuple(uncounted),
     )
 
 
-def _macs(model: Any, removed: dict[str, int], sizes: dict[str, int]) -> tuple[int, int] | None:
+def _macs(model: Any, removed: dict[str, int], sizes: dict[str, int]) -> tuple[tuple[int, int] | None, Sequence[str]]:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or None in shape[1:] or not of(model).IN_TENSORFLOW:
-        return None
-    from dlth_tf.masking.macs import kernel_positions  # loads TensorFlow
+        return None, ()
+    from dlth_tf.masking.macs import counted_positions  # loads TensorFlow
 
-    positions = kernel_positions(model, shape[1:])
+    positions, uncounted = counted_positions(model, shape[1:])
+    if uncounted:
+        return None, uncounted
     weights = named_weights(model)
     dense = {name: int(np.prod(weights[name].shape)) * times for name, times in positions.items()}
     left = {name: positions[name] * (sizes[name] - removed[name]) if name in sizes else dense[name] for name in dense}
-    return sum(dense.values()), sum(left.values())
+    return (sum(dense.values()), sum(left.values())), ()

@@ -70,6 +70,9 @@ def wrap(model: Model, *, skip: str | Sequence[str] = (), only: str | Sequence[s
     `model`; a subclassed model gets its layers replaced in place. Layers that tf-mot does not know stay dense:
     `layer_table` lists them with the reason. A model that was rebuilt is not compiled.
 
+    A wrapped model that Keras has copied, or loaded from `.keras` or HDF5, comes back itself, and its `load_weights`
+    then reads files of the plain network again.
+
     Args:
       model: A model of tf_keras or of Keras 3.
       skip: Layer names or patterns ("block1*") that are not wrapped.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlth_tf import analysis
 from dlth_tf.analysis import roles
-from dlth_tf.analysis.roles import CONTROLS, REMARKS, TRANSFORMED, WINNING, opponents, question, role
+from dlth_tf.analysis.roles import CONTROLS, LONG, TRANSFORMED, WINNING, opponents, question, role
 from dlth_tf.methods import METHODS
 
 ROOM = Path(analysis.__file__).parent
@@ -22,7 +22,7 @@ def names_in(source: str) -> set[str]:
 
 
 def test_methods_with_a_role_are_registered():
-    assert set(METHODS.names()) >= NAMES >= set(REMARKS)
+    assert set(METHODS.names()) >= NAMES >= set(LONG)
 
 
 def test_a_method_is_compared_as_a_control_or_as_the_winning_ticket():

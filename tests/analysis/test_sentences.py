@@ -89,6 +89,24 @@ def test_the_sentence_states_the_outcomes(others: dict, words: str) -> None:
     assert said.startswith(words) and ("Examples seen" in said) == bool(verdict.comparisons)
 
 
+@pytest.mark.parametrize(
+    ("own", "images", "remark"),
+    [(900.0, 900.0, ", as many examples as rst"), (900.0, 907.0, ", as many examples as rst"), (900.0, 1620.0, "")],
+)
+def test_a_method_has_seen_as_many_examples_only_if_it_has(own: float, images: float, remark: str) -> None:
+    verdict = verdict_on(lth_long=[92.0, 92.8, 95.6], scratch_long=[90.0, 90.0, 92.0])
+    seen = {name: Runs(3, images) for name in verdict.others}
+    said = sentence(dataclasses.replace(verdict, others=seen, images_beside=dict.fromkeys(seen, own)))
+    assert f"the winning ticket (lth_long{remark}, like with like)" in said
+    assert ("scratch_long (as many examples as rst)" in said) == bool(remark)
+    assert ("equal budget" in said) == bool(remark)
+
+
+def test_the_remark_names_the_ticket_that_is_compared() -> None:
+    verdict = dataclasses.replace(verdict_on(scratch_long=[90.0, 90.0, 92.0]), method="rst_iter")
+    assert "scratch_long (as many examples as rst_iter)" in sentence(verdict)
+
+
 def test_the_cost_of_every_method_and_equal_budgets_are_stated() -> None:
     said = sentence(verdict_on(scratch_long=[90.0, 90.0, 92.0], lth=[92.0, 92.8, 95.6], lth_iter=[92.0, 92.8, 95.6]))
     assert said.endswith(

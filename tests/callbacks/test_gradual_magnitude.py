@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import GradualMagnitude
 from dlth_tf.core import parse_granularity, removed_count, top_k_mask
@@ -173,3 +174,23 @@ def test_the_last_pruning_may_be_the_last_thing_that_happens():
     callback = GradualMagnitude(0.75, begin=2, end=6, every=2, dense_layers="none")
     states = linear.fit(linear.layer(KERNEL), GRADIENTS[:6], callback)
     assert [int(state.mask.sum()) for state in states][-2:] == [33, 24]
+
+
+def test_erk_ends_with_the_counts_of_a_ticket_though_an_earlier_budget_rounds_a_tensor_further_down():
+    widths = [
+        3,
+        6,
+        7,
+        4,
+        7,
+        3,
+    ]  # found by search: l0 would keep 4 weights at step 11, and 5 at the end
+    layers = [tf_keras.layers.Dense(size, name=f"l{number}") for number, size in enumerate(widths[1:])]
+    model = dlth.wrap(tf_keras.Sequential([tf_keras.layers.Input((3,)), *layers]))
+    ticket = dlth.random_ticket(model, 0.8, allocation="erk", dense_layers="none")
+    model.compile(tf_keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    callback = GradualMagnitude(0.8, begin=1, end=12, every=1, allocation="erk", dense_layers="none")
+    rng = np.random.default_rng(0)
+    model.fit(rng.normal(size=(13, 3)), rng.normal(size=(13, 3)), batch_size=1, verbose=0, callbacks=[callback])
+    kept = {name: int(entry.kept().sum()) for name, entry in masking.prunable_weights(model).items()}
+    assert kept == {name: int(mask.sum()) for name, mask in ticket.items()}

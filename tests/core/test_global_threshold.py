@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 
+import ml_dtypes
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +43,17 @@ def test_equal_scores_go_by_tensor_and_then_by_place():
     assert masks["a"].tolist() == [[False, False], [True, True]] and masks["b"].all()
     masks = choose_masks({"b": np.zeros(3), "a": np.zeros((2, 2))}, "2/7", "global")
     assert masks["b"].tolist() == [False, False, True] and masks["a"].all(), "the order of the tensors decides"
+
+
+@pytest.mark.parametrize("dtypes", [("bfloat16", "bfloat16"), ("bfloat16", "float16"), ("float32", "bfloat16")])
+@pytest.mark.parametrize("granularity", ["weight", "filter"])
+def test_scores_of_any_floating_dtype_are_compared(dtypes, granularity):
+    values = drawn({"a": (4, 6), "b": (6, 8)}, 3, 0)
+    scores = {name: values[name].astype(ml_dtypes.finfo(dtype).dtype) for name, dtype in zip("ab", dtypes, strict=True)}
+    exact = {name: score.astype(np.float64) for name, score in scores.items()}
+    found = choose_masks(scores, 0.5, "global", granularity)
+    for name, mask in choose_masks(exact, 0.5, "global", granularity).items():
+        assert np.array_equal(found[name], mask), name
 
 
 def test_a_tensor_that_would_collapse_keeps_its_best_and_the_total_stays_exact():

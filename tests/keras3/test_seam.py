@@ -74,6 +74,16 @@ def test_the_penalty_is_added_after_clipping_and_unscaling(options, of_gradient)
     np.testing.assert_allclose(model.get_layer("w").kernel.numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_variables_that_are_excluded_from_weight_decay_get_none(momentum):
+    kernel, bias = (keras.Variable(np.ones(2, "float32"), name=name) for name in ("kernel", "bias"))
+    optimizer = dlth.keras3.SGD(0.5, momentum=momentum, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.build([kernel, bias])
+    optimizer.apply([np.zeros(2, "float32")] * 2)
+    assert kernel.numpy().tolist() == [0.75, 0.75] and bias.numpy().tolist() == [1.0, 1.0]
+
+
 def test_gradient_accumulation_takes_one_step_for_several_batches():
     model = linear(keras.optimizers.SGD(0.1, gradient_accumulation_steps=4))
     weight = model.get_layer("w").kernel.numpy().copy()

@@ -9,7 +9,7 @@ import tf_keras
 
 import dlth_tf
 from dlth_tf import masking, models
-from dlth_tf.masking.macs import PASSES, densities, kernel_positions, training_macs
+from dlth_tf.masking.macs import PASSES, counted_positions, densities, kernel_positions, training_macs
 
 layers = tf_keras.layers
 
@@ -107,3 +107,128 @@ def test_half_precision_does_not_hide_a_kernel():
         assert len(kernel_positions(model, (28, 28, 1))) == len(masking.prunable_weights(model)) == 5
     finally:
         tf_keras.mixed_precision.set_global_policy(None)
+
+
+def sequential(shape: tuple[int, ...], *each: layers.Layer) -> tf_keras.Model:
+    return tf_keras.Sequential([layers.Input(shape), *each])
+
+
+def attention() -> tf_keras.Model:
+    inputs = tf_keras.Input((5, 8))
+    return tf_keras.Model(inputs, layers.MultiHeadAttention(2, 4, name="mha")(inputs, inputs))
+
+
+BY_HAND = {
+    "transposed": (lambda: sequential((8, 8, 3), layers.Conv2DTranspose(4, 3, strides=2)), 64 * 9 * 3 * 4),
+    "transposed in 1D": (lambda: sequential((8, 3), layers.Conv1DTranspose(4, 2, strides=2)), 8 * 2 * 3 * 4),
+    "transposed in 3D": (lambda: sequential((4, 4, 4, 2), layers.Conv3DTranspose(3, 2, strides=2)), 64 * 8 * 2 * 3),
+    "grouped": (lambda: sequential((8, 8, 4), layers.Conv2D(8, 3, groups=2, padding="same")), 64 * 9 * 2 * 8),
+    "grouped in 3D": (lambda: sequential((4, 4, 4, 2), layers.Conv3D(4, 2, groups=2)), 27 * 8 * 4),
+    "dilated": (lambda: sequential((8, 8, 4), layers.Conv2D(6, 3, dilation_rate=2, padding="same")), 64 * 9 * 4 * 6),
+    "separable": (lambda: sequential((8, 4), layers.SeparableConv1D(6, 3, padding="same")), 8 * (3 * 4 + 4 * 6)),
+    "locally connected": (lambda: sequential((8, 2), layers.LocallyConnected1D(3, 3)), 6 * 3 * 2 * 3),
+    "attention": (attention, 4 * 5 * 8 * 8),
+    "einsum": (lambda: sequential((5, 8), layers.EinsumDense("abc,cd->abd", (None, 6))), 5 * 8 * 6),
+    "einsum with an ellipsis": (lambda: sequential((5, 8), layers.EinsumDense("...x,xy->...y", 6)), 5 * 8 * 6),
+    "dense on each step": (lambda: sequential((7, 3), layers.Dense(4)), 7 * 3 * 4),
+    "convolution on each step": (
+        lambda: sequential((5, 8, 8, 2), layers.TimeDistributed(layers.Conv2D(3, 3))),
+        5 * 36 * 54,
+    ),
+    "embedding": (lambda: sequential((7,), layers.Embedding(50, 8), layers.LSTM(16)), 7 * (8 + 16) * 64),
+    "lstm": (lambda: sequential((7, 3), layers.LSTM(4, return_sequences=True)), 7 * (3 + 4) * 16),
+    "unrolled": (lambda: sequential((7, 3), layers.LSTM(4, unroll=True)), 7 * (3 + 4) * 16),
+    "gru": (lambda: sequential((7, 3), layers.GRU(4)), 7 * (3 + 4) * 12),
+    "masked": (lambda: sequential((7, 3), layers.Masking(), layers.SimpleRNN(4, go_backwards=True)), 7 * (3 + 4) * 4),
+    "bidirectional": (lambda: sequential((7, 3), layers.Bidirectional(layers.LSTM(4))), 2 * 7 * (3 + 4) * 16),
+    "cells": (
+        lambda: sequential((7, 3), layers.RNN([layers.LSTMCell(4), layers.LSTMCell(5)])),
+        7 * ((3 + 4) * 16 + (4 + 5) * 20),
+    ),
+    "convolution in a cell": (lambda: sequential((5, 8, 8, 2), layers.ConvLSTM2D(3, 3)), 5 * 36 * 9 * (2 + 3) * 12),
+    "scaled": (
+        lambda: sequential((8, 8, 2), layers.Conv2D(3, 3, padding="same"), layers.PReLU(), layers.LayerNormalization()),
+        64 * 9 * 2 * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_every_layer_counts_what_it_computes(case):
+    build, expected = BY_HAND[case]
+    model = build()
+    positions, missing = counted_positions(model, model.input_shape[1:])
+    sizes = {name: int(np.prod(weight.shape)) for name, weight in masking.named_weights(model).items()}
+    assert sum(times * sizes[name] for name, times in positions.items()) == expected and missing == []
+
+
+class Kernel(layers.Layer):
+    """Has a kernel and a function that uses it."""
+
+    def __init__(self, use, **options) -> None:
+        super().__init__(**options)
+        self.use = use
+
+    def build(self, shape) -> None:
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 3))
+        super().build(shape)
+
+    def call(self, inputs):
+        return self.use(inputs, tf.convert_to_tensor(self.kernel))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, kernel: x @ tf.nn.l2_normalize(kernel, 0),
+        lambda x, kernel: tf.matmul(kernel, x, transpose_a=True, transpose_b=True),
+        lambda x, kernel: tf.concat([x @ part for part in tf.split(kernel, 3, 1)], 1),
+        lambda x, kernel: tf.function(tf.matmul)(x, kernel),
+    ],
+    ids=["normalized", "on the left", "in parts", "in a function"],
+)
+def test_a_kernel_is_known_after_what_is_done_to_it_alone(use):
+    model = sequential((4,), Kernel(use, name="own"))
+    assert counted_positions(model, (4,)) == ({"own/kernel": 1}, [])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, kernel: tf.reduce_sum(x[..., None] * kernel, -2),
+        lambda x, kernel: tf.cond(tf.reduce_sum(x) > 0, lambda: x @ kernel, lambda: x @ kernel @ tf.ones((3, 3))),
+        lambda x, kernel: tf.while_loop(lambda h: tf.norm(h) < 9, lambda h: (h + x @ kernel,), (x @ kernel,))[0],
+        lambda x, kernel: tf.boolean_mask(x, x[:, 0] > 0) @ kernel,
+        lambda x, kernel: x @ kernel + x[:, :1] @ kernel[:1],
+    ],
+    ids=["a product and its sum", "a branch", "a loop of unknown length", "rows of unknown number", "a part twice"],
+)
+def test_a_kernel_whose_use_is_not_known_is_named_and_no_sum_is_stated_without_it(use, caplog):
+    model = dlth_tf.wrap(sequential((4,), layers.Dense(4, name="dense"), Kernel(use, name="own")), only="dense")
+    assert counted_positions(model, (4,)) == ({"dense/kernel": 1}, ["own/kernel"])
+    shown = dlth_tf.summary(model)
+    assert shown.macs is None and shown.uncounted == ("own/kernel",)
+    assert "multiply-adds  not counted: those of own/kernel are not known" in repr(shown)
+    assert kernel_positions(model, (4,)) == {"dense/kernel": 1}
+    assert "multiply-adds leave out own/kernel, whose use is not understood" in caplog.text
+
+
+def test_weights_that_are_looked_up_or_added_need_no_multiply_adds():
+    class Tokens(tf_keras.Model):
+        def __init__(self, tied: bool) -> None:
+            super().__init__()
+            self.tied = tied
+            self.tokens, self.places = layers.Embedding(10, 4, name="tokens"), layers.Embedding(5, 4, name="places")
+            self.first = self.add_weight("first", (1, 1, 4))
+            self.dense = layers.Dense(4, name="dense")
+
+        def call(self, ids):
+            known = self.tokens(ids) + self.places(tf.range(5))
+            start = tf.broadcast_to(self.first, (tf.shape(ids)[0], 1, 4))
+            states = self.dense(tf.concat([start, known], 1))
+            return tf.matmul(states, self.tokens.embeddings, transpose_b=True) if self.tied else states
+
+    for tied, embeddings in ((False, {}), (True, {"tokens/embeddings": 6})):
+        model = Tokens(tied)
+        model(tf.zeros((1, 5), tf.int32))
+        assert counted_positions(model, (5,)) == ({"dense/kernel": 6, **embeddings}, [])

@@ -18,7 +18,7 @@ from dlth_tf.deploy.report.folder_size import bytes_of, files_of
 from dlth_tf.deploy.report.size_bound import size_of
 from dlth_tf.deploy.source import Source
 from dlth_tf.masking import weight_arrays
-from dlth_tf.masking.macs import kernel_positions
+from dlth_tf.masking.macs import counted_positions
 from dlth_tf.measures import MSE
 
 WORTH_PACKING = 0.9  # of the bytes of the weights
@@ -61,12 +61,14 @@ def multiply_adds(model: tf_keras.Model, shapes: Shapes) -> dict[str, int] | Non
     Returns:
       dense: Number that a runtime computes which does not skip zeros.
       nonzero: Number of those whose weight is not zero.
-      None if the network takes several inputs.
+      None if the network takes several inputs, or those of a kernel are not known.
     """
     if len(shapes) > 1:
         return None
     weights = weight_arrays(model)
-    positions = kernel_positions(model, next(iter(shapes.values())))
+    positions, missing = counted_positions(model, next(iter(shapes.values())))
+    if missing:
+        return None
     return {
         "dense": sum(weights[name].size * times for name, times in positions.items()),
         "nonzero": sum(int(np.count_nonzero(weights[name])) * times for name, times in positions.items()),

@@ -19,7 +19,8 @@ class SGD(tf_keras.optimizers.Optimizer):
 
     Keras' own SGD has the learning rate inside the velocity, which differs after every change of the learning rate, and
     its `weight_decay` is decoupled from the gradient. Weight decay here acts on all trainable variables, biases and
-    batch-norm gamma and beta too, as in the official code. tests/golden compares the update with it.
+    batch-norm gamma and beta too, as in the official code, except those that `exclude_from_weight_decay` names.
+    tests/golden compares the update with it.
 
     Args:
       learning_rate: A number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it (as
@@ -72,7 +73,7 @@ class SGD(tf_keras.optimizers.Optimizer):
         rate = self.learning_rate
         rate = tf.cast(rate() if callable(rate) else rate, variable.dtype)
         gradient = tf.convert_to_tensor(gradient)  # an embedding's sparse gradient too: weight decay reaches every row
-        if self.l2:
+        if self.l2 and self._use_weight_decay(variable):
             gradient += tf.constant(self.l2, variable.dtype.base_dtype) * variable
         if not self.momentum:
             variable.assign_sub(rate * gradient)

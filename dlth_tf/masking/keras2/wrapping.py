@@ -39,13 +39,13 @@ def wrap(model: tf_keras.Model, *, skip: str | Sequence[str] = (), only: str | S
         # All wrappers are made before anything is exchanged, so a layer that fails leaves the model as it was.
         wrappers = {id(layer): _wrap_layer(layer, choice) for layer in layers if _wraps(layer, choice)}
         if wrappers:
-            new = _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
-            for each in [new, *(layer for layer in new._flatten_layers() if isinstance(layer, tf_keras.Model))]:
-                accept_plain_weights(each, _plain_twin)
-            return new
-    if not any(isinstance(layer, MaskedLayer) for layer in layers):
-        reason = "has no layer that tf-mot can prune (dlth_tf.layer_table gives the reason for each)"
-        raise BadInput("model", model.name, reason)
+            model = _rebuild(model, lambda layer: wrappers.get(id(layer), layer))
+        elif not any(isinstance(layer, MaskedLayer) for layer in layers):
+            reason = "has no layer that tf-mot can prune (dlth_tf.layer_table gives the reason for each)"
+            raise BadInput("model", model.name, reason)
+    # Also where all was wrapped: Keras' own readers and copiers of models know nothing of plain files.
+    for each in [model, *(layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.Model))]:
+        accept_plain_weights(each, _plain_twin)
     return model
 
 

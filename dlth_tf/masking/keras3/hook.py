@@ -40,15 +40,15 @@ class StepUpdate(MaskUpdate, Protocol):
     pause: PauseFn | None  # from the optimizer to whether no other variable is updated in this step; None: never
 
     def install(self, hook: StepHook) -> None:
-        """Gives the optimizer what the update needs."""
+        """Gives the hook's optimizer what the update needs; every optimizer of the model has a hook."""
 
-    def before(self, gradient: Any, variable: Any) -> Any:
+    def before(self, optimizer: Any, gradient: Any, variable: Any) -> Any:
         """Returns the gradient of the optimizer's step."""
 
-    def after(self, variable: Any) -> None:
+    def after(self, optimizer: Any, variable: Any) -> None:
         """Does what follows the optimizer's step."""
 
-    def instead(self, gradient: Any, variable: Any) -> None:
+    def instead(self, optimizer: Any, gradient: Any, variable: Any) -> None:
         """Does what a step does in which other variables pause."""
 
 
@@ -147,7 +147,12 @@ class StepHook:
         return made
 
     def attach(self, weight: Any, name: str, array: HostArray) -> Any:
-        """Returns a new variable of the optimizer, in which an array lives while the hook is on."""
+        """Returns the variable in which an array lives while the hook is on.
+
+        It is one of this optimizer, unless the hook of another one came first (that of the model's own optimizer does).
+        """
+        if array.variable is not None:
+            return array.variable
         made = self.add(weight, name, np.zeros(array.shape, bool))
         array.attach(made)
         self._attached.append(array)
@@ -187,7 +192,7 @@ class StepHook:
         def exchange() -> None:
             for key, gradient, variable in both:
                 if key in self.updates:
-                    self.updates[key].instead(gradient, variable)
+                    self.updates[key].instead(self.optimizer, gradient, variable)
 
         if not self._pauses:
             ordinary()
@@ -197,7 +202,7 @@ class StepHook:
 
     def _before(self, key: Any, gradient: Any, variable: Any, strength: Any) -> Any:
         if key in self.updates:
-            return self.updates[key].before(gradient, variable)
+            return self.updates[key].before(self.optimizer, gradient, variable)
         target = self.targets.get(key)
         if target is None:
             return gradient
@@ -209,7 +214,7 @@ class StepHook:
 
     def _after(self, key: Any, variable: Any) -> None:
         if key in self.updates:
-            self.updates[key].after(variable)
+            self.updates[key].after(self.optimizer, variable)
             return
         target = self.targets.get(key)
         if target is not None and target.mask is not None:

@@ -24,7 +24,7 @@ class SGD(keras.optimizers.Optimizer):
       learning_rate: A number, at least 0; a `LearningRateSchedule`; or a callable without arguments that returns it.
       momentum: mu, at least 0 and below 1.
       nesterov: Whether to use Nesterov's form, which needs momentum.
-      weight_decay: Coupled L2 on all trainable variables, at least 0.
+      weight_decay: Coupled L2, at least 0, on all trainable variables but those of `exclude_from_weight_decay`.
       name: Name of the optimizer.
       **kwargs: Gradient clipping and the other arguments of `keras.optimizers.Optimizer`.
 
@@ -60,7 +60,7 @@ class SGD(keras.optimizers.Optimizer):
         # Python numbers take the dtype of a tensor; `ops.cast(.9, "float64")` would round to float32 on TensorFlow.
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.convert_to_tensor(gradient)  # an embedding's sparse gradient too
-        if self.l2:
+        if self.l2 and self._use_weight_decay(variable):
             gradient = gradient + self.l2 * ops.convert_to_tensor(variable)
         if not self.momentum:
             self.assign_sub(variable, rate * gradient)

@@ -25,44 +25,37 @@ def polynomial_decay(sparsity: float, begin: int, end: int, step: int) -> float:
 
 
 class _InStep:
-    """An update of one prunable weight in the step of an optimizer, of which its mask is a variable."""
+    """An update of one prunable weight in the step of whichever optimizer updates it; its mask is a variable there."""
 
     entry: PrunableWeight
-    hook: StepHook
     mask: Any
 
     def install(self, hook: StepHook) -> None:
-        """Notes the optimizer's variable in which the mask lives."""
-        self.hook = hook
+        """Notes the variable in which the mask lives, the same for all optimizers of the model."""
         self.mask = self.entry.mask.variable
 
-    @property
-    def optimizer(self) -> Any:
-        """The optimizer whose step this is."""
-        return self.hook.optimizer
-
-    def before(self, gradient: Any, variable: Any) -> Any:
+    def before(self, optimizer: Any, gradient: Any, variable: Any) -> Any:
         """Returns the gradient as it is."""
         return gradient
 
-    def instead(self, gradient: Any, variable: Any) -> None:
+    def instead(self, optimizer: Any, gradient: Any, variable: Any) -> None:
         """Does nothing: another weight's exchange pauses this one."""
 
-    def set_mask(self, mask: Any) -> None:
+    def set_mask(self, optimizer: Any, mask: Any) -> None:
         """Assigns a boolean mask."""
-        self.optimizer.assign(self.mask, kops.cast(mask, self.mask.dtype))
+        optimizer.assign(self.mask, kops.cast(mask, self.mask.dtype))
 
-    def apply_mask(self, variable: Any, value: Any) -> None:
+    def apply_mask(self, optimizer: Any, variable: Any, value: Any) -> None:
         """Assigns a value, zero where the mask is."""
-        self.optimizer.assign(variable, masked(value, self.mask))
+        optimizer.assign(variable, masked(value, self.mask))
 
 
 class GradualMask(_InStep, GradualUpdate):
     """Gradual pruning of one weight inside the step (see `GradualUpdate`)."""
 
-    def after(self, variable: Any) -> None:
+    def after(self, optimizer: Any, variable: Any) -> None:
         """Updates the mask if that is due, and applies it."""
-        since = kops.cast(self.optimizer.iterations, "int32") + 1 - self.begin
+        since = kops.cast(optimizer.iterations, "int32") + 1 - self.begin
         event = kops.clip(since // self.every, 0, len(self.kept) - 1)
         kept = kops.take(kops.convert_to_tensor(self.kept), event)
         mask = kops.convert_to_tensor(self.mask)
@@ -74,30 +67,30 @@ class GradualMask(_InStep, GradualUpdate):
             lambda: kops.cast(largest(self.groups, weight, kept, mask), mask.dtype),
             lambda: mask,
         )
-        self.optimizer.assign(self.mask, new)
-        self.apply_mask(variable, weight)
+        optimizer.assign(self.mask, new)
+        self.apply_mask(optimizer, variable, weight)
 
 
 class DropAndGrow(_InStep, ExchangeUpdate):
     """Dynamic sparse training of one weight inside the step (see `ExchangeUpdate`)."""
 
-    def after(self, variable: Any) -> None:
+    def after(self, optimizer: Any, variable: Any) -> None:
         """Applies the mask."""
-        self.apply_mask(variable, variable)
+        self.apply_mask(optimizer, variable, variable)
 
-    def instead(self, gradient: Any, variable: Any) -> None:
+    def instead(self, optimizer: Any, gradient: Any, variable: Any) -> None:
         """Exchanges groups."""
-        event = kops.cast(self.times.event(self.optimizer), "int32")
+        event = kops.cast(self.times.event(optimizer), "int32")
         counts = self.active, kops.take(kops.convert_to_tensor(self.dropped), event)
         weight = kops.convert_to_tensor(variable)
         new = drop_and_grow(
             self.groups, weight, kops.convert_to_tensor(self.mask), self._growth(gradient, event), counts
         )
-        self.set_mask(new.mask)
-        for slot in slots_of(self.optimizer, self.entry.weight):
+        self.set_mask(optimizer, new.mask)
+        for slot in slots_of(optimizer, self.entry.weight):
             value = kops.convert_to_tensor(slot)
-            self.optimizer.assign(slot, kops.where(new.fresh, kops.zeros_like(value), value))
-        self.apply_mask(variable, kops.where(new.fresh, kops.zeros_like(weight), weight))
+            optimizer.assign(slot, kops.where(new.fresh, kops.zeros_like(value), value))
+        self.apply_mask(optimizer, variable, kops.where(new.fresh, kops.zeros_like(weight), weight))
 
     def _growth(self, gradient: Any, event: Any) -> Any:
         if self.seed is None:
@@ -128,20 +121,20 @@ class TopK(_InStep, StraightThroughUpdate):
         self._whole = hook.attach(self.entry.weight, "whole", self.whole)
         self._free = None if self.free is None else hook.add(self.entry.weight, "free", self.free)
 
-    def before(self, gradient: Any, variable: Any) -> Any:
+    def before(self, optimizer: Any, gradient: Any, variable: Any) -> Any:
         """Lets the optimizer make its step on the whole weight."""
         # Keras itself has applied its decoupled weight decay to the sparse weight only.
         whole = kops.convert_to_tensor(self._whole)
-        self.optimizer.assign(variable, decayed(self.optimizer, self.entry.weight, whole))
+        optimizer.assign(variable, decayed(optimizer, self.entry.weight, whole))
         return gradient
 
-    def after(self, variable: Any) -> None:
+    def after(self, optimizer: Any, variable: Any) -> None:
         """Keeps the k largest values."""
         free = None if self._free is None else kops.convert_to_tensor(self._free)
         whole = kops.convert_to_tensor(variable) if free is None else masked(variable, free)
-        self.optimizer.assign(self._whole, whole)
-        self.set_mask(largest(self.groups, whole, self.kept, free))
-        self.apply_mask(variable, whole)
+        optimizer.assign(self._whole, whole)
+        self.set_mask(optimizer, largest(self.groups, whole, self.kept, free))
+        self.apply_mask(optimizer, variable, whole)
 
 
 class SignPenalty(PenaltyUpdate):
@@ -150,12 +143,12 @@ class SignPenalty(PenaltyUpdate):
     def install(self, hook: StepHook) -> None:
         """Needs nothing."""
 
-    def before(self, gradient: Any, variable: Any) -> Any:
+    def before(self, optimizer: Any, gradient: Any, variable: Any) -> Any:
         """Returns the larger gradient."""
         return kops.convert_to_tensor(gradient) + self.strength * kops.sign(kops.convert_to_tensor(variable))
 
-    def after(self, variable: Any) -> None:
+    def after(self, optimizer: Any, variable: Any) -> None:
         """Does nothing."""
 
-    def instead(self, gradient: Any, variable: Any) -> None:
+    def instead(self, optimizer: Any, gradient: Any, variable: Any) -> None:
         """Does nothing."""

@@ -92,6 +92,32 @@ def test_keras_own_sgd_is_another_optimizer():
     )
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("by", ["variable", "name"])
+def test_variables_that_are_excluded_from_weight_decay_get_none(by, momentum):
+    optimizer = SGD(0.5, momentum=momentum, weight_decay=0.25)
+    initial = [np.linspace(-1, 1, int(np.prod(shape))).reshape(shape) for shape in SHAPES]
+    kernel, bias = (tf.Variable(value, name=name) for value, name in zip(initial, ("kernel", "bias"), strict=True))
+    optimizer.exclude_from_weight_decay(**({"var_list": [bias]} if by == "variable" else {"var_names": ["bias"]}))
+    for step in gradients():
+        optimizer.apply_gradients(zip([tf.constant(each) for each in step], (kernel, bias), strict=True))
+    without = by_optimizer(SGD(0.5, momentum=momentum))
+    assert distance([kernel.numpy()], by_optimizer(SGD(0.5, momentum=momentum, weight_decay=0.25))[:1]) == 0.0
+    assert distance([bias.numpy()], without[1:]) == 0.0 and distance([kernel.numpy()], without[:1]) > 1e-3
+
+
+def test_exclusion_from_weight_decay_lasts_through_a_fit_with_callbacks():
+    ends = []
+    for decay in (0.0, 0.25):
+        model = dlth.wrap(mlp())
+        optimizer = SGD(0.1, momentum=0.9, weight_decay=decay)
+        optimizer.exclude_from_weight_decay(var_names=["kernel", "bias"])
+        compiled(model, optimizer)
+        train(model, [dlth.callbacks.RandomMask(0.5, remove=True)])
+        ends.append(weights(model))
+    assert same(*ends)
+
+
 def test_a_callable_is_asked_at_every_step():
     rate = tf.Variable(0.5)
     optimizer = SGD(lambda: rate.read_value(), momentum=0.9)

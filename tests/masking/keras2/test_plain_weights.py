@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +67,39 @@ def test_files_of_the_wrapped_network_still_load_with_masks_and_tickets(name, fi
     model = dlth.wrap(other(kind))
     model.load_weights(path)
     assert same(state(model), state(source)) and same(weights(model), weights(source))
+
+
+def loaded(model: tf_keras.Model, path: Path) -> tf_keras.Model:
+    model.save(path)
+    return tf_keras.models.load_model(path)
+
+
+COPIES = {
+    "loaded": lambda model, folder: loaded(model, folder / "wrapped.keras"),
+    "loaded from HDF5": lambda model, folder: loaded(model, folder / "wrapped.h5"),
+    "cloned": lambda model, folder: tf_keras.models.clone_model(model),
+    "from its configuration": lambda model, folder: type(model).from_config(model.get_config()),
+    "copied": lambda model, folder: copy.deepcopy(model),
+}
+
+
+@pytest.mark.parametrize("made", COPIES)
+@pytest.mark.parametrize("name", ["sequential", pytest.param("conv2d, batch norm, dropout", marks=pytest.mark.slow)])
+def test_a_wrapped_model_that_keras_has_copied_reads_plain_files_after_wrap(made, name, tmp_path):
+    kind = KINDS[name]
+    source = other(kind)
+    model = removed(kind.model())
+    copied = COPIES[made](model, tmp_path)
+    again = dlth.wrap(copied)
+    assert again is copied
+    kept = {name: entry.kept() for name, entry in masking.prunable_weights(again).items()}
+    for file in FILES:
+        path = save(source, str(tmp_path / f"plain-{file}"))
+        for weight in masking.named_weights(again).values():
+            weight.assign(tf.zeros_like(weight))
+        again.load_weights(path)
+        for weight, value in weights(source).items():
+            np.testing.assert_array_equal(weights(again)[weight], np.where(kept.get(weight, True), value, 0))
 
 
 @pytest.mark.parametrize("file", FILES)
