@@ -6,6 +6,7 @@ from dlth_tf.masking.keras2 import optimizers as optimizers  # registers SGD, so
 from dlth_tf.masking.keras2 import updates
 from dlth_tf.masking.keras2.execution import scope, set_steps_per_execution, steps_per_execution
 from dlth_tf.masking.keras2.fit_state import FitState as fit_state
+from dlth_tf.masking.keras2.fit_state import prepare
 from dlth_tf.masking.keras2.graph import channel_graph
 from dlth_tf.masking.keras2.installing import INSTALLER
 from dlth_tf.masking.keras2.optimizers import state_of
@@ -32,10 +33,6 @@ uninstall = INSTALLER.uninstall
 EXECUTION_CHANGES = True
 IN_TENSORFLOW = True
 CAN_BE_PRUNED = "not wrapped yet: tf-mot can prune it"
-
-
-def prepare(model: tf_keras.Model) -> None:
-    """Does nothing: what files restore is in the wrappers of a wrapped model."""
 
 
 def batches_per_step(model: tf_keras.Model) -> int:

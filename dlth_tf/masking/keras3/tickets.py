@@ -22,6 +22,7 @@ from dlth_tf.masking.structure.layer_paths import Path
 
 ATTRIBUTE = "dlth_tickets"
 STATE = "~fit"  # first part of the names of callbacks' state in a file
+RENUMBERED = "~renumbered"  # in files whose names count unnamed layers in the model, as "dense_1"; else in the process
 MOST_STATE = 8  # times the bytes of the weights that the state of callbacks may take
 SMALL = 1_000_000  # bytes, and as many more
 
@@ -77,11 +78,12 @@ class Tickets(keras.layers.Layer):
         model = self.of_model()
         if model is not None and not _is_built(model):
             return
-        for name in find_prunable(model, self._if_it_fits):
-            store[_key(name)] = _packed(self.arrays[name])
+        store[RENUMBERED] = np.bool_(True)
+        for name, entry in find_prunable(model, self._if_it_fits).items():
+            store[_key(entry.stable_name)] = _packed(self.arrays[name])
         for callback, values in self.states.items():
-            for name, array in values.items():
-                store[_key(f"{STATE}/{callback}/{name}")] = array.numpy()
+            for number, array in enumerate(values.values()):
+                store[_key(f"{STATE}/{callback}/{number}")] = array.numpy()
 
     def _if_it_fits(self, *weight: Any) -> tuple[HostArray, HostArray] | None:
         try:
@@ -102,33 +104,38 @@ class Tickets(keras.layers.Layer):
         """Reads what a file has; where it has nothing, as one of stock Keras, masks and tickets become whole.
 
         Raises:
-          BadInput: If an array does not fit its weight.
+          BadInput: If an array does not fit its weight, or removes weights that the model does not have.
         """
         keys = list(store.keys())
-        for name in self.entries():
+        weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
+        most = MOST_STATE * weights + SMALL
+        renumbered = RENUMBERED in keys
+        read = {_key(entry.stable_name if renumbered else name): name for name, entry in self.entries().items()}
+        for key in keys:
+            if not key.startswith("~") and key not in read and _removes(_within(store[key], key, most)):
+                own = ", ".join(key.replace("|", "/") for key in read)
+                allowed = f"removes weights in the file, and this model has no such weight; it has {own}"
+                raise BadInput("tickets", key.replace("|", "/"), allowed)
+        for key, name in read.items():
             both = self.arrays[name]
-            if _key(name) not in keys:
+            if key not in keys:
                 for array in both:
                     array.assign(True)
                 continue
-            bits = store[_key(name)]  # read only if it has the size of its weight
+            bits = store[key]  # read only if it has the size of its weight
             size = int(np.prod(both[0].shape, dtype=np.int64))
             if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
                 allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
                 raise BadInput("tickets", name, allowed)
             _unpack(np.asarray(bits), both)
         self.waiting.clear()
-        weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
-        left = MOST_STATE * weights + SMALL
         for key in keys:
             if key.startswith(_key(f"{STATE}/")) and key.count("|") > 1:
                 _, callback, name = key.split("|", 2)
-                left -= int(np.prod(store[key].shape, dtype=np.int64)) * store[key].dtype.itemsize
-                if left < 0:
-                    raise BadInput("tickets", key, "is larger than any state of a callback for this model")
-                self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
+                array = self.waiting.setdefault(callback, {})[name] = _within(store[key], key, most)
+                most -= array.nbytes
         for callback, values in self.states.items():
-            take_over(values, self.waiting.pop(callback, {}))
+            take_over(callback, values, self.waiting.pop(callback, {}))
 
 
 def _no_fit(layer: str, weight: str, mask: tuple[int, ...], present: str | tuple[int, ...]) -> BadInput:
@@ -145,12 +152,35 @@ def _key(name: str) -> str:
     return name.replace("/", "|")  # a slash would make a group of an HDF5 file
 
 
-def take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
-    """Assigns what a file has, if it has all of it in the same shapes."""
-    fits = {_key(name): array for name, array in values.items()}
-    if fits.keys() == stored.keys() and all(array.shape == stored[key].shape for key, array in fits.items()):
-        for key, array in fits.items():
-            array.assign(stored[key])
+def take_over(callback: str, values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
+    """Assigns the state of a callback that a file has, by number, or by name in files before numbers; or has not.
+
+    Raises:
+      BadInput: If it has other arrays, as those of a `fit` with other arguments.
+    """
+    named = {_key(name): array for name, array in values.items()}
+    numbered = {str(number): array for number, array in enumerate(values.values())}
+    fits = named if stored.keys() == named.keys() else numbered
+    shapes = {key: array.shape for key, array in fits.items()}
+    if stored and shapes != {key: array.shape for key, array in stored.items()}:
+        allowed = "has other arrays in the file than in this fit: give it the arguments of the fit that wrote the file"
+        raise BadInput("state", callback, allowed)
+    for key, array in stored.items():
+        fits[key].assign(array)
+
+
+def _within(stored: Any, key: str, most: int) -> np.ndarray:
+    """Reads an array of a file, unless it has more than `most` bytes."""
+    if int(np.prod(stored.shape, dtype=np.int64)) * stored.dtype.itemsize > most:
+        raise BadInput("tickets", key, "is larger than any mask or state of a callback for this model")
+    return np.asarray(stored)
+
+
+def _removes(bits: np.ndarray) -> bool:
+    """Returns whether a packed mask or ticket removes weights, other than the last 7 of a weight of unknown size."""
+    rows = np.unpackbits(np.atleast_2d(bits.astype(np.uint8)), axis=-1)
+    kept = rows.sum(axis=-1)
+    return bool(any(rows.shape[-1] - n >= 8 or not row[:n].all() for row, n in zip(rows, kept, strict=True)))
 
 
 def _packed(both: tuple[HostArray, HostArray]) -> np.ndarray:
@@ -197,8 +227,11 @@ def _give(model: Any, choice: LayerChoice) -> None:
 
 
 def prepare(model: Any) -> None:
-    """Lets a model hold masks and tickets, so that a file that is read from here on can restore them."""
-    tickets_of(model)
+    """Lets a model hold masks and tickets, so that a file that is read from here on can restore them.
+
+    The state of callbacks that a file before has had is that of another `fit`, and forgotten.
+    """
+    tickets_of(model).waiting.clear()
 
 
 def has_masks(model: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -64,14 +65,13 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
                 reason = f"is not built yet (layer {part.name}): call it once on a batch, or model.build(shape)"
                 raise BadInput("model", model.name, reason)
     names = unique_names(list(_located(model)))
-    stable = renumbered([layer for layer, _ in layers])
+    stable = _stable_names(model, names, [layer for layer, _ in layers])
     trained = {id(weight) for weight in model.trainable_weights}
     found: dict[str, PrunableWeight] = {}
     seen: set[int] = set()
     for layer, parts in layers:
         own = weight_names(layer)
         outer = names[id(layer)]
-        around = outer.removesuffix(layer.name)
         packed, with_lora = packed_weights(layer), weights_with_lora(layer)
         for path, part in parts:
             for weight in own_prunable_weights(part):
@@ -95,9 +95,20 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
                     outer=layer,
                     frozen=id(weight) not in trained,
                     in_use=with_lora.get(id(weight)),
-                    stable_name=f"{around}{stable[id(layer)]}/{own[id(weight)]}",
+                    stable_name=f"{stable[id(layer)]}/{own[id(weight)]}",
                 )
     return found
+
+
+def _stable_names(model: Any, names: Mapping[int, str], layers: Sequence[Layer]) -> dict[int, str]:
+    """The names of layers, by id, with automatic numbers that count within the model, also of models around them."""
+    models = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Model)]
+    stable = renumbered([*layers, *models])
+    around = {each.name: stable[id(each)] for each in models}
+    paths = {id(layer): path if names.get(id(layer)) != layer.name else () for path, layer in _located(model)}
+    made = {key: "/".join((*map(around.__getitem__, paths[key]), stable[key])) for key in map(id, layers)}
+    times = Counter(made.values())
+    return {key: name if times[name] == 1 else names[key] for key, name in made.items()}
 
 
 def _parts(layer: Layer) -> list[tuple[Path, Layer]]:
