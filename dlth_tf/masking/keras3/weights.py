@@ -15,6 +15,7 @@ from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.structure.layer_paths import (
     Path,
     located,
+    own_weights,
     parts_of,
     paths_of,
     renumbered,
@@ -117,7 +118,7 @@ def _parts(layer: Layer) -> list[tuple[Path, Layer]]:
 
 
 def named_weights(model: Any) -> dict[str, Any]:
-    """Returns every weight of the network: "layer_name/weight" -> variable.
+    """Returns every weight of the network: "layer_name/weight" -> variable; last those of the model itself.
 
     Raises:
       BadInput: If two layers with weights share a name.
@@ -133,4 +134,4 @@ def named_weights(model: Any) -> dict[str, Any]:
                 reason = f"has several layers named {layer.name!r} with weights: rename all but one"
                 raise BadInput("model", model.name, reason)
             weights[name] = weight
-    return weights
+    return weights | own_weights(model, leaf_layers(model))
