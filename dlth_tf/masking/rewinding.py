@@ -79,8 +79,13 @@ class FreshOptimizer:
             self._state += [(mine, start.numpy()) for mine, start in zip(*variables, strict=True)]
 
     def restore(self, step: int = 0) -> None:
-        """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change."""
+        """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change.
+
+        Moving averages of the weights begin at the present weights, as in a first step.
+        """
         for variable, value in self._state:
             variable.assign(value)
         for optimizer in self.optimizers:
+            for average, weight in self._adapter.averages_of(optimizer):
+                average.assign(weight)
             self._adapter.set_iterations(optimizer, whole_number("step", step, least=0))

@@ -1,5 +1,6 @@
 """The adapter for Keras 2 (tf_keras), on tf-mot's wrapper; it fulfills `masking.protocol.World`."""
 
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking.keras2 import optimizers as optimizers  # registers SGD, so that load_model finds it
@@ -45,6 +46,11 @@ def execution_ends_with_epoch(model: tf_keras.Model) -> bool:
     return True
 
 
+def averages_of(optimizer: tf_keras.optimizers.Optimizer) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Returns no moving averages: an optimizer with these cannot carry the hook."""
+    return []
+
+
 def averages_weights(model: tf_keras.Model) -> bool:
     """Returns False: an optimizer with moving averages cannot carry the hook."""
     return False
@@ -59,6 +65,7 @@ __all__ = [
     "EXECUTION_CHANGES",
     "IN_TENSORFLOW",
     "accept_restored",
+    "averages_of",
     "averages_weights",
     "batches_per_step",
     "channel_graph",
