@@ -14,7 +14,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras3.arrays import HostArray
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.prunable import why_dense
-from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, paths
+from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, models_inside, paths
 from dlth_tf.masking.layer_choice import LayerChoice
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.stripping import check_strippable
@@ -22,6 +22,7 @@ from dlth_tf.masking.structure.layer_paths import Path
 
 ATTRIBUTE = "dlth_tickets"
 STATE = "~fit"  # first part of the names of callbacks' state in a file
+CHOICE = {"skip": "~skip", "only": "~only"}  # patterns of the layers that have masks, as text
 RENUMBERED = "~renumbered"  # in files whose names count unnamed layers in the model, as "dense_1"; else in the process
 MOST_STATE = 8  # times the bytes of the weights that the state of callbacks may take
 SMALL = 1_000_000  # bytes, and as many more
@@ -35,10 +36,10 @@ class Tickets(keras.layers.Layer):
 
     Args:
       model: The model.
-      choice: The layers that get masks.
+      choice: The layers that get masks; None until a file is read that says so.
     """
 
-    def __init__(self, model: Any, choice: LayerChoice) -> None:
+    def __init__(self, model: Any, choice: LayerChoice | None) -> None:
         super().__init__(name=ATTRIBUTE)
         held = {
             "of_model": weakref.ref(model),
@@ -79,6 +80,9 @@ class Tickets(keras.layers.Layer):
         if model is not None and not _is_built(model):
             return
         store[RENUMBERED] = np.bool_(True)
+        for name, key in CHOICE.items():
+            if patterns := getattr(self.choice, name):
+                store[key] = np.frombuffer(",".join(patterns).encode(), np.uint8)
         for name, entry in find_prunable(model, self._if_it_fits).items():
             store[_key(entry.stable_name)] = _packed(self.arrays[name])
         for callback, values in self.states.items():
@@ -107,6 +111,14 @@ class Tickets(keras.layers.Layer):
           BadInput: If an array does not fit its weight, or removes weights that the model does not have.
         """
         keys = list(store.keys())
+        if self.choice is None:
+            if not keys:
+                return
+            texts = {name: _within(store[key], key, SMALL) for name, key in CHOICE.items() if key in keys}
+            patterns = {
+                name: texts[name].tobytes().decode(errors="replace") if name in texts else "" for name in CHOICE
+            }
+            object.__setattr__(self, "choice", LayerChoice.parse(**patterns))
         weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
         most = MOST_STATE * weights + SMALL
         renumbered = RENUMBERED in keys
@@ -220,7 +232,7 @@ def tickets_of(model: Any) -> Tickets:
     return vars(model)[ATTRIBUTE]
 
 
-def _give(model: Any, choice: LayerChoice) -> None:
+def _give(model: Any, choice: LayerChoice | None) -> None:
     tickets = Tickets(model, choice)
     object.__setattr__(model, ATTRIBUTE, tickets)  # past the tracking of Keras and of torch
     object.__setattr__(model, "__reduce_ex__", tickets.reduce)  # pickle and copy.deepcopy ask the object first
@@ -290,22 +302,30 @@ def accept_restored(model: Any) -> None:
 
 
 def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
-    """Loads a model of Keras 3 with the masks and tickets that were saved with it.
+    """Loads a model of Keras 3 with the masks and tickets that were saved with it, and its choice of layers (`wrap`).
 
     `keras.saving.load_model` reads the same files, without masks and tickets.
 
     Args:
-      path: A .keras file.
+      path: A .keras file, or the folder that `keras.saving.save_model(model, path, zipped=False)` has written.
       **options: Of `keras.saving.load_model`: `custom_objects`, `compile`, and `safe_mode`, which is True unless given:
         nothing in the file runs.
 
     Returns:
-      The model; all of its masks are whole if the file has none.
+      The model; all of its masks are whole if the file has none. Models inside it have the masks that were their own.
 
     Raises:
       ValueError: If a mask in the file does not fit its weight; Keras adds words of its own to the sentence.
     """
     model = keras.saving.load_model(path, **options)
-    prepare(model)
-    model.load_weights(path)
+    inside = models_inside(model)
+    for each in (model, *inside):
+        _give(each, None)
+    model.load_weights(os.path.join(path, "model.weights.h5") if os.path.isdir(path) else path)
+    for each in inside:
+        if tickets_of(each).choice is None:
+            for attribute in (ATTRIBUTE, "__reduce_ex__"):
+                object.__delattr__(each, attribute)
+    if tickets_of(model).choice is None:
+        _give(model, LayerChoice())
     return model

@@ -42,6 +42,11 @@ def leaf_layers(model: Any) -> Iterator[Layer]:
         yield layer
 
 
+def models_inside(model: Any) -> list[Any]:
+    """Returns the models inside a model, at any depth."""
+    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Model)]
+
+
 def paths(model: Any) -> list[Path]:
     """Returns the paths of the layers and of their prunable parts."""
     return [path for layer in leaf_layers(model) for path in paths_of(layer, is_prunable)]
@@ -56,15 +61,9 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
         weight that is left out.
 
     Raises:
-      BadInput: If a layer is not built, or two layers share a name.
+      BadInput: If the model is not built, or two layers share a name.
     """
-    layers = [(layer, _parts(layer)) for layer in leaf_layers(model)]
-    layers = [(layer, parts) for layer, parts in layers if parts]
-    for layer, parts in layers:
-        for part in (layer, *(part for _, part in parts)):
-            if not part.built:
-                reason = f"is not built yet (layer {part.name}): call it once on a batch, or model.build(shape)"
-                raise BadInput("model", model.name, reason)
+    layers = list(_built_parts(model))
     names = unique_names(list(_located(model)))
     stable = _stable_names(model, names, [layer for layer, _ in layers])
     trained = {id(weight) for weight in model.trainable_weights}
@@ -101,9 +100,21 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
     return found
 
 
+def _built_parts(model: Any) -> Iterator[tuple[Layer, list[tuple[Path, Layer]]]]:
+    """The layers with prunable parts, and these with their paths; nothing in a built model calls those not built."""
+    layers = [(layer, parts) for layer in leaf_layers(model) if (parts := _parts(layer))]
+    unbuilt = [part.name for layer, parts in layers for _, part in parts if not (layer.built and part.built)]
+    if unbuilt and (not model.built or len(unbuilt) == sum(len(parts) for _, parts in layers)):
+        reason = f"is not built yet (layer {unbuilt[0]}): call it once on a batch, or model.build(shape)"
+        raise BadInput("model", model.name, reason)
+    for layer, parts in layers:
+        if layer.built and (built := [(path, part) for path, part in parts if part.built]):
+            yield layer, built
+
+
 def _stable_names(model: Any, names: Mapping[int, str], layers: Sequence[Layer]) -> dict[int, str]:
     """The names of layers, by id, with automatic numbers that count within the model, also of models around them."""
-    models = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Model)]
+    models = models_inside(model)
     stable = renumbered([*layers, *models])
     around = {each.name: stable[id(each)] for each in models}
     paths = {id(layer): path if names.get(id(layer)) != layer.name else () for path, layer in _located(model)}
