@@ -73,10 +73,11 @@ def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
     if not wrappers:
         reason = "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned"
         raise BadInput("model", model.name, reason)
-    for wrapper in wrappers:
-        if not wrapper.built:
-            reason = f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
-            raise BadInput("model", model.name, reason)
+    unbuilt = [wrapper.layer.name for wrapper in wrappers if not wrapper.built]
+    if unbuilt and (not model.built or len(unbuilt) == len(wrappers)):
+        reason = f"is not built yet (layer {unbuilt[0]}): call it once on a batch, or model.build(shape)"
+        raise BadInput("model", model.name, reason)
+    wrappers = [wrapper for wrapper in wrappers if wrapper.built]  # nothing in a built model calls the others
     names = layer_names(model)
     trained = {id(weight) for weight in model.trainable_weights}
     stable = renumbered([wrapper.layer for wrapper in wrappers])
