@@ -41,7 +41,7 @@ class Tickets(keras.layers.Layer):
 
     def __init__(self, model: Any, choice: LayerChoice | None) -> None:
         super().__init__(name=ATTRIBUTE)
-        held = {
+        held: dict[str, Any] = {
             "of_model": weakref.ref(model),
             "choice": choice,
             "arrays": {},

@@ -14,6 +14,7 @@ from dlth_tf.masking.keras3.prunable import is_prunable, own_prunable_weights, p
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.structure.layer_paths import (
     Path,
+    all_sublayers,
     located,
     own_weights,
     parts_of,
@@ -44,7 +45,7 @@ def leaf_layers(model: Any) -> Iterator[Layer]:
 
 def models_inside(model: Any) -> list[Any]:
     """Returns the models inside a model, at any depth."""
-    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.Model)]
+    return [layer for layer in all_sublayers(model) if isinstance(layer, keras.Model)]
 
 
 def paths(model: Any) -> list[Path]:
