@@ -87,5 +87,5 @@ class FreshOptimizer:
             variable.assign(value)
         for optimizer in self.optimizers:
             for average, weight in self._adapter.averages_of(optimizer):
-                average.assign(weight)
+                average.assign(np.array(weight.numpy()))  # on JAX the variables would share a buffer
             self._adapter.set_iterations(optimizer, whole_number("step", step, least=0))

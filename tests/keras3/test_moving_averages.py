@@ -9,7 +9,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import masking
 from dlth_tf.callbacks import IMP, GradualMagnitude, KeepMask
-from tests.keras3.networks import compiled, data, fit, mlp, removed
+from tests.keras3.networks import BACKEND, compiled, data, fit, mlp, removed
 
 
 @pytest.mark.parametrize("step", [0, 3])
@@ -26,8 +26,10 @@ def test_moving_averages_begin_at_the_weights_that_imp_rewinds(step):
 @pytest.mark.parametrize("name", ["keep", "gradual"])
 def test_weights_swapped_for_their_averages_are_those_of_the_pruned_network(name, tmp_path):
     model = compiled(mlp(), keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9))
-    fit(model, epochs=1)  # averages of the whole network
     if name == "keep":
+        if BACKEND == "jax":
+            pytest.skip("Keras 3 on JAX makes no second fit with moving averages: weights and averages share buffers")
+        fit(model, epochs=1)  # averages of the whole network
         dlth.apply_ticket(model, dlth.random_ticket(model, 0.75), remove=True)
 
     class Checks(keras.callbacks.Callback):
