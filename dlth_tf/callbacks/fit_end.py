@@ -29,6 +29,11 @@ class FitEnd(Callback):
         super().__init__()
         self.joined: list[Ending] = []
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Lets nothing be put back from here on: no callback has refused the `fit`, and its first step follows."""
+        for callback in self.joined:
+            masking.forget_before(callback.model)
+
     def on_train_end(self, logs: Any = None) -> None:
         """Ends the callbacks that joined, and undoes what they changed for this `fit`."""
         joined, self.joined = self.joined, []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -16,12 +17,31 @@ from dlth_tf.masking.world import of
 from dlth_tf.onednn import hint_at_onednn
 
 
+def _puts_back(method: Callable[..., None]) -> Callable[..., None]:
+    """Lets an error before the first step of a `fit` leave the model as it was."""
+
+    @functools.wraps(method)
+    def puts_back(self: PartOfFit, *args: Any, **kwargs: Any) -> None:
+        noted = masking.noted_before(self.model)
+        try:
+            method(self, *args, **kwargs)
+        except BaseException:
+            noted = noted or masking.noted_before(self.model)
+            if noted:
+                masking.put_back(self.model, noted)
+            raise
+
+    return puts_back
+
+
 class PartOfFit(Callback):
     """Begins and ends with its `fit`, however that ends, and resumes with it under BackupAndRestore.
 
     - What it installs acts in its own `fit` only: a later one without it is plain, also after an interruption.
     - Its state is part of the model's checkpoints while the `fit` lasts. A restored `fit` is known at its first epoch,
       wherever BackupAndRestore stands in the list.
+    - A `fit` that it refuses before the first step leaves weights, masks and tickets as they were, also those that
+      callbacks before it have changed.
     - Its last word, `on_fit_end`, comes after `on_train_end` of all callbacks.
     - A model has one hook at a time. A callback that only keeps removed weights at zero leaves it to an `exclusive` one
       after it, whose hook does that too; any other pair is refused with both names.
@@ -34,6 +54,11 @@ class PartOfFit(Callback):
         self.state: masking.FitState | None = None
         self._begun = False
         self._alone = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("on_train_begin", "on_epoch_begin"):
+            setattr(cls, name, _puts_back(getattr(cls, name)))
 
     def state_values(self) -> Mapping[str, ArrayLike] | None:
         """Returns the initial values of the callback's state, by name; None if it does not matter what it was."""
@@ -61,6 +86,7 @@ class PartOfFit(Callback):
         self._alone = several is None
         if several is not None:
             join_fit_end(self, several)
+        masking.note_before(self.model)
         values = self.state_values()
         self.state = None if values is None else masking.fit_state(self.model, type(self).__name__, values)
 
@@ -114,6 +140,8 @@ class PartOfFit(Callback):
                 raise
             if self.state is not None:
                 self.state.begin()
+        if self._alone:
+            masking.forget_before(self.model)
 
     def on_first_epoch(self, epoch: int) -> None:
         """Called before the first step, when `initial_epoch` is known and an interrupted `fit` has been restored."""

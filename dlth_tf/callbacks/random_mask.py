@@ -73,10 +73,17 @@ class RandomMask(PartOfFit):
             self._hook = self.install()
 
     def on_first_epoch(self, epoch: int) -> None:
-        """Takes over the ticket of an interrupted `fit`."""
+        """Takes over the ticket of an interrupted `fit`.
+
+        Raises:
+          BadInput: If the model has none.
+        """
         if not self.restored:
             return
         self.ticket = masking.chosen_ticket(self.model)
+        if not self.ticket and masking.pick_ticket(self.model, self.spec, "random", self.seed).sparsity:
+            allowed = "has no ticket after the checkpoint of an interrupted fit was read: begin anew in an empty folder"
+            raise BadInput("model", self.model.name, allowed)
         if self.remove and masking.installed(self.model) is self._hook:
             self._hook = self.install()
 

@@ -163,7 +163,9 @@ class RSTPenalty(ExactSteps, PartOfFit):
 
     def _to_remove(self) -> list[PrunableWeight]:
         """The weights of which the ticket removes something."""
-        pruned = [entry for entry in masking.prunable_weights(self.model).values() if not entry.chosen().all()]
+        entries = masking.prunable_weights(self.model).values()
+        there = {entry.name: bool(np.any(entry.kept() & ~entry.chosen())) for entry in entries}  # not removed before
+        pruned = [entry for entry in entries if not entry.chosen().all() and (there[entry.name] or not entry.frozen)]
         if not pruned:
             allowed = "has no ticket yet: put callbacks.RandomMask before RSTPenalty, or call apply_ticket first"
             raise BadInput("model", self.model.name, allowed)
@@ -231,7 +233,7 @@ class RSTPenalty(ExactSteps, PartOfFit):
         made = self.iterations()
         fault = ""
         if made < self.steps:
-            fault = f"the transformation ended after {made} of {self.steps} steps"
+            fault = f"the transformation ended after {made} of {self.steps} steps{self._skipped()}"
         elif self.remove_at_end and self._changed():
             fault = f"another callback changed the weights after the last step ({RESTORES})"
         if fault:
@@ -242,6 +244,15 @@ class RSTPenalty(ExactSteps, PartOfFit):
             masking.warn_unless_squeezed(self.model)
             masking.remove(self.model)
         super().on_train_end(logs)
+
+    def _skipped(self) -> str:
+        """Returns why there may be fewer steps than batches, and the remedy, under a loss scale of Keras 3.
+
+        That of Keras 2 counts the steps that it skips.
+        """
+        if not hasattr(self.model.optimizer, "dynamic_scale"):
+            return ""
+        return " (its loss scale skips steps whose gradients are not finite: go on with a fit that has resume=True)"
 
     def _changed(self) -> bool:
         """Returns whether the weights are others than after the last step, and not for moving averages."""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.protocol import World as World
     from dlth_tf.masking.prunable import PrunableWeight as PrunableWeight
     from dlth_tf.masking.rewinding import FreshOptimizer as FreshOptimizer
+    from dlth_tf.masking.rewinding import forget_before as forget_before
+    from dlth_tf.masking.rewinding import note_before as note_before
+    from dlth_tf.masking.rewinding import noted_before as noted_before
+    from dlth_tf.masking.rewinding import put_back as put_back
     from dlth_tf.masking.rewinding import rewind as rewind
     from dlth_tf.masking.squeezing import warn_unless_squeezed as warn_unless_squeezed
     from dlth_tf.masking.structure.residual_ties import batch_norm_gammas as batch_norm_gammas
@@ -77,7 +81,7 @@ _NAMES = {
     "prunable": ("PrunableWeight",),
     "squeezing": ("warn_unless_squeezed",),
     "structure.residual_ties": ("batch_norm_gammas",),
-    "rewinding": ("FreshOptimizer", "rewind"),
+    "rewinding": ("FreshOptimizer", "forget_before", "note_before", "noted_before", "put_back", "rewind"),
     "table": ("layer_table",),
     "tickets": (
         "PICKS",

@@ -57,7 +57,7 @@ def why_whole(model: Any, spec: PruningSpec) -> dict[str, str]:
             reasons |= _matching(word, layers)
             continue
         reasons |= dict.fromkeys(sorted(tied_layers(model, spec.granularity.text)), TIED)
-        convolutional = any("Conv" in type(entry.layer).__name__ for entry in layers.values())
+        convolutional = any(entry.is_kind_of("Conv") for entry in layers.values())
         for end in ("first", "last") if convolutional else ("last",):
             reasons |= _matching(end, layers)
     return reasons | {name: FROZEN for name, entry in layers.items() if entry.frozen and not _asked_for(entry, spec)}

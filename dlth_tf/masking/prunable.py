@@ -60,7 +60,11 @@ class PrunableWeight:
     @property
     def layout(self) -> str:
         """Order of the tensor's axes (`core.layout`); transposed convolutions have outputs before inputs."""
-        return "transposed" if "Transpose" in type(self.layer).__name__ else layout_of(self.name, self.shape)
+        return "transposed" if self.is_kind_of("Transpose") else layout_of(self.name, self.shape)
+
+    def is_kind_of(self, word: str) -> bool:
+        """Returns whether the name of the layer's class, or of one that it is made from, contains a word ("Conv")."""
+        return any(word in kind.__name__ for kind in type(self.layer).__mro__)
 
     @property
     def tensor(self) -> Tensor:

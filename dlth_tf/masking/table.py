@@ -45,7 +45,8 @@ def layer_table(model: Any, whole: Mapping[str, str] | None = None, effective: b
             rows += [_weight_row(entry, (whole or {}).get(entry.layer_name)) for entry in own]
         else:
             size = sum(int(np.prod(weight.shape)) for weight in layer.weights if hasattr(weight, "shape"))
-            why = adapter.why_dense(layer) or ("left out by skip or only" if masked else adapter.CAN_BE_PRUNED)
+            without = "left out by skip or only" if inner.built else "not built: nothing has called it"
+            why = adapter.why_dense(inner) or (without if masked else adapter.CAN_BE_PRUNED)
             rows.append((layer.name, type(layer).__name__, "", "", size, size, "dense", why))
     table = pd.DataFrame(rows, columns=COLUMNS)
     if effective:

@@ -167,7 +167,8 @@ def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
 
     Args:
       model: Wrapped and built.
-      ticket: Its tensors must be the model's; tensors that it does not name are kept whole.
+      ticket: Its tensors must be the model's; tensors that it does not name are kept whole, except those of frozen
+        layers (trainable=False), of which removed weights stay removed: nothing trains what would be kept again.
       remove: False: the ticket is chosen and nothing removed (the start of RST; weights that an earlier ticket removed
         stay zero but may grow again). True: chosen and removed (the start of scratch, lth and finetuning).
 
@@ -176,7 +177,8 @@ def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
     """
     choose(model, ticket)
     for entry in prunable_weights(model).values():
-        entry.mask.assign(np.ones(entry.shape))
+        if not (entry.frozen and np.array_equal(entry.kept(), entry.chosen())):
+            entry.mask.assign(np.ones(entry.shape))
     if remove:
         remove_weights(model)
 
@@ -192,7 +194,8 @@ def choose(model: Any, ticket: Mapping[str, np.ndarray]) -> None:
             shapes = f"its mask has shape {list(mask.shape)}, the model's weight {list(entries[name].shape)}"
             raise BadInput("ticket", name, shapes)
     for name, entry in entries.items():
-        entry.ticket.assign(ticket[name] if name in ticket else np.ones(entry.shape))
+        stays = entry.kept() if entry.frozen else np.ones(entry.shape)
+        entry.ticket.assign(ticket.get(name, stays))
 
 
 def choose_what_is_kept(model: Any) -> None:

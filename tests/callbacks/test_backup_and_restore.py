@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tf_keras
 
-from dlth_tf import masking
+from dlth_tf import callbacks, masking
 from tests.callbacks.every_callback import CALLBACKS, difference, fit, network, quick_or_slow
 from tests.masking.networks import largest_removed
 
@@ -100,3 +100,17 @@ def test_the_state_of_a_callback_is_no_part_of_the_model_after_its_fit(tmp_path)
     model = with_backup("straight through", tmp_path, True)
     plain = network()
     assert {name for name, _ in model._trackable_children().items()} == {*plain._trackable_children()}
+
+
+@pytest.mark.parametrize("again", [lambda model: model, lambda model: network()], ids=["same", "built again"])
+def test_a_checkpoint_of_one_fit_says_nothing_to_the_next(again, tmp_path):
+    path = str(tmp_path / "checkpoint")
+    model = network()
+    saves = tf_keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    fit(model, [callbacks.RandomMask(0.5, remove=True), saves])
+    model = again(model)
+    model.load_weights(path)
+    mask = callbacks.RandomMask(0.75, remove=True)
+    fit(model, [mask])
+    assert mask.ticket is not None and mask.ticket.sparsity == pytest.approx(0.75, abs=0.02)
+    assert masking.chosen_ticket(model) == mask.ticket and largest_removed(model) == 0.0

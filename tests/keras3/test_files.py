@@ -12,7 +12,7 @@ import pytest
 import dlth_tf as dlth
 from dlth_tf import BadInput, masking
 from dlth_tf.callbacks import IMP, EarlyBird, KeepMask, RandomMask, StraightThrough
-from tests.keras3.networks import BACKEND, assert_equal, compiled, data, fit, mlp, removed, state, transform
+from tests.keras3.networks import BACKEND, L, assert_equal, compiled, data, fit, mlp, removed, state, transform, zeros
 
 TENSORFLOW = pytest.mark.skipif(BACKEND != "tensorflow", reason="SavedModels and checkpoints are TensorFlow's")
 HOOKED = {
@@ -165,3 +165,37 @@ def test_a_checkpoint_written_while_a_hook_is_on_is_that_of_the_plain_optimizer(
     fit(plain, epochs=1)
     path = tf.train.Checkpoint(model=plain).save(str(tmp_path / "plain"))
     assert names == [name for name, _ in tf.train.list_variables(path)]
+
+
+@pytest.mark.parametrize("choice", [{"skip": "fc1"}, {"only": "fc2, out"}], ids=["skip", "only"])
+def test_the_choice_of_layers_is_in_the_file(choice, tmp_path):
+    model = dlth.wrap(compiled(mlp()), **choice)
+    fit(model, [RandomMask(0.75, remove=True)], epochs=1)
+    model.save(tmp_path / "net.keras")
+    again = dlth.keras3.load_model(tmp_path / "net.keras")
+    assert list(masking.prunable_weights(again)) == ["fc2/kernel", "out/kernel"]
+    fit(compiled(again), [RandomMask(0.5, remove=True)], epochs=1)
+    assert removed(again) == {"fc2/kernel": 0.5}
+    other = dlth.wrap(mlp(), skip="out")  # what the user chooses here is not overruled
+    compiled(mlp()).save_weights(tmp_path / "net.weights.h5")
+    other.load_weights(tmp_path / "net.weights.h5")
+    assert list(masking.prunable_weights(other)) == ["fc1/kernel", "fc2/kernel"]
+
+
+def test_models_inside_keep_the_masks_that_are_their_own(tmp_path):
+    inside, plain = compiled(mlp()), keras.Sequential([keras.Input((3,)), L.Dense(3, name="plain")], name="second")
+    fit(inside, [RandomMask(0.75, remove=True)], epochs=1)
+    inputs = keras.Input((6,))
+    dlth.wrap(keras.Model(inputs, plain(inside(inputs)))).save(tmp_path / "net.keras")
+    loaded = dlth.keras3.load_model(tmp_path / "net.keras")
+    first, second = (loaded.get_layer(each.name) for each in (inside, plain))
+    assert removed(first) == removed(inside) == {"fc1/kernel": 0.75, "fc2/kernel": 0.75}
+    assert dlth.strip(first) is first and not masking.has_masks(second)
+
+
+def test_a_folder_is_read_like_a_file(tmp_path):
+    model = compiled(mlp())
+    fit(model, [RandomMask(0.75, remove=True)], epochs=1)
+    keras.saving.save_model(model, tmp_path / "folder", zipped=False)
+    again = dlth.keras3.load_model(tmp_path / "folder")
+    assert removed(again) == removed(model) == zeros(again)

@@ -69,6 +69,18 @@ def updates_all_at_once() -> bool:
 
 
 @functools.cache
+def averages() -> bool:
+    """Returns whether an optimizer's averages are in the order of its variables, each of the shape of its variable."""
+    model = built(keras.optimizers.SGD(0.1, use_ema=True))
+    optimizer = model.optimizer
+    step(model)
+    pairs = list(zip(optimizer._model_variables_moving_average, optimizer._trainable_variables, strict=True))
+    return [id(weight) for _, weight in pairs] == [id(weight) for weight in model.trainable_variables] and all(
+        np.array_equal(average, weight) for average, weight in pairs
+    )
+
+
+@functools.cache
 def indices() -> bool:
     model = built()
     optimizer, variables = model.optimizer, model.trainable_variables
@@ -166,6 +178,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "_outputs_struct": lambda: isinstance(functional()._outputs_struct, list),
     "_keras_mask": masks,
     "_track_variable": tracks,
+    "_model_variables_moving_average": averages,
+    "_trainable_variables": averages,
     "_trainable_variables_indices": indices,
     "_untrack_variable": untracks,
     "_use_weight_decay": excluded_from_decay,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras as keras_3
 import numpy as np
 import pytest
 import tf_keras
@@ -89,3 +92,57 @@ def test_inside_a_loss_scale_it_is_the_inner_optimizer_that_is_emptied():
     assert (
         not any(slot.numpy().any() for slot in (*inner._momentums, *inner._velocities)) and int(inner.iterations) == 1
     )
+
+
+def with_own_weights(library: Any) -> Any:
+    """Returns a subclassed network that holds weights itself, two of one name, as a nested one in it does."""
+
+    class Encoder(library.Model):
+        def __init__(self) -> None:
+            super().__init__(name="encoder")
+            self.dense = library.layers.Dense(6, name="dense")
+            self.token = self.add_weight(name="token", shape=(6,), initializer="zeros")
+
+        def call(self, x):
+            return self.dense(x) + self.token
+
+    class Network(library.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.out = Encoder(), library.layers.Dense(3, name="out")
+            self.scales = [self.add_weight(name="scale", shape=(3,), initializer="ones") for _ in range(2)]
+
+        def call(self, x):
+            return self.out(self.encoder(x)) * self.scales[0] * self.scales[1]
+
+    model = Network()
+    model(np.ones((1, 6), "float32"))
+    return model
+
+
+@pytest.mark.parametrize("library", [keras_3, tf_keras], ids=["keras3", "keras2"])
+def test_weights_of_the_model_itself_are_named_and_rewound(library):
+    model = with_own_weights(library)
+    names = list(masking.named_weights(model))
+    assert names[:4] == ["dense/kernel", "dense/bias", "out/kernel", "out/bias"]
+    assert sorted(names[4:]) == ["encoder/token", "scale", "scale_1"]
+    model = dlth.wrap(model)
+    assert list(masking.named_weights(model)) == names
+    before = masking.weight_arrays(model)
+    model.compile(library.optimizers.SGD(0.1), "mse")
+    trained: list[Any] = []
+
+    class Notes(library.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            trained.append(masking.weight_arrays(self.model))
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 0:
+                for name, value in masking.weight_arrays(self.model).items():
+                    kept = masking.chosen_ticket(self.model).get(name, True)
+                    np.testing.assert_array_equal(value, before[name] * kept, err_msg=name)
+
+    x, y = np.random.default_rng(0).normal(size=(16, 6)), np.ones((16, 3))
+    imp = dlth.callbacks.IMP(0.5, rounds=2)
+    model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[imp, Notes()])
+    assert all(np.any(trained[-1][name] != before[name]) for name in names)

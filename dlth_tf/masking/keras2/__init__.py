@@ -1,11 +1,13 @@
 """The adapter for Keras 2 (tf_keras), on tf-mot's wrapper; it fulfills `masking.protocol.World`."""
 
+import tensorflow as tf
 import tf_keras
 
 from dlth_tf.masking.keras2 import optimizers as optimizers  # registers SGD, so that load_model finds it
 from dlth_tf.masking.keras2 import updates
 from dlth_tf.masking.keras2.execution import scope, set_steps_per_execution, steps_per_execution
 from dlth_tf.masking.keras2.fit_state import FitState as fit_state
+from dlth_tf.masking.keras2.fit_state import prepare
 from dlth_tf.masking.keras2.graph import channel_graph
 from dlth_tf.masking.keras2.installing import INSTALLER
 from dlth_tf.masking.keras2.optimizers import state_of
@@ -34,10 +36,6 @@ IN_TENSORFLOW = True
 CAN_BE_PRUNED = "not wrapped yet: tf-mot can prune it"
 
 
-def prepare(model: tf_keras.Model) -> None:
-    """Does nothing: what files restore is in the wrappers of a wrapped model."""
-
-
 def batches_per_step(model: tf_keras.Model) -> int:
     """Returns 1: optimizers of Keras 2 accumulate no gradients."""
     return 1
@@ -46,6 +44,11 @@ def batches_per_step(model: tf_keras.Model) -> int:
 def execution_ends_with_epoch(model: tf_keras.Model) -> bool:
     """Returns True: Keras 2 shortens the last execution of an epoch."""
     return True
+
+
+def averages_of(optimizer: tf_keras.optimizers.Optimizer) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Returns no moving averages: an optimizer with these cannot carry the hook."""
+    return []
 
 
 def averages_weights(model: tf_keras.Model) -> bool:
@@ -62,6 +65,7 @@ __all__ = [
     "EXECUTION_CHANGES",
     "IN_TENSORFLOW",
     "accept_restored",
+    "averages_of",
     "averages_weights",
     "batches_per_step",
     "channel_graph",

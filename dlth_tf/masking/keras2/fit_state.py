@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from dlth_tf.masking.fit_session import begin_fit
 
+TRACKED = "dlth_tf_"  # first part of the names of callbacks' state among what the model tracks
+
 
 class FitState:
     """State of a callback that belongs to a `fit`: part of the model's checkpoints while the `fit` lasts.
@@ -30,7 +32,7 @@ class FitState:
         with model.distribute_strategy.scope():
             self._variables = {key: tf.Variable(value, trainable=False, name=key) for key, value in values.items()}
         numbered = {f"v{number}": variable for number, variable in enumerate(self._variables.values())}
-        tracked = f"dlth_tf_{name}"
+        tracked = f"{TRACKED}{name}"
         model._track_trackable(tf.train.Checkpoint(**numbered), tracked, overwrite=True)
         begin_fit(model).callback(_forget, model, tracked)
 
@@ -52,6 +54,14 @@ class FitState:
     def variable(self, name: str) -> tf.Variable:
         """Returns a variable of the state."""
         return self._variables[name]
+
+
+def prepare(model: tf_keras.Model) -> None:
+    """Lets checkpoints that are read from here on restore the state of callbacks: that of one before is forgotten."""
+    waiting = model._deferred_dependencies
+    for name in [name for name in waiting if name.startswith(TRACKED)]:
+        for position in waiting.pop(name):
+            position.checkpoint.expect_partial = True  # else TensorFlow warns of values that nothing took
 
 
 def _forget(model: tf_keras.Model, name: str) -> None:

@@ -14,7 +14,15 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.parts import is_prunable, prunable_parts
 from dlth_tf.masking.prunable import PrunableWeight
-from dlth_tf.masking.structure.layer_paths import Path, located, renumbered, unique_names, variables_of, weight_names
+from dlth_tf.masking.structure.layer_paths import (
+    Path,
+    located,
+    own_weights,
+    renumbered,
+    unique_names,
+    variables_of,
+    weight_names,
+)
 
 Layer: TypeAlias = tf_keras.layers.Layer
 
@@ -65,10 +73,11 @@ def prunable_weights(model: tf_keras.Model) -> dict[str, PrunableWeight]:
     if not wrappers:
         reason = "is not wrapped (call model = dlth_tf.wrap(model) before compile), or nothing in it can be pruned"
         raise BadInput("model", model.name, reason)
-    for wrapper in wrappers:
-        if not wrapper.built:
-            reason = f"is not built yet (layer {wrapper.layer.name}): call it once on a batch, or model.build(shape)"
-            raise BadInput("model", model.name, reason)
+    unbuilt = [wrapper.layer.name for wrapper in wrappers if not wrapper.built]
+    if unbuilt and (not model.built or len(unbuilt) == len(wrappers)):
+        reason = f"is not built yet (layer {unbuilt[0]}): call it once on a batch, or model.build(shape)"
+        raise BadInput("model", model.name, reason)
+    wrappers = [wrapper for wrapper in wrappers if wrapper.built]  # nothing in a built model calls the others
     names = layer_names(model)
     trained = {id(weight) for weight in model.trainable_weights}
     stable = renumbered([wrapper.layer for wrapper in wrappers])
@@ -108,6 +117,8 @@ def _entries(wrapper: MaskedLayer, layer_name: str, stable_name: str) -> Iterato
 def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
     """Returns every weight of the network, wrapped or not, without masks and tickets: "layer_name/weight" -> variable.
 
+    Those of the model itself come last.
+
     Raises:
       BadInput: If two layers with weights share a name.
     """
@@ -121,4 +132,4 @@ def named_weights(model: tf_keras.Model) -> dict[str, tf.Variable]:
                 reason = f"has several layers named {layer.name!r} with weights: rename all but one"
                 raise BadInput("model", model.name, reason)
             weights[name] = weight
-    return weights
+    return weights | own_weights(model, leaf_layers(model))

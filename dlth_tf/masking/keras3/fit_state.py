@@ -26,7 +26,7 @@ class FitState:
         self._arrays = {key: HostArray(value) for key, value in {"begun": np.int64(0), **values}.items()}
         held = tickets_of(model)
         held.states[name] = self._arrays
-        take_over(self._arrays, held.waiting.pop(name, {}))
+        take_over(name, self._arrays, held.waiting.pop(name, {}))
         begin_fit(model).callback(held.states.pop, name, None)
 
     @property

@@ -236,8 +236,12 @@ class StepHook:
     # What Keras does to the weights besides the step.
 
     def apply(self, gradients: Any, trainable_variables: Any = None) -> Any:
-        """Applies gradients; then the masks again, where Keras applies a constraint or writes moving averages."""
+        """Applies gradients; then the masks to moving averages, and again where Keras constrains or overwrites weights.
+
+        Averages are masked here, since SwapEMAWeights has them evaluated and saved in place of the weights.
+        """
         result = self._stock["apply"](gradients, trainable_variables)
+        self._mask_averages()
         averaged = self.optimizer.use_ema and self.optimizer.ema_overwrite_frequency
         self._mask_again(
             [each for each in self.targets.values() if averaged or each.entry.weight.constraint is not None]
@@ -249,6 +253,14 @@ class StepHook:
         self._stock["finalize_variable_values"](variables)
         if self.optimizer.use_ema:
             self._mask_again(self.targets.values())
+
+    def _mask_averages(self) -> None:
+        for key, target in self.targets.items() if self.optimizer.use_ema else ():
+            if target.mask is not None:
+                average = self.optimizer._model_variables_moving_average[
+                    self.optimizer._trainable_variables_indices[key]
+                ]
+                average.assign(masked(average, target.mask))
 
     def _mask_again(self, targets: Iterable[_Target]) -> None:
         for target in targets:

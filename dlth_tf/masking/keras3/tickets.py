@@ -14,7 +14,7 @@ from dlth_tf.errors import BadInput
 from dlth_tf.masking.keras3.arrays import HostArray
 from dlth_tf.masking.keras3.execution import sync
 from dlth_tf.masking.keras3.prunable import why_dense
-from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, paths
+from dlth_tf.masking.keras3.weights import find_prunable, leaf_layers, models_inside, paths
 from dlth_tf.masking.layer_choice import LayerChoice
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.stripping import check_strippable
@@ -22,6 +22,8 @@ from dlth_tf.masking.structure.layer_paths import Path
 
 ATTRIBUTE = "dlth_tickets"
 STATE = "~fit"  # first part of the names of callbacks' state in a file
+CHOICE = {"skip": "~skip", "only": "~only"}  # patterns of the layers that have masks, as text
+RENUMBERED = "~renumbered"  # in files whose names count unnamed layers in the model, as "dense_1"; else in the process
 MOST_STATE = 8  # times the bytes of the weights that the state of callbacks may take
 SMALL = 1_000_000  # bytes, and as many more
 
@@ -34,12 +36,12 @@ class Tickets(keras.layers.Layer):
 
     Args:
       model: The model.
-      choice: The layers that get masks.
+      choice: The layers that get masks; None until a file is read that says so.
     """
 
-    def __init__(self, model: Any, choice: LayerChoice) -> None:
+    def __init__(self, model: Any, choice: LayerChoice | None) -> None:
         super().__init__(name=ATTRIBUTE)
-        held = {
+        held: dict[str, Any] = {
             "of_model": weakref.ref(model),
             "choice": choice,
             "arrays": {},
@@ -77,11 +79,15 @@ class Tickets(keras.layers.Layer):
         model = self.of_model()
         if model is not None and not _is_built(model):
             return
-        for name in find_prunable(model, self._if_it_fits):
-            store[_key(name)] = _packed(self.arrays[name])
+        store[RENUMBERED] = np.bool_(True)
+        for name, key in CHOICE.items():
+            if patterns := getattr(self.choice, name):
+                store[key] = np.frombuffer(",".join(patterns).encode(), np.uint8)
+        for name, entry in find_prunable(model, self._if_it_fits).items():
+            store[_key(entry.stable_name)] = _packed(self.arrays[name])
         for callback, values in self.states.items():
-            for name, array in values.items():
-                store[_key(f"{STATE}/{callback}/{name}")] = array.numpy()
+            for number, array in enumerate(values.values()):
+                store[_key(f"{STATE}/{callback}/{number}")] = array.numpy()
 
     def _if_it_fits(self, *weight: Any) -> tuple[HostArray, HostArray] | None:
         try:
@@ -102,33 +108,46 @@ class Tickets(keras.layers.Layer):
         """Reads what a file has; where it has nothing, as one of stock Keras, masks and tickets become whole.
 
         Raises:
-          BadInput: If an array does not fit its weight.
+          BadInput: If an array does not fit its weight, or removes weights that the model does not have.
         """
         keys = list(store.keys())
-        for name in self.entries():
+        if self.choice is None:
+            if not keys:
+                return
+            texts = {name: _within(store[key], key, SMALL) for name, key in CHOICE.items() if key in keys}
+            patterns = {
+                name: texts[name].tobytes().decode(errors="replace") if name in texts else "" for name in CHOICE
+            }
+            object.__setattr__(self, "choice", LayerChoice.parse(**patterns))
+        weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
+        most = MOST_STATE * weights + SMALL
+        renumbered = RENUMBERED in keys
+        read = {_key(entry.stable_name if renumbered else name): name for name, entry in self.entries().items()}
+        for key in keys:
+            if not key.startswith("~") and key not in read and _removes(_within(store[key], key, most)):
+                own = ", ".join(key.replace("|", "/") for key in read)
+                allowed = f"removes weights in the file, and this model has no such weight; it has {own}"
+                raise BadInput("tickets", key.replace("|", "/"), allowed)
+        for key, name in read.items():
             both = self.arrays[name]
-            if _key(name) not in keys:
+            if key not in keys:
                 for array in both:
                     array.assign(True)
                 continue
-            bits = store[_key(name)]  # read only if it has the size of its weight
+            bits = store[key]  # read only if it has the size of its weight
             size = int(np.prod(both[0].shape, dtype=np.int64))
             if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
                 allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
                 raise BadInput("tickets", name, allowed)
             _unpack(np.asarray(bits), both)
         self.waiting.clear()
-        weights = sum(4 * int(np.prod(weight.shape, dtype=np.int64)) for weight in self.of_model().weights)
-        left = MOST_STATE * weights + SMALL
         for key in keys:
             if key.startswith(_key(f"{STATE}/")) and key.count("|") > 1:
                 _, callback, name = key.split("|", 2)
-                left -= int(np.prod(store[key].shape, dtype=np.int64)) * store[key].dtype.itemsize
-                if left < 0:
-                    raise BadInput("tickets", key, "is larger than any state of a callback for this model")
-                self.waiting.setdefault(callback, {})[name] = np.asarray(store[key])
+                array = self.waiting.setdefault(callback, {})[name] = _within(store[key], key, most)
+                most -= array.nbytes
         for callback, values in self.states.items():
-            take_over(values, self.waiting.pop(callback, {}))
+            take_over(callback, values, self.waiting.pop(callback, {}))
 
 
 def _no_fit(layer: str, weight: str, mask: tuple[int, ...], present: str | tuple[int, ...]) -> BadInput:
@@ -145,12 +164,35 @@ def _key(name: str) -> str:
     return name.replace("/", "|")  # a slash would make a group of an HDF5 file
 
 
-def take_over(values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
-    """Assigns what a file has, if it has all of it in the same shapes."""
-    fits = {_key(name): array for name, array in values.items()}
-    if fits.keys() == stored.keys() and all(array.shape == stored[key].shape for key, array in fits.items()):
-        for key, array in fits.items():
-            array.assign(stored[key])
+def take_over(callback: str, values: Mapping[str, HostArray], stored: Mapping[str, np.ndarray]) -> None:
+    """Assigns the state of a callback that a file has, by number, or by name in files before numbers; or has not.
+
+    Raises:
+      BadInput: If it has other arrays, as those of a `fit` with other arguments.
+    """
+    named = {_key(name): array for name, array in values.items()}
+    numbered = {str(number): array for number, array in enumerate(values.values())}
+    fits = named if stored.keys() == named.keys() else numbered
+    shapes = {key: array.shape for key, array in fits.items()}
+    if stored and shapes != {key: array.shape for key, array in stored.items()}:
+        allowed = "has other arrays in the file than in this fit: give it the arguments of the fit that wrote the file"
+        raise BadInput("state", callback, allowed)
+    for key, array in stored.items():
+        fits[key].assign(array)
+
+
+def _within(stored: Any, key: str, most: int) -> np.ndarray:
+    """Reads an array of a file, unless it has more than `most` bytes."""
+    if int(np.prod(stored.shape, dtype=np.int64)) * stored.dtype.itemsize > most:
+        raise BadInput("tickets", key, "is larger than any mask or state of a callback for this model")
+    return np.asarray(stored)
+
+
+def _removes(bits: np.ndarray) -> bool:
+    """Returns whether a packed mask or ticket removes weights, other than the last 7 of a weight of unknown size."""
+    rows = np.unpackbits(np.atleast_2d(bits.astype(np.uint8)), axis=-1)
+    kept = rows.sum(axis=-1)
+    return bool(any(rows.shape[-1] - n >= 8 or not row[:n].all() for row, n in zip(rows, kept, strict=True)))
 
 
 def _packed(both: tuple[HostArray, HostArray]) -> np.ndarray:
@@ -190,15 +232,18 @@ def tickets_of(model: Any) -> Tickets:
     return vars(model)[ATTRIBUTE]
 
 
-def _give(model: Any, choice: LayerChoice) -> None:
+def _give(model: Any, choice: LayerChoice | None) -> None:
     tickets = Tickets(model, choice)
     object.__setattr__(model, ATTRIBUTE, tickets)  # past the tracking of Keras and of torch
     object.__setattr__(model, "__reduce_ex__", tickets.reduce)  # pickle and copy.deepcopy ask the object first
 
 
 def prepare(model: Any) -> None:
-    """Lets a model hold masks and tickets, so that a file that is read from here on can restore them."""
-    tickets_of(model)
+    """Lets a model hold masks and tickets, so that a file that is read from here on can restore them.
+
+    The state of callbacks that a file before has had is that of another `fit`, and forgotten.
+    """
+    tickets_of(model).waiting.clear()
 
 
 def has_masks(model: Any) -> bool:
@@ -257,22 +302,30 @@ def accept_restored(model: Any) -> None:
 
 
 def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
-    """Loads a model of Keras 3 with the masks and tickets that were saved with it.
+    """Loads a model of Keras 3 with the masks and tickets that were saved with it, and its choice of layers (`wrap`).
 
     `keras.saving.load_model` reads the same files, without masks and tickets.
 
     Args:
-      path: A .keras file.
+      path: A .keras file, or the folder that `keras.saving.save_model(model, path, zipped=False)` has written.
       **options: Of `keras.saving.load_model`: `custom_objects`, `compile`, and `safe_mode`, which is True unless given:
         nothing in the file runs.
 
     Returns:
-      The model; all of its masks are whole if the file has none.
+      The model; all of its masks are whole if the file has none. Models inside it have the masks that were their own.
 
     Raises:
       ValueError: If a mask in the file does not fit its weight; Keras adds words of its own to the sentence.
     """
     model = keras.saving.load_model(path, **options)
-    prepare(model)
-    model.load_weights(path)
+    inside = models_inside(model)
+    for each in (model, *inside):
+        _give(each, None)
+    model.load_weights(os.path.join(path, "model.weights.h5") if os.path.isdir(path) else path)
+    for each in inside:
+        if tickets_of(each).choice is None:
+            for attribute in (ATTRIBUTE, "__reduce_ex__"):
+                object.__delattr__(each, attribute)
+    if tickets_of(model).choice is None:
+        _give(model, LayerChoice())
     return model

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -13,7 +14,9 @@ from dlth_tf.masking.keras3.prunable import is_prunable, own_prunable_weights, p
 from dlth_tf.masking.prunable import PrunableWeight
 from dlth_tf.masking.structure.layer_paths import (
     Path,
+    all_sublayers,
     located,
+    own_weights,
     parts_of,
     paths_of,
     renumbered,
@@ -40,6 +43,11 @@ def leaf_layers(model: Any) -> Iterator[Layer]:
         yield layer
 
 
+def models_inside(model: Any) -> list[Any]:
+    """Returns the models inside a model, at any depth."""
+    return [layer for layer in all_sublayers(model) if isinstance(layer, keras.Model)]
+
+
 def paths(model: Any) -> list[Path]:
     """Returns the paths of the layers and of their prunable parts."""
     return [path for layer in leaf_layers(model) for path in paths_of(layer, is_prunable)]
@@ -54,24 +62,17 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
         weight that is left out.
 
     Raises:
-      BadInput: If a layer is not built, or two layers share a name.
+      BadInput: If the model is not built, or two layers share a name.
     """
-    layers = [(layer, _parts(layer)) for layer in leaf_layers(model)]
-    layers = [(layer, parts) for layer, parts in layers if parts]
-    for layer, parts in layers:
-        for part in (layer, *(part for _, part in parts)):
-            if not part.built:
-                reason = f"is not built yet (layer {part.name}): call it once on a batch, or model.build(shape)"
-                raise BadInput("model", model.name, reason)
+    layers = list(_built_parts(model))
     names = unique_names(list(_located(model)))
-    stable = renumbered([layer for layer, _ in layers])
+    stable = _stable_names(model, names, [layer for layer, _ in layers])
     trained = {id(weight) for weight in model.trainable_weights}
     found: dict[str, PrunableWeight] = {}
     seen: set[int] = set()
     for layer, parts in layers:
         own = weight_names(layer)
         outer = names[id(layer)]
-        around = outer.removesuffix(layer.name)
         packed, with_lora = packed_weights(layer), weights_with_lora(layer)
         for path, part in parts:
             for weight in own_prunable_weights(part):
@@ -95,9 +96,32 @@ def find_prunable(model: Any, arrays: Any) -> dict[str, PrunableWeight]:
                     outer=layer,
                     frozen=id(weight) not in trained,
                     in_use=with_lora.get(id(weight)),
-                    stable_name=f"{around}{stable[id(layer)]}/{own[id(weight)]}",
+                    stable_name=f"{stable[id(layer)]}/{own[id(weight)]}",
                 )
     return found
+
+
+def _built_parts(model: Any) -> Iterator[tuple[Layer, list[tuple[Path, Layer]]]]:
+    """The layers with prunable parts, and these with their paths; nothing in a built model calls those not built."""
+    layers = [(layer, parts) for layer in leaf_layers(model) if (parts := _parts(layer))]
+    unbuilt = [part.name for layer, parts in layers for _, part in parts if not (layer.built and part.built)]
+    if unbuilt and (not model.built or len(unbuilt) == sum(len(parts) for _, parts in layers)):
+        reason = f"is not built yet (layer {unbuilt[0]}): call it once on a batch, or model.build(shape)"
+        raise BadInput("model", model.name, reason)
+    for layer, parts in layers:
+        if layer.built and (built := [(path, part) for path, part in parts if part.built]):
+            yield layer, built
+
+
+def _stable_names(model: Any, names: Mapping[int, str], layers: Sequence[Layer]) -> dict[int, str]:
+    """The names of layers, by id, with automatic numbers that count within the model, also of models around them."""
+    models = models_inside(model)
+    stable = renumbered([*layers, *models])
+    around = {each.name: stable[id(each)] for each in models}
+    paths = {id(layer): path if names.get(id(layer)) != layer.name else () for path, layer in _located(model)}
+    made = {key: "/".join((*map(around.__getitem__, paths[key]), stable[key])) for key in map(id, layers)}
+    times = Counter(made.values())
+    return {key: name if times[name] == 1 else names[key] for key, name in made.items()}
 
 
 def _parts(layer: Layer) -> list[tuple[Path, Layer]]:
@@ -106,7 +130,7 @@ def _parts(layer: Layer) -> list[tuple[Path, Layer]]:
 
 
 def named_weights(model: Any) -> dict[str, Any]:
-    """Returns every weight of the network: "layer_name/weight" -> variable.
+    """Returns every weight of the network: "layer_name/weight" -> variable; last those of the model itself.
 
     Raises:
       BadInput: If two layers with weights share a name.
@@ -122,4 +146,4 @@ def named_weights(model: Any) -> dict[str, Any]:
                 reason = f"has several layers named {layer.name!r} with weights: rename all but one"
                 raise BadInput("model", model.name, reason)
             weights[name] = weight
-    return weights
+    return weights | own_weights(model, leaf_layers(model))

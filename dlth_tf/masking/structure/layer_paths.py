@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 Layer: TypeAlias = Any  # of either Keras
@@ -141,6 +141,24 @@ def weight_names(layer: Layer) -> dict[int, str]:
         if len(set(names.values())) == len(names):
             return names
     return {key: f"{path[-1]}_{index}" for index, (key, path) in enumerate(paths.items())}
+
+
+def own_weights(model: Layer, layers: Iterable[Layer]) -> dict[str, Any]:
+    """Returns the weights of a model and of nested ones that no layer holds, by path ("token", "encoder/token").
+
+    Args:
+      model: A model.
+      layers: Its layers, as `located` yields them.
+    """
+    held = {id(weight) for layer in layers for weight in layer.weights}
+    own = [weight for weight in variables_of(model) if id(weight) not in held]
+    paths = _weight_paths(model) if own else {}
+    found: dict[str, Any] = {}
+    for weight in own:
+        name = "/".join(paths[id(weight)])
+        same = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in found)
+        found[f"{name}_{same}" if name in found else name] = weight
+    return dict(sorted(found.items()))
 
 
 def _weight_paths(layer: Layer) -> dict[int, Path]:
