@@ -22,7 +22,7 @@ WITHOUT = (
 
 @dataclass
 class KernelUses:
-    """What a forward pass does with each weight.
+    """Uses of the weights in a forward pass.
 
     Attributes:
       macs: Multiply-adds on the whole batch, by name.
