@@ -118,7 +118,7 @@ FLAGS = [
         None,
         "float",
     ),
-    ("overwrite", "replace an existing export", False, "bool"),
+    ("overwrite", "replace an existing export, and remove forms of another network beside it", False, "bool"),
     (
         "trust_run",
         "import the network and the data set that the run's config.json names as package.module:function, or load a "

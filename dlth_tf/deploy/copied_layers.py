@@ -32,8 +32,8 @@ def recreated(layer: Layer, dtype: str | None = None, **changes: Any) -> Layer:
     config = config_of(layer)
     activation = getattr(layer, "activation", None)
     if callable(activation) and "activation" in config:  # by name, Keras would only find the ones that it knows
-        is_layer = isinstance(activation, tf_keras.layers.Layer)
-        config["activation"] = recreated(activation, dtype) if is_layer else activation
+        own = isinstance(activation, tf_keras.layers.Layer)
+        config["activation"] = recreated(activation, dtype) if own else activation
     config |= changes
     return type(layer).from_config(config if dtype is None else _in_dtype(config, dtype))
 
