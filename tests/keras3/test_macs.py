@@ -35,3 +35,18 @@ BY_HAND: dict[str, tuple[Callable[[], keras.Model], int]] = {
 def test_every_layer_counts_what_it_computes(case):
     build, expected = BY_HAND[case]
     assert dlth.summary(dlth.wrap(build())).macs == (expected, expected)
+
+
+def test_a_subclassed_model_with_an_input_shape_of_its_own_has_no_multiply_adds():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.input_shape = (28, 28)
+            self.last = L.Dense(3)
+
+        def call(self, images):
+            return self.last(keras.ops.reshape(images, (-1, 784)))
+
+    model = Net()
+    model(keras.ops.zeros((1, 28, 28)))
+    assert dlth.summary(dlth.wrap(model)).macs is None
