@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -88,6 +89,17 @@ def precision_is_restored() -> Iterator[None]:
     if keras := sys.modules.get("keras"):
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def log_is_restored() -> Iterator[None]:
+    """Takes back what a command that a test calls directly has set up of the package's log."""
+    logger = logging.getLogger("dlth_tf")
+    level, propagate = logger.level, logger.propagate
+    yield
+    logger.setLevel(level)
+    logger.propagate = propagate
+    logger.handlers[:] = [each for each in logger.handlers if type(each).__module__.partition(".")[0] != "dlth_tf"]
 
 
 @pytest.fixture(scope="session")
