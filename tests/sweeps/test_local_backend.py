@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,14 @@ LONG = {"epochs": 800, "steps_per_execution": 1}
 SHARED = {name: value for name, value in TINY.items() if name not in ("sparsity", "verbosity")}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """Undoes that a shell lets its background jobs ignore SIGINT, which the processes of the tests would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(folder: Path, **changes: object) -> subprocess.Popen[str]:
