@@ -80,8 +80,8 @@ paper: the transformation sees .64 of the images of the finetuning, which is 4,5
 those copies, and accuracies on the original CIFAR-10 may differ.
 
 `rst` and `lth_long` at 90 %, and `rst` at 98 % with seed 0, were trained on an NVIDIA H100, in float32 without TF32,
-13 runs at a time. All others, as far as they are there, were trained on a CPU, some from checkpoints of that GPU, so
-wall times compare nothing here.
+13 runs at a time. All others were trained on a CPU, some from checkpoints of that GPU, some beside other work and with
+pauses, so wall times compare nothing here.
 """
 FASHION = """Every method at three sparsities, with the counterparts that the paper compares: `rst` beside `lth`,
 `rst_iter` beside `lth_iter`. LeNet-5 (61,706 parameters), 8 epochs, transformation of 2,500 steps instead of the

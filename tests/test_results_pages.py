@@ -366,9 +366,14 @@ def test_the_readme_quotes_the_table_of_cifar10() -> None:
     methods = ("rst", "scratch_long", "lth", "lth_long", "lth_iter")
     assert found == [(method, table[method][column]) for column in (1, 0) for method in methods]
     assert f"the dense network is at {table['dense'][0]}" in part
-    page = (ROOT / "docs" / "results" / "cifar10_resnet8.md").read_text()
-    pairs = re.findall(r"beside scratch_long, at equal budget: undecided \(difference (.*?)\)", page)
-    assert re.findall(r"-?\d\.\d\d \[.*?\]", part) == pairs[::-1]
+    undecided = (
+        r"(?:beside {0}, at equal budget|rst beside {0}, like with like, with [^:]*): undecided \(difference (.*?)\)"
+    )
+    pairs = []
+    for name, others in (("", ["scratch_long"]), ("_published_proportion", ["scratch_long", "lth_long"])):
+        page = (ROOT / "docs" / "results" / f"cifar10_resnet8{name}.md").read_text()
+        pairs += [pair for other in others for pair in re.findall(undecided.format(other), page)[::-1]]
+    assert re.findall(r"-?\d\.\d\d \[.*?\]", part) == pairs
 
 
 def test_pages_of_sweeps_name_flagfiles_and_folders_that_exist(sweeps: ModuleType, study: ModuleType) -> None:
