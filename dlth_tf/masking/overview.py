@@ -124,9 +124,7 @@ def summary(model: Any) -> Summary:
 
 def _macs(model: Any, removed: dict[str, int], sizes: dict[str, int]) -> tuple[tuple[int, int] | None, Sequence[str]]:
     shape = getattr(model, "input_shape", None)  # of a subclassed model of Keras 3, an attribute of the user's own
-    if not isinstance(shape, tuple) or None in shape[1:] or not hasattr(model, "inputs"):
-        return None, ()
-    if not of(model).IN_TENSORFLOW:
+    if not isinstance(shape, tuple) or None in shape[1:] or not hasattr(model, "inputs") or not of(model).IN_TENSORFLOW:
         return None, ()
     from dlth_tf.masking.macs import counted_positions  # loads TensorFlow
 
