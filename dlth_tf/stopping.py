@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 STOPPED = 75  # exit code: EX_TEMPFAIL of sysexits.h, run the same command again
+TOGETHER = 0.5  # seconds: signals this close to the first are one, since `timeout` signals a process and its group
 PATIENCE = 8.0  # seconds from the first signal to the end of the process, even in the middle of a long training step
 
 _requested = threading.Event()
@@ -39,7 +42,9 @@ def waiting_for_a_checkpoint() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stop_on_signals(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[None]:
+def stop_on_signals(
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT), second_ends: bool = True
+) -> Iterator[None]:
     """Handles signals of this process while the block runs; only in the main thread.
 
     A thread reads the signals from a socket that the C handler writes to, so that they are noticed while the main
@@ -47,13 +52,14 @@ def stop_on_signals(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.
 
     Args:
       signals: Signals to handle, SIGTERM and SIGINT or one of them.
+      second_ends: Whether a second signal ends the process at once; if not, it asks for the same as the first.
     """
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     _requested.clear()
     previous_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     previous = {number: signal.signal(number, _raise_outside) for number in signals}
-    watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(reading, second_ends), daemon=True)
     watcher.start()
     try:
         yield
@@ -73,16 +79,38 @@ def _raise_outside(number: int, frame: object) -> None:
         raise Stopped(f"stopped by {signal.Signals(number).name}")
 
 
-def _watch(reading: socket.socket) -> None:
-    count = 0
+@contextlib.contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Lets SIGTERM and SIGINT raise KeyboardInterrupt while the block runs, one for those that arrive together."""
+    last = -math.inf
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > TOGETHER:
+            raise KeyboardInterrupt
+
+    numbers = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _watch(reading: socket.socket, second_ends: bool) -> None:
+    first: float | None = None
     timer = threading.Timer(PATIENCE, _exit, ["the training step takes too long"])
     timer.daemon = True
     while data := reading.recv(64):
-        count += sum(byte in (signal.SIGTERM, signal.SIGINT) for byte in data)
-        if count and timer.ident is None:
+        if not {signal.SIGTERM, signal.SIGINT} & set(data):
+            continue
+        if first is None:
+            first = time.monotonic()
             _requested.set()
             timer.start()
-        if count > 1:
+        elif second_ends and time.monotonic() - first > TOGETHER:
             _exit("a second signal arrived")
     timer.cancel()
 

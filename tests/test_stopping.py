@@ -74,10 +74,66 @@ def test_a_second_signal_ends_the_process_at_once(second):
 with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     ask("SIGTERM")
     while not stopping.requested(): time.sleep(.01)
+    time.sleep(stopping.TOGETHER + .1)
     ask("{second}")
     time.sleep(60)
 """
     assert ended(code)[::2] == (75, "stopped without another checkpoint because a second signal arrived: " + AGAIN)
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_two_signals_together_are_one_request(second):
+    """`timeout` signals its command and then the command's process group, so that one process gets two signals."""
+    code = f"""
+with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
+    for name in ("SIGTERM", "{second}"):
+        ask(name)
+        while not stopping.requested(): time.sleep(.01)
+    time.sleep(1)
+    print("goes on to its checkpoint")
+"""
+    assert ended(code) == (0, "goes on to its checkpoint", "")
+
+
+def test_where_another_process_decides_no_second_signal_ends_it():
+    code = """
+with stopping.stop_on_signals(second_ends=False), stopping.waiting_for_a_checkpoint():
+    for _ in range(3):
+        ask("SIGTERM")
+        time.sleep(stopping.TOGETHER + .1)
+    print(stopping.requested())
+"""
+    assert ended(code) == (0, "True", "")
+
+
+def test_what_only_waits_is_interrupted_once_by_signals_together_and_again_by_a_later_one():
+    code = """
+with stopping.interrupted_by_signals():
+    for pause in (0, stopping.TOGETHER + .1):
+        time.sleep(pause)
+        try:
+            ask("SIGTERM")
+            print("went on")
+        except KeyboardInterrupt:
+            ask("SIGINT")
+            print("interrupted")
+print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    assert ended("signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code) == (
+        0,
+        "interrupted\ninterrupted\nTrue True",
+        "",
+    )
+
+
+def test_what_ignored_ctrl_c_before_goes_on_ignoring_it():
+    code = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with stopping.interrupted_by_signals():
+    ask("SIGINT")
+    print("went on")
+"""
+    assert ended(code) == (0, "went on", "")
 
 
 AGAIN = "run the same command again to resume from the last one"

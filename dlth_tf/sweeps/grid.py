@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from dlth_tf.plain_numbers import shortest
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.config_checks import read_sparsity, split_list
 from dlth_tf.runs.directory import RunDirectory
-from dlth_tf.stopping import Stopped
+from dlth_tf.stopping import Stopped, interrupted_by_signals
 from dlth_tf.sweeps.order import longest_first
 from dlth_tf.sweeps.plan import refuse_other_recipes
 from dlth_tf.sweeps.status import PROGRESS, SweepStatus
@@ -105,15 +104,22 @@ def run_grid(grid: list[RunConfig], sweep_dir: str, backend: Backend, console: C
     status = SweepStatus(sweep_dir, grid, todo, console)
     if status.before:
         status.console.print(f"{status.before} of {len(grid)} runs are already complete")
-    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with status.shown():
-            backend.run(todo, status)
-    except KeyboardInterrupt:
-        status.console.print("stopping after the runs have written checkpoints (a second signal stops at once)")
-        backend.stop()
-        done = status.before + status.done
-        raise Stopped(f"stopped with {done} of {len(grid)} runs complete in {sweep_dir}") from None
-    finally:
-        signal.signal(signal.SIGTERM, terminate)
+    with interrupted_by_signals():
+        try:
+            with status.shown():
+                backend.run(todo, status)
+        except KeyboardInterrupt:
+            status.console.print("stopping after the runs have written checkpoints (a second signal stops at once)")
+            how = _stop(backend)
+            done = status.before + status.done
+            raise Stopped(f"stopped {how}with {done} of {len(grid)} runs complete in {sweep_dir}") from None
     return status
+
+
+def _stop(backend: Backend) -> str:
+    """Stops the runs; returns a word on how, if they could not all write a checkpoint."""
+    try:
+        backend.stop()
+    except KeyboardInterrupt:
+        return "at once "
+    return ""

@@ -121,15 +121,18 @@ class LocalBackend:
             raise errors[0]
 
     def stop(self) -> None:
-        """Lets every run write a checkpoint, then ends the workers."""
+        """Lets every run write a checkpoint, then ends the workers; a KeyboardInterrupt ends them at once."""
         self._stopping.set()
         workers = list(self._workers)
         for worker in workers:
             worker.process.terminate()
         end = time.monotonic() + GRACE
-        for worker in workers:
-            worker.process.join(max(0.0, end - time.monotonic()))
-            worker.process.kill()
+        try:
+            for worker in workers:
+                worker.process.join(max(0.0, end - time.monotonic()))
+        finally:  # at once where a second signal interrupts the wait
+            for worker in workers:
+                worker.process.kill()
 
     def _work(self, pending: queue.SimpleQueue[RunConfig], status: SweepStatus) -> None:
         worker = self._new_worker()

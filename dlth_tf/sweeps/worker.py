@@ -74,12 +74,14 @@ def run_one(
       config: Configuration of the run.
       progress: File for the progress of the run, deleted when the run ends.
       limit: Seconds after which the run is stopped.
-      signals: Signals that stop the run after a checkpoint.
+      signals: Signals that stop the run after a checkpoint, however many arrive: whoever started this process ends it
+        sooner if it must.
     """
     try:
         from dlth_tf.runs.train_and_export import run  # here, since importing it may fail, and that is an outcome too
 
-        with stopping.stop_on_signals(signals), time_limit(limit) as limited, writing_progress(progress) as on_row:
+        deferred = stopping.stop_on_signals(signals, second_ends=False)
+        with deferred, time_limit(limit) as limited, writing_progress(progress) as on_row:
             result = when_unlocked(lambda: run(dataclasses.replace(config, verbosity=0), on_row))
     except stopping.Stopped as stopped:
         if limited.is_set():

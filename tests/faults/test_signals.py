@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dlth_tf.stopping import TOGETHER
 from tests.faults import runs
 from tests.faults.driver import Fault
 from tests.faults.moments import EPOCH_END, STEP
@@ -92,7 +93,7 @@ def test_a_second_signal_ends_the_process_at_once(signals, tmp_path):
     before = listing(tmp_path / "run")
     for name in signals.split():
         process.send_signal(signal.Signals[name])
-        time.sleep(0.5)
+        time.sleep(2 * TOGETHER)
     assert process.wait(timeout=runs.PATIENCE) == runs.STOPPED
     assert process.stderr.read().splitlines()[-1] == (
         "stopped without another checkpoint because a second signal arrived: "
