@@ -70,12 +70,14 @@ class Part:
       title: Its heading on the page.
       flags: Folder of its flagfiles in flags/: reference.flags, and one per length.
       sweeps: Folder of its sweeps in runs/.
+      machine: Sentence on where its runs were trained, if not all on a CPU.
     """
 
     name: str
     title: str
     flags: str
     sweeps: str
+    machine: str = ""
 
     @property
     def results(self) -> Path:
@@ -99,8 +101,22 @@ class Part:
 
 LENET = Part("transform_length", "LeNet-5 at 98 % sparsity", "fashion_mnist/length", "length")
 LENET_95 = Part("transform_length_95", "LeNet-5 at 95 % sparsity", "fashion_mnist/length_95", "length_95")
-RESNET = Part("transform_length_resnet8", "ResNet-8 at 98 % sparsity", "fashion_mnist/resnet8/length", "resnet8_length")
-PARTS = {part.name: part for part in (LENET, LENET_95, RESNET)}
+H100 = "The runs of {} steps were trained on an NVIDIA H100, in float32 without TF32; all others on a CPU."
+RESNET = Part(
+    "transform_length_resnet8",
+    "ResNet-8 at 98 % sparsity",
+    "fashion_mnist/resnet8/length",
+    "resnet8_length",
+    H100.format("40,000"),
+)
+RESNET_95 = Part(
+    "transform_length_resnet8_95",
+    "ResNet-8 at 95 % sparsity",
+    "fashion_mnist/resnet8/length_95",
+    "resnet8_length_95",
+    H100.format("2,500"),
+)
+PARTS = {part.name: part for part in (LENET, LENET_95, RESNET, RESNET_95)}
 
 
 @dataclass(frozen=True)
@@ -233,7 +249,7 @@ def _section(part: Part, study: Study) -> list[str]:
         "python scripts/length_study.py write",
     ]
     made = f"The last command makes this part of the page, and the plot, from the files in `docs/results/{part.name}`."
-    head = [f"## {part.title}", "", "```sh", *commands, "```", "", made, ""]
+    head = [f"## {part.title}", "", "```sh", *commands, "```", "", f"{made} {part.machine}".rstrip(), ""]
     return [*head, *_findings(part, study), *_difference_table(part, study), *_accuracy_table(study)]
 
 
