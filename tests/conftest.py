@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -24,8 +25,14 @@ SESSION_FOLDER = "DLTH_TEST_SESSION_FOLDER"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Turns oneDNN on as the commands do; creates the folder of the session in the process that starts the workers."""
+    """Turns oneDNN on as the commands do; creates the folder of the session in the process that starts the workers.
+
+    GPUs are hidden unless `-m gpu` asks for their tests, since most others compare bits, which a GPU does not repeat.
+    CUDA_VISIBLE_DEVICES, where it is set, decides otherwise.
+    """
     turn_on_onednn()
+    if not selects_gpus(config.option.markexpr):
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     if not hasattr(config, "workerinput"):
         os.environ[SESSION_FOLDER] = tempfile.mkdtemp(prefix="dlth_tf-tests-")
 
@@ -59,6 +66,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     missing = sorted(named - found)
     if missing and not any("[" in word for word in config.args):
         raise pytest.UsageError(f"these ids match no case: {missing}")
+
+
+def selects_gpus(expression: str) -> bool:
+    """Returns whether an expression of marks, as given to `-m`, asks for the tests that need a GPU."""
+    return "gpu" in re.findall(r"\w+", re.sub(r"\bnot\s+gpu\b", "", expression))
 
 
 def case_matches(case: str, pattern: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import pytest_collection_modifyitems
+from tests.conftest import pytest_collection_modifyitems, selects_gpus
 
 CONFIG: Any = SimpleNamespace(args=["tests"])
 
@@ -49,3 +49,8 @@ def test_slow_cases_are_moved_to_those_of_faults():
 def test_an_id_that_matches_no_case_is_an_error(name):
     with pytest.raises(pytest.UsageError, match=r"these ids match no case: .*'c'"):
         suites(Item("a", getattr(pytest.mark, name)("a", "c")))
+
+
+def test_gpus_are_seen_only_by_tests_that_ask_for_them():
+    assert all(map(selects_gpus, ("gpu", "gpu and not slow", "slow or gpu")))
+    assert not any(map(selects_gpus, ("", "not slow and not faults", "not gpu", "slow and not gpu")))

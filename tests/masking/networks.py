@@ -95,7 +95,8 @@ class Watched:
 
 def watch(model: tf_keras.Model) -> Watched:
     """Reads the removed weights after every single train step, inside the graph, and so inside long executions too."""
-    seen = Watched(tf.Variable(0), tf.Variable(0.0, dtype=tf.float64))
+    # Of 64 bits: variables of 32-bit integers stay on the CPU, which a step that XLA compiles for a GPU cannot reach.
+    seen = Watched(tf.Variable(0, dtype=tf.int64), tf.Variable(0.0, dtype=tf.float64))
     entries = list(masking.prunable_weights(model).values())
     train_step = model.train_step
 
