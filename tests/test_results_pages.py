@@ -118,9 +118,12 @@ def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleTy
     assert rows == [(*pair, *found[pair]) for pair in pairs]
     at_95 = study.comparisons(study.read(study.LENET_95), 10_000)
     quoted = re.findall(
-        r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split("Other [")[0].split())
+        r"`(\w+)`(?: is|) (-?\d\.\d\d \[.*?\])", " ".join(text[text.index("At 95 %") :].split("[Longer")[0].split())
     )
     assert dict(quoted) == {name: study.difference(at_95[name]) for name in ("scratch_long", "lth_long")}
+    longer = " ".join(text[text.index("[Longer trans") :].split("Other [")[0].split())
+    found_longer = [study.comparisons(study.read(), steps)["scratch_long"] for steps in (40_000, 90_000)]
+    assert re.findall(r"-?\d\.\d\d \[.*?\]", longer) == [study.difference(each) for each in found_longer]
     resnet = study.read(study.RESNET)
     lengths = (2_500, 10_000, 40_000)
     resnets = " ".join(text[text.index("With batch norms") :].split("On CIFAR-10")[0].split())
@@ -164,6 +167,8 @@ def test_the_guide_to_the_schedule_quotes_the_pages(study: ModuleType, tmp_path:
     at_98, at_95 = (gains[part.name, "rst"] for part in (study.LENET, study.LENET_95))
     assert f"better than 10,000 at 98 % (difference {study.difference(at_98)})" in text and at_98.outcome != "better"
     assert f"at 95 % they do ({study.difference(at_95)})" in text and at_95.outcome == "better"
+    most = study.versus(*(study.read().runs("rst", steps) for steps in (90_000, 40_000)), "rst")
+    assert f"90,000 are better than 40,000 ({study.difference(most)} at 98 %)" in text and most.outcome != "better"
     assert gains[study.LENET_95.name, "scratch_long"].difference.mean > at_95.difference.mean
 
 
