@@ -105,6 +105,57 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
             load(name)
 
 
+NUMBERS = "".join(f"{row / 8 + 0.25},{row % 7},{row % 2}\n" for row in range(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,label,label\n" + NUMBERS, "has the name label 2 times"),
+        ("a,a,label\n" + NUMBERS, "has the name a 2 times"),
+        (NUMBERS.replace("\n", ".5,cat\n"), "its first line holds numbers (0.25,0,0.5, ...), and must hold the names"),
+        ("5.1,cat\n4.9,dog\n" * 30, "its first line holds numbers (5.1, ...)"),
+        ("a,b,label\n" + NUMBERS.replace("\n", ",\n"), "Expected 3 fields in line 2, saw 4"),
+        ("b,label\n" + NUMBERS, "Expected 2 fields in line 2, saw 3"),
+        (("a,b,label\n" + NUMBERS).replace(",", ";"), "labels, a;b;label: separate columns by commas"),
+        (
+            "a,label\n" + "1,None\n2,crack\n" * 30,
+            "its column label has 'None' in row 1, which stands for a missing value",
+        ),
+        ("a,label\n" + "1,EU\n\n2,NA\n" * 30, "its column label has 'NA' in row 2, which stands for a missing value"),
+        ("a,label\n" + "1,EU\n2,\n" * 30, "its column label has no value in 30 of 60 rows"),
+        ("a,b,label\n" + NUMBERS.replace("0.25,", "1e300,", 1), "row 1 as float32: 1e+300"),
+        (",".join(f"c{name}" for name in range(500)) + "\n" + "1\n" * 2000, "500 columns, and most of its 2,001 lines"),
+    ],
+)
+def test_a_first_line_that_does_not_fit_the_rows_and_texts_for_missing_values_are_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(BadInput) as refused:
+        load(f"csv:{tmp_path / 't.csv'}")
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("names", [range(5), range(1, 6), np.linspace(900, 400, 9), ["2", "x1", "1"], ["a", " a"]])
+def test_columns_may_be_named_by_their_numbers_and_by_what_was_measured(tmp_path: Path, names) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, len(names))), columns=list(names))
+    data = load(written(tmp_path, frame.assign(label=np.arange(ROWS) % 2)))
+    assert data.feature_names == tuple(map(str, names)) and len(data.train) == 44
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n\n", "\r\r\n"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a,b,c,label{end}" + f"1,2,3,0{end}4,5,6,1{end}" * 30, newline="")
+    assert len(load(f"csv:{tmp_path / 't.csv'}").train) == 44
+
+
+def test_labels_are_read_as_they_stand_wherever_the_first_text_is(tmp_path: Path) -> None:
+    labels = [f"0{row % 3}" for row in range(300_000)] + ["none of these"] * 3
+    (tmp_path / "t.csv").write_text("a,label\n" + "".join(f"1,{label}\n" for label in labels))
+    assert load(f"csv:{tmp_path / 't.csv'}").label_names == ("00", "01", "02", "none of these")
+
+
 def test_a_label_column_is_for_tables_alone() -> None:
     with pytest.raises(BadInput, match="is for csv:PATH, and the data set is digits"):
         load("digits", label_column="a")
