@@ -75,13 +75,13 @@ def test_standard_is_measured_by_column_on_the_training_part_alone(tmp_path: Pat
             "its labels are all of one class, cat, and there must",
         ),
         (lambda t: t.assign(label=3), {}, "its labels are all of one class, 3, and there must be two classes or more"),
-        (lambda t: t[:1], {"label_column": "kind"}, "has 1 example, too few to divide off a test part"),
+        (lambda t: t[:1], {"label_column": "kind"}, "has 1 example for training, too few to divide off a test part"),
         (lambda t: t.assign(a=np.inf), {"label_column": "kind"}, "its column a is not finite in row 1"),
         (lambda t: t[["kind"]], {}, "must have columns besides that of the labels, kind"),
         (lambda t: t.assign(label=range(ROWS)), {}, "have 60 different values, too many for classes"),
         (lambda t: t, {"label_column": "kind", "task": "regression"}, "needs labels that are numbers"),
         (lambda t: t[:0], {}, "must have a header and rows"),
-        (lambda t: t[:3], {"label_column": "kind"}, "has 3 examples, too few to divide off a test part"),
+        (lambda t: t[:3], {"label_column": "kind"}, "has 3 examples for training, too few to divide off a test part"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, change, options, message: str) -> None:
