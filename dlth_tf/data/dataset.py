@@ -10,6 +10,7 @@ import numpy as np
 
 from dlth_tf.data.augment.names import check_augment
 from dlth_tf.data.disk_split import DiskSplit, described
+from dlth_tf.data.names import texts_of
 from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import CLASSIFICATION, REGRESSION
@@ -92,12 +93,14 @@ class DataSet:
       train: Examples that the weights are fitted to.
       validation: Examples that selection may look at.
       test: Examples that the headline number is measured on; selection never looks at them.
-      label_names: Names of the classes, in the order of the class numbers; for regression, names of the targets.
+      label_names: Names of the classes, in the order of the class numbers; for regression, names of the targets. A
+        list, tuple or array of texts or numbers, kept as texts.
       normalization: Name of the default normalization, which `--normalization` overrides; "auto" is "none" for int32
         examples (tokens), and "standard" for all others.
       value_range: Largest possible pixel value of uint8 examples, at least 1 (255 for most sets, 16 for digits).
       augment: Name of the default augmentation, which `--augment` overrides.
-      feature_names: Names of the columns of a table, in their order; empty if they have none.
+      feature_names: Names of the columns of a table, in their order and given as label_names are; empty if they have
+        none.
 
     Raises:
       BadInput: If the splits, names and value range do not fit together.
@@ -114,7 +117,12 @@ class DataSet:
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        store(self, value_range=whole_number("value_range", self.value_range, least=1))
+        store(
+            self,
+            value_range=whole_number("value_range", self.value_range, least=1),
+            label_names=texts_of(self.name, "label_names", self.label_names),
+            feature_names=texts_of(self.name, "feature_names", self.feature_names),
+        )
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
             if not isinstance(split, Split | DiskSplit):
@@ -124,6 +132,9 @@ class DataSet:
                     f"its {part} part must be a Split or a DiskSplit, and is a {type(split).__name__}",
                 )
             self._check(part, split)
+        if len(self.feature_names) not in (0, self.image_shape[-1]):
+            counts = f"{len(self.feature_names)} feature_names, and its examples {self.image_shape[-1]} columns"
+            raise BadInput("dataset", self.name, f"has {counts}")
         if self.normalization == "auto":
             store(self, normalization="none" if self.dtype == "int32" else "standard")
         NORMALIZATIONS.check(self.normalization)
