@@ -31,8 +31,8 @@ class Split:
         float32 [N, targets].
 
     Raises:
-      BadInput: If an array has another shape or dtype, contains a value that is not finite, or looks like images with
-        channels first, or there is not one label per example.
+      BadInput: If an array has another shape or dtype, contains a value that is not finite or masked, or looks like
+        images with channels first, or there is not one label per example.
     """
 
     images: np.ndarray
@@ -229,6 +229,7 @@ CHANNELS = (1, 3)  # of images, by which channels that come first are recognized
 
 def _examples(value: object) -> np.ndarray:
     """Returns an array of examples in one of the dtypes that are kept."""
+    _refuse_masked("images", value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif" or value.ndim < 2 or not value.size:
         allowed = "must be an array of numbers of shape [N, ...], N > 0: uint8 images [N, height, width, channels], "
         hint = "; one number per example has the shape [N, 1]" if getattr(value, "ndim", 0) == 1 else ""
@@ -252,6 +253,7 @@ def _examples(value: object) -> np.ndarray:
 
 def _labels(value: Any, count: int) -> np.ndarray:
     """Returns class numbers as they are, and targets as float32 [N, targets]."""
+    _refuse_masked("labels", value)
     if _is_array(value, np.int64, 1) and len(value) == count:
         return value
     if getattr(getattr(value, "dtype", None), "kind", "") == "f" and value.ndim in (1, 2) and len(value) == count:
@@ -261,6 +263,15 @@ def _labels(value: Any, count: int) -> np.ndarray:
             return kept
     allowed = f"must be an int64 array of shape [{count}], one label per image, or finite targets [{count}, targets]"
     raise BadInput("labels", described(value), allowed + _values(value))
+
+
+def _refuse_masked(thing: str, value: object) -> None:
+    """Raises BadInput for masked values, behind each of which is a number that nobody means."""
+    if np.ma.is_masked(value):
+        count = np.ma.count_masked(value)
+        raise BadInput(
+            thing, described(value), f"must have no masked values, and has {count:,}: fill or drop them first"
+        )
 
 
 def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:

@@ -48,9 +48,11 @@ def check_name(name: str) -> str:
       `name`.
 
     Raises:
-      BadInput: If the name is empty, has a colon but is neither folder:PATH, npz:PATH, csv:PATH nor
+      BadInput: If the name is no text or empty, has a colon but is neither folder:PATH, npz:PATH, csv:PATH nor
         package.module:function, or has a suffix "@SIDE" whose size is not allowed.
     """
+    if not isinstance(name, str):
+        raise BadInput("dataset", type(name).__name__, "must be a text, such as digits, csv:PATH or npz:PATH")
     base, side = divide_name(name)
     if not base.strip():
         known = ", ".join(DATASETS.names())

@@ -59,6 +59,16 @@ def test_a_split_refuses_other_shapes_and_dtypes(images: object, labels: object,
         ),
         (IMAGES, np.array([0, 1, np.nan]), "targets [3, targets]; 1 of its 3 values are not finite, the first at [2]"),
         (IMAGES, np.array([0, 1, 2.5])[:, None, None], "targets [3, targets]; its values range from 0 to 2.5"),
+        (
+            np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 9),
+            LABELS,
+            "must have no masked values, and has 2: fill or drop them first",
+        ),
+        (
+            IMAGES,
+            np.ma.masked_array([0.5, 1, 2], [True, False, False]),
+            "masked values, and has 1: fill or drop them first",
+        ),
         (IMAGES, LABELS.astype(np.uint8), "one label per image, or finite targets [3, targets]"),
         (
             np.zeros((3, 3, 8, 8), np.uint8),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from dlth_tf.registry import unknown
 MOST_BYTES = 4 * 2**30
 MOST_HEADER = 2**20  # bytes of the first line: every column takes memory of its own
 LABEL = "label"
+STEPS = 16  # of float32 in the standard deviation of a column, below which it is a rough one
 MEASURED = 8  # names that are numbers in order, such as wavelengths; so many values of a row are not by chance
 
 
@@ -59,6 +61,8 @@ def load(path: str, targets: Targets) -> DataSet:
         raise BadInput(
             "dataset", name, f"its column {features[place]} is not finite in row {row + 1} as float32: {value}"
         )
+    for column in features:
+        _warn_of_rounding(table[column], column, name)
     labels = Labels(name, targets, (label,))
     return in_memory({"train": (examples, _labels(table[label]))}, labels, tuple(features))
 
@@ -150,6 +154,23 @@ def _check_column(values: pd.Series, column: str, name: str) -> None:
         example = f"{str(values.iloc[texts[0]])[:40]!r} in row {texts[0] + 1}"
         encode = "encode it as numbers first, for example by pandas.get_dummies"
         raise BadInput("dataset", name, f"its column {column} contains text ({example}): {encode}")
+
+
+def _warn_of_rounding(values: pd.Series, column: str, name: str) -> None:
+    """Logs one sentence if float32 keeps less than a few steps of a column, as of times in seconds since 1970."""
+    numbers = values.to_numpy(np.float64)
+    largest = np.abs(numbers).max()
+    step, spread = float(np.spacing(np.float32(largest))), float(numbers.std())
+    if numbers.min() < numbers.max() and spread < STEPS * step:
+        logging.getLogger("dlth_tf").warning(
+            "%s: in column %s, numbers up to %.3g differ by %.3g (standard deviation), and float32 rounds them to "
+            "steps of %.3g: subtract their mean first",
+            name,
+            column,
+            largest,
+            spread,
+            step,
+        )
 
 
 def _labels(values: pd.Series) -> np.ndarray:

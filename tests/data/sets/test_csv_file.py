@@ -156,6 +156,18 @@ def test_labels_are_read_as_they_stand_wherever_the_first_text_is(tmp_path: Path
     assert load(f"csv:{tmp_path / 't.csv'}").label_names == ("00", "01", "02", "none of these")
 
 
+def test_a_column_that_float32_rounds_is_named_in_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seconds = 1_700_000_000 + np.arange(ROWS)
+    load(written(tmp_path, table().assign(time=seconds, hours=seconds // 3600, one=1e9)), label_column="kind")
+    (message,) = caplog.messages
+    assert message.endswith(
+        ": in column time, numbers up to 1.7e+09 differ by 17.3 (standard deviation), and float32 rounds them to steps "
+        "of 128: subtract their mean first"
+    )
+
+
 def test_a_label_column_is_for_tables_alone() -> None:
     with pytest.raises(BadInput, match="is for csv:PATH, and the data set is digits"):
         load("digits", label_column="a")
+    with pytest.raises(BadInput, match="label_column=2: must be the name of a column"):
+        load("csv:table.csv", label_column=2)  # type: ignore[arg-type]
