@@ -51,6 +51,8 @@ class Ticket(Mapping[str, np.ndarray]):
                 or (isinstance(value, float) and not math.isfinite(value))
             ):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
+        if not isinstance(self.masks, Mapping):
+            raise BadInput("masks", type(self.masks).__name__, 'must map names such as "conv1/kernel" to masks')
         masks = {name: _checked(name, mask) for name, mask in self.masks.items()}
         store(self, masks=types.MappingProxyType(masks), provenance=types.MappingProxyType(provenance))
 
@@ -201,7 +203,10 @@ def _check_name(name: object) -> None:
 
 def _checked(name: str, mask: Any) -> np.ndarray:
     _check_name(name)
-    array = np.asarray(mask)
+    try:
+        array = np.asarray(mask)
+    except ValueError:
+        raise BadInput("ticket", name, "the rows of its mask differ in length") from None
     if array.dtype != bool and (array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all()):
         raise BadInput("ticket", name, f"its mask must be boolean, or hold only 0 and 1, but is {array.dtype}")
     array = array.astype(bool)  # always a copy

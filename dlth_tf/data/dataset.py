@@ -10,6 +10,7 @@ import numpy as np
 
 from dlth_tf.data.augment.names import check_augment
 from dlth_tf.data.disk_split import DiskSplit, described
+from dlth_tf.data.names import texts_of
 from dlth_tf.data.normalize import NORMALIZATIONS
 from dlth_tf.errors import BadInput
 from dlth_tf.measures import CLASSIFICATION, REGRESSION
@@ -30,8 +31,8 @@ class Split:
         float32 [N, targets].
 
     Raises:
-      BadInput: If an array has another shape or dtype, contains a value that is not finite, or looks like images with
-        channels first, or there is not one label per example.
+      BadInput: If an array has another shape or dtype, contains a value that is not finite or masked, or looks like
+        images with channels first, or there is not one label per example.
     """
 
     images: np.ndarray
@@ -92,12 +93,14 @@ class DataSet:
       train: Examples that the weights are fitted to.
       validation: Examples that selection may look at.
       test: Examples that the headline number is measured on; selection never looks at them.
-      label_names: Names of the classes, in the order of the class numbers; for regression, names of the targets.
+      label_names: Names of the classes, in the order of the class numbers; for regression, names of the targets. A
+        list, tuple or array of texts or numbers, kept as texts.
       normalization: Name of the default normalization, which `--normalization` overrides; "auto" is "none" for int32
         examples (tokens), and "standard" for all others.
       value_range: Largest possible pixel value of uint8 examples, at least 1 (255 for most sets, 16 for digits).
       augment: Name of the default augmentation, which `--augment` overrides.
-      feature_names: Names of the columns of a table, in their order; empty if they have none.
+      feature_names: Names of the columns of a table, in their order and given as label_names are; empty if they have
+        none.
 
     Raises:
       BadInput: If the splits, names and value range do not fit together.
@@ -114,7 +117,12 @@ class DataSet:
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        store(self, value_range=whole_number("value_range", self.value_range, least=1))
+        store(
+            self,
+            value_range=whole_number("value_range", self.value_range, least=1),
+            label_names=texts_of(self.name, "label_names", self.label_names),
+            feature_names=texts_of(self.name, "feature_names", self.feature_names),
+        )
         for part in ("train", "validation", "test"):
             split = getattr(self, part)
             if not isinstance(split, Split | DiskSplit):
@@ -124,6 +132,9 @@ class DataSet:
                     f"its {part} part must be a Split or a DiskSplit, and is a {type(split).__name__}",
                 )
             self._check(part, split)
+        if len(self.feature_names) not in (0, self.image_shape[-1]):
+            counts = f"{len(self.feature_names)} feature_names, and its examples {self.image_shape[-1]} columns"
+            raise BadInput("dataset", self.name, f"has {counts}")
         if self.normalization == "auto":
             store(self, normalization="none" if self.dtype == "int32" else "standard")
         NORMALIZATIONS.check(self.normalization)
@@ -218,6 +229,7 @@ CHANNELS = (1, 3)  # of images, by which channels that come first are recognized
 
 def _examples(value: object) -> np.ndarray:
     """Returns an array of examples in one of the dtypes that are kept."""
+    _refuse_masked("images", value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "uif" or value.ndim < 2 or not value.size:
         allowed = "must be an array of numbers of shape [N, ...], N > 0: uint8 images [N, height, width, channels], "
         hint = "; one number per example has the shape [N, 1]" if getattr(value, "ndim", 0) == 1 else ""
@@ -241,6 +253,7 @@ def _examples(value: object) -> np.ndarray:
 
 def _labels(value: Any, count: int) -> np.ndarray:
     """Returns class numbers as they are, and targets as float32 [N, targets]."""
+    _refuse_masked("labels", value)
     if _is_array(value, np.int64, 1) and len(value) == count:
         return value
     if getattr(getattr(value, "dtype", None), "kind", "") == "f" and value.ndim in (1, 2) and len(value) == count:
@@ -250,6 +263,15 @@ def _labels(value: Any, count: int) -> np.ndarray:
             return kept
     allowed = f"must be an int64 array of shape [{count}], one label per image, or finite targets [{count}, targets]"
     raise BadInput("labels", described(value), allowed + _values(value))
+
+
+def _refuse_masked(thing: str, value: object) -> None:
+    """Raises BadInput for masked values, behind each of which is a number that nobody means."""
+    if np.ma.is_masked(value):
+        count = np.ma.count_masked(value)
+        raise BadInput(
+            thing, described(value), f"must have no masked values, and has {count:,}: fill or drop them first"
+        )
 
 
 def _is_array(value: object, dtype: type[np.generic], rank: int) -> bool:

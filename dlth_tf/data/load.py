@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from dlth_tf.data.dataset import DataSet
 from dlth_tf.data.names import CSV, DATASETS, FOLDER, LOCAL, NPZ, SIZED, SMALL, check_name, divide_name
 from dlth_tf.data.targets import CLASSES, Targets
@@ -108,6 +110,9 @@ def _load(name: str, data_dir: str | None, targets: Targets) -> DataSet:
         only = f"its labels are all of one class, {dataset.label_names[0]}, and there must be two classes or more"
         raise BadInput("dataset", name, only)
     if dataset.task == targets.task:
+        if dataset.task == REGRESSION and not np.ptp(dataset.train.labels, axis=0).any():
+            only = f"its training targets are all {dataset.train.labels[0].tolist()}, which leaves nothing to predict"
+            raise BadInput("dataset", name, only)
         return dataset
     if targets.task == REGRESSION:
         raise BadInput("task", REGRESSION, f"needs floating-point labels, and those of {name} are classes")

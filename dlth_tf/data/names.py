@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
 
 from dlth_tf.errors import BadInput
+from dlth_tf.plain_numbers import plain
 from dlth_tf.registry import Registry, is_path
 
 SMALL = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")  # read as any set of tensorflow_datasets
@@ -25,6 +29,9 @@ CSV = "csv:"
 FILES = (NPZ, CSV)  # data sets that are one file, which the name states
 FILE_KINDS = {".npz": NPZ, ".csv": CSV}  # end of a file's name -> what precedes it in a name
 SIDES = (8, 1024)  # smallest and largest number of pixels that "@SIDE" accepts
+MOST_NAMES = 100_000  # of the classes of a data set
+MOST_LETTERS = 1000  # of a name of a class or column
+JOINERS = "\u200c\u200d"  # within words of Persian and Hindi, and between emojis
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -41,9 +48,11 @@ def check_name(name: str) -> str:
       `name`.
 
     Raises:
-      BadInput: If the name is empty, has a colon but is neither folder:PATH, npz:PATH, csv:PATH nor
+      BadInput: If the name is no text or empty, has a colon but is neither folder:PATH, npz:PATH, csv:PATH nor
         package.module:function, or has a suffix "@SIDE" whose size is not allowed.
     """
+    if not isinstance(name, str):
+        raise BadInput("dataset", type(name).__name__, "must be a text, such as digits, csv:PATH or npz:PATH")
     base, side = divide_name(name)
     if not base.strip():
         known = ", ".join(DATASETS.names())
@@ -75,3 +84,46 @@ def divide_name(name: str) -> tuple[str, int | None]:
     """
     match = None if name.startswith(FILES) else re.fullmatch(r"(.*)@([0-9]{1,9})", name, re.DOTALL)
     return (match[1], int(match[2])) if match else (name, None)
+
+
+def texts_of(dataset: str, thing: str, names: Any) -> tuple[str, ...]:
+    """Returns the names of the classes, targets or columns of a data set as texts, which may be given as numbers.
+
+    Args:
+      dataset: Name of the data set, for messages.
+      thing: What the names are, for messages.
+      names: A list, tuple, array or index of texts or numbers.
+
+    Raises:
+      BadInput: If they are not such a list, or a name is one that `can_be_shown` refuses.
+
+    >>> texts_of("mine", "label_names", range(3))
+    ('0', '1', '2')
+    """
+    if not isinstance(names, Iterable) or isinstance(names, str | bytes | Mapping | Set):
+        raise BadInput(
+            "dataset", dataset, f"its {thing} must be a list of texts, and are of type {type(names).__name__}"
+        )
+    values = [plain(name) for name in names]
+    if len(values) > MOST_NAMES:
+        raise BadInput("dataset", dataset, f"its {thing} must be at most {MOST_NAMES:,}, and are {len(values):,}")
+    for place, name in enumerate(values):
+        if not isinstance(name, str | int | float):
+            kind = type(name).__name__
+            allowed = f"its {thing} must be texts or numbers, and {thing}[{place}] is of type {kind}"
+            raise BadInput("dataset", dataset, allowed)
+        if not can_be_shown(str(name)):
+            rule = f"must have at most {MOST_LETTERS:,} letters and no control characters"
+            raise BadInput("dataset", dataset, f"its {thing} {rule}: {thing}[{place}] is {ascii(str(name))[:80]}")
+    return tuple(map(str, values))
+
+
+def can_be_shown(name: str) -> bool:
+    r"""Returns whether a name is short enough and all of its letters can be printed, spaces of all kinds included.
+
+    >>> can_be_shown("New\u00a0York"), can_be_shown("two\nlines")
+    (True, False)
+    """
+    return len(name) <= MOST_LETTERS and all(
+        letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs" for letter in name
+    )

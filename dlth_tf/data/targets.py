@@ -17,7 +17,7 @@ class Targets:
       column: Name of the column of a CSV file that holds the labels; None: "label" if there is one, else the last.
 
     Raises:
-      BadInput: If the task is unknown.
+      BadInput: If the task is unknown, or the column is no text.
     """
 
     task: str = CLASSIFICATION
@@ -26,6 +26,8 @@ class Targets:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise BadInput("task", self.task, f"must be one of {', '.join(TASKS)}")
+        if not isinstance(self.column, str | None):
+            raise BadInput("label_column", self.column, "must be the name of a column, a text")
 
 
 CLASSES = Targets()

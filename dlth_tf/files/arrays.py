@@ -35,7 +35,8 @@ def parse_npz(
 
     Args:
       data: Content of the file.
-      expected: Shape and dtype by name. If not None, the file must contain exactly these arrays.
+      expected: Shape and dtype by name. If not None, the file must contain exactly these arrays, in C order as this
+        package writes them; if None, it is the user's, and they may also be in Fortran order.
       texts: Whether arrays of texts or bytes are allowed beside numbers and booleans.
 
     Raises:
@@ -64,7 +65,8 @@ def parse_npz(
     names = [name for name, _ in members]
     if expected is not None and sorted(names) != sorted(expected):
         raise ValueError(f"it contains the arrays {_short(names)}, expected {_short(expected)}")
-    arrays = {name: _parse_npy(raw, "biufSU" if texts else "biuf") for name, raw in members}
+    kinds = "biufSU" if texts else "biuf"
+    arrays = {name: _parse_npy(raw, kinds, any_order=expected is None) for name, raw in members}
     for name, (shape, dtype) in (expected or {}).items():
         array = arrays[name]
         if array.shape != tuple(shape) or array.dtype != dtype:
@@ -79,7 +81,7 @@ def npz_limit(expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> int:
     return data + sum(MAX_HEADER_BYTES + 4 * len(name.encode()) for name in expected) + MAX_HEADER_BYTES
 
 
-def _parse_npy(raw: bytes, kinds: str) -> np.ndarray:
+def _parse_npy(raw: bytes, kinds: str, any_order: bool) -> np.ndarray:
     file = io.BytesIO(raw)
     try:
         if np.lib.format.read_magic(file) != (1, 0):
@@ -87,7 +89,9 @@ def _parse_npy(raw: bytes, kinds: str) -> np.ndarray:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
     except Exception as error:  # NumPy parses headers as Python code: a forged header raises any error of the tokenizer
         raise ValueError("an array header is damaged") from error
-    if fortran or dtype.hasobject or dtype.kind not in kinds or not dtype.itemsize:
+    if fortran and not any_order:
+        raise ValueError("an array in Fortran order is not allowed")
+    if dtype.hasobject or dtype.kind not in kinds or not dtype.itemsize:
         raise ValueError(f"an array of dtype {dtype} is not allowed")
     body = raw[file.tell() :]
     if any(size < 0 for size in shape) or _product(shape) * dtype.itemsize != len(body):
@@ -96,7 +100,7 @@ def _parse_npy(raw: bytes, kinds: str) -> np.ndarray:
         letters = np.frombuffer(body, f"{dtype.str[0]}u4")
         if np.any(letters > sys.maxunicode) or np.any((letters >= 0xD800) & (letters < 0xE000)):
             raise ValueError("an array of texts holds numbers that are no letters of Unicode")
-    return np.frombuffer(body, dtype).reshape(shape)
+    return np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -51,6 +51,19 @@ def test_lists_scalars_and_tensors_without_elements_are_masks():
 
 
 @pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"fc/kernel": [[1], [1, 0]]}, "ticket=fc/kernel: the rows of its mask differ in length"),
+        ([np.ones((2, 2))], "masks=list: must map names"),
+        (None, "masks=NoneType: must map names"),
+    ],
+)
+def test_what_is_no_mapping_of_names_to_arrays_is_refused(masks, message):
+    with pytest.raises(BadInput, match=f"^{message}"):
+        Ticket.from_masks(masks)
+
+
+@pytest.mark.parametrize(
     "mask", [[0.5, 1], [2, 1], [-1, 1], [np.nan, 1.0], ["a", "b"], [None, True], [1 + 0j, 0j], [[1], [1, 0]]], ids=str
 )
 def test_anything_else_is_not_a_mask(mask):

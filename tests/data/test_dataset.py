@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dlth_tf.data import DataSet, Split
 from dlth_tf.errors import BadInput
+from dlth_tf.runs.exporting.export_run import _label_names
 from tests.data.conftest import random_dataset, random_split
 
 IMAGES = np.zeros((3, 4, 5, 1), np.uint8)
@@ -56,6 +59,16 @@ def test_a_split_refuses_other_shapes_and_dtypes(images: object, labels: object,
         ),
         (IMAGES, np.array([0, 1, np.nan]), "targets [3, targets]; 1 of its 3 values are not finite, the first at [2]"),
         (IMAGES, np.array([0, 1, 2.5])[:, None, None], "targets [3, targets]; its values range from 0 to 2.5"),
+        (
+            np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 9),
+            LABELS,
+            "must have no masked values, and has 2: fill or drop them first",
+        ),
+        (
+            IMAGES,
+            np.ma.masked_array([0.5, 1, 2], [True, False, False]),
+            "masked values, and has 1: fill or drop them first",
+        ),
         (IMAGES, LABELS.astype(np.uint8), "one label per image, or finite targets [3, targets]"),
         (
             np.zeros((3, 3, 8, 8), np.uint8),
@@ -118,6 +131,14 @@ def test_a_label_of_no_class_is_named_with_its_image() -> None:
         ),
         ({"value_range": 16}, "value_range allows at most 16"),
         ({"label_names": ()}, "must range from 0 to -1"),
+        ({"label_names": "abc"}, "its label_names must be a list of texts, and are of type str"),
+        ({"label_names": {"a", "b", "c"}}, "its label_names must be a list of texts, and are of type set"),
+        ({"label_names": 3}, "its label_names must be a list of texts, and are of type int"),
+        ({"label_names": ("a", None, "c")}, r"must be texts or numbers, and label_names\[1\] is of type NoneType"),
+        ({"label_names": ("a", "b", "\x1b[31m")}, r"no control characters: label_names\[2\] is '.x1b\[31m'"),
+        ({"label_names": ("a", "b", "c" * 1001)}, "at most 1,000 letters"),
+        ({"feature_names": ("a", "b")}, "has 2 feature_names, and its examples 3 columns"),
+        ({"feature_names": np.array(["a", "b", "\ud800"])}, "no control characters: feature_names"),
         ({"train": (IMAGES, LABELS)}, "its train part must be a Split"),
         ({"normalization": "units"}, "did you mean unit"),
         ({"augment": "flip"}, "no such augment"),
@@ -126,6 +147,23 @@ def test_a_label_of_no_class_is_named_with_its_image() -> None:
 def test_a_data_set_refuses_parts_that_do_not_fit_together(changes: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         random_dataset(**changes)
+
+
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        (range(3), ("0", "1", "2")),
+        (np.arange(3), ("0", "1", "2")),
+        ([np.float32(0.1), 2.5, True], ("0.1", "2.5", "True")),
+        (np.array(["a", "b", "c"]), ("a", "b", "c")),
+        (pd.Index(["New\u00a0York", "\u0645\u06cc\u200c\u0634\u0648\u062f", "\u732b"]), None),
+    ],
+)
+def test_names_may_be_given_as_numbers_and_in_any_list(names: Any, texts: tuple[str, ...] | None) -> None:
+    data = random_dataset(label_names=names, feature_names=names)
+    assert data.label_names == data.feature_names == (texts or tuple(names))
+    assert all(type(name) is str for name in data.label_names)
+    assert _label_names(list(data.label_names)) == data.label_names  # an export takes what a run was trained with
 
 
 def test_data_sets_and_splits_are_frozen() -> None:

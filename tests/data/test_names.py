@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,9 +55,12 @@ def test_names_that_may_exist_pass_the_first_check(name: str) -> None:
         "imagenet200@1025",
         "mnist@28",
         "a.b:c@64",
+        5,
+        None,
+        Path("table.csv"),
     ],
 )
-def test_malformed_names_do_not(name: str) -> None:
+def test_malformed_names_do_not(name: Any) -> None:
     with pytest.raises(BadInput) as caught:
         check_name(name)
     assert caught.value.thing == "dataset"

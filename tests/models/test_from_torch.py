@@ -109,6 +109,19 @@ REFUSED = {
         **state,
         "linear.weight": state["linear.weight"][:, 1:],
     },
+    r"is a whole checkpoint: give its entry 'net'": lambda state: {"epoch": 3, "net": state, "optimizer": {"lr": 0.1}},
+    "state_dict=list: must be what": list,
+    "state_dict=str: must be what": lambda state: "resnet8.pth",
+    r"\['epoch'\]=str: must be a tensor of real numbers": lambda state: {**state, "epoch": "last"},
+    "must be a tensor of real numbers, and is complex64": lambda state: {
+        **state,
+        "fc": torch.ones(2, dtype=torch.complex64),
+    },
+    "cannot be converted to numbers": lambda state: {
+        **state,
+        "fc": torch.ones(2, device="meta"),
+    },
+    "module.bn1.bias: is the second tensor for bn1.bias": lambda state: {**state, "module.bn1.bias": state["bn1.bias"]},
     "contains NaN": lambda state: {**state, "bn1.bias": state["bn1.bias"] * float("nan")},
 }
 
@@ -120,3 +133,16 @@ def test_what_does_not_fit_is_refused_and_nothing_is_loaded(sentence):
     with pytest.raises(BadInput, match=sentence):
         load_torch_weights(model, REFUSED[sentence](thin_resnet8().state_dict()))
     assert all((now == then).all() for now, then in zip(model.get_weights(), before, strict=True))
+
+
+CONVERSIONS = {"bfloat16": lambda tensor: tensor.bfloat16(), "sparse": lambda tensor: tensor.to_sparse()}
+
+
+@pytest.mark.parametrize("kind", CONVERSIONS)
+def test_tensors_of_kinds_that_numpy_does_not_know_are_read_behind_every_wrapper(kind):
+    state = {key: value for key, value in thin_resnet8().state_dict().items() if value.is_floating_point()}
+    model = models.build("resnet8", (32, 32, 3), 10, 0)
+    converted = {f"module._orig_mod.{key}": CONVERSIONS[kind](value) for key, value in state.items()}
+    load_torch_weights(model, converted)
+    expected = (state["bn1.weight"].bfloat16() if kind == "bfloat16" else state["bn1.weight"]).float().numpy()
+    np.testing.assert_array_equal(model.get_layer("bn1").gamma.numpy(), expected)

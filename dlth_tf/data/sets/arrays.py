@@ -47,8 +47,8 @@ class Labels:
         if self.targets.task == REGRESSION:
             return self._numbers(parts)
         for labels in parts.values():
-            self._check_classes(labels)
-        classes = np.unique(parts["train"])
+            self._check_kind(labels)
+        classes = self._classes(parts["train"])
         for part, labels in parts.items():
             others = np.setdiff1d(labels, classes)
             if len(others):
@@ -59,24 +59,32 @@ class Labels:
 
     def _numbers(self, parts: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         for labels in parts.values():
-            if labels.dtype.kind not in "biuf" or labels.ndim not in (1, 2):
+            if labels.dtype.kind not in "biuf":
                 raise BadInput("task", REGRESSION, f"needs labels that are numbers, and those of {self.name} are text")
-        arrays = {part: labels.reshape(len(labels), -1).astype(np.float32) for part, labels in parts.items()}
+            if labels.ndim not in (1, 2):
+                shapes = f"its labels have the shape {list(labels.shape)}, and must have [N] or [N, targets]"
+                raise BadInput("dataset", self.name, shapes)
+        with np.errstate(over="ignore"):  # `Split` refuses what is infinite then
+            arrays = {part: labels.reshape(len(labels), -1).astype(np.float32) for part, labels in parts.items()}
         count = arrays["train"].shape[1]
         numbered = ("target",) if count == 1 else tuple(f"target_{number}" for number in range(count))
         return arrays, self.names or numbered
 
-    def _check_classes(self, labels: np.ndarray) -> None:
+    def _check_kind(self, labels: np.ndarray) -> None:
         if labels.ndim != 1:
             allowed = "must be one class number per example, [N]; of one-hot labels take labels.argmax(1)"
             raise BadInput("dataset", self.name, f"its labels have the shape {list(labels.shape)}, and {allowed}")
         if labels.dtype.kind == "f":
             numbers = "its labels are floating-point numbers: convert class numbers to integers, or give"
             raise BadInput("dataset", self.name, f"{numbers} --task=regression")
-        classes = len(np.unique(labels))
-        if classes > max(2, len(labels) // 2):
-            many = f"its {len(labels):,} labels have {classes:,} different values, too many for classes"
+
+    def _classes(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the classes of the training labels, of which other parts may have one example each."""
+        classes = np.unique(labels)
+        if len(classes) > max(2, len(labels) // 2):
+            many = f"its {len(labels):,} labels have {len(classes):,} different values, too many for classes"
             raise BadInput("dataset", self.name, f"{many}: give --task=regression if they are numbers to predict")
+        return classes
 
 
 def in_memory(parts: Mapping[str, Pair], labels: Labels, feature_names: tuple[str, ...] = ()) -> DataSet:
@@ -93,33 +101,34 @@ def in_memory(parts: Mapping[str, Pair], labels: Labels, feature_names: tuple[st
     Raises:
       BadInput: If the arrays do not fit together, or are too few to be divided.
     """
-    pairs = dict(parts)
-    for part, (examples, answers) in pairs.items():
-        if len(examples) != len(answers) or not len(answers):
-            counts = f"its {part} part has {len(examples)} examples and {len(answers)} labels"
+    for part, pair in parts.items():
+        examples, answers = (array.shape[0] if array.ndim else 0 for array in pair)
+        if examples != answers or not answers:
+            counts = f"its {part} part has {examples} examples and {answers} labels"
             raise BadInput("dataset", labels.name, f"{counts}: there must be one label for each, and at least one")
-    numbers, names = labels.convert({part: answers for part, (_, answers) in pairs.items()})
-    pairs = {part: (examples, numbers[part]) for part, (examples, _) in pairs.items()}
-    for part, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE)):
-        if part not in pairs:
-            pairs["train"], pairs[part] = _divided(pairs["train"], share, part, labels.name)
-    try:
-        train, validation, test = (Split(*pairs[part]) for part in PARTS)
+    numbers, names = labels.convert({part: answers for part, (_, answers) in parts.items()})
+    try:  # before anything is divided off, so that places in messages are those in the file
+        splits = {part: Split(examples, numbers[part]) for part, (examples, _) in parts.items()}
     except BadInput as refused:
         raise BadInput("dataset", labels.name, f"its {refused}") from None
+    for part, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE)):
+        if part not in splits:
+            splits["train"], splits[part] = _divided(splits["train"], share, part, labels.name)
+    train, validation, test = (splits[part] for part in PARTS)
     return DataSet(labels.name, train, validation, test, names, feature_names=feature_names)
 
 
-def _divided(pair: Pair, share: int, part: str, name: str) -> tuple[Pair, Pair]:
-    examples, answers = pair
-    count = len(answers) // share
+def _divided(train: Split, share: int, part: str, name: str) -> tuple[Split, Split]:
+    """Returns what is left for training, and the part that is divided off."""
+    count = len(train) // share
     if not count:
-        noun = "example" if len(answers) == 1 else "examples"
-        few = f"has {len(answers)} {noun}, too few to divide off a {part} part, which takes one of {share}"
+        noun = "example" if len(train) == 1 else "examples"
+        few = f"has {len(train)} {noun} for training, too few to divide off a {part} part, which takes one of {share}"
         raise BadInput("dataset", name, few)
     random = generator(SPLIT_SEED, "split of arrays", part)
-    if answers.dtype.kind == "f":
-        picked, others = shuffled(len(answers), count, random)
+    if train.labels.dtype.kind == "f":
+        picked, others = shuffled(len(train), count, random)
     else:
-        picked, others = stratified(answers, count, random)
-    return (examples[others], answers[others]), (examples[picked], answers[picked])
+        picked, others = stratified(train.labels, count, random)
+    left, off = (Split(train.images[places], train.labels[places]) for places in (others, picked))
+    return left, off

@@ -22,12 +22,13 @@ from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import whole_or_none
 
 LAYOUT = (
-    "must contain train/CLASS/*.jpg (or .jpeg, .png) and test/CLASS/*.jpg, and may contain validation/CLASS/*.jpg or "
-    "val/CLASS/*.jpg"
+    "must contain train/CLASS/*.jpg (or .jpeg, .png) and test/CLASS/*.jpg, and may contain validation/CLASS/*.jpg, "
+    "val/CLASS/*.jpg or valid/CLASS/*.jpg"
 )
-VALIDATION = ("validation", "val")
+VALIDATION = ("validation", "val", "valid")
 MOST_IMAGE = 2**28  # bytes of an encoded image
 SUFFIXES = (".jpg", ".jpeg", ".png")
+OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".jfif", ".jpe", ".jp2", ".ppm", ".tif", ".tiff", ".webp")
 
 
 Paths = Mapping[str, Sequence[str]]  # of the images of a split, by class
@@ -57,11 +58,14 @@ def load(path: str, side: int | None = None) -> DataSet:
         test = "test" if "test" in folders else validating
         if "train" not in folders or test is None:
             raise BadInput("dataset", name, f"{LAYOUT}; it contains {', '.join(folders) or 'no folders'}")
-        images = {folder: _images(root / folder) for folder in dict.fromkeys(("train", test, validating)) if folder}
+        others: list[str] = []
+        parts = [folder for folder in dict.fromkeys(("train", test, validating)) if folder]
+        images = {folder: _images(root / folder, others) for folder in parts}
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror}){where}") from None
     _warn_of_empty_folders(name, root, images)
+    _warn_of_other_pictures(name, others)
     classes = [label for label, paths in images["train"].items() if paths]
     for folder in images:
         _check_classes(name, root / folder, images[folder], classes)
@@ -112,6 +116,18 @@ def _warn_of_empty_folders(name: str, root: Path, images: Mapping[str, Paths]) -
         )
 
 
+def _warn_of_other_pictures(name: str, paths: Sequence[str]) -> None:
+    """Logs one sentence about the pictures that are left out because of their format."""
+    if paths:
+        logging.getLogger("dlth_tf").warning(
+            "%s: pictures that do not end with %s are left out: %d, beginning with %s",
+            name,
+            ", ".join(SUFFIXES),
+            len(paths),
+            paths[0],
+        )
+
+
 def _contents(path: Path) -> str:
     count = len(os.listdir(path))
     return f"{count} other entries" if count > 1 else f"{os.listdir(path)[0]} alone" if count else "empty"
@@ -134,12 +150,20 @@ def _folders(path: Path, needed: Sequence[str] | None = None) -> list[str]:
     return sorted(name for name in names if (path / name).is_dir())
 
 
-def _images(split: Path) -> dict[str, list[str]]:
-    """Returns the paths split/CLASS/IMAGE by class, in the order of the classes, without hidden ones."""
-    images = {
-        label: [os.path.join(split, label, image) for image in _visible(split / label) if _is_image(image)]
-        for label in _folders(split)
-    }
+def _images(split: Path, others: list[str]) -> dict[str, list[str]]:
+    """Returns the paths split/CLASS/IMAGE by class, in the order of the classes, without hidden ones.
+
+    Args:
+      split: Folder of the split.
+      others: The paths of pictures in other formats in folders with images are added to it.
+    """
+    images = {}
+    for label in _folders(split):
+        names = _visible(split / label)
+        images[label] = [os.path.join(split, label, image) for image in names if _is_image(image)]
+        if images[label]:
+            left_out = (image for image in names if image.lower().endswith(OTHER_PICTURES))
+            others += sorted(os.path.join(split, label, image) for image in left_out)
     for path in itertools.chain.from_iterable(images.values()):
         files.regular_size(path, MOST_IMAGE)  # TensorFlow would wait for a pipe, and read a device without end
     return images

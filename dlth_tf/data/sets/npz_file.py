@@ -18,7 +18,7 @@ MEMBERS = (
     "must contain train_x, train_y, test_x and test_y, and may contain validation_x and validation_y; or x and y, "
     "which are divided"
 )
-ALIASES = {"validation": ("validation", "val"), "train": ("train",), "test": ("test",)}
+ALIASES = {"validation": ("validation", "val", "valid"), "train": ("train",), "test": ("test",)}
 
 
 def load(path: str, targets: Targets) -> DataSet:
@@ -26,7 +26,7 @@ def load(path: str, targets: Targets) -> DataSet:
 
     Args:
       path: Path of the file. Its members are train_x, train_y, test_x, test_y and possibly validation_x and
-        validation_y (x_train as well as train_x, val as well as validation), or x and y. Other members are ignored.
+        validation_y (x_train as well as train_x, val or valid as well as validation), or x and y. Others are ignored.
       targets: What the labels are taken for.
 
     Raises:
@@ -38,7 +38,7 @@ def load(path: str, targets: Targets) -> DataSet:
     except OSError as error:
         raise BadInput("dataset", name, f"cannot be read ({error.strerror})") from None
     except (ValueError, RuntimeError) as error:
-        written = "write plain arrays of numbers in C order with np.savez, not np.savez_compressed"
+        written = "write plain arrays of numbers with np.savez, not np.savez_compressed"
         raise BadInput("dataset", name, f"{error}: {written}") from None
     return in_memory(_parts(arrays, name), Labels(name, targets))
 

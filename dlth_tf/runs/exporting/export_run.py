@@ -16,6 +16,7 @@ from dlth_tf import files
 from dlth_tf.analysis.results import read_result
 from dlth_tf.core import Ticket
 from dlth_tf.data import DataSet, Normalization
+from dlth_tf.data.names import MOST_LETTERS, MOST_NAMES, can_be_shown
 from dlth_tf.deploy.atomic_folder import refuse_existing
 from dlth_tf.deploy.export import export_source
 from dlth_tf.deploy.serving import MOST_PIXEL
@@ -44,8 +45,6 @@ from dlth_tf.runs.weights import restore_weights
 MOST_AXES = 6  # of one example of a run
 MOST_NUMBERS = 2**26  # of one example
 MOST_RANGE = 2**31 - 1  # of a pixel
-MOST_LABELS = 100_000
-MOST_LETTERS = 1000  # of the name of a class
 
 
 DEFAULTS = ExportOptions()
@@ -186,9 +185,9 @@ def _image_shape(value: Any) -> tuple[int, ...]:
 
 
 def _label_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 0 < len(value) <= MOST_LABELS or not all(isinstance(n, str) for n in value):
-        raise TypeError(f"label_names must be at most {MOST_LABELS:,} texts")
-    if not all(len(name) <= MOST_LETTERS and name.isprintable() for name in value):
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_NAMES or not all(isinstance(n, str) for n in value):
+        raise TypeError(f"label_names must be at most {MOST_NAMES:,} texts")
+    if not all(map(can_be_shown, value)):
         raise TypeError(f"label_names must have at most {MOST_LETTERS} letters and no control characters")
     return tuple(value)
 

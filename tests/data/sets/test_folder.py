@@ -48,6 +48,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
     [
         ({"train": 20, "validation": 4, "test": 6}, [20, 4, 6]),
         ({"train": 20, "val": 4, "test": 6}, [20, 4, 6]),
+        ({"train": 20, "valid": 4, "test": 6}, [20, 4, 6]),
         ({"train": 20, "val": 4}, [18, 2, 4]),
     ],
 )
@@ -176,6 +177,20 @@ def test_several_folders_without_images_are_named_in_one_warning(
     assert [message.count(f"{tmp_path}/{empty} (empty)") for empty in ("train/owl", "train/bird", "test/bird")] == [
         1
     ] * 3
+
+
+@pytest.mark.parametrize("names", [["1.webp"], ["b.GIF", "a.bmp"], ["x.jpe", "x.tif", "x.txt"]])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_pictures_in_other_formats_beside_images_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str, names: list[str]
+) -> None:
+    name = f"folder:{folder(tmp_path, train=40, test=6)}@8"
+    for picture in names:
+        (tmp_path / split / "dog" / picture).write_bytes(jpeg(9))
+    assert [len(part) for part in (load(name).train, load(name).test)] == [36, 6]
+    pictures = sorted(set(names) - {"x.txt"})
+    left_out = f"left out: {len(pictures)}, beginning with {tmp_path}/{split}/dog/{pictures[0]}"
+    assert caplog.messages == [f"{name}: pictures that do not end with .jpg, .jpeg, .png are {left_out}"] * 2
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "val"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlth_tf.data import load
+from dlth_tf.data.digest import digest
 from dlth_tf.errors import BadInput
 
 X = np.arange(200.0).reshape(40, 5)
@@ -60,6 +61,10 @@ def test_several_targets_are_regressed_at_once(tmp_path: Path) -> None:
         ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1}, "of class 2, of which there are no training"),
         ({"x": X, "y": Y * 0}, "its labels are all of one class, 0, and there must be two classes or more"),
         ({"x": np.zeros((40, 3, 8, 8), np.float32), "y": Y}, "transpose"),
+        ({"x": np.array(5.0), "y": Y}, "its train part has 0 examples and 40 labels"),
+        ({"x": X, "y": np.array(1)}, "its train part has 40 examples and 0 labels"),
+        ({"x": np.where(X == 7, np.nan, X), "y": Y}, "1 of its 200 values are not finite, the first at [1, 2]"),
+        ({"x": X[:6], "y": Y[:6]}, "has 5 examples for training, too few to divide off a validation part"),
         ({"x": np.array([None] * 40), "y": Y}, "not np.savez_compressed"),
     ],
 )
@@ -67,6 +72,46 @@ def test_arrays_that_cannot_be_used_are_refused(tmp_path: Path, arrays: dict[str
     with pytest.raises(BadInput) as refused:
         load(written(tmp_path, **arrays))
     assert message in str(refused.value) and str(refused.value).startswith("dataset=npz:")
+
+
+def test_a_test_part_may_be_as_small_as_one_example_of_each_class(tmp_path: Path) -> None:
+    classes = np.arange(10)
+    data = load(
+        written(
+            tmp_path,
+            train_x=X,
+            train_y=np.tile(classes, 4),
+            test_x=X[:10],
+            test_y=classes,
+            valid_x=X[:3],
+            valid_y=Y[:3],
+        )
+    )
+    assert data.num_classes == 10 and len(data.validation) == 3
+    np.testing.assert_array_equal(data.test.labels, classes)
+
+
+@pytest.mark.parametrize("examples", [X, X.astype(np.uint8).reshape(40, 5, 1, 1), X.astype(np.int32)])
+def test_arrays_in_fortran_order_as_tables_of_pandas_have_them_are_the_same_examples(
+    tmp_path: Path, examples: np.ndarray
+) -> None:
+    plain, turned = (load(written(tmp_path, x=given, y=Y)) for given in (examples, np.asfortranarray(examples)))
+    assert digest(plain) == digest(turned)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (X[:, :, None], "its labels have the shape [40, 5, 1], and must have [N] or [N, targets]"),
+        (X[:, :2] * 0 + 2.5, "its training targets are all [2.5, 2.5], which leaves nothing to predict"),
+        (X[:, 0] * 1e300, "39 of its 40 values are not finite, the first at [1, 0]"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_targets_that_cannot_be_predicted_are_refused(tmp_path: Path, targets: np.ndarray, message: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        load(written(tmp_path, x=X, y=targets), task="regression")
+    assert message in str(refused.value)
 
 
 def test_a_compressed_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
