@@ -129,6 +129,8 @@ def no_rows(kind: str) -> tf_keras.Model:
 @pytest.mark.parametrize("count", [None, 3])
 def test_an_output_without_a_row_for_each_example_is_refused_by_its_name(kind, count, tmp_path):
     examples = None if count is None else np.zeros((count, 5, 4), np.float32)
-    with pytest.raises(BadInput, match="^model=net: has an output without a row for each example, other: of ") as error:
+    with pytest.raises(
+        BadInput, match=r"^model=net: has an output without a row for each example, other: of "
+    ) as error:
         dlth_tf.export(no_rows(kind), tmp_path / "out", formats=["packed"], examples=examples, **FAST)
     assert str(error.value).endswith("; export a model without it") and not (tmp_path / "out").exists()
