@@ -194,6 +194,7 @@ def _check_earlier(values: flags.FlagValues) -> int:
 
 
 SOURCES = ("run_dir", "sweep_dir", "keras_model")
+KERAS_FILES = (".keras", ".h5", ".hdf5")
 ONLY_WITH = {  # flag -> sources that it is for
     "method": ("sweep_dir",),
     "sparsity": ("sweep_dir",),
@@ -246,7 +247,9 @@ def _export_keras(
         check_name(values.dataset)
     elif values["labels"].present:
         raise BadInput("labels", values.labels, "is for models with --dataset, which names the classes")
-    export_dir = Path(values.export_dir or f"saved_models/{path.resolve().stem}")
+    named = path.resolve()
+    name = named.stem if named.suffix in KERAS_FILES else named.name  # a folder, such as net_0.98
+    export_dir = Path(values.export_dir or f"saved_models/{name}")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # as exports need it; a file of Keras 3 belongs to no backend
     _start(users_code=values.trust_run or is_path(values.dataset or ""))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import dlth_tf.export as command
 from dlth_tf.commands import BAD_INPUT, DONE, FAILED, run_command
@@ -151,6 +152,16 @@ def test_the_run_directory_may_be_the_present_one(here, monkeypatch, tiny_runs):
     monkeypatch.chdir(run_dir)
     assert ended(run_dir=".", measure_latency=False) == DONE
     assert (run_dir / "saved_models" / "mine" / "export.json").exists()
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize(
+    ("saved", "name"), [("net_0.98", "net_0.98"), ("net.v2.keras", "net.v2"), ("net_0.95.h5", "net_0.95")]
+)
+def test_the_folder_of_a_saved_model_has_its_name_without_the_ending_of_a_file(here, saved, name):
+    tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)]).save(here / saved)
+    assert ended(keras_model=saved, measure_latency=False) == DONE
+    assert os.listdir(here / "saved_models") == [name]
 
 
 @pytest.mark.faults

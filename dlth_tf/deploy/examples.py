@@ -52,7 +52,11 @@ class Examples:
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
-    return np.char.encode(array.astype(str)) if array.dtype.kind in "OU" else array
+    """Returns texts as an array of bytes, in UTF-8, and any other array itself."""
+    if array.dtype.kind not in "OU":
+        return array
+    texts = [text if isinstance(text, bytes) else str(text).encode() for text in array.ravel()]
+    return np.array(texts, np.bytes_).reshape(array.shape)
 
 
 def random_examples(model: tf_keras.Model, serving: Serving, count: int = RANDOM_IMAGES) -> Examples:

@@ -19,7 +19,7 @@ from dlth_tf.data.normalize import Normalization
 from dlth_tf.deploy.atomic_folder import publishing, refuse_existing, staging_folder
 from dlth_tf.deploy.checks.probe import PROBE, Probe, make_probe
 from dlth_tf.deploy.earlier_forms import forms_of_another, kept_forms, refuse_another
-from dlth_tf.deploy.examples import Examples, check_examples, not_finite, random_examples
+from dlth_tf.deploy.examples import RANDOM_IMAGES, Examples, check_examples, not_finite, random_examples
 from dlth_tf.deploy.given import arrays_in, given_names
 from dlth_tf.deploy.image_size import at_image_size
 from dlth_tf.deploy.report.export_result import ExportResult
@@ -29,6 +29,7 @@ from dlth_tf.deploy.report.facts import (
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Keywords, Source
 from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
+from dlth_tf.deploy.tflite.convert import by_input
 from dlth_tf.deploy.verified_forms import write_and_verify
 from dlth_tf.errors import BadInput
 from dlth_tf.export_options import ExportOptions, OptionKeywords, ServingOptions
@@ -78,8 +79,8 @@ def export(
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       examples: Examples on which outputs are compared: an array as a client sends it, for several inputs one for each
-        by its name, or an `Examples` with labels, for the accuracy; None uses 256 random ones that the network can
-        take.
+        by its name, or an `Examples` with labels, for the accuracy; None uses the first 256 of `calibration`, or
+        256 random ones that the network can take.
       **more: What else is known about the network, and options of the export:
 
         - `values`: Precision in which `packed` stores weights: "float32", "float16", "bfloat16" or "int8".
@@ -143,10 +144,10 @@ def export_source(
     _check(source, options)
     if not options.overwrite:
         refuse_existing(export_dir, options.formats)
-    examples = source.examples or random_examples(source.model, source.serving)
+    _check_calibration(source)
+    examples = source.examples or _of_calibration(source) or random_examples(source.model, source.serving)
     check_examples(examples, source.serving.inputs(source.model))
     _check_targets(examples, source)
-    _check_calibration(source)
     _check_range(source)
     clear_signed_zeros(source.model)
     weights = files.arrays_sha256(weight_arrays(source.model))
@@ -219,6 +220,21 @@ def _check_calibration(source: Source) -> None:
     for name, array in given.items():
         if array is not None and (found := not_finite(array)):
             raise BadInput("calibration", f"{array.dtype}{list(array.shape)}", f"must be finite; {name}: {found}")
+
+
+def _of_calibration(source: Source) -> Examples | None:
+    """Returns the first inputs of the calibration as examples: what 8 bits do shows on inputs of the range of the data.
+
+    Returns:
+      None without a calibration, or if it has fewer inputs than a call of a fixed batch size.
+    """
+    if source.calibration is None:
+        return None
+    given = by_input(source.calibration, source.serving.inputs(source.model))
+    few = {name: array[:RANDOM_IMAGES] for name, array in given.items()}
+    if len(next(iter(few.values()))) < (source.serving.batch or 1):
+        return None
+    return Examples(few, None, "examples of the calibration")
 
 
 def _check_range(source: Source) -> None:

@@ -167,7 +167,8 @@ def _tflite(source: Source, options: ExportOptions, path: Path) -> dict[str, Wri
     """Writes all LiteRT files that can be written; those that fail their check are left out."""
     written = _litert(source, path, KINDS)
     if "tflite/int8" not in written and source.calibration is None:
-        next(iter(written.values())).facts["note"] = NO_INT8
+        facts = next(iter(written.values())).facts
+        facts["note"] = f"{facts['note']} {NO_INT8}".strip()
     return {name: dataclasses.replace(form, optional=True) for name, form in written.items()}
 
 

@@ -183,7 +183,8 @@ def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) ->
     They are computed on the CPU, because GPUs round some products to fewer bits.
 
     Raises:
-      BadInput: If two calls on the same examples give different outputs.
+      BadInput: If two calls on the same examples give different outputs, or an output does not have a row for each
+        example.
     """
     specs = serving.inputs(model)
     with tf.device("/CPU:0"), without_fusion():
@@ -193,8 +194,17 @@ def expected_outputs(model: tf_keras.Model, serving: Serving, inputs: Arrays) ->
         )
         parts = [compute(*(tf.constant(batch[name]) for name in specs)) for batch in batches(inputs, serving.batch)]
         few = [tf.constant(array[: serving.batch or FEW]) for array in (inputs[name] for name in specs)]
-        _check_repeatable(model, compute(*few), compute(*few))
-    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+        first, again = compute(*few), compute(*few)
+    _check_repeatable(model, first, again)
+    _check_rows(model, first, len(few[0]), serving.batch)
+    _check_rows(model, parts[0], len(next(iter(inputs.values()))[: serving.batch or BATCH]), serving.batch)
+    return {name: np.concatenate([_array(part[name]) for part in parts]) for name in parts[0]}
+
+
+def _array(value: tf.Tensor) -> np.ndarray:
+    """Returns a tensor as an array; texts as one of bytes."""
+    array = value.numpy()
+    return array.astype(np.bytes_) if value.dtype == tf.string else array
 
 
 def _check_repeatable(model: tf_keras.Model, first: Mapping[str, tf.Tensor], again: Mapping[str, tf.Tensor]) -> None:
@@ -209,6 +219,15 @@ def _check_repeatable(model: tf_keras.Model, first: Mapping[str, tf.Tensor], aga
         if not same:
             allowed = f"has a random output, {name}: two calls on the same examples differ; export a model without it"
             raise BadInput("model", model.name, allowed)
+
+
+def _check_rows(model: tf_keras.Model, outputs: Mapping[str, tf.Tensor], count: int, batch: int | None) -> None:
+    """Checks that the first axis of every output is that of the examples; if their number is fixed, that it has one."""
+    for name, value in outputs.items():
+        shape = value.shape.as_list()
+        if not shape or (batch is None and shape[0] != count):
+            allowed = f"has an output without a row for each example, {name}: of {count}, its shape is {shape}"
+            raise BadInput("model", model.name, f"{allowed}; export a model without it")
 
 
 def batches(inputs: Arrays, size: int | None = None) -> Sequence[dict[str, np.ndarray]]:

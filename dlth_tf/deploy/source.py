@@ -48,7 +48,7 @@ class Source:
         model's own inputs.
       label_names: One name per class, in the order of the logits; None omits the output `label`.
       ticket: Ticket whose removed weights must be zero in the export; None skips that check.
-      examples: Images on which outputs are compared; None uses 256 random images.
+      examples: Images on which outputs are compared; None uses the first 256 of `calibration`, or 256 random images.
       calibration: Raw training images [n, H, W, C] for forms that need activation ranges, or input name -> array; None
         skips these forms.
       validation: Examples on which rounded forms are judged: int8's agreement and accuracy, and `min_agreement` of

@@ -11,9 +11,11 @@ import pytest
 import tf_keras
 
 import dlth_tf
+from dlth_tf.deploy.checks import standalone
 from dlth_tf.deploy.checks.earlier import check_export
 from dlth_tf.deploy.earlier_forms import forms_of_another
 from dlth_tf.errors import BadInput
+from tests.deploy.report.test_tables import printed
 from tests.runs.tiny import listing
 
 pytestmark = pytest.mark.usefixtures("checked_here")
@@ -36,6 +38,19 @@ def test_another_form_of_the_same_network_is_added(first):
     report = dlth_tf.export(network(1), first, **FAST)
     assert list(report["forms"]) == ["plain", "compact", "packed"]
     assert not check_export(first).failed
+
+
+def test_a_form_of_a_fixed_batch_is_checked_and_kept_with_its_times(tmp_path, monkeypatch):
+    monkeypatch.setattr(standalone, "MAX_ROUNDS", 5)
+    dlth_tf.export(network(1), tmp_path, formats=["packed"], batch=3)
+    assert not check_export(tmp_path).failed
+    report = dlth_tf.export(network(1), tmp_path)
+    assert {name: list(facts["latency"]) for name, facts in report["forms"].items()} == {
+        "plain": ["1", "8", "64"],
+        "packed": ["3"],
+    }
+    assert not check_export(tmp_path).failed
+    assert "batch 64 (dense)" in (shown := printed(report, 200)) and "batch 3 (dense)" in shown
 
 
 def test_forms_of_another_network_are_refused_and_nothing_changes(first):

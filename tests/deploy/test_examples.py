@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
-from dlth_tf.deploy.examples import not_finite, random_examples
+from dlth_tf.deploy.examples import Examples, not_finite, random_examples
 from dlth_tf.deploy.source import Source
 from dlth_tf.errors import BadInput
 from tests.runs.tiny import environment
@@ -81,3 +82,10 @@ def test_sequences_and_fixed_sizes_are_as_before():
 )
 def test_numbers_that_are_not_finite_are_told_with_their_place(array, found):
     assert not_finite(array) == found
+
+
+@pytest.mark.parametrize("texts", [["é", "ab"], ["é".encode(), b"ab"], ["é", b"ab"], np.array(["é", "ab"])])
+def test_texts_are_bytes_in_utf_8(texts):
+    given = texts if isinstance(texts, np.ndarray) else np.array(texts, dtype=object)
+    inputs = Examples(given[:, None], None, "mine").inputs({"images": tf.TensorSpec((None, 1), tf.string)})
+    assert inputs["images"].tolist() == [["é".encode()], [b"ab"]]

@@ -348,6 +348,32 @@ def test_of_all_tflite_files_only_the_one_that_does_not_run_is_left_out(model, t
     )
 
 
+def test_what_the_converter_could_not_write_is_said_without_calibration_images_too(model, tmp_path, monkeypatch):
+    def fails(data):
+        raise ValueError("no float32 today")
+
+    monkeypatch.setattr(convert, "sparsify", fails)
+    (facts,) = dlth_tf.export(model, tmp_path / "out", formats=["tflite"], **FAST)["forms"].values()
+    said = " ".join(facts["notes"])
+    assert "no float32.tflite, because LiteRT's converter" in said and "no int8.tflite, because there are no" in said
+
+
+def test_without_examples_forms_are_compared_on_the_first_of_the_calibration(model, tmp_path):
+    images = np.random.default_rng(0).normal(100, 20, (300, 4, 4, 1))  # float64, which the export converts
+    report = dlth_tf.export(model, tmp_path / "out", formats=["tflite_int8"], calibration=images, **FAST)
+    checks, facts = report["verification"], report["forms"]["tflite_int8"]
+    assert (checks["on"], checks["images"]) == ("examples of the calibration", 256)
+    run = tf.lite.Interpreter(str(tmp_path / "out/tflite_int8/int8.tflite")).get_signature_runner()
+    classes = run(images=images[:256].astype(np.float32))["class"]
+    assert facts["agreement"] == np.mean(classes == model(images[:256]).numpy().argmax(-1))
+    assert np.load(tmp_path / "out/probe.npz")["input/images"].max() <= 1  # random, and nobody's data
+
+
+def test_a_calibration_of_fewer_images_than_a_call_has_is_no_example(model, tmp_path):
+    given = {"calibration": np.zeros((2, 4, 4, 1), np.float32), "batch": 3}
+    assert dlth_tf.export(model, tmp_path / "out", **given, **FAST)["verification"]["on"] == "random images"
+
+
 def test_an_empty_folder_of_the_users_own_stays_when_the_export_fails(model, tmp_path):
     with pytest.raises(RuntimeError):
         export_source(Source(model, ticket=Ticket.from_masks({"body/kernel": ~MASK})), tmp_path, ExportOptions(**FAST))

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 import dlth_tf
+from dlth_tf.deploy.checks.earlier import check_export
 from dlth_tf.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("checked_here")
@@ -84,3 +85,52 @@ def test_classes_that_are_ruled_out_stay_ruled_out(tmp_path):
     report = dlth_tf.export(model, tmp_path, formats=["plain", "packed"], values="int8", **FAST)
     assert report["served"]["task"] == "classifier" and report["forms"]["plain"]["agreement"] == 1
     assert np.isfinite([facts["max_difference"] for facts in report["forms"].values()]).all()
+
+
+def names_of_classes() -> tf_keras.Model:
+    given = tf_keras.Input((6,))
+    scores = L.Dense(3, name="scores")(given)
+    lookup = L.StringLookup(vocabulary=["é", "b", "longer"], num_oov_indices=0, invert=True, name="names")
+    return tf_keras.Model(given, {"scores": scores, "name": lookup(tf.argmax(scores, -1))})
+
+
+def names_of_classes_3() -> keras.Model:
+    given = keras.Input((6,))
+    scores = keras.layers.Dense(3, name="scores")(given)
+    lookup = keras.layers.StringLookup(vocabulary=["é", "b", "longer"], num_oov_indices=0, invert=True, name="names")
+    return keras.Model(given, {"scores": scores, "name": lookup(keras.ops.argmax(scores, -1))})
+
+
+@pytest.mark.parametrize("make", [names_of_classes, names_of_classes_3])
+def test_texts_may_be_outputs(make, tmp_path):
+    model = make()
+    dlth_tf.export(model, tmp_path, formats=["plain"], **FAST)
+    given = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    found = tf.saved_model.load(f"{tmp_path}/plain").signatures["serving_default"](images=tf.constant(given))
+    expected = [("é", "b", "longer")[number].encode() for number in found["scores"].numpy().argmax(-1)]
+    assert found["name"].numpy().tolist() == expected and len(set(expected)) > 1
+    assert not check_export(tmp_path).failed
+
+
+def no_rows(kind: str) -> tf_keras.Model:
+    given = tf_keras.Input((5, 4))
+    dense = L.Dense(6, name="scores")
+    scores = dense(given)
+    others = {
+        "scalar": tf.reduce_mean,
+        "weights": lambda _: dense.kernel * 1.0,
+        "time first": lambda scores: tf.transpose(scores, [1, 0, 2]),
+        "rows of all": lambda scores: tf.reshape(scores, [-1, 6]),
+    }
+    return tf_keras.Model(given, [scores, L.Lambda(others[kind], name="other")(scores)], name="net")
+
+
+@pytest.mark.parametrize("kind", ["scalar", "weights", "time first", "rows of all"])
+@pytest.mark.parametrize("count", [None, 3])
+def test_an_output_without_a_row_for_each_example_is_refused_by_its_name(kind, count, tmp_path):
+    examples = None if count is None else np.zeros((count, 5, 4), np.float32)
+    with pytest.raises(
+        BadInput, match=r"^model=net: has an output without a row for each example, other: of "
+    ) as error:
+        dlth_tf.export(no_rows(kind), tmp_path / "out", formats=["packed"], examples=examples, **FAST)
+    assert str(error.value).endswith("; export a model without it") and not (tmp_path / "out").exists()

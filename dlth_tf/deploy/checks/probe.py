@@ -59,7 +59,8 @@ def make_probe(source: Source, examples: Examples) -> Probe | None:
     """
     model, serving = source.model, source.serving
     count = serving.batch or EXAMPLES
-    if source.examples is not None:  # which may be somebody's, so they do not become part of the export
+    # Given ones may be somebody's, so they do not become part of the export.
+    if source.examples is not None or source.calibration is not None:
         with contextlib.suppress(BadInput):
             examples = random_examples(model, serving, count)
     for number in dict.fromkeys((count, serving.batch or 1)):

@@ -327,7 +327,7 @@ def compared(form: Mapping[str, Any], found: Arrays, expected: Arrays) -> tuple[
                 f"{form['name']}: the export's {key} is {shape}, and the model's has shape {list(value.shape)}"
             )
         if value.dtype.kind not in "fc":
-            same = np.mean(found[key].astype(value.dtype) == value)
+            same = np.mean(found[key].astype(np.bytes_ if value.dtype.kind == "S" else value.dtype) == value)
             if form["tolerance"] is not None and same < (1 if value.dtype.kind == "S" else 0.99):
                 raise Failed(f"{form['name']}: {1 - same:.1%} of the export's {key} are not the model's")
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dlth_tf.deploy.checks.standalone import TIMED_BATCHES
@@ -11,6 +12,7 @@ WHOLE = ("bytes", "dense_bytes", "parameters", "nonzero")
 NUMBERS = ("times_bound", "max_difference")
 OPTIONAL = ("multiply_adds", "tolerance", "accuracy")
 TIMES = ("ms", "dense_ms", "speedup")
+FIXED = re.compile(r"[1-9][0-9]{0,8}")  # a batch size
 
 
 def is_described(facts: Any) -> bool:
@@ -33,7 +35,7 @@ def is_described(facts: Any) -> bool:
 def _timed(latency: Any) -> bool:
     return (
         isinstance(latency, dict)
-        and list(latency) == [str(batch) for batch in TIMED_BATCHES]
+        and (list(latency) == [str(batch) for batch in TIMED_BATCHES] or _is_fixed_batch(list(latency)))
         and all(
             isinstance(times, dict)
             and all(_number(times.get(name)) for name in TIMES)
@@ -41,6 +43,11 @@ def _timed(latency: Any) -> bool:
             for times in latency.values()
         )
     )
+
+
+def _is_fixed_batch(sizes: list[Any]) -> bool:
+    """Returns whether a form was timed with a single batch size, the only one that it takes."""
+    return len(sizes) == 1 and isinstance(sizes[0], str) and bool(FIXED.fullmatch(sizes[0]))
 
 
 def _is_range(value: Any) -> bool:

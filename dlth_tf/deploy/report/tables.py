@@ -86,12 +86,15 @@ def _sizes(forms: Mapping[str, Any]) -> Table:
 
 def _times(forms: Mapping[str, Any]) -> Table:
     measured = {name: facts["latency"] for name, facts in forms.items() if "latency" in facts}
-    batches = list(next(iter(measured.values())))
+    batches = list(dict.fromkeys(batch for latency in measured.values() for batch in latency))
     table = _table("form", *(f"batch {batch} (dense)" for batch in batches))
     for name, latency in measured.items():
-        times = (latency[batch] for batch in batches)
-        table.add_row(Text(name), *(f"{time['ms']:.3g} ({time['dense_ms']:.3g}){_slower(time)}" for time in times))
+        table.add_row(Text(name), *(_time(latency[batch]) if batch in latency else "" for batch in batches))
     return table
+
+
+def _time(time: Mapping[str, Any]) -> str:
+    return f"{time['ms']:.3g} ({time['dense_ms']:.3g}){_slower(time)}"
 
 
 def _slower(time: Mapping[str, Any]) -> str:

@@ -42,12 +42,12 @@ class Frozen:
     def prune(self) -> None:
         """Removes the nodes and constants that no output needs."""
         needed: set[str] = set()
-        open_ends = [_node_of(name) for name in self.outputs.values()]
+        open_ends = [node_of(name) for name in self.outputs.values()]
         while open_ends:
             name = open_ends.pop()
             if name not in needed:
                 needed.add(name)
-                open_ends += [_node_of(source) for source in self.nodes[name].input] if name in self.nodes else []
+                open_ends += [node_of(source) for source in self.nodes[name].input] if name in self.nodes else []
         self.nodes = {name: node for name, node in self.nodes.items() if name in needed}
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
 
@@ -74,7 +74,7 @@ class ShortGraph:
             be outputs themselves.
         """
         given = {self.names[name]: tensor for name, tensor in inputs.items()}
-        read = {_node_of(source) for node in self.graph.node for source in node.input}
+        read = {node_of(source) for node in self.graph.node for source in node.input}
         fed = {name: tensor for name, tensor in given.items() if name in read}
         computed = {output: tensor for output, tensor in self.outputs.items() if tensor not in given}
         wanted = [tensor if ":" in tensor else f"{tensor}:0" for tensor in computed.values()]
@@ -156,5 +156,6 @@ def _resolved(source: str, nodes: dict[str, NodeDef]) -> str:
     return source
 
 
-def _node_of(tensor: str) -> str:
+def node_of(tensor: str) -> str:
+    """Returns the name of the node that a tensor is an output of."""
     return tensor.split(":")[0]

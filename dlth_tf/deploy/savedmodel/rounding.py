@@ -15,12 +15,17 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-from dlth_tf.deploy.savedmodel.frozen_graph import Frozen
+from dlth_tf.deploy.savedmodel.frozen_graph import Frozen, node_of
 from dlth_tf.errors import BadInput
 
 LARGEST = 127  # of int8; -128 is left out, so that the range is symmetric
 SHORT = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(tf.bfloat16.as_numpy_dtype)}
 TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")  # their kernels end in [outputs, inputs]
+# By which a number meets those of the examples one to one, or becomes another one that does.
+ARITHMETIC = frozenset(
+    {"Add", "AddV2", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum", "SquaredDifference"}
+    | {"Sqrt", "Rsqrt", "Square", "Reciprocal", "Neg", "Reshape", "ExpandDims", "Cast"}
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Scales:
 def round_kernels(frozen: Frozen, values: str) -> dict[str, Scales]:
     """Rounds float32 kernels in place, and biases to float16 or bfloat16.
 
-    Other vectors and scalars, such as those of the preprocessing, stay as they are.
+    All other numbers stay as they are: vectors, scalars, and arrays that are subtracted, added, multiplied or divided
+    by, such as the mean and the variance of the preprocessing, whose range is that of the data.
 
     Args:
       frozen: Graph of the network.
@@ -54,9 +60,10 @@ def round_kernels(frozen: Frozen, values: str) -> dict[str, Scales]:
     readers = {name: (node, place) for node in frozen.nodes.values() for place, name in enumerate(node.input)}
     biases = {name for name, (node, _) in readers.items() if node.op == "BiasAdd"}
     scales: dict[str, Scales] = {}
+    multiplied = _multiplied(frozen)
     kernels = 0
     for name, value in frozen.constants.items():
-        if value.dtype != np.float32 or (value.ndim < 2 and name not in biases):
+        if value.dtype != np.float32 or name not in (multiplied if value.ndim > 1 else biases):
             continue
         kernels += value.ndim > 1
         if values != "int8":
@@ -68,6 +75,23 @@ def round_kernels(frozen: Frozen, values: str) -> dict[str, Scales]:
     if not kernels:
         raise BadInput("values", values, "rounds float32 weights, and this network has none")
     return scales
+
+
+def _multiplied(frozen: Frozen) -> set[str]:
+    """Returns the names of constants that not only ARITHMETIC brings together with the examples.
+
+    Args:
+      frozen: Graph of the network.
+    """
+    live = set(frozen.inputs.values())
+    for name, node in frozen.nodes.items():
+        if any(node_of(source) in live for source in node.input):
+            live.add(name)
+    found = {node_of(tensor) for tensor in frozen.outputs.values()}
+    for name, node in reversed(frozen.nodes.items()):
+        if node.op not in ARITHMETIC or (name in found and name not in live):
+            found |= {node_of(source) for source in node.input}
+    return found
 
 
 def rounded(name: str, value: np.ndarray, values: str) -> np.ndarray:

@@ -74,7 +74,7 @@ def write_tflite(
       BadInput: If `calibration` is empty or its images have another shape than the model's, or LiteRT's converter can
         write none of the files.
     """
-    given = None if calibration is None else _by_input(calibration, serving.inputs(model))
+    given = None if calibration is None else by_input(calibration, serving.inputs(model))
     path.mkdir(parents=True, exist_ok=True)
     convert = _converter(model, serving, given)
     result = LiteRTFiles({}, {})
@@ -93,8 +93,16 @@ def write_tflite(
     return result
 
 
-def _by_input(calibration: Calibration, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
-    """Returns the calibration inputs by name, in the order of the signature, in its dtypes."""
+def by_input(calibration: Calibration, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """Returns the calibration inputs by name, in the order of the signature, in its dtypes.
+
+    Args:
+      calibration: Raw inputs, as `write_tflite` takes them.
+      specs: Shape and dtype of the signature's inputs, by name.
+
+    Raises:
+      BadInput: If there is not one array for each input, of its shape and as many examples as the others.
+    """
     named = calibration if isinstance(calibration, Mapping) else dict.fromkeys(list(specs)[:1], calibration)
     if named.keys() != specs.keys():
         raise BadInput("calibration", ", ".join(named), f"must be one array for each input: {', '.join(specs)}")

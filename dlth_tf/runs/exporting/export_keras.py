@@ -105,7 +105,8 @@ def export_keras(
         else:
             write, interface = export, interface_of(model)
         if saved.examples is not None:
-            return write(model, export_dir, **known, examples=from_file(saved.examples, interface))
+            examples = from_file(saved.examples, interface)
+            return write(model, export_dir, **known, examples=examples, calibration=examples.images)
         if saved.dataset is None:
             return write(model, export_dir, **known)
         with renamed(dict.fromkeys(("examples", "validation", "calibration"), "dataset")):

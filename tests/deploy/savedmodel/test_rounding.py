@@ -76,3 +76,55 @@ def test_a_network_without_float32_weights_is_refused(tmp_path):
     model = tf_keras.Sequential([tf_keras.Input((9,)), L.Dense(3, dtype="float64")])
     with pytest.raises(BadInput, match="values=float16: rounds float32 weights, and this network has none"):
         save_packed(model, tmp_path / "out", Serving(), "float16")
+
+
+def of_a_table(*middle) -> tf_keras.Model:
+    given = tf_keras.Input((3,))
+    return tf_keras.Sequential([given, *middle, L.Dense(64, "relu", name="body"), L.Dense(4, name="head")])
+
+
+def adapted(rows: np.ndarray) -> tf_keras.layers.Layer:
+    layer = L.Normalization()
+    layer.adapt(rows)
+    return layer
+
+
+ROWS = np.random.default_rng(0).normal([1990.3, 52000, 0], [5, 900, 1], (200, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("values", ["float16", "bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [adapted(ROWS)],
+        lambda: [L.Lambda(lambda rows: (rows - ROWS[:1].mean(0, keepdims=True)) * (1 / ROWS.std(0, keepdims=True)))],
+        lambda: [L.Reshape((3, 1)), adapted(ROWS[..., None]), L.Flatten()],
+    ],
+    ids=["by layer", "by operations", "by axis"],
+)
+def test_the_numbers_of_the_preprocessing_are_not_rounded(layers, values, tmp_path):
+    model = of_a_table(*layers())
+    save_packed(model, tmp_path / "out", Serving(task=RAW), values)
+    serve = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    expected = model(ROWS).numpy()
+    ((name, found),) = serve(images=tf.constant(ROWS)).items()
+    assert 0 < np.abs(found - expected).max() < 2e-2 * np.abs(expected).max(), name
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [L.Reshape((3, 1)), L.LocallyConnected1D(4, 2, implementation=2), L.Flatten()],
+        lambda: [L.Lambda(lambda rows: tf.cast(rows, tf.int32)), L.Embedding(3, 5), L.Flatten()],
+        lambda: [L.Reshape((1, 3)), L.LSTM(4)],
+    ],
+    ids=["masked kernel", "embedding", "recurrent"],
+)
+def test_kernels_that_are_changed_or_read_elsewhere_are_rounded(layers, tmp_path):
+    model = of_a_table(*layers())
+    frozen = freeze(Served(model, Serving(task=RAW)), "packed")
+    round_kernels(frozen, "bfloat16")
+    found = {value.tobytes() for value in frozen.constants.values()}
+    for weight in model.layers[-3].weights + model.layers[-4].weights + model.layers[-1].weights:
+        kernel = weight.numpy()
+        assert kernel.ndim < 2 or rounded("a", kernel, "bfloat16").tobytes() in found, weight.name

@@ -196,6 +196,13 @@ def test_a_file_has_the_examples_of_one_input_under_any_name(saved, tmp_path):
     assert report["verification"]["images"] == 7
 
 
+def test_int8_is_calibrated_with_the_examples_of_a_file(saved, tmp_path):
+    np.savez(tmp_path / "some.npz", pictures=np.random.default_rng(0).normal(5, 1, (20, 4, 4, 1)))
+    settings = ExportOptions(["tflite_int8"], measure_latency=False)
+    report = export_keras(SavedModel(saved[0], examples=str(tmp_path / "some.npz")), tmp_path / "out", settings, SERVED)
+    assert report["verification"]["images"] == 20 and report["forms"]["tflite_int8"]["agreement"] > 0.8
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_examples_that_are_not_finite_are_refused_with_their_file(saved, tmp_path, value):
     images = np.zeros((7, 4, 4, 1))
