@@ -36,7 +36,8 @@ class Ticket(Mapping[str, np.ndarray]):
         are stored as plain ones.
 
     Raises:
-      BadInput: If a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is invalid.
+      BadInput: If they are no mapping, a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is
+        invalid.
     """
 
     masks: Mapping[str, np.ndarray]
@@ -51,6 +52,8 @@ class Ticket(Mapping[str, np.ndarray]):
                 or (isinstance(value, float) and not math.isfinite(value))
             ):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
+        if not isinstance(self.masks, Mapping):
+            raise BadInput("ticket", self.masks, "must map tensor names to masks (Ticket.load reads a file)")
         masks = {name: _checked(name, mask) for name, mask in self.masks.items()}
         store(self, masks=types.MappingProxyType(masks), provenance=types.MappingProxyType(provenance))
 
