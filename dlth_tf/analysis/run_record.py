@@ -145,7 +145,8 @@ def _totals(phases: pd.Series, numbers: pd.DataFrame) -> dict[str, pd.Series]:
     The epochs of each phase start at 0, and its steps at 0 or at the step that it was rewound to.
     """
     steps = numbers["step"]
-    number = (phases.ne(phases.shift()) | steps.le(steps.shift())).cumsum()
+    counts = numbers[[name for name in ("step", "epoch") if name in numbers]]
+    number = (phases.ne(phases.shift()) | counts.le(counts.shift()).any(axis=1)).cumsum()
     epochs = numbers.get("epoch", steps.groupby(number).cumcount() + 1)
     more_epochs = epochs.groupby(number).diff()
     more_steps = steps.groupby(number).diff()

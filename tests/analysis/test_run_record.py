@@ -47,8 +47,9 @@ def test_a_phase_that_resumes_at_a_rewound_step_counts_only_its_own_steps(tmp_pa
         (["train,8,136", "train,9,153", "train,10,160"], [8, 9, 10], [136, 153, 160]),
         (["round_1,4,40", "finetune,8,85", "finetune,9,95"], [4, 12, 13], [40, 120, 130]),
         (["train,7,70", "finetune,3,30"], [7, 10], [70, 100]),
+        (["train,7,70", "train,3,80", "train,4,90"], [7, 10, 11], [70, 100, 110]),
     ],
-    ids=["two phases", "a last epoch cut short", "rewound to step 5", "one row each"],
+    ids=["two phases", "a last epoch cut short", "rewound to step 5", "one row each", "epochs that begin anew"],
 )
 def test_epochs_and_steps_that_were_not_evaluated_count(
     tmp_path: Path, rows: list[str], epochs: list[int], steps: list[int]
