@@ -119,10 +119,10 @@ class RSTPenalty(ExactSteps, PartOfFit):
         """
         steps = whole_number("epochs", epochs, least=1) * whole_number("steps_per_epoch", steps_per_epoch, least=1)
         arguments: dict[str, Any] = PenaltySchedule.of_length(steps, schedule, limit).arguments
-        for name in options.keys() & arguments.keys():
+        for name in (name for name in arguments if name in options):
             allowed = "cannot be given with for_epochs, whose length decides it: construct RSTPenalty itself"
             raise BadInput(name, options[name], allowed)
-        return cls(**arguments, **options)
+        return cls(**arguments | options)
 
     def __repr__(self) -> str:
         schedule = ", ".join(f"{name}={value!r}" for name, value in self.penalty.arguments.items())
