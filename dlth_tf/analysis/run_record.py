@@ -31,11 +31,11 @@ class RunRecord:
 
     Attributes:
       result: Row of `read_results` for this run.
-      history: One row per epoch, with these columns of `history.csv`: phase, and as numbers step, penalty, sparsity,
-        val_accuracy and test_accuracy (val_mse and test_mse in regression) and, if the file has them, the two of
-        `MAGNITUDES`, which are the mean |w| at the end of the epoch over all weights that the current ticket keeps, and
-        over all others (removed already or to be removed), of the tensors that it prunes; 0 or empty if there is no
-        such weight. An additional column total_step counts the steps from the start of the run, over all phases.
+      history: One row per evaluated epoch, with these columns of `history.csv`: phase, and as numbers step, penalty,
+        sparsity, val_accuracy and test_accuracy (val_mse and test_mse in regression) and, if the file has them, the two
+        of `MAGNITUDES`, which are the mean |w| at the end of the epoch over all weights that the current ticket keeps,
+        and over all others (removed already or to be removed), of the tensors that it prunes; 0 or empty if there is no
+        such weight. Additional columns total_epoch and total_step count from the start of the run, over all phases.
       ticket: Ticket at the end of the run.
     """
 
@@ -102,11 +102,13 @@ def read_history(root: Path, measure: Measure) -> pd.DataFrame:
         rows = pd.read_csv(io.BytesIO(_table(root / "history.csv")), dtype={"phase": str})
         columns = [
             *(name.format(measure.name) for name in _NUMBERS),
-            *(name for name in MAGNITUDES if name in rows.columns),
+            *(name for name in ("epoch", *MAGNITUDES) if name in rows.columns),
         ]
         numbers = rows[columns].apply(pd.to_numeric)
         if rows.empty or rows["phase"].isna().any() or numbers["step"].isna().any():
             raise ValueError("it has no rows, or rows without a phase or a step")
+        if "epoch" in numbers and not numbers["epoch"].ge(1).all():
+            raise ValueError("epoch must be at least 1")
         if rows["phase"].ne(rows["phase"].shift()).sum() > MOST_PHASES:
             raise ValueError(f"it has more than {MOST_PHASES:,} phases")
         for phase in rows["phase"].unique():
@@ -117,7 +119,7 @@ def read_history(root: Path, measure: Measure) -> pd.DataFrame:
         raise BadInput("run_dir", root, f"history.csv cannot be read ({error.strerror})") from None
     except (KeyError, ValueError, TypeError) as error:
         raise BadInput("run_dir", root, f"history.csv is not a valid history: {' '.join(str(error).split())}") from None
-    return numbers.assign(phase=rows["phase"], total_step=_total_steps(rows["phase"], numbers["step"]))
+    return numbers.assign(phase=rows["phase"], **_totals(rows["phase"], numbers))
 
 
 def _check_range(name: str, values: pd.Series) -> None:
@@ -137,11 +139,22 @@ def _table(path: Path) -> bytes:
     return data
 
 
-def _total_steps(phases: pd.Series, steps: pd.Series) -> pd.Series:
-    """Counts steps over all phases; the steps of each phase start at 0 or at the step that it was rewound to."""
-    number = (phases.ne(phases.shift()) | steps.le(steps.shift())).cumsum()
-    per_epoch = steps.groupby(number).diff()
-    # The first epoch of a phase is as long as its second, but not longer than its own step count, which is the length
-    # of a phase with a single epoch.
-    first = per_epoch.groupby(number).transform("first").fillna(steps)
-    return per_epoch.fillna(pd.concat([first, steps], axis=1).min(axis=1)).cumsum()
+def _totals(phases: pd.Series, numbers: pd.DataFrame) -> dict[str, pd.Series]:
+    """Counts epochs and steps over all phases; a file without epochs has a row for each.
+
+    The epochs of each phase start at 0, and its steps at 0 or at the step that it was rewound to.
+    """
+    steps = numbers["step"]
+    counts = numbers[[name for name in ("step", "epoch") if name in numbers]]
+    number = (phases.ne(phases.shift()) | counts.le(counts.shift()).any(axis=1)).cumsum()
+    epochs = numbers.get("epoch", steps.groupby(number).cumcount() + 1)
+    more_epochs = epochs.groupby(number).diff()
+    more_steps = steps.groupby(number).diff()
+    # An epoch before the first row is as long as the longest after it, but all of them have no more steps than the row
+    # says, which is the length of a phase with a single row.
+    longest = (more_steps / more_epochs).groupby(number).transform("max")
+    first = pd.concat([longest * epochs, steps], axis=1).min(axis=1)
+    return {
+        "total_epoch": more_epochs.fillna(epochs).cumsum(),
+        "total_step": more_steps.fillna(first).cumsum(),
+    }

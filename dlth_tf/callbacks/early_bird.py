@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from dlth_tf import masking, scores
 from dlth_tf.callbacks.part_of_fit import PartOfFit
-from dlth_tf.callbacks.shortfall import warn_if_short
+from dlth_tf.callbacks.shortfall import kept_counts, sparsity_of, warn_if_short
 from dlth_tf.core import PruningSpec, Ticket, has_settled
 from dlth_tf.core.settled_masks import WINDOW
 from dlth_tf.errors import BadInput
@@ -215,9 +215,10 @@ class EarlyBird(PartOfFit):
         masking.check_removed(self.model)
         if self.ticket is None:
             logging.getLogger("dlth_tf").warning(
-                "EarlyBird: asked for a sparsity of %.4g, reached 0: training ended before the ticket was drawn, "
+                "EarlyBird: asked for a sparsity of %.4g, reached %.4g: training ended before the ticket was drawn, "
                 "at the latest before epoch %d: train on, or pass an earlier last_epoch",
                 float(self.spec.sparsity),
+                sparsity_of(self.model, masking.prunable_of_ticket(self.model, self.spec), kept_counts(self.model)),
                 self._last,
             )
         else:

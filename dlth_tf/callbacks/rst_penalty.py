@@ -108,7 +108,8 @@ class RSTPenalty(ExactSteps, PartOfFit):
           **options: `block_loss_grad`, `remove_at_end`, `shorten_last_execution` and `resume`.
 
         Raises:
-          BadInput: If a value is out of its range.
+          BadInput: If a value is out of its range, or `step`, `every` or `hold_steps` is given, which `epochs`
+            decides.
 
         Example:
           ```python
@@ -117,8 +118,11 @@ class RSTPenalty(ExactSteps, PartOfFit):
           ```
         """
         steps = whole_number("epochs", epochs, least=1) * whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        arguments: dict[str, Any] = {**PenaltySchedule.of_length(steps, schedule, limit).arguments, **options}
-        return cls(**arguments)
+        arguments: dict[str, Any] = PenaltySchedule.of_length(steps, schedule, limit).arguments
+        for name in (name for name in arguments if name in options):
+            allowed = "cannot be given with for_epochs, whose length decides it: construct RSTPenalty itself"
+            raise BadInput(name, options[name], allowed)
+        return cls(**arguments | options)
 
     def __repr__(self) -> str:
         schedule = ", ".join(f"{name}={value!r}" for name, value in self.penalty.arguments.items())

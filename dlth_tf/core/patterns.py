@@ -7,7 +7,7 @@ import fnmatch
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,6 +20,16 @@ from dlth_tf.core.iterative_sparsity import cumulative_sparsity
 from dlth_tf.errors import BadInput
 
 EXAMPLE = '{"stage1*": 0.5, "*": 0.98}'
+
+
+def texts(values: Any) -> tuple[str, ...] | None:
+    """Returns several texts as a tuple; None if a value is not text, or there are no several values.
+
+    >>> texts(["conv1", "block*"]), texts([1])
+    (('conv1', 'block*'), None)
+    """
+    several = tuple(values) if isinstance(values, Iterable) else (None,)
+    return several if all(isinstance(each, str) for each in several) else None
 
 
 @dataclass(frozen=True)

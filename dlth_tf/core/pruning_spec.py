@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypedDict
@@ -14,6 +14,7 @@ from dlth_tf.core.exact_counts import Sparsity, parse_sparsity
 from dlth_tf.core.global_threshold import global_threshold
 from dlth_tf.core.granularity import Granularity, parse_granularity
 from dlth_tf.core.n_m import NByM
+from dlth_tf.core.patterns import texts
 from dlth_tf.errors import BadInput
 from dlth_tf.plain_numbers import store, whole_number
 
@@ -72,7 +73,7 @@ class PruningSpec:
         exact = parse_sparsity(sparsity)
         rule = parse_allocation(allocation)
         groups = parse_granularity(granularity)
-        texts: dict[str, str | float] = {
+        as_text: dict[str, str | float] = {
             "sparsity": float(exact),
             "allocation": str(rule)
             if isinstance(rule, PatternMap) and not isinstance(allocation, str)
@@ -80,8 +81,8 @@ class PruningSpec:
             "granularity": str(granularity) if isinstance(granularity, str) else groups.text,
         }
         if isinstance(groups, NByM):
-            exact, rule = _checked_n_m(groups, exact, rule, texts)
-        return cls(exact, rule, groups, _layers(dense_layers), texts)
+            exact, rule = _checked_n_m(groups, exact, rule, as_text)
+        return cls(exact, rule, groups, _layers(dense_layers), as_text)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -108,8 +109,8 @@ def _layers(dense_layers: Any) -> DenseLayers:
     """Returns a value of `dense_layers` as text or as a tuple of texts; raises BadInput if it is neither."""
     if isinstance(dense_layers, str):
         return dense_layers
-    words = tuple(dense_layers) if isinstance(dense_layers, Iterable) else (None,)
-    if not all(isinstance(word, str) for word in words):
+    words = texts(dense_layers)
+    if words is None:
         allowed = 'must be layer names or patterns, "first", "last", "none" or "auto": one text, or several'
         raise BadInput("dense_layers", dense_layers, allowed)
     return words

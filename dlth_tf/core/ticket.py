@@ -36,7 +36,8 @@ class Ticket(Mapping[str, np.ndarray]):
         are stored as plain ones.
 
     Raises:
-      BadInput: If a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is invalid.
+      BadInput: If they are no mapping, a mask is not boolean (0/1 numbers are accepted) or keeps nothing, or a name is
+        invalid.
     """
 
     masks: Mapping[str, np.ndarray]
@@ -52,7 +53,8 @@ class Ticket(Mapping[str, np.ndarray]):
             ):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
         if not isinstance(self.masks, Mapping):
-            raise BadInput("masks", type(self.masks).__name__, 'must map names such as "conv1/kernel" to masks')
+            allowed = "must map tensor names to masks (Ticket.load reads a file)"
+            raise BadInput("ticket", type(self.masks).__name__, allowed)
         masks = {name: _checked(name, mask) for name, mask in self.masks.items()}
         store(self, masks=types.MappingProxyType(masks), provenance=types.MappingProxyType(provenance))
 

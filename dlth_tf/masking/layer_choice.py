@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dlth_tf.core.patterns import texts
 from dlth_tf.errors import BadInput
 from dlth_tf.masking.structure.layer_paths import Path, matches_path
 
@@ -23,8 +24,12 @@ class LayerChoice:
 
     @classmethod
     def parse(cls, skip: str | Sequence[str], only: str | Sequence[str]) -> LayerChoice:
-        """Returns the choice of patterns that are lists or separated by commas."""
-        return cls(_patterns(skip), _patterns(only))
+        """Returns the choice of patterns that are lists or separated by commas.
+
+        Raises:
+          BadInput: If `skip` or `only` is neither text nor several texts.
+        """
+        return cls(_patterns("skip", skip), _patterns("only", only))
 
     def check(self, paths: Sequence[Path]) -> LayerChoice:
         """Returns the choice if every pattern means one of the layers.
@@ -45,7 +50,10 @@ class LayerChoice:
         return not left_out and (not self.only or any(matches_path(path, pattern) for pattern in self.only))
 
 
-def _patterns(patterns: str | Sequence[str]) -> tuple[str, ...]:
+def _patterns(kind: str, patterns: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(patterns, str):
         return tuple(part.strip() for part in patterns.split(",") if part.strip())
-    return tuple(patterns)
+    words = texts(patterns)
+    if words is None:
+        raise BadInput(kind, patterns, "must be layer names or patterns: one text, or several")
+    return words

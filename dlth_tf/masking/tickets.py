@@ -162,18 +162,20 @@ def within_what_is_kept(model: Any) -> Round:
     return Round(within={name: mask for name, mask in kept.items() if not mask.all()})
 
 
-def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
+def apply_ticket(model: Any, ticket: Mapping[str, np.ndarray], *, remove: bool = False) -> None:
     """Writes a ticket into a wrapped model.
 
     Args:
       model: Wrapped and built.
-      ticket: Its tensors must be the model's; tensors that it does not name are kept whole, except those of frozen
-        layers (trainable=False), of which removed weights stay removed: nothing trains what would be kept again.
+      ticket: A `Ticket`, or masks by tensor name. Its tensors must be the model's; tensors that it does not name are
+        kept whole, except those of frozen layers (trainable=False), of which removed weights stay removed: nothing
+        trains what would be kept again.
       remove: False: the ticket is chosen and nothing removed (the start of RST; weights that an earlier ticket removed
         stay zero but may grow again). True: chosen and removed (the start of scratch, lth and finetuning).
 
     Raises:
-      BadInput: If the ticket names a tensor that the model does not have, or one of another shape; nothing is changed.
+      BadInput: If the ticket is no valid one, names a tensor that the model does not have, or one of another shape;
+        nothing is changed.
     """
     choose(model, ticket)
     for entry in prunable_weights(model).values():
@@ -186,7 +188,7 @@ def apply_ticket(model: Any, ticket: Ticket, *, remove: bool = False) -> None:
 def choose(model: Any, ticket: Mapping[str, np.ndarray]) -> None:
     """Writes only the choice: masks, and so the weights removed already, do not change (rounds of RST-Iter)."""
     entries = prunable_weights(model)
-    ticket = of_rebuilt(ticket, entries)
+    ticket = of_rebuilt(ticket if isinstance(ticket, Ticket) else Ticket.from_masks(ticket), entries)
     for name, mask in ticket.items():
         if name not in entries:
             raise BadInput("ticket", name, f"the model has no such prunable weight; it has {', '.join(entries)}")

@@ -36,6 +36,31 @@ def test_a_phase_that_resumes_at_a_rewound_step_counts_only_its_own_steps(tmp_pa
     assert list(record.history["total_step"]) == [10, 20, 30, 40]
 
 
+@pytest.mark.parametrize(
+    ("rows", "epochs", "steps"),
+    [
+        (
+            ["transform,10,170", "transform,18,306", "transform,19,323", "finetune,20,400", "finetune,21,420"],
+            [10, 18, 19, 39, 40],
+            [170, 306, 323, 723, 743],
+        ),
+        (["train,8,136", "train,9,153", "train,10,160"], [8, 9, 10], [136, 153, 160]),
+        (["round_1,4,40", "finetune,8,85", "finetune,9,95"], [4, 12, 13], [40, 120, 130]),
+        (["train,7,70", "finetune,3,30"], [7, 10], [70, 100]),
+        (["train,7,70", "train,3,80", "train,4,90"], [7, 10, 11], [70, 100, 110]),
+    ],
+    ids=["two phases", "a last epoch cut short", "rewound to step 5", "one row each", "epochs that begin anew"],
+)
+def test_epochs_and_steps_that_were_not_evaluated_count(
+    tmp_path: Path, rows: list[str], epochs: list[int], steps: list[int]
+) -> None:
+    header = HEADER.replace("phase,", "phase,epoch,")
+    history = "\n".join([header, *(f"{row},0,0,.5,.5" for row in rows)])
+    record = read_run(write_run(tmp_path / "run", history, MASKS))
+    assert list(record.history["total_epoch"]) == epochs
+    assert list(record.history["total_step"]) == steps
+
+
 def test_weights_are_removed_where_sparsity_rises_between_two_phases(tmp_path: Path) -> None:
     assert read_run(write_run(tmp_path / "run", OLD, MASKS)).removal_step == 40
     never = read_run(write_run(tmp_path / "never", OLD.replace(",0.75,0.9,", ",0,0.9,"), MASKS))
@@ -67,6 +92,8 @@ def test_the_transformation_is_where_a_penalty_is_active_on_weights_not_removed_
         (f"{HEADER}\na,1,0,0,inf,0\n", "history.csv is not a valid history: val_accuracy must be from 0 to 1"),
         (f"{HEADER}\na,1,-1,0,0,0\n", "history.csv is not a valid history: penalty must be from 0 to"),
         (f"{HEADER}\n" + "a,1,0,0,0,0\nb,1,0,0,0,0\n" * 501, "history.csv is not a valid history: it has more than"),
+        (f"epoch,{HEADER}\n,a,1,0,0,0,0\n", "history.csv is not a valid history: epoch must be at least 1"),
+        (f"epoch,{HEADER}\n0,a,1,0,0,0,0\n", "history.csv is not a valid history: epoch must be at least 1"),
         (f"{HEADER}\na,1,2,3,4,5,6,7,8,9\nb\n", "history.csv is not a valid history: "),
     ],
 )

@@ -92,6 +92,14 @@ def test_a_number_of_epochs_or_steps_out_of_range_is_refused(arguments, name):
         RSTPenalty.for_epochs(*arguments)
 
 
+@pytest.mark.parametrize("option", [{"step": 0.1}, {"every": 2}, {"hold_steps": 3}], ids=str)
+def test_a_number_that_the_length_of_a_transformation_decides_is_refused(option):
+    with pytest.raises(
+        dlth.BadInput, match=rf"^{next(iter(option))}=.*: cannot be given with for_epochs, whose length"
+    ):
+        RSTPenalty.for_epochs(4, 5, **option)
+
+
 def test_a_penalty_shows_its_schedule_and_its_length():
     callback = RSTPenalty(step=0.25, every=2, limit=0.5, hold_steps=12)
     assert repr(callback) == "RSTPenalty(schedule='x', step=0.25, every=2, limit=0.5, hold_steps=12): 17 steps"

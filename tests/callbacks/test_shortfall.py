@@ -62,6 +62,10 @@ SHORT: dict[str, tuple[Callable[[], list[Any]], str]] = {
         lambda: [EarlyBird(0.9, threshold=0.0, last_epoch=5)],
         "EarlyBird: asked for a sparsity of 0.9, reached 0: training ended before the ticket was drawn",
     ),
+    "early bird in a ticket": (
+        lambda: [RandomMask(0.5, remove=True), EarlyBird(0.9, threshold=0.0, last_epoch=5)],
+        "EarlyBird: asked for a sparsity of 0.9, reached 0.5: training ended before the ticket was drawn",
+    ),
     "exchanges": (
         lambda: [RandomMask(0.8, remove=True), DynamicSparsity(every=3)],
         "DynamicSparsity: training ended after 8 optimizer steps, with 2 of 5 exchanges made; the last was due at step",

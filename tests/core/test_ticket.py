@@ -33,6 +33,12 @@ def test_it_is_a_mapping_from_names_to_masks():
         ticket["fc/bias"]
 
 
+@pytest.mark.parametrize("masks", [None, "ticket.npz", [np.array([True, False])]], ids=type)
+def test_masks_without_names_are_refused(masks):
+    with pytest.raises(BadInput, match=r"^ticket=.*: must map tensor names to masks \(Ticket.load reads a file\)$"):
+        Ticket.from_masks(masks)
+
+
 def test_a_ticket_that_names_nothing_removes_nothing():
     ticket = Ticket({})
     assert (ticket.size, ticket.kept, ticket.removed, ticket.sparsity, ticket.counts()) == (0, 0, 0, 0.0, {})
@@ -54,8 +60,7 @@ def test_lists_scalars_and_tensors_without_elements_are_masks():
     ("masks", "message"),
     [
         ({"fc/kernel": [[1], [1, 0]]}, "ticket=fc/kernel: the rows of its mask differ in length"),
-        ([np.ones((2, 2))], "masks=list: must map names"),
-        (None, "masks=NoneType: must map names"),
+        ([np.ones((2, 2))], "ticket=list: must map tensor names"),
     ],
 )
 def test_what_is_no_mapping_of_names_to_arrays_is_refused(masks, message):

@@ -107,7 +107,8 @@ def test_settings(examples, tmp_path):
 
 
 def test_histories(examples, tmp_path):
-    history = "phase,step,penalty,sparsity,val_accuracy,test_accuracy\ntrain,3,0,0.5,0.1,\ntrain,6,0,0.5,0.1,0.2\n"
+    header = "phase,epoch,step,penalty,sparsity,val_accuracy,test_accuracy"
+    history = f"{header}\ntrain,1,3,0,0.5,0.1,\ntrain,2,6,0,0.5,0.1,0.2\n"
     root = write_run(tmp_path / "run", history, {"a/kernel": np.array([True, False])})
 
     def check(changes: Any) -> None:
@@ -116,7 +117,8 @@ def test_histories(examples, tmp_path):
         found = refused_or_read(lambda: read_run(root), len(damaged))
         harmless(found)
         if not isinstance(found, BadInput):
-            assert np.isfinite(found.history["total_step"]).all()
+            totals = found.history[["total_epoch", "total_step"]]
+            assert np.isfinite(totals).all(axis=None) and totals.diff()[1:].ge(0).all(axis=None)
 
     fuzz(examples, CHANGES, check)
 

@@ -102,6 +102,32 @@ def test_a_ticket_of_another_model_is_refused_and_changes_nothing(masks, sentenc
 
 
 @pytest.mark.parametrize(
+    ("ticket", "sentence"),
+    [
+        ("ticket.npz", r"^ticket=ticket.npz: must map tensor names to masks \(Ticket.load reads a file\)$"),
+        (None, "^ticket=.*: must map tensor names to masks"),
+        ({"fc1/kernel": np.zeros((8, 12), bool)}, "^ticket=fc1/kernel: its mask keeps nothing"),
+        ({"fc1/kernel": np.full((8, 12), 0.5)}, "^ticket=fc1/kernel: its mask must be boolean"),
+    ],
+    ids=["a file", "nothing", "nothing kept", "numbers"],
+)
+def test_what_is_no_ticket_is_refused_and_changes_nothing(ticket, sentence):
+    model = wrapped()
+    before = digest(model)
+    for remove in (False, True):
+        with pytest.raises(BadInput, match=sentence):
+            dlth.apply_ticket(model, ticket, remove=remove)
+    assert digest(model) == before
+
+
+def test_masks_by_name_are_a_ticket():
+    model = wrapped()
+    masks = {"fc1/kernel": np.eye(8, 12).tolist()}
+    dlth.apply_ticket(model, masks, remove=True)
+    assert masking.chosen_ticket(model) == dlth.Ticket.from_masks(masks) and largest_removed(model) == 0.0
+
+
+@pytest.mark.parametrize(
     "use", [lambda model: dlth.random_ticket(model, 0.5), lambda model: dlth.apply_ticket(model, dlth.Ticket({}))]
 )
 def test_tickets_need_a_wrapped_and_built_model(use):

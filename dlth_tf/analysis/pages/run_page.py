@@ -16,9 +16,9 @@ from dlth_tf.analysis.tables import percent
 from dlth_tf.errors import BadInput
 
 _CURVES_CAPTION = (
-    "At the end of every epoch: mean magnitude of the weights that the ticket keeps and of the others (if the run "
-    "recorded them; removed weights are zero, outside the logarithmic axis), the penalty on the latter, and {}. "
-    "Dashed lines separate the phases."
+    "At the end of every evaluated epoch: mean magnitude of the weights that the ticket keeps and of the others (if "
+    "the run recorded them; removed weights are zero, outside the logarithmic axis), the penalty on the latter, and "
+    "{}. Dashed lines separate the phases."
 )
 _MASKS_CAPTION = "Masks of the first pruned tensors: a dark dot is a kept weight, a column is an output unit."
 
@@ -79,18 +79,22 @@ def _squeezing(record: RunRecord) -> list[str]:
     """Returns the sentence on information extrusion (Bai et al., ICLR 2022, section 3.3), as seen in the history."""
     if not (record.history["penalty"] > 0).any():
         return [
-            "No penalty was active in this run at the end of any epoch, so history.csv shows no squeezing of weights."
+            "No penalty was active in this run at the end of any evaluated epoch, so history.csv shows no squeezing of "
+            "weights."
         ]
     if not record.has_magnitudes:
         columns = " and ".join(MAGNITUDES)
         return [f"history.csv has no columns {columns}, so the effect of the penalty on the magnitudes is unknown."]
     rows = record.transformed
     if len(rows) < 2:
-        return ["The penalty was active at fewer than two epoch ends, too few to show a change of the magnitudes."]
+        return [
+            "The penalty was active at the end of fewer than two evaluated epochs, too few to show a change of the "
+            "magnitudes."
+        ]
     kept, removed = (_change(rows[column].iloc[0], rows[column].iloc[-1]) for column in MAGNITUDES)
     return [
-        "While the penalty was active, from the end of its first epoch to that of its last, the mean magnitude of the "
-        f"weights to be removed changed {removed}, and that of the kept weights {kept}."
+        "While the penalty was active, from the end of its first evaluated epoch to that of its last, the mean "
+        f"magnitude of the weights to be removed changed {removed}, and that of the kept weights {kept}."
     ]
 
 

@@ -96,12 +96,13 @@ def _training(findings: Findings, png: bytes | None) -> list[str]:
         return []
     curves, measure = findings.curves, measure_of(findings.results)
     caption = (
-        f"Test {measure.words} after every epoch, medians over seeds, with {percent(curves.sparsity)} of the weights "
-        "removed in the end. Where a method removes all at once between two phases, the hollow mark is before the "
-        "removal and the filled one immediately after it: the distance is what the removal costs."
+        f"Test {measure.words} after every evaluated epoch, medians over seeds, with {percent(curves.sparsity)} of the "
+        "weights removed in the end. Where a method removes all at once between two phases, the hollow mark is before "
+        "the removal and the filled one immediately after it: the distance is what the removal costs."
     )
     ends = [
-        f"{curve.method}: {_in_words(curve.values[-1], measure)} after {len(curve.values):,}" for curve in curves.curves
+        f"{curve.method}: {_in_words(curve.values[-1], measure)} after {curve.epochs[-1]:,.0f}"
+        for curve in curves.curves
     ]
     words = f"Line plot of median test {measure.words} against epochs of training. {'; '.join(ends)} epochs."
     left_out = ", ".join(curves.left_out)

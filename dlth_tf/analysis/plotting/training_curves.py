@@ -30,12 +30,14 @@ class Curve:
 
     Attributes:
       method: Name of the method.
-      values: Test accuracy in percent, or error, after every epoch, over all phases.
+      epochs: Numbers of the evaluated epochs, counted over all phases.
+      values: Test accuracy in percent, or error, after each of these epochs.
       removal: Number of epochs before the last removal between two phases, and the values before and after it; None if
         there is none, or they were not evaluated.
     """
 
     method: str
+    epochs: np.ndarray
     values: np.ndarray
     removal: tuple[int, float, float] | None
 
@@ -89,15 +91,17 @@ def _history(run_dir: Path, measure: Measure) -> pd.DataFrame:
 
 def _curve(method: str, runs: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], measure: Measure) -> Curve:
     values = np.median([measure.shown(history[f"test_{measure.name}"]) for _, history in runs], axis=0)
-    jumps = np.flatnonzero(removals(runs[0][1]))
+    first = runs[0][1]
+    epochs = first["total_epoch"].to_numpy()
+    jumps = np.flatnonzero(removals(first))
     around = [
         np.median([measure.shown(run[f"{measure.name}_{when}_removal"]) for run, _ in runs])
         for when in ("before", "after")
     ]
     removal = None
     if len(jumps) and not np.isnan(around).any():
-        removal = (int(jumps[-1]) + 1, float(around[0]), float(around[1]))
-    return Curve(method, values, removal)
+        removal = (int(epochs[jumps[-1]]), float(around[0]), float(around[1]))
+    return Curve(method, epochs, values, removal)
 
 
 def draw_curves(axes: Axes, curves: Curves, measure: Measure) -> None:
@@ -110,11 +114,10 @@ def draw_curves(axes: Axes, curves: Curves, measure: Measure) -> None:
     colors: set[str] = set()
     for curve in curves.curves:
         color, marker = looks[curve.method]
-        epochs = np.arange(1, len(curve.values) + 1)
         dashes = (0, (4, 2)) if color in colors else "-"
         colors.add(color)
         mark: dict[str, Any] = {"marker": marker, "markersize": 4, "markevery": [-1]}
-        axes.plot(epochs, curve.values, color=color, linewidth=1.2, linestyle=dashes, label=curve.method, **mark)
+        axes.plot(curve.epochs, curve.values, color=color, linewidth=1.2, linestyle=dashes, label=curve.method, **mark)
         drawn.append(curve.values[~np.isnan(curve.values)])
         if curve.removal is not None:
             epoch, *around = curve.removal

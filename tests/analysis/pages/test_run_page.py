@@ -39,7 +39,7 @@ def test_the_squeezing_is_stated_in_numbers(tmp_path: Path) -> None:
     ("history", "words"),
     [
         (OLD, "has no columns magnitude_kept and magnitude_removed"),
-        (ONE_PHASE, "No penalty was active in this run at the end of any epoch"),
+        (ONE_PHASE, "No penalty was active in this run at the end of any evaluated epoch"),
         (NEW.replace("0.06,0.01", ","), "too few to show a change of the magnitudes"),
     ],
 )

@@ -58,6 +58,23 @@ def test_a_curve_is_the_median_over_seeds_at_the_highest_sparsity(root):
     assert rst.removal is not None and np.allclose(rst.removal, (2, 75, 55))
 
 
+def test_epochs_that_were_not_evaluated_have_their_place_on_the_axis(root):
+    header = HEADER.replace("phase,", "phase,epoch,")
+    (root / "dense-0-s0" / "history.csv").write_text(f"{header}\ntrain,20,20,0,0,,.8\ntrain,40,40,0,0,,.95\n")
+    for seed in range(3):
+        rows = ["transform,10,10,1,0,,.5", "transform,12,12,1,0,,.6", "finetune,15,15,0,.9,,.9"]
+        (root / f"rst-0.9-s{seed}" / "history.csv").write_text("\n".join([header, *rows]))
+    found = curves(root)
+    axes = Figure().add_subplot()
+    draw_curves(axes, found, ACCURACY)
+    assert [list(line.get_xdata()) for line in axes.get_lines()[:2]] == [[20, 40], [10, 12, 27]]
+    assert found.curves[1].removal is not None and found.curves[1].removal[0] == 12
+    write_report(root)
+    page = (root / "report.html").read_text()
+    assert "dense: 95.0 % after 40; rst: 90.0 % after 27 epochs." in page
+    assert "Test accuracy after every evaluated epoch" in page
+
+
 @pytest.mark.parametrize("damage", ["missing", "garbage", "short"])
 def test_a_run_without_a_whole_history_is_left_out_and_named(root, damage):
     path = root / "rst-0.9-s1" / "history.csv"
@@ -100,7 +117,9 @@ def test_the_picture_is_on_the_page_and_a_report_made_again_removes_it_with_the_
 def test_methods_of_one_color_are_told_apart_by_dashes_and_by_the_mark_at_the_end():
     looks = looks_of(["rst", "rst_iter"])
     assert looks["rst"][0] == looks["rst_iter"][0], "these share a color"
-    drawn = tuple(Curve(name, np.array([50.0, 60.0 + place]), None) for place, name in enumerate(looks))
+    drawn = tuple(
+        Curve(name, np.array([1, 2]), np.array([50.0, 60.0 + place]), None) for place, name in enumerate(looks)
+    )
     axes = Figure().add_subplot()
     draw_curves(axes, Curves(0.9, drawn, ()), ACCURACY)
     first, second = axes.get_lines()
