@@ -294,11 +294,15 @@ def prunable_weights(model: Any) -> dict[str, PrunableWeight]:
 
 
 def accept_restored(model: Any) -> None:
-    """Lets a mask keep every weight that is not zero, as after another callback has restored an earlier epoch."""
+    """Lets masks follow weights that are not those which they removed: another callback has restored an earlier epoch.
+
+    If more weights are in use than a mask keeps, it has lost some since then, and keeps these too. Otherwise it has
+    moved, and keeps what is in use: with what it has moved to it would keep more than were kept at any time.
+    """
     for entry in prunable_weights(model).values():
-        weight = entry.weight.numpy()
-        if np.any(weight[~entry.kept()]):
-            entry.mask.assign(entry.kept() | (weight != 0))
+        kept, in_use = entry.kept(), entry.weight.numpy() != 0
+        if np.any(in_use & ~kept):
+            entry.mask.assign(in_use | kept if in_use.sum() > kept.sum() else in_use)
 
 
 def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
