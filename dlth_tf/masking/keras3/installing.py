@@ -60,13 +60,33 @@ class Keras3Installer(HookInstaller):
         """Returns whether an optimizer has slots for a weight."""
         return optimizer._var_key(weight) in optimizer._trainable_variables_indices
 
+    def gradients(self, optimizer: Any) -> int:
+        """Returns the number of gradients that an optimizer has been given."""
+        return int(optimizer._iterations.numpy())
+
+    def set_gradients(self, optimizer: Any, number: int) -> None:
+        """Sets the number of gradients that an optimizer has been given."""
+        optimizer._iterations.assign(number)
+
     def iterations(self, optimizer: Any) -> int:
         """Returns the number of steps that an optimizer has made."""
-        return int(optimizer._iterations.numpy()) // (optimizer.gradient_accumulation_steps or 1)
+        return self.gradients(optimizer) // (optimizer.gradient_accumulation_steps or 1)
 
     def set_iterations(self, optimizer: Any, steps: int) -> None:
         """Sets the number of steps that an optimizer has made."""
-        optimizer._iterations.assign(steps * (optimizer.gradient_accumulation_steps or 1))
+        self.set_gradients(optimizer, steps * (optimizer.gradient_accumulation_steps or 1))
+
+    def uncount_gradients(self, model: Any, number: int) -> None:
+        """Takes gradients that were none off the count.
+
+        If one of them has completed a step, Keras has emptied what was collected for that step without making it; the
+        gradients in it are taken off too, since a step that counted them would be too small.
+        """
+        optimizer = self._counting(model)
+        steps = self.steps_made(model)
+        super().uncount_gradients(model, number)
+        if (left := self.iterations(optimizer)) < steps:
+            self.set_iterations(optimizer, left)
 
     def prepare(self, model: Any, undo: ExitStack) -> None:
         """Keeps the variables of the hooks out of the files of an optimizer around others."""
