@@ -96,15 +96,19 @@ class Keras3Installer(HookInstaller):
         """Makes the model's training step anew, and returns it.
 
         JAX finds a step that it has traced by its function, and `model.train_step` is the same function whatever
-        optimizer or hook is in it; so there another one is given to it.
+        optimizer or hook is in it, that of the class or one assigned to the model; so there another one is given to it.
         """
-        if BACKEND != "jax" or "train_step" in vars(model):
+        if BACKEND != "jax":
             return made_train_function(model)
-        vars(model)["train_step"] = lambda state, data: type(model).train_step(model, state, data)
+        step, assigned = model.train_step, "train_step" in vars(model)
+        vars(model)["train_step"] = lambda state, data: step(state, data)
         try:
             return made_train_function(model)
         finally:
-            del vars(model)["train_step"]
+            if assigned:
+                vars(model)["train_step"] = step
+            else:
+                del vars(model)["train_step"]
 
     def hook(
         self, entries: Sequence[PrunableWeight], optimizer: Any, penalty: PenaltySchedule | None, **options: Any
