@@ -40,7 +40,7 @@ class StepCounting(Callback):
             self._gradients_after_batch = masking.gradients_made(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Undoes the gradients that Keras counts, and that are none, at the end of data of unknown length."""
+        """Undoes the gradients that Keras counts, but does not compute, at the end of data of unknown length."""
         if self.params.get("steps") is None and self._last_batch >= 0:
             masking.uncount_gradients(self.model, masking.gradients_made(self.model) - self._gradients_after_batch)
 

@@ -51,8 +51,8 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import execution_changes as execution_changes
     from dlth_tf.masking.world import execution_ends_with_epoch as execution_ends_with_epoch
     from dlth_tf.masking.world import fit_state as fit_state
-    from dlth_tf.masking.world import has_masks as has_masks
     from dlth_tf.masking.world import gradients_made as gradients_made
+    from dlth_tf.masking.world import has_masks as has_masks
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
     from dlth_tf.masking.world import install as install
     from dlth_tf.masking.world import installed as installed

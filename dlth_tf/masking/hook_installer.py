@@ -152,7 +152,7 @@ class HookInstaller(abc.ABC):
         return self.gradients(self._counting(model))
 
     def uncount_gradients(self, model: Any, number: int) -> None:
-        """Takes gradients that were none off the count of the optimizer of `steps_made`."""
+        """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
         self.set_gradients(self._counting(model), self.gradients_made(model) - number)
 
     def _counting(self, model: Any) -> Any:

@@ -128,7 +128,7 @@ class World(Protocol):
         """Returns the gradients that the optimizer of `steps_made` has been given."""
 
     def uncount_gradients(self, model: Any, number: int) -> None:
-        """Takes gradients that were none off the count of the optimizer of `steps_made`."""
+        """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
 
     def fit_state(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:
         """Adds state of a callback to the model's checkpoints."""

@@ -184,7 +184,7 @@ def gradients_made(model: Any) -> int:
 
 
 def uncount_gradients(model: Any, number: int) -> None:
-    """Takes gradients that were none off the count of the optimizer of `steps_made`."""
+    """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
     of(model).uncount_gradients(model, whole_number("number", number, least=0))
 
 

@@ -77,7 +77,7 @@ class Keras3Installer(HookInstaller):
         self.set_gradients(optimizer, steps * (optimizer.gradient_accumulation_steps or 1))
 
     def uncount_gradients(self, model: Any, number: int) -> None:
-        """Takes gradients that were none off the count.
+        """Takes gradients that were counted but not computed off the count.
 
         If one of them has completed a step, Keras has emptied what was collected for that step without making it; the
         gradients in it are taken off too, since a step that counted them would be too small.

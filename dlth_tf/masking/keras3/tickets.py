@@ -62,9 +62,9 @@ class Tickets(keras.layers.Layer):
 
     def _inside(self) -> dict[int, PrunableWeight]:
         """The prunable weights of the models inside that have masks, by id; those of an outer model come first."""
-        models = [each for each in models_inside(self.of_model()) if has_masks(each) and tickets_of(each).choice]
-        entries = [entry for each in reversed(models) for entry in tickets_of(each).entries().values()]
-        return {id(entry.weight): entry for entry in entries}
+        tickets = [tickets_of(each) for each in models_inside(self.of_model()) if has_masks(each)]
+        chosen = [each for each in reversed(tickets) if each.choice is not None]
+        return {id(entry.weight): entry for each in chosen for entry in each.entries().values()}
 
     def _of(
         self, inside: Callable[[], Mapping[int, PrunableWeight]], name: str, path: Path, weight: Any, packed: str | None
@@ -156,7 +156,7 @@ class Tickets(keras.layers.Layer):
                 misfit = BadInput("tickets", name, allowed)
                 continue
             _unpack(np.asarray(bits), both)
-        if misfit is not None:  # raised once all others are read: load_weights(skip_mismatch=True) makes a warning of it
+        if misfit is not None:  # only now: load_weights(skip_mismatch=True) makes a warning of it
             raise misfit
         self.waiting.clear()
         for key in keys:
@@ -315,7 +315,7 @@ def accept_restored(model: Any) -> None:
     """Lets masks follow weights that are not those which they removed: another callback has restored an earlier epoch.
 
     If more weights are in use than a mask keeps, it has lost some since then, and keeps these too. Otherwise it has
-    moved, and keeps what is in use: with what it has moved to it would keep more than were kept at any time.
+    moved, and keeps what is in use: with what it moved to, it would keep more than at any time.
     """
     for entry in prunable_weights(model).values():
         kept, in_use = entry.kept(), entry.weight.numpy() != 0
