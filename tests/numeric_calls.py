@@ -192,7 +192,7 @@ CALLS: dict[str, Call] = {
         {"seed": 3},
     ),
     "masking.set_steps_per_execution": (_training(masking.set_steps_per_execution), {"steps": 3}),
-    "masking.uncount_steps": (_training(masking.uncount_steps), {"steps": 0}),
+    "masking.uncount_gradients": (_training(masking.uncount_gradients), {"number": 0}),
     "models.build": (
         functools.partial(models.build, "lenet5"),
         {"image_shape": (8, 8, 1), "classes": 3, "seed": 3},

@@ -64,7 +64,7 @@ ELSEWHERE = {  # calls whose numbers are not the user's, or that are tested belo
     "masking.World.set_iterations": "a protocol",
     "masking.Summary": "a result",
     "masking.World.set_steps_per_execution": "a protocol",
-    "masking.World.uncount_steps": "a protocol",
+    "masking.World.uncount_gradients": "a protocol",
 }
 
 

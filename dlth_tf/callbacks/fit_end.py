@@ -13,6 +13,7 @@ class Ending(Protocol):
     """A callback with something to do after all others."""
 
     model: Any
+    exclusive: bool  # whether it changes masks or weights; otherwise it only checks that they were kept
 
     def on_fit_end(self) -> None:
         """Called after `on_train_end` of every callback."""
@@ -35,8 +36,11 @@ class FitEnd(Callback):
             masking.forget_before(callback.model)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Ends the callbacks that joined, and undoes what they changed for this `fit`."""
-        joined, self.joined = self.joined, []
+        """Ends the callbacks that joined, and undoes what they changed for this `fit`.
+
+        Those that change masks end first: they let masks follow weights that another callback has restored.
+        """
+        joined, self.joined = sorted(self.joined, key=lambda each: not each.exclusive), []
         try:
             for callback in joined:
                 callback.on_fit_end()

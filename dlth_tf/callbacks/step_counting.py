@@ -21,7 +21,7 @@ class StepCounting(Callback):
         self._changes = True  # whether an execution can be shortened
         self._last_batch = -1
         self._steps_before_epoch = 0
-        self._steps_after_batch = 0
+        self._gradients_after_batch = 0
 
     def iterations(self) -> int:
         """Returns the number of steps that the optimizer has made."""
@@ -34,15 +34,15 @@ class StepCounting(Callback):
         self._steps_before_epoch = self.iterations()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Notes the number of the last batch, and the steps made where Keras looks for the end of the data after it."""
+        """Notes the number of the last batch, and the count after it where Keras looks for the end of the data then."""
         self._last_batch = batch
         if self.params.get("steps") is None:
-            self._steps_after_batch = self.iterations()
+            self._gradients_after_batch = masking.gradients_made(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Undoes the steps that Keras counts, without an update, at the end of data of unknown length."""
+        """Undoes the gradients that Keras counts, but does not compute, at the end of data of unknown length."""
         if self.params.get("steps") is None and self._last_batch >= 0:
-            masking.uncount_steps(self.model, self.iterations() - self._steps_after_batch)
+            masking.uncount_gradients(self.model, masking.gradients_made(self.model) - self._gradients_after_batch)
 
     def _note_execution(self) -> None:
         """Notes the model's own steps_per_execution; call it in `on_train_begin`."""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import execution_changes as execution_changes
     from dlth_tf.masking.world import execution_ends_with_epoch as execution_ends_with_epoch
     from dlth_tf.masking.world import fit_state as fit_state
+    from dlth_tf.masking.world import gradients_made as gradients_made
     from dlth_tf.masking.world import has_masks as has_masks
     from dlth_tf.masking.world import inner_optimizer as inner_optimizer
     from dlth_tf.masking.world import install as install
@@ -65,7 +66,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow __getattr__
     from dlth_tf.masking.world import steps_made as steps_made
     from dlth_tf.masking.world import steps_per_execution as steps_per_execution
     from dlth_tf.masking.world import strip as strip
-    from dlth_tf.masking.world import uncount_steps as uncount_steps
+    from dlth_tf.masking.world import uncount_gradients as uncount_gradients
     from dlth_tf.masking.world import uninstall as uninstall
     from dlth_tf.masking.world import weight_arrays as weight_arrays
     from dlth_tf.masking.world import without_masks as without_masks
@@ -99,6 +100,7 @@ _NAMES = {
     "world": (
         "check_removed",
         "fit_state",
+        "gradients_made",
         "inner_optimizer",
         "install",
         "has_masks",
@@ -119,7 +121,7 @@ _NAMES = {
         "steps_per_execution",
         "strip",
         "without_masks",
-        "uncount_steps",
+        "uncount_gradients",
         "uninstall",
         "weight_arrays",
         "wrap",

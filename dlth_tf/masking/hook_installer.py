@@ -73,6 +73,14 @@ class HookInstaller(abc.ABC):
         """Returns whether an optimizer has slots for a weight."""
 
     @abc.abstractmethod
+    def gradients(self, optimizer: Any) -> int:
+        """Returns the number of gradients that an optimizer has been given."""
+
+    @abc.abstractmethod
+    def set_gradients(self, optimizer: Any, number: int) -> None:
+        """Sets the number of gradients that an optimizer has been given."""
+
+    @abc.abstractmethod
     def iterations(self, optimizer: Any) -> int:
         """Returns the number of steps that an optimizer has made."""
 
@@ -138,9 +146,14 @@ class HookInstaller(abc.ABC):
         self.sync(model)
         return self.iterations(self._counting(model))
 
-    def uncount_steps(self, model: Any, steps: int) -> None:
-        """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
-        self.set_iterations(self._counting(model), self.steps_made(model) - steps)
+    def gradients_made(self, model: Any) -> int:
+        """Returns the gradients that the optimizer of `steps_made` has been given: one or more for a step."""
+        self.sync(model)
+        return self.gradients(self._counting(model))
+
+    def uncount_gradients(self, model: Any, number: int) -> None:
+        """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
+        self.set_gradients(self._counting(model), self.gradients_made(model) - number)
 
     def _counting(self, model: Any) -> Any:
         """The slowest optimizer seen to update prunable weights; before the first step the model's furthest with slots.

@@ -124,8 +124,11 @@ class World(Protocol):
     def set_iterations(self, optimizer: Any, steps: int) -> None:
         """Sets the number of steps that an optimizer has made."""
 
-    def uncount_steps(self, model: Any, steps: int) -> None:
-        """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
+    def gradients_made(self, model: Any) -> int:
+        """Returns the gradients that the optimizer of `steps_made` has been given."""
+
+    def uncount_gradients(self, model: Any, number: int) -> None:
+        """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
 
     def fit_state(self, model: Any, name: str, values: Mapping[str, ArrayLike]) -> FitState:
         """Adds state of a callback to the model's checkpoints."""

@@ -178,9 +178,14 @@ def accept_restored(model: Any) -> None:
     of(model).accept_restored(model)
 
 
-def uncount_steps(model: Any, steps: int) -> None:
-    """Takes steps without an update off the count of the optimizer that `steps_made` counts."""
-    of(model).uncount_steps(model, whole_number("steps", steps, least=0))
+def gradients_made(model: Any) -> int:
+    """Returns the gradients that the optimizer of `steps_made` has been given: one or more for a step."""
+    return of(model).gradients_made(model)
+
+
+def uncount_gradients(model: Any, number: int) -> None:
+    """Takes gradients that were counted but not computed off the count of the optimizer of `steps_made`."""
+    of(model).uncount_gradients(model, whole_number("number", number, least=0))
 
 
 def mask_updates(model: Any) -> MaskUpdates:

@@ -71,6 +71,53 @@ def test_the_end_of_data_of_unknown_length_counts_no_step(library, execution, st
     assert notes.counts == [BATCHES * steps * epoch for epoch in range(4)]
 
 
+def accumulating(batches: int, jit: bool) -> Any:
+    """Returns a network of Keras 3 that takes a step for several batches."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((6,)), keras.layers.Dense(10, name="a"), keras.layers.Dense(3, name="b")]
+    model = dlth.wrap(keras.Sequential(layers))
+    optimizer = keras.optimizers.SGD(0.01, gradient_accumulation_steps=batches)
+    model.compile(optimizer, lambda ones, predicted: keras.ops.mean(ones * predicted, -1), jit_compile=jit)
+    return model
+
+
+def steps_of(model: Any) -> float:
+    """Returns the whole steps of that network, by its last bias, whose derivative is always 1/3."""
+    return float(model.get_layer("b").bias.numpy()[0] / (-0.01 / 3))
+
+
+@pytest.mark.fast_cases("3")
+@pytest.mark.parametrize("batches", [2, 3, 7])
+def test_gradients_collected_at_the_end_of_data_of_unknown_length_count_for_the_next_epoch(batches):
+    weights = []
+    for data in (of_unknown_length(), of_unknown_length().apply(tf.data.experimental.assert_cardinality(BATCHES))):
+        model = accumulating(batches, jit=True)
+        notes = Notes()
+        model.fit(data, epochs=6, verbose=0, callbacks=[RandomMask(0.5, remove=True), notes])
+        assert notes.counts == [BATCHES * epoch // batches for epoch in range(7)]
+        weights.append(masking.weight_arrays(model))
+    for name, value in weights[0].items():
+        np.testing.assert_array_equal(value, weights[1][name])
+
+
+@pytest.mark.fast_cases("2", "3")
+@pytest.mark.parametrize("batches", [2, 3, 4, 6, 7])
+def test_a_step_of_collected_gradients_is_a_whole_one_where_the_end_of_data_counts_a_batch(batches):
+    model = accumulating(batches, jit=False)
+    model.fit(of_unknown_length(), epochs=6, verbose=0, callbacks=[RandomMask(0.5, remove=True), Notes()])
+    assert masking.steps_made(model) == pytest.approx(steps_of(model), abs=1e-3)
+
+
+def test_a_transformation_that_collects_gradients_ends_in_data_of_unknown_length():
+    model = accumulating(3, jit=True)
+    rst = RSTPenalty(step=0.2, every=1, hold_steps=3)
+    epochs = rst.epochs(BATCHES) * 3
+    model.fit(of_unknown_length(), epochs=epochs, verbose=0, callbacks=[RandomMask(0.5), rst])
+    assert masking.steps_made(model) == rst.steps
+    assert masking.chosen_ticket(model).sparsity == 0.5
+    masking.check_removed(model)
+
+
 @pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras3", "keras2"])
 @pytest.mark.parametrize("hold", [2, 6])
 def test_a_transformation_ends_where_each_batch_makes_two_steps(hold, library):

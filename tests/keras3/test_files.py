@@ -92,6 +92,17 @@ def test_a_mask_that_does_not_fit_its_weight_is_refused(tmp_path):
         model.load_weights(path)
 
 
+def test_masks_of_the_layers_that_fit_are_read_where_a_mismatch_is_skipped(tmp_path):
+    model = dlth.wrap(mlp())
+    dlth.apply_ticket(model, dlth.random_ticket(model, 0.75, dense_layers="none"), remove=True)
+    model.save_weights(tmp_path / "all.weights.h5")
+    layers = [L.Dense(16, "relu", name="fc1"), L.Dense(12, "relu", name="fc2"), L.Dense(3, name="out")]
+    wider = dlth.wrap(keras.Sequential([keras.Input((9,)), *layers], name="net"))
+    with pytest.warns(UserWarning, match="could not be loaded"):
+        wider.load_weights(tmp_path / "all.weights.h5", skip_mismatch=True)
+    assert removed(wider) == {"fc2/kernel": 0.75, "out/kernel": 0.75} == zeros(wider)
+
+
 def test_tickets_are_files_for_both_kerases(tmp_path):
     ticket = dlth.random_ticket(mlp(), 0.75)
     ticket.save(tmp_path / "ticket.npz")

@@ -20,12 +20,19 @@ def attention() -> keras.Model:
     return keras.Model(inputs, L.MultiHeadAttention(2, 4)(inputs, inputs))
 
 
+def quantized(*layers: keras.Layer) -> keras.Model:
+    model = sequential((8,), *layers)
+    model.quantize("int8")
+    return model
+
+
 BY_HAND: dict[str, tuple[Callable[[], keras.Model], int]] = {
     "transposed": (lambda: sequential((8, 8, 3), L.Conv2DTranspose(4, 3, strides=2)), 64 * 9 * 3 * 4),
     "grouped": (lambda: sequential((8, 8, 4), L.Conv2D(8, 3, groups=2, padding="same")), 64 * 9 * 2 * 8),
     "attention": (attention, 4 * 5 * 8 * 8),
     "einsum": (lambda: sequential((5, 8), L.EinsumDense("abc,cd->abd", (None, 6))), 5 * 8 * 6),
     "lstm": (lambda: sequential((7, 3), L.LSTM(4, return_sequences=True)), 7 * (3 + 4) * 16),
+    "int8": (lambda: quantized(L.Dense(16, "relu"), L.Dense(3)), 8 * 16 + 16 * 3),
     "gru": (lambda: sequential((7, 3), L.Bidirectional(L.GRU(4))), 2 * 7 * (3 + 4) * 12),
 }
 

@@ -256,9 +256,13 @@ def test_a_constraint_brings_no_removed_weight_back():
     assert masking.prunable_weights(model)["fc1/kernel"].weight.numpy().max() >= 0.1
 
 
-def test_the_step_is_compiled_anew_for_every_hook():
+@pytest.mark.parametrize("assigned", [False, True], ids=["the class's", "the model's own"])
+def test_the_step_is_compiled_anew_for_every_hook(assigned):
     """A step that JAX has traced with another optimizer of the same shapes must not be used again."""
     model = compiled(mlp(), keras.optimizers.SGD(0.05, momentum=0.9))
+    step = model.train_step
+    if assigned:
+        model.train_step = step
     fit(model, [RandomMask(0.75, remove=True)], epochs=1)
     compiled(model, keras.optimizers.SGD(0.5, momentum=0.9))
     fit(model, [KeepMask()], epochs=1)
@@ -270,6 +274,7 @@ def test_the_step_is_compiled_anew_for_every_hook():
     fit(other, [KeepMask()], epochs=1)
     for first, second in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
+    assert not assigned or vars(model)["train_step"] is step
 
 
 @pytest.mark.slow

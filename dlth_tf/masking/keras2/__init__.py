@@ -22,13 +22,14 @@ from dlth_tf.masking.keras2.weights import (
 )
 from dlth_tf.masking.keras2.wrapping import strip, stripped_copy, why_dense, wrap
 
+gradients_made = INSTALLER.gradients_made
 inner_optimizer = INSTALLER.inner_optimizer
 install = INSTALLER.install
 installed = INSTALLER.installed
 optimizers_of = INSTALLER.optimizers_of
 set_iterations = INSTALLER.set_iterations
 steps_made = INSTALLER.steps_made
-uncount_steps = INSTALLER.uncount_steps
+uncount_gradients = INSTALLER.uncount_gradients
 uninstall = INSTALLER.uninstall
 
 EXECUTION_CHANGES = True
@@ -70,6 +71,7 @@ __all__ = [
     "batches_per_step",
     "channel_graph",
     "fit_state",
+    "gradients_made",
     "has_masks",
     "inner_layer",
     "inner_optimizer",
@@ -89,7 +91,7 @@ __all__ = [
     "steps_per_execution",
     "strip",
     "stripped_copy",
-    "uncount_steps",
+    "uncount_gradients",
     "uninstall",
     "updates",
     "weights_on_paths",

@@ -59,6 +59,14 @@ class Keras2Installer(HookInstaller):
         """Returns whether an optimizer has slots for a weight."""
         return optimizer._var_key(weight) in getattr(optimizer, "_index_dict", {})
 
+    def gradients(self, optimizer: Any) -> int:
+        """Returns the number of gradients that an optimizer has been given: each makes a step."""
+        return self.iterations(optimizer)
+
+    def set_gradients(self, optimizer: Any, number: int) -> None:
+        """Sets the number of gradients that an optimizer has been given."""
+        self.set_iterations(optimizer, number)
+
     def iterations(self, optimizer: Any) -> int:
         """Returns the number of steps that an optimizer has made."""
         return int(optimizer.iterations.numpy())

@@ -30,13 +30,14 @@ from dlth_tf.masking.keras3.tickets import (
 )
 from dlth_tf.masking.keras3.weights import is_batch_norm, leaf_layers, named_weights
 
+gradients_made = INSTALLER.gradients_made
 inner_optimizer = INSTALLER.inner_optimizer
 install = INSTALLER.install
 installed = INSTALLER.installed
 optimizers_of = INSTALLER.optimizers_of
 set_iterations = INSTALLER.set_iterations
 steps_made = INSTALLER.steps_made
-uncount_steps = INSTALLER.uncount_steps
+uncount_gradients = INSTALLER.uncount_gradients
 uninstall = INSTALLER.uninstall
 
 CAN_BE_PRUNED = "can be pruned: dlth_tf.wrap, or the first callback in a fit, gives it a mask"
@@ -64,6 +65,7 @@ __all__ = [
     "channel_graph",
     "execution_ends_with_epoch",
     "fit_state",
+    "gradients_made",
     "has_masks",
     "inner_layer",
     "inner_optimizer",
@@ -83,7 +85,7 @@ __all__ = [
     "steps_per_execution",
     "strip",
     "stripped_copy",
-    "uncount_steps",
+    "uncount_gradients",
     "uninstall",
     "updates",
     "weights_on_paths",

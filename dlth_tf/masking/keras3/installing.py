@@ -60,13 +60,33 @@ class Keras3Installer(HookInstaller):
         """Returns whether an optimizer has slots for a weight."""
         return optimizer._var_key(weight) in optimizer._trainable_variables_indices
 
+    def gradients(self, optimizer: Any) -> int:
+        """Returns the number of gradients that an optimizer has been given."""
+        return int(optimizer._iterations.numpy())
+
+    def set_gradients(self, optimizer: Any, number: int) -> None:
+        """Sets the number of gradients that an optimizer has been given."""
+        optimizer._iterations.assign(number)
+
     def iterations(self, optimizer: Any) -> int:
         """Returns the number of steps that an optimizer has made."""
-        return int(optimizer._iterations.numpy()) // (optimizer.gradient_accumulation_steps or 1)
+        return self.gradients(optimizer) // (optimizer.gradient_accumulation_steps or 1)
 
     def set_iterations(self, optimizer: Any, steps: int) -> None:
         """Sets the number of steps that an optimizer has made."""
-        optimizer._iterations.assign(steps * (optimizer.gradient_accumulation_steps or 1))
+        self.set_gradients(optimizer, steps * (optimizer.gradient_accumulation_steps or 1))
+
+    def uncount_gradients(self, model: Any, number: int) -> None:
+        """Takes gradients that were counted but not computed off the count.
+
+        If one of them has completed a step, Keras has emptied what was collected for that step without making it; the
+        gradients in it are taken off too, since a step that counted them would be too small.
+        """
+        optimizer = self._counting(model)
+        steps = self.steps_made(model)
+        super().uncount_gradients(model, number)
+        if (left := self.iterations(optimizer)) < steps:
+            self.set_iterations(optimizer, left)
 
     def prepare(self, model: Any, undo: ExitStack) -> None:
         """Keeps the variables of the hooks out of the files of an optimizer around others."""
@@ -76,15 +96,19 @@ class Keras3Installer(HookInstaller):
         """Makes the model's training step anew, and returns it.
 
         JAX finds a step that it has traced by its function, and `model.train_step` is the same function whatever
-        optimizer or hook is in it; so there another one is given to it.
+        optimizer or hook is in it, that of the class or one assigned to the model; so there another one is given to it.
         """
-        if BACKEND != "jax" or "train_step" in vars(model):
+        if BACKEND != "jax":
             return made_train_function(model)
-        vars(model)["train_step"] = lambda state, data: type(model).train_step(model, state, data)
+        step, assigned = model.train_step, "train_step" in vars(model)
+        vars(model)["train_step"] = lambda state, data: step(state, data)
         try:
             return made_train_function(model)
         finally:
-            del vars(model)["train_step"]
+            if assigned:
+                vars(model)["train_step"] = step
+            else:
+                del vars(model)["train_step"]
 
     def hook(
         self, entries: Sequence[PrunableWeight], optimizer: Any, penalty: PenaltySchedule | None, **options: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -53,10 +54,21 @@ class Tickets(keras.layers.Layer):
         self.built = True
 
     def entries(self) -> dict[str, PrunableWeight]:
-        """Returns the prunable weights of the model with their masks and tickets."""
-        return find_prunable(self.of_model(), self._of)
+        """Returns the prunable weights of the model with their masks and tickets.
 
-    def _of(self, name: str, path: Path, weight: Any, packed: str | None) -> tuple[HostArray, HostArray] | None:
+        A weight that is new here begins with those that it has in a model inside this one.
+        """
+        return find_prunable(self.of_model(), functools.partial(self._of, functools.cache(self._inside)))
+
+    def _inside(self) -> dict[int, PrunableWeight]:
+        """The prunable weights of the models inside that have masks, by id; those of an outer model come first."""
+        tickets = [tickets_of(each) for each in models_inside(self.of_model()) if has_masks(each)]
+        chosen = [each for each in reversed(tickets) if each.choice is not None]
+        return {id(entry.weight): entry for each in chosen for entry in each.entries().values()}
+
+    def _of(
+        self, inside: Callable[[], Mapping[int, PrunableWeight]], name: str, path: Path, weight: Any, packed: str | None
+    ) -> tuple[HostArray, HostArray] | None:
         if not self.choice.includes(path):
             return None
         shape = tuple(weight.shape)
@@ -68,7 +80,9 @@ class Tickets(keras.layers.Layer):
         if packed:
             return None
         if held is None:
-            held = self.arrays[name] = HostArray(np.ones(shape, bool)), HostArray(np.ones(shape, bool))
+            there = inside().get(id(weight))
+            values = (np.ones(shape, bool),) * 2 if there is None else (there.kept(), there.chosen())
+            held = self.arrays[name] = HostArray(values[0]), HostArray(values[1])
         return held
 
     def save_own_variables(self, store: Any) -> None:
@@ -91,7 +105,7 @@ class Tickets(keras.layers.Layer):
 
     def _if_it_fits(self, *weight: Any) -> tuple[HostArray, HostArray] | None:
         try:
-            return self._of(*weight)
+            return self._of(dict, *weight)
         except BadInput:
             return None
 
@@ -128,6 +142,7 @@ class Tickets(keras.layers.Layer):
                 own = ", ".join(key.replace("|", "/") for key in read)
                 allowed = f"removes weights in the file, and this model has no such weight; it has {own}"
                 raise BadInput("tickets", key.replace("|", "/"), allowed)
+        misfit: BadInput | None = None
         for key, name in read.items():
             both = self.arrays[name]
             if key not in keys:
@@ -138,8 +153,11 @@ class Tickets(keras.layers.Layer):
             size = int(np.prod(both[0].shape, dtype=np.int64))
             if bits.dtype != np.uint8 or bits.shape != (2, -(-size // 8)):
                 allowed = f"is {bits.dtype}{list(bits.shape)} in the file, not uint8{[2, -(-size // 8)]}"
-                raise BadInput("tickets", name, allowed)
+                misfit = BadInput("tickets", name, allowed)
+                continue
             _unpack(np.asarray(bits), both)
+        if misfit is not None:  # only now: load_weights(skip_mismatch=True) makes a warning of it
+            raise misfit
         self.waiting.clear()
         for key in keys:
             if key.startswith(_key(f"{STATE}/")) and key.count("|") > 1:
@@ -294,11 +312,15 @@ def prunable_weights(model: Any) -> dict[str, PrunableWeight]:
 
 
 def accept_restored(model: Any) -> None:
-    """Lets a mask keep every weight that is not zero, as after another callback has restored an earlier epoch."""
+    """Lets masks follow weights that are not those which they removed: another callback has restored an earlier epoch.
+
+    If more weights are in use than a mask keeps, it has lost some since then, and keeps these too. Otherwise it has
+    moved, and keeps what is in use: with what it moved to, it would keep more than at any time.
+    """
     for entry in prunable_weights(model).values():
-        weight = entry.weight.numpy()
-        if np.any(weight[~entry.kept()]):
-            entry.mask.assign(entry.kept() | (weight != 0))
+        kept, in_use = entry.kept(), entry.weight.numpy() != 0
+        if np.any(in_use & ~kept):
+            entry.mask.assign(in_use | kept if in_use.sum() > kept.sum() else in_use)
 
 
 def load_model(path: str | os.PathLike[str], **options: Any) -> Any:

@@ -12,11 +12,12 @@ CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative")
 TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 PRODUCTS = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x", "BatchMatMulV3": "adj_x"}
 BODIES = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "While": "body", "StatelessWhile": "body"}
-# What may be done to activations and a weight without multiply-adds of a kernel: look up, add, scale, join.
+# What may be done to activations and a weight without multiply-adds of a kernel: look up, add, scale, join, pass on to
+# a gradient of one's own.
 WITHOUT = (
     *("GatherV2", "ResourceGather"),
     *("Add", "AddV2", "BiasAdd", "Maximum", "Minimum", "Mul", "RealDiv", "SelectV2", "Sub"),
-    *("BroadcastTo", "ConcatV2", "Pack", "Tile"),
+    *("BroadcastTo", "ConcatV2", "IdentityN", "Pack", "Tile"),
 )
 
 
@@ -146,7 +147,7 @@ def _steps(loop: Any) -> int | None:
 
 
 def _may_be_weight(tensor: Any) -> bool:
-    return bool(tensor.dtype.is_floating or tensor.dtype.name in ("resource", "variant"))
+    return bool(tensor.dtype.is_floating or tensor.dtype.name in ("int8", "resource", "variant"))
 
 
 def _shape(tensor: Any) -> list[int | None]:
