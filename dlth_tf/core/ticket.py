@@ -54,7 +54,7 @@ class Ticket(Mapping[str, np.ndarray]):
                 raise BadInput("provenance", {key: value}, "must map names to text, numbers, booleans or None")
         if not isinstance(self.masks, Mapping):
             allowed = "must map tensor names to masks (Ticket.load reads a file)"
-            raise BadInput("ticket", type(self.masks).__name__, allowed)
+            raise BadInput("ticket", self.masks, allowed)
         masks = {name: _checked(name, mask) for name, mask in self.masks.items()}
         store(self, masks=types.MappingProxyType(masks), provenance=types.MappingProxyType(provenance))
 
