@@ -57,7 +57,7 @@ def test_lists_scalars_and_tensors_without_elements_are_masks():
 
 
 def test_a_ragged_mask_is_refused():
-    with pytest.raises(BadInput, match="^ticket=fc/kernel: the rows of its mask differ in length"):
+    with pytest.raises(BadInput, match=r"^ticket=fc/kernel: the rows of its mask differ in length"):
         Ticket.from_masks({"fc/kernel": [[1], [1, 0]]})
 
 
