@@ -71,23 +71,27 @@ def timeout(sweep: subprocess.Popen[str]) -> None:
     os.killpg(sweep.pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("stop", [ctrl_c, timeout])
-def test_a_stop_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(stop, tmp_path):
-    sweep = start(tmp_path / "sweep")
-    until(lambda: training(tmp_path / "sweep"))
+def stopped_by(stop: Callable[[subprocess.Popen[str]], None], folder: Path) -> None:
+    """Stops a sweep while its runs train, and checks that they have written checkpoints."""
+    sweep = start(folder)
+    until(lambda: training(folder))
     stop(sweep)
     out, err = sweep.communicate(timeout=60)
-    stopped = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {tmp_path / 'sweep'}"
-    said = f"{stopped}: run the same command again to resume"
+    said = f"dlth_tf.sweep: stopped with 0 of 2 runs complete in {folder}: run the same command again to resume"
     assert (sweep.returncode, err.splitlines()[-1]) == (STOPPED, said), "TensorFlow may warn of slow steps before"
     assert "stopping after the runs have written checkpoints" in out
-    assert (
-        len(list((tmp_path / "sweep").glob("*/checkpoints/*.json"))) == 2
-        and not (tmp_path / "sweep" / "failures.json").exists()
-    )
+    assert len(list(folder.glob("*/checkpoints/*.json"))) == 2 and not (folder / "failures.json").exists()
+
+
+def test_ctrl_c_lets_the_runs_write_checkpoints_and_the_same_command_goes_on(tmp_path):
+    stopped_by(ctrl_c, tmp_path / "sweep")
     again, whole = start(tmp_path / "sweep"), start(tmp_path / "whole")
     assert [process.wait(600) for process in (again, whole)] == [DONE, DONE]
     assert digests(tmp_path / "sweep") == digests(tmp_path / "whole") != {}
+
+
+def test_so_do_signals_to_the_command_and_to_its_group(tmp_path):
+    stopped_by(timeout, tmp_path / "sweep")
 
 
 def test_a_second_ctrl_c_does_not_wait_for_checkpoints(tmp_path):
