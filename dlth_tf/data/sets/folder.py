@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,39 @@ OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".jfif", ".jpe", ".jp2", ".p
 
 
 Paths = Mapping[str, Sequence[str]]  # of the images of a split, by class
+
+
+@dataclass
+class LeftOut:
+    """What folders with images contain besides them that may have been meant to be images.
+
+    Attributes:
+      pictures: Paths of pictures in other formats.
+      folders: Paths of folders inside the folder of a class.
+    """
+
+    pictures: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+    def add(self, label: Path, names: Sequence[str]) -> None:
+        """Adds what `names`, in the folder of a class, contains of both."""
+        others = sorted(name for name in names if not _is_image(name))
+        self.pictures += [os.path.join(label, name) for name in others if name.lower().endswith(OTHER_PICTURES)]
+        self.folders += [os.path.join(label, name) for name in others if (label / name).is_dir()]
+
+    def warn(self, name: str) -> None:
+        """Logs one sentence about each kind that is not empty."""
+        logger = logging.getLogger("dlth_tf")
+        if self.pictures:
+            kind = f"pictures that do not end with {', '.join(SUFFIXES)}"
+            logger.warning(
+                "%s: %s are left out: %d, beginning with %s", name, kind, len(self.pictures), self.pictures[0]
+            )
+        if self.folders:
+            kind = "folders inside the folder of a class"
+            logger.warning(
+                "%s: %s are not searched: %d, beginning with %s", name, kind, len(self.folders), self.folders[0]
+            )
 
 
 def load(path: str, side: int | None = None) -> DataSet:
@@ -58,14 +92,14 @@ def load(path: str, side: int | None = None) -> DataSet:
         test = "test" if "test" in folders else validating
         if "train" not in folders or test is None:
             raise BadInput("dataset", name, f"{LAYOUT}; it contains {', '.join(folders) or 'no folders'}")
-        others: list[str] = []
+        left_out = LeftOut()
         parts = [folder for folder in dict.fromkeys(("train", test, validating)) if folder]
-        images = {folder: _images(root / folder, others) for folder in parts}
+        images = {folder: _images(root / folder, left_out) for folder in parts}
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise BadInput("dataset", name, f"{LAYOUT}, and cannot be read ({error.strerror}){where}") from None
     _warn_of_empty_folders(name, root, images)
-    _warn_of_other_pictures(name, others)
+    left_out.warn(name)
     classes = [label for label, paths in images["train"].items() if paths]
     for folder in images:
         _check_classes(name, root / folder, images[folder], classes)
@@ -116,18 +150,6 @@ def _warn_of_empty_folders(name: str, root: Path, images: Mapping[str, Paths]) -
         )
 
 
-def _warn_of_other_pictures(name: str, paths: Sequence[str]) -> None:
-    """Logs one sentence about the pictures that are left out because of their format."""
-    if paths:
-        logging.getLogger("dlth_tf").warning(
-            "%s: pictures that do not end with %s are left out: %d, beginning with %s",
-            name,
-            ", ".join(SUFFIXES),
-            len(paths),
-            paths[0],
-        )
-
-
 def _contents(path: Path) -> str:
     count = len(os.listdir(path))
     return f"{count} other entries" if count > 1 else f"{os.listdir(path)[0]} alone" if count else "empty"
@@ -150,20 +172,19 @@ def _folders(path: Path, needed: Sequence[str] | None = None) -> list[str]:
     return sorted(name for name in names if (path / name).is_dir())
 
 
-def _images(split: Path, others: list[str]) -> dict[str, list[str]]:
+def _images(split: Path, left_out: LeftOut) -> dict[str, list[str]]:
     """Returns the paths split/CLASS/IMAGE by class, in the order of the classes, without hidden ones.
 
     Args:
       split: Folder of the split.
-      others: The paths of pictures in other formats in folders with images are added to it.
+      left_out: What folders with images contain besides them is added to it.
     """
     images = {}
     for label in _folders(split):
         names = _visible(split / label)
         images[label] = [os.path.join(split, label, image) for image in names if _is_image(image)]
         if images[label]:
-            left_out = (image for image in names if image.lower().endswith(OTHER_PICTURES))
-            others += sorted(os.path.join(split, label, image) for image in left_out)
+            left_out.add(split / label, names)
     for path in itertools.chain.from_iterable(images.values()):
         files.regular_size(path, MOST_IMAGE)  # TensorFlow would wait for a pipe, and read a device without end
     return images

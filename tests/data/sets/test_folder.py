@@ -193,6 +193,21 @@ def test_pictures_in_other_formats_beside_images_are_left_out_with_a_warning(
     assert caplog.messages == [f"{name}: pictures that do not end with .jpg, .jpeg, .png are {left_out}"] * 2
 
 
+@pytest.mark.parametrize("nested", [["a"], ["b", "a"], ["a/b"]])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_folders_inside_a_class_are_not_searched_and_a_warning_counts_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str, nested: list[str]
+) -> None:
+    name = f"folder:{folder(tmp_path, train=40, test=6)}@8"
+    for inner in (*nested, ".hidden"):
+        (tmp_path / split / "dog" / inner).mkdir(parents=True)
+        (tmp_path / split / "dog" / inner / "1.jpg").write_bytes(jpeg(9))
+    dataset = load(name)
+    assert [len(part) for part in (dataset.train, dataset.test)] == [36, 6]
+    unsearched = f"not searched: {len(nested)}, beginning with {tmp_path}/{split}/dog/a"
+    assert caplog.messages == [f"{name}: folders inside the folder of a class are {unsearched}"]
+
+
 @pytest.mark.parametrize("split", ["test", "validation", "val"])
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_class_without_training_images_is_refused_by_name(tmp_path: Path, split: str, empty: bool) -> None:
@@ -228,8 +243,9 @@ def test_links_that_lead_back_end_and_are_no_classes(tmp_path: Path, caplog: pyt
     dataset = load(name)
     assert dataset.label_names == ("cat", "dog")
     assert list(dataset.train.source.paths) == list(plain.train.source.paths)
-    (message,) = caplog.messages
-    assert f"{tmp_path}/train/loop (" in message and f"{tmp_path}/train/up (" in message
+    empty, unsearched = caplog.messages
+    assert f"{tmp_path}/train/loop (" in empty and f"{tmp_path}/train/up (" in empty
+    assert unsearched.endswith(f"are not searched: 1, beginning with {tmp_path}/train/cat/again")
 
 
 @pytest.mark.parametrize("place", ["train/bird", "test/bird", "train", "val"])
