@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
 from dlth_tf.runs.config import RunConfig
 from dlth_tf.runs.devices.strategies import writes
@@ -31,6 +32,8 @@ def run(config: RunConfig, on_row: OnRow | None = None, observer: Observer | Non
       BadInput: If data, model or directory cannot be used; nothing has been written then, unless the run has come upon
         an image that cannot be read: the same command resumes it once the image is repaired.
     """
+    if not isinstance(config, RunConfig):
+        raise BadInput("config", config, f"must be a RunConfig, not of type {type(config).__name__}")
     return run_and_tell(config, on_row, observer)[0]
 
 

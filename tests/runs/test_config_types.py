@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import dlth_tf as dlth
 from dlth_tf.errors import BadInput
 from dlth_tf.runs.config import RunConfig
 
@@ -56,3 +57,9 @@ def test_the_sentence_says_of_what_type_a_field_is(name, value, allowed):
     with pytest.raises(BadInput) as refused:
         RunConfig(**{**RUN, name: value})
     assert (refused.value.thing, refused.value.allowed.startswith(allowed)) == (name, True)
+
+
+@pytest.mark.parametrize(("value", "kind"), [({"method": "rst"}, "dict"), ("rst", "str"), (None, "NoneType")])
+def test_what_is_no_configuration_is_not_run(value: Any, kind: str) -> None:
+    with pytest.raises(BadInput, match=f"^config=.*: must be a RunConfig, not of type {kind}$"):
+        dlth.run(value)
