@@ -28,7 +28,7 @@ from dlth_tf.deploy.report.facts import (
 )
 from dlth_tf.deploy.report.model_card import CARD, may_write_card, model_card
 from dlth_tf.deploy.source import Keywords, Source
-from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, without_wrappers
+from dlth_tf.deploy.stripped import check_stateless, clear_signed_zeros, warn_of_ragged_inputs, without_wrappers
 from dlth_tf.deploy.tflite.convert import by_input
 from dlth_tf.deploy.verified_forms import write_and_verify
 from dlth_tf.errors import BadInput
@@ -188,6 +188,7 @@ def _one_line(export_dir: str | os.PathLike[str]) -> Iterator[None]:
 def _check(source: Source, options: ExportOptions) -> None:
     model, names = source.model, source.label_names
     check_stateless(model)
+    _check_ragged(source)
     options.check()
     ServingOptions(image_bytes=source.image_bytes).check(options.formats)
     classes = source.interface.classes
@@ -195,6 +196,23 @@ def _check(source: Source, options: ExportOptions) -> None:
         raise BadInput("label_names", f"{len(names)} names", f"must be one for each of the model's {classes} classes")
     if options.min_agreement is not None and not source.serving.compared and source.threshold is None:
         raise BadInput("min_agreement", options.min_agreement, "is for classifiers, and this network is served as raw")
+
+
+def _check_ragged(source: Source) -> None:
+    """Warns of ragged inputs, and refuses a network that cannot take dense tensors in their place."""
+    interface = source.interface
+    if not interface.ragged:
+        return
+    warn_of_ragged_inputs(source.model, interface.ragged)
+
+    def compute(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return interface.call(source.model, dict(zip(interface.inputs, tensors, strict=True)))
+
+    try:
+        tf.function(compute, autograph=False).get_concrete_function(*interface.inputs.values())
+    except Exception as error:  # of any kind: the layers are the user's
+        taken = f"takes ragged tensors ({', '.join(interface.ragged)}), and cannot be run on dense ones as exports are"
+        raise BadInput("model", source.model.name, taken) from error
 
 
 def _check_targets(examples: Examples, source: Source) -> None:

@@ -54,6 +54,13 @@ class Interface:
         return dict(zip(self.outputs, tf.nest.flatten(model(inputs, training=False)), strict=True))
 
     @property
+    def ragged(self) -> list[str]:
+        """Names of the inputs that are ragged tensors in the network; they are served as dense ones."""
+        given = [each.type_spec for each in self.model.inputs] if self.model.inputs else tf.nest.flatten(self.structure)
+        pairs = zip(self.inputs, given, strict=True)
+        return [name for name, spec in pairs if isinstance(spec, tf.RaggedTensorSpec)]
+
+    @property
     def classes(self) -> int | None:
         """Number of classes, if there is one output of shape [batch, classes] with two classes or more."""
         shapes = [spec.shape for spec in self.outputs.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from dlth_tf.masking import leaf_layers, named_weights, without_masks
 from dlth_tf.masking.keras2.layer import MaskedLayer
 from dlth_tf.masking.keras2.tfmot import PruneLowMagnitude
 from dlth_tf.masking.structure.layer_paths import all_sublayers
+
+log = logging.getLogger("dlth_tf")
 
 
 def check_stateless(model: tf_keras.Model) -> None:
@@ -34,6 +37,17 @@ def refuse_states(model: Any, keeping: Sequence[str]) -> None:
     if keeping:
         reason = f"keeps a state between calls (layer {', '.join(keeping)}): build it with stateful=False to export it"
         raise BadInput("model", model.name, reason)
+
+
+def warn_of_ragged_inputs(model: Any, ragged: Sequence[str]) -> None:
+    """Logs a warning about inputs of a model, of these names, that take ragged tensors, if there are any."""
+    if ragged:
+        log.warning(
+            "%s: takes ragged tensors (%s), and is served with dense ones: rows of one call need the same length, and "
+            "padding counts as values",
+            model.name,
+            ", ".join(ragged),
+        )
 
 
 def without_wrappers(model: tf_keras.Model) -> tf_keras.Model:

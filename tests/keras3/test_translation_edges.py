@@ -177,6 +177,14 @@ def test_a_state_between_calls_is_refused_and_stays_as_it_was(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_ragged_input_is_served_dense_with_a_warning(tmp_path, caplog):
+    inputs = Input((None,), dtype="int32", ragged=True, name="words")
+    model = Model(inputs, L.Dense(3)(L.GlobalAveragePooling1D()(L.Embedding(20, 8)(inputs))))
+    export(model, tmp_path / "out")
+    (warning,) = [text for logger, level, text in caplog.record_tuples if level == logging.WARNING and "dl" in logger]
+    assert "takes ragged tensors (words), and is served with dense ones" in warning
+
+
 class Own(keras.Model):
     """A subclassed model of inputs in any structure."""
 

@@ -55,10 +55,12 @@ def _export_here(model: Any, export_dir: str | os.PathLike[str], options: Mappin
     from dlth_tf.deploy.keras3.network import in_tf_keras, renamed
     from dlth_tf.deploy.keras3.translation import translated
     from dlth_tf.deploy.keras3.twins import Untranslatable
-    from dlth_tf.deploy.stripped import refuse_states
+    from dlth_tf.deploy.stripped import refuse_states, warn_of_ragged_inputs
 
     recurrent = (layer for layer in all_sublayers(model) if isinstance(layer, keras.layers.RNN))
     refuse_states(model, [layer.name for layer in recurrent if layer.stateful])
+    inputs = getattr(model, "inputs", None) or ()
+    warn_of_ragged_inputs(model, [tensor.name for tensor in inputs if getattr(tensor, "ragged", False)])
     options = {**options, **arrays_in(options)}
     examples = options["examples"]
     twins: Mapping[int, Any] = {}
