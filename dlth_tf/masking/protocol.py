@@ -139,8 +139,8 @@ class World(Protocol):
     def averages_weights(self, model: Any) -> bool:
         """Returns whether the optimizer replaces the weights by moving averages at the end of `fit`."""
 
-    def averages_of(self, optimizer: Any) -> list[tuple[Any, Any]]:
-        """Returns the moving averages of weights that an optimizer holds, each with its weight."""
+    def copies_of(self, optimizer: Any) -> list[tuple[Any, Any]]:
+        """Returns the variables of an unused optimizer that begin as the weights, each with its weight."""
 
     def accept_restored(self, model: Any) -> None:
         """Lets the masks follow weights that another callback has restored."""

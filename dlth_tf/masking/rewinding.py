@@ -70,22 +70,28 @@ class FreshOptimizer:
         self._adapter = of(model)
         self.optimizers = self._adapter.optimizers_of(model)
         self._state: list[tuple[Any, np.ndarray]] = []
+        self._copies: list[tuple[Any, Any]] = []
         for optimizer in self.optimizers:
             fresh = type(optimizer).from_config(optimizer.get_config()) if used else optimizer
             with scope(model):
                 for each in (optimizer, fresh):
                     each.build(model.trainable_variables)
             variables = (self._adapter.state_of(each) for each in (optimizer, fresh))
-            self._state += [(mine, start.numpy()) for mine, start in zip(*variables, strict=True)]
+            weights = {id(copy): weight for copy, weight in self._adapter.copies_of(fresh)}
+            for mine, start in zip(*variables, strict=True):
+                if id(start) in weights:
+                    self._copies.append((mine, weights[id(start)]))
+                else:
+                    self._state.append((mine, start.numpy()))
 
     def restore(self, step: int = 0) -> None:
         """Resets the slots, and lets schedules resume at `step`; a plain-number learning rate does not change.
 
-        Moving averages of the weights begin at the present weights, as in a first step.
+        Slots that begin as copies of the weights, such as moving averages, begin at the present weights.
         """
         for variable, value in self._state:
             variable.assign(value)
+        for copy, weight in self._copies:
+            copy.assign(np.array(weight.numpy()))  # on JAX the variables would share a buffer
         for optimizer in self.optimizers:
-            for average, weight in self._adapter.averages_of(optimizer):
-                average.assign(np.array(weight.numpy()))  # on JAX the variables would share a buffer
             self._adapter.set_iterations(optimizer, whole_number("step", step, least=0))

@@ -23,6 +23,60 @@ def test_moving_averages_begin_at_the_weights_that_imp_rewinds(step):
         np.testing.assert_allclose(value, before[name] * kept, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+class Lookahead(keras.optimizers.SGD):
+    """Holds slow weights, which begin as the weights and follow them."""
+
+    def build(self, variables):
+        """Creates the slow weights."""
+        if not self.built:
+            super().build(variables)
+            self.slow = self.add_optimizer_variables(variables, "slow")
+            for slow, variable in zip(self.slow, variables, strict=True):
+                slow.assign(keras.ops.copy(variable))
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Moves the slow weight half of the way to the fast one, and the fast one there."""
+        slow = self.slow[self._get_variable_index(variable)]
+        fast = variable - keras.ops.cast(learning_rate, variable.dtype) * gradient
+        self.assign(slow, (slow + fast) / 2)
+        self.assign(variable, slow)
+
+
+@pytest.mark.parametrize("step", [0, 3])
+@pytest.mark.parametrize("kind", [keras.optimizers.ScheduleFreeAdamW, Lookahead])
+def test_slots_that_begin_as_the_weights_begin_at_those_that_imp_rewinds(kind, step, monkeypatch):
+    """The first round moves the weights far; with a tiny rate after it, only a stale slot could move them again."""
+    model = compiled(mlp(), kind(0.3))
+    seen = {}
+    restore = masking.FreshOptimizer.restore
+
+    def restored(self, at=0):
+        restore(self, at)
+        seen.update(masking.weight_arrays(model))
+        model.optimizer.learning_rate.assign(1e-9)
+
+    monkeypatch.setattr(masking.FreshOptimizer, "restore", restored)
+    fit(model, [IMP(0.75, rounds=1, rewind_step=step)], epochs=2)
+    for name, value in masking.weight_arrays(model).items():
+        np.testing.assert_allclose(value, seen[name], atol=1e-5, err_msg=name)
+
+
+def test_slots_of_a_used_optimizer_begin_at_the_rewound_weights_too():
+    """A `fit` that resumes knows the first slots from a twin, whose copies are those of the weights at that time."""
+    model = compiled(mlp(), keras.optimizers.ScheduleFreeAdamW(0.3))
+    before = {name: value.copy() for name, value in masking.weight_arrays(model).items()}
+    fit(model, epochs=1)
+    fresh = masking.FreshOptimizer(model, used=True)
+    for name, weight in masking.named_weights(model).items():
+        weight.assign(before[name])
+    fresh.restore()
+    weights = model.trainable_variables
+    slots = dict(zip([weight.path for weight in weights], model.optimizer._momentums, strict=True))
+    for weight in weights:
+        np.testing.assert_array_equal(slots[weight.path].numpy(), weight.numpy(), err_msg=weight.path)
+    assert all(not velocity.numpy().any() for velocity in model.optimizer._velocities)
+
+
 @pytest.mark.parametrize("name", ["keep", "gradual"])
 def test_weights_swapped_for_their_averages_are_those_of_the_pruned_network(name, tmp_path):
     model = compiled(mlp(), keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9))

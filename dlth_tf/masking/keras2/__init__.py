@@ -47,8 +47,8 @@ def execution_ends_with_epoch(model: tf_keras.Model) -> bool:
     return True
 
 
-def averages_of(optimizer: tf_keras.optimizers.Optimizer) -> list[tuple[tf.Variable, tf.Variable]]:
-    """Returns no moving averages: an optimizer with these cannot carry the hook."""
+def copies_of(optimizer: tf_keras.optimizers.Optimizer) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Returns none: an optimizer with moving averages cannot carry the hook, and no other has copies of the weights."""
     return []
 
 
@@ -66,10 +66,10 @@ __all__ = [
     "EXECUTION_CHANGES",
     "IN_TENSORFLOW",
     "accept_restored",
-    "averages_of",
     "averages_weights",
     "batches_per_step",
     "channel_graph",
+    "copies_of",
     "fit_state",
     "gradients_made",
     "has_masks",

@@ -15,9 +15,9 @@ from dlth_tf.masking.keras3.execution import (
 )
 from dlth_tf.masking.keras3.fit_state import FitState as fit_state
 from dlth_tf.masking.keras3.graph import channel_graph
-from dlth_tf.masking.keras3.installing import INSTALLER, averages_of, averages_weights, batches_per_step
+from dlth_tf.masking.keras3.installing import INSTALLER, averages_weights, batches_per_step
 from dlth_tf.masking.keras3.ops import BACKEND
-from dlth_tf.masking.keras3.optimizers import state_of
+from dlth_tf.masking.keras3.optimizers import copies_of, state_of
 from dlth_tf.masking.keras3.prunable import why_dense
 from dlth_tf.masking.keras3.tickets import (
     accept_restored,
@@ -59,10 +59,10 @@ __all__ = [
     "EXECUTION_CHANGES",
     "IN_TENSORFLOW",
     "accept_restored",
-    "averages_of",
     "averages_weights",
     "batches_per_step",
     "channel_graph",
+    "copies_of",
     "execution_ends_with_epoch",
     "fit_state",
     "gradients_made",

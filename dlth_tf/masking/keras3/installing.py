@@ -134,10 +134,3 @@ def batches_per_step(model: Any) -> int:
 def averages_weights(model: Any) -> bool:
     """Returns whether an optimizer replaces the weights by moving averages at the end of `fit`."""
     return any(optimizer.use_ema for optimizer in INSTALLER.optimizers_of(model))
-
-
-def averages_of(optimizer: Any) -> list[tuple[Any, Any]]:
-    """Returns the moving averages of weights that an optimizer holds, each with its weight."""
-    averages = optimizer._model_variables_moving_average if optimizer.use_ema else ()
-    pairs = zip(averages, optimizer._trainable_variables, strict=False)
-    return [(average, weight) for average, weight in pairs if average is not None]

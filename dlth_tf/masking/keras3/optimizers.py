@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from dlth_tf.masking.published_sgd import PublishedSgd
@@ -84,6 +85,24 @@ def slots_of(optimizer: Any, variable: Any) -> list[Any]:
     lists = [value for value in vars(optimizer).values() if isinstance(value, list | tuple) and len(value) == number]
     slots = [value[index] for value in lists if id(value[index]) in own]
     return [slot for slot in slots if tuple(slot.shape) == tuple(variable.shape)]
+
+
+def copies_of(optimizer: Any) -> list[tuple[Any, Any]]:
+    """Returns the variables of an unused optimizer that begin as the weights, each with its weight.
+
+    These are moving averages, whose values begin with the first step, and slots whose first values are the weights,
+    such as those that ScheduleFreeAdamW moves in their place.
+    """
+    weights = optimizer._trainable_variables
+    averages = optimizer._model_variables_moving_average if optimizer.use_ema else ()
+    pairs = [(average, weight) for average, weight in zip(averages, weights, strict=False) if average is not None]
+    values = [ops.convert_to_numpy(weight) for weight in weights]
+    if not any(value.any() for value in values):
+        return pairs
+    for kind in zip(*(slots_of(optimizer, weight) for weight in weights), strict=False):
+        if all(np.array_equal(ops.convert_to_numpy(slot), value) for slot, value in zip(kind, values, strict=True)):
+            pairs += zip(kind, weights, strict=True)
+    return pairs
 
 
 def state_of(optimizer: Any) -> list[Any]:
