@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from dlth_tf import masking
@@ -72,6 +74,20 @@ class StraightThrough(MaskUpdating):
         entries = masking.prunable_of_ticket(self.model, self.spec)
         whole = {f"whole/{name}": entry.weight.numpy() for name, entry in entries.items()}
         return {**super().state_values(), **whole, **{f"free/{name}": entry.kept() for name, entry in entries.items()}}
+
+    def saved_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Returns which weights were free when training began: the masks, from which they are read, change in it."""
+        state = cast(masking.FitState, self.state)
+        entries = masking.prunable_of_ticket(self.model, self.spec)
+        return {}, {f"free/{name}": np.packbits(state[f"free/{name}"]) for name in entries}
+
+    def restore_state(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Restores what `saved_state` returned, after the whole weights."""
+        state = cast(masking.FitState, self.state)
+        for name, entry in masking.prunable_of_ticket(self.model, self.spec).items():
+            bits = np.unpackbits(arrays[f"free/{name}"], count=math.prod(entry.shape))
+            state[f"free/{name}"] = bits.astype(bool).reshape(entry.shape)
+        self._set_up()
 
     def wanted(self) -> Mapping[str, int]:
         """Returns how many weights of each tensor are left."""

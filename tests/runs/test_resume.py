@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
+from dlth_tf.core import Ticket
 from dlth_tf.errors import BadInput
 from dlth_tf.runs import runner
 from tests.runs import tiny
@@ -27,6 +29,23 @@ def test_it_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path, log, tiny
     assert went_on(log) == ["resuming from a checkpoint: phase finetune, step 6"]
     assert result["weights_sha256"] == tiny_runs["rst"].result["weights_sha256"]
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("method", ["ste", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gmp", "rigl"))])
+def test_masks_that_change_in_training_go_on_to_the_same_end(method, tmp_path, log):
+    changes = {"epochs": "24it", "sparsity": 0.5, "checkpoint_every": "3it"}
+    straight = runner.run(tiny.tiny(method, tmp_path / "straight", **changes))
+    (phase,) = (phase["name"] for phase in straight["phases"])
+    config = interrupted(method, phase, tmp_path / "run", **changes)
+    newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
+    with np.load(newest, allow_pickle=False) as arrays:
+        masks = {name.removeprefix("mask/"): arrays[name] for name in arrays if name.startswith("mask/")}
+    resumed = runner.run(config)
+    assert went_on(log) == [f"resuming from a checkpoint: phase {phase}, step 6"]
+    assert resumed["weights_sha256"] == straight["weights_sha256"]
+    final = Ticket.load(tmp_path / "run" / "ticket.npz")
+    entered = [(np.packbits(mask) & ~masks[name]).any() for name, mask in final.items()]
+    assert any(entered) == (method != "gmp"), "the masks must change after the checkpoint; gmp only removes"
 
 
 @pytest.mark.slow
