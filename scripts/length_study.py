@@ -71,6 +71,7 @@ class Part:
       flags: Folder of its flagfiles in flags/: reference.flags, and one per length.
       sweeps: Folder of its sweeps in runs/.
       machine: Sentence on where its runs were trained, if not all on a CPU.
+      again: Folder in docs/results of some of its runs, trained once more on an NVIDIA H100; empty if there are none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Part:
     flags: str
     sweeps: str
     machine: str = ""
+    again: str = ""
 
     @property
     def results(self) -> Path:
@@ -101,20 +103,19 @@ class Part:
 
 LENET = Part("transform_length", "LeNet-5 at 98 % sparsity", "fashion_mnist/length", "length")
 LENET_95 = Part("transform_length_95", "LeNet-5 at 95 % sparsity", "fashion_mnist/length_95", "length_95")
-H100 = "The runs of {} steps were trained on an NVIDIA H100, in float32 without TF32; all others on a CPU."
 RESNET = Part(
     "transform_length_resnet8",
     "ResNet-8 at 98 % sparsity",
     "fashion_mnist/resnet8/length",
     "resnet8_length",
-    H100.format("40,000"),
+    "The runs of 40,000 steps were trained on an NVIDIA H100, in float32 without TF32; all others on a CPU.",
 )
 RESNET_95 = Part(
     "transform_length_resnet8_95",
     "ResNet-8 at 95 % sparsity",
     "fashion_mnist/resnet8/length_95",
     "resnet8_length_95",
-    H100.format("2,500"),
+    again="transform_length_resnet8_95_h100",
 )
 PARTS = {part.name: part for part in (LENET, LENET_95, RESNET, RESNET_95)}
 
@@ -150,9 +151,14 @@ def steps_of(name: str) -> int:
 
 def read(part: Part = LENET) -> Study:
     """Reads the committed results."""
+    return read_folder(part.results)
+
+
+def read_folder(folder: Path) -> Study:
+    """Reads the results in a folder of docs/results."""
     by_length: dict[int, dict[str, dict[int, dict[str, Any]]]] = {}
     reference: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted(part.results.glob("*.result.json")):
+    for path in sorted(folder.glob("*.result.json")):
         result = json.loads(path.read_text())
         sweep = path.name.split(".", 1)[0]
         methods = reference if sweep == "reference" else by_length.setdefault(steps_of(sweep), {})
@@ -250,7 +256,45 @@ def _section(part: Part, study: Study) -> list[str]:
     ]
     made = f"The last command makes this part of the page, and the plot, from the files in `docs/results/{part.name}`."
     head = [f"## {part.title}", "", "```sh", *commands, "```", "", f"{made} {part.machine}".rstrip(), ""]
-    return [*head, *_findings(part, study), *_difference_table(part, study), *_accuracy_table(study)]
+    body = [*head, *_findings(part, study), *_difference_table(part, study), *_accuracy_table(study)]
+    return [*body, *(_again(part, study) if part.again else [])]
+
+
+def _again(part: Part, study: Study) -> list[str]:
+    """Returns the section on runs that were trained once more on another device."""
+    other = read_folder(DOCS / part.again)
+    rows, changes, sentences = [], [], []
+    for steps, methods in other.by_length.items():
+        for method in ("rst", "scratch_long", "lth_long"):
+            here, there = (accuracies(each.runs(method, steps)) for each in (study, other))
+            changed = [there[seed] - here[seed] for seed in sorted(here.keys() & there.keys())]
+            changes += changed
+            single = ", ".join(points(change) for change in changed)
+            rows.append(f"| {method} | {steps:,} | {cell(here)} | {cell(there)} | {single} |")
+        for name in (name for name in methods if name != "rst"):
+            ours, theirs = (comparisons(each, steps)[name] for each in (study, other))
+            low, high = theirs.interval_95
+            where = "inside" if low <= ours.difference.mean <= high else "outside"
+            sentences.append(
+                f"- `rst` minus `{name}`, {steps:,} steps: {difference(theirs)} on the H100, and {difference(ours)} on "
+                f"the CPU, which is {where} that interval."
+            )
+    mean, most = pd.Series(changes).mean(), pd.Series(changes).abs().max()
+    return [
+        "### The same runs on an NVIDIA H100",
+        "",
+        f"The runs in `docs/results/{part.again}` (float32 without TF32) have the same seeds, data and initial "
+        "weights; only the device differs, and its rounding. "
+        f"A run changes by up to {points(most)} points, and by {points(mean)} on average: an "
+        "interval over three seeds can be narrower than what another device does.",
+        "",
+        *sentences,
+        "",
+        "| method | steps of the transformation | test, CPU | test, H100 | H100 minus CPU, by seed |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        "",
+    ]
 
 
 def _accuracy_table(study: Study) -> list[str]:

@@ -50,6 +50,13 @@ def test_the_length_study_names_flagfiles_and_folders_that_exist(study: ModuleTy
         assert (f"flags/{part.flags}/$name.flags" in page) == part.results.is_dir()
 
 
+def test_the_page_on_gpus_quotes_what_another_device_changes(study: ModuleType) -> None:
+    words = r"up to (\d\.\d\d) points, and by (-?\d\.\d\d) on average"
+    quoted = re.search(words, " ".join((ROOT / "docs" / "gpu.md").read_text().split()))
+    found = re.search(words, study.PAGE.read_text())
+    assert quoted and found and quoted.groups() == found.groups()
+
+
 def same_picture(ours: bytes, theirs: bytes) -> bool:
     """Returns whether two PNGs show the same, up to the edges of letters, which the version of FreeType decides."""
     left, right = (plt.imread(io.BytesIO(png)).astype(float) for png in (ours, theirs))
