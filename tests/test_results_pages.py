@@ -252,11 +252,12 @@ def test_the_change_of_a_difference_is_paired_by_seed(causes: ModuleType) -> Non
 
 
 def test_another_result_changes_the_page(study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in study.committed():
-        shutil.copytree(study.PARTS[name].results, tmp_path / name)
+    again = [part.again for part in study.PARTS.values() if part.again]
+    for name in (*study.committed(), *again):
+        shutil.copytree(study.DOCS / name, tmp_path / name)
     monkeypatch.setattr(study, "DOCS", tmp_path)
     assert study.PAGE.read_text() == study.write_page(study.committed())
-    for name in study.committed():
+    for name in (*study.committed(), *again):
         changed = min((tmp_path / name).glob("*.rst-*.result.json"))
         right = changed.read_text()
         result = json.loads(right)
@@ -267,9 +268,10 @@ def test_another_result_changes_the_page(study: ModuleType, tmp_path: Path, monk
 
 
 def test_results_are_small_whole_and_of_the_runs_that_their_names_say(study: ModuleType, causes: ModuleType) -> None:
-    for name in study.committed():
-        part = study.PARTS[name]
-        paths = sorted(part.results.glob("*.result.json"))
+    folders = [(part, part.results) for part in study.PARTS.values() if part.results.is_dir()]
+    folders += [(part, study.DOCS / part.again) for part in study.PARTS.values() if part.again]
+    for part, folder in folders:
+        paths = sorted(folder.glob("*.result.json"))
         assert paths
         for path in paths:
             result = json.loads(path.read_text())
