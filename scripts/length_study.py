@@ -71,7 +71,7 @@ class Part:
       flags: Folder of its flagfiles in flags/: reference.flags, and one per length.
       sweeps: Folder of its sweeps in runs/.
       machine: Sentence on where its runs were trained, if not all on a CPU.
-      again: Folder in docs/results of some of its runs, trained once more on an NVIDIA H100; empty if there are none.
+      again: Folder in docs/results of some of its runs, trained once more on an NVIDIA H100; empty without any.
     """
 
     name: str

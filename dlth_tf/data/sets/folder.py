@@ -37,7 +37,7 @@ Paths = Mapping[str, Sequence[str]]  # of the images of a split, by class
 
 @dataclass
 class LeftOut:
-    """What folders with images contain besides them that may have been meant to be images.
+    """Entries of folders with images that may have been meant to be images too.
 
     Attributes:
       pictures: Paths of pictures in other formats.
