@@ -283,7 +283,7 @@ def scaled(factor: float):
 
 
 def plus(x, number, mask=None):
-    return x + number
+    return keras.ops.add(x, number)
 
 
 CODE = {  # Python code in a layer
