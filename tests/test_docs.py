@@ -100,6 +100,7 @@ def test_the_phases_on_a_page_are_those_of_its_command(method, monkeypatch):
     assert all(re.sub(r"_\d+$", "_", phase.name) in rows_of(INDEX)[method][2] for phase in phases)
 
 
+@pytest.mark.fast_cases("rst")
 @pytest.mark.parametrize("method", ["rst", "small_dense"])
 def test_the_phases_on_a_page_are_what_dry_run_prints(method, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)

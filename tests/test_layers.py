@@ -154,6 +154,7 @@ def test_no_files_import_each_other_in_a_circle():
     assert circles(graph(sources())) == []
 
 
+@pytest.mark.fast_cases("dlth_tf.core.masks-def*", "dlth_tf.data.load-*", "dlth_tf.analysis.report-*")
 @pytest.mark.parametrize(
     ("module", "line"),
     [

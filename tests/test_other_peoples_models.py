@@ -91,6 +91,7 @@ def _with_weights(model: tf_keras.Model, other: tf_keras.Model) -> tf_keras.Mode
     return model
 
 
+@pytest.mark.fast_cases("deepcopy", "from_config")
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_has_weights_masks_and_ticket_of_its_own(how):
     model = dlth.wrap(mlp())
@@ -256,6 +257,7 @@ NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
 UNROLLED = ("lstm", "gru", "bidirectional", "convlstm", "time distributed")
 
 
+@pytest.mark.fast_cases("siamese", "lists and dictionaries")
 @pytest.mark.parametrize(
     "name", [name if name not in UNROLLED else pytest.param(name, marks=slow) for name in NETWORKS]
 )

@@ -114,6 +114,7 @@ def test_help_names_every_flag_and_file_and_exits_0(capsys) -> None:
     )
 
 
+@pytest.mark.fast_cases("sweep")
 @pytest.mark.parametrize("kind", ["sweep", "run"])
 def test_the_command_runs_without_tensorflow(write_sweep: WriteSweep, tmp_path: Path, kind: str) -> None:
     root = write_sweep(RUNS) if kind == "sweep" else write_run(tmp_path / "run", NEW, MASKS)

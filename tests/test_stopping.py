@@ -81,6 +81,7 @@ with stopping.stop_on_signals(), stopping.waiting_for_a_checkpoint():
     assert ended(code)[::2] == (75, "stopped without another checkpoint because a second signal arrived: " + AGAIN)
 
 
+@pytest.mark.fast_cases("SIGTERM")
 @pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
 def test_two_signals_together_are_one_request(second):
     """`timeout` signals its command and then the command's process group, so that one process gets two signals."""

@@ -89,6 +89,7 @@ def test_settled_matters_need_no_more_seeds() -> None:
     assert compared([92.0, 93.0, 94.0], [90.0] * 3).more_seeds is None
 
 
+@pytest.mark.fast_cases("3-0.2-False", "8-0.0-True")
 @pytest.mark.parametrize(
     ("n", "step", "unpaired"),
     [(2, 0.0, False), (3, 0.2, False), (8, 0.0, False), (8, 0.2, False), (3, 0.2, True), (8, 0.0, True)],

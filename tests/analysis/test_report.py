@@ -42,6 +42,7 @@ def test_the_csv_gives_back_every_number(write_sweep: WriteSweep) -> None:
     pd.testing.assert_frame_equal(back, read_results(root), check_exact=True)
 
 
+@pytest.mark.fast_cases("no winning ticket", "half finished")
 @pytest.mark.parametrize("runs", ODD.values(), ids=ODD)
 def test_any_sweep_gives_every_file_and_a_sentence_per_transformed_ticket(
     write_sweep: WriteSweep, runs: list[Run]

@@ -102,6 +102,7 @@ def test_the_state_of_a_callback_is_no_part_of_the_model_after_its_fit(tmp_path)
     assert {name for name, _ in model._trackable_children().items()} == {*plain._trackable_children()}
 
 
+@pytest.mark.fast_cases("same")
 @pytest.mark.parametrize("again", [lambda model: model, lambda model: network()], ids=["same", "built again"])
 def test_a_checkpoint_of_one_fit_says_nothing_to_the_next(again, tmp_path):
     path = str(tmp_path / "checkpoint")

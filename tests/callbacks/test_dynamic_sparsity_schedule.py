@@ -45,6 +45,7 @@ def replay(
     return states
 
 
+@pytest.mark.fast_cases("gradient-filter", "random-weight")
 @pytest.mark.parametrize("granularity", ["weight", "filter", "block:2x2"])
 @pytest.mark.parametrize("grow", ["gradient", "random"])
 def test_it_is_core_drop_and_grow(grow, granularity):

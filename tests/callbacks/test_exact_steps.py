@@ -10,6 +10,7 @@ from dlth_tf.callbacks.exact_steps import ExactSteps
 from tests.masking.networks import batches, compiled, mlp, same, train, unknown_length, watch, weights, wrapped
 
 
+@pytest.mark.fast_cases("17-7-3", "1-4-3", "12-4-4")
 @pytest.mark.parametrize(
     ("steps", "per_epoch", "execution"),
     [(17, 5, 1), (17, 7, 3), (17, 10, 20), (17, 20, 4), (1, 4, 3), (12, 4, 4), (19, 10, 7)],
@@ -40,6 +41,7 @@ def test_the_length_of_an_execution_changes_no_bit_of_the_weights():
     assert same(outcomes[0], outcomes[1]) and same(outcomes[0], outcomes[2])
 
 
+@pytest.mark.fast_cases("5")
 @pytest.mark.parametrize("length", [5, 40])
 def test_data_of_unknown_length_end_exactly_too(length):
     outcomes = []

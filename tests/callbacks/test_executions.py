@@ -24,6 +24,7 @@ class Ends(Callback):
         self.seen.append(int(self.model.optimizer.iterations.numpy()))
 
 
+@pytest.mark.fast_cases("7-3", "3-20")
 @pytest.mark.parametrize(("per_epoch", "execution"), [(5, 1), (7, 3), (6, 3), (3, 20)])
 def test_executions_end_where_those_of_a_fit_do(per_epoch, execution):
     model = compiled(mlp(), steps_per_execution=execution)

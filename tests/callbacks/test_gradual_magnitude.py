@@ -37,6 +37,7 @@ def stock(sparsity: float, begin: int, end: int, every: int, steps: int) -> list
     return kept
 
 
+@pytest.mark.fast_cases("1-10-3")
 @pytest.mark.parametrize(("begin", "end", "every"), [(2, 8, 2), (1, 10, 3), (4, 4, 2)])
 def test_after_every_step_as_many_stay_as_in_tf_mot(begin, end, every):
     callback = GradualMagnitude(0.9, begin=begin, end=end, every=every, dense_layers="none")
@@ -127,6 +128,7 @@ def equal(one: linear.State, other: linear.State, atol: float = 0) -> bool:
     return np.array_equal(one.mask, other.mask) and np.allclose(one.kernel, other.kernel, rtol=0, atol=atol)
 
 
+@pytest.mark.fast_cases("{'steps_per_execution': 5}")
 @pytest.mark.parametrize("options", [{"steps_per_execution": 5}, {"run_eagerly": True}, XLA], ids=str)
 def test_other_ways_to_run_give_the_same(options):
     assert equal(outcome(**options), plain(), 0 if "steps_per_execution" in options else 1e-6)

@@ -138,6 +138,7 @@ def test_running_statistics_are_rewound():
         assert not np.array_equal(after[name], seen.weights[0][name])
 
 
+@pytest.mark.fast_cases("3 steps")
 @pytest.mark.parametrize(
     "options",
     [

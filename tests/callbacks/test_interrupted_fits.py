@@ -120,6 +120,7 @@ def test_callbacks_that_only_count_restore_it_too(build):
     assert int(model._steps_per_execution.numpy()) == 4
 
 
+@pytest.mark.fast_cases("straight through")
 @pytest.mark.parametrize("name", ["penalty", "straight through"])
 def test_a_model_that_is_compiled_again_is_plain_at_once(name):
     model = interrupted(name, 5)

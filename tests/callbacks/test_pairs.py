@@ -26,9 +26,7 @@ def kept(model):
     return {name: entry.kept() for name, entry in masking.prunable_weights(model).items()}
 
 
-@pytest.mark.fast_cases(
-    "early bird-weight-one fit", "gradual-weight-one fit", "straight through-filter-one fit", "imp-weight-two fits"
-)
+@pytest.mark.fast_cases("gradual-weight-one fit", "straight through-filter-one fit")
 @pytest.mark.parametrize("fits", [1, 2], ids=["one fit", "two fits"])
 @pytest.mark.parametrize("granularity", ["weight", "filter"])
 @pytest.mark.parametrize("name", INSIDE)
@@ -49,6 +47,7 @@ def test_a_callback_keeps_only_weights_of_the_ticket_before_it(name, granularity
     }
 
 
+@pytest.mark.fast_cases("gradual", "straight through")
 @pytest.mark.parametrize("name", INSIDE)
 def test_weights_outside_the_ticket_are_zero_after_every_step(name):
     import tf_keras
@@ -102,7 +101,7 @@ def test_straight_through_within_a_ticket_still_trains_what_is_free():
     assert any(np.any(mask & ~before[key]) for key, mask in kept(model).items())
 
 
-@pytest.mark.fast_cases("early bird-straight through", "imp-gradual", "imp-rst", "dynamic-early bird")
+@pytest.mark.fast_cases("imp-rst", "dynamic-early bird")
 @pytest.mark.parametrize("one", EXCLUSIVE)
 @pytest.mark.parametrize("other", EXCLUSIVE)
 def test_two_callbacks_that_change_the_step_are_refused_with_both_names(one, other):
@@ -119,6 +118,7 @@ def test_two_callbacks_that_change_the_step_are_refused_with_both_names(one, oth
     fit(model, [KeepMask()] if "dynamic" in (one, other) else [EXCLUSIVE["gradual"](0.8)])
 
 
+@pytest.mark.fast_cases("<lambda>0-imp", "<lambda>1-gradual", "KeepMask-rst")
 @pytest.mark.parametrize("name", EXCLUSIVE)
 @pytest.mark.parametrize("later", [lambda: RandomMask(0.9, remove=True), lambda: RandomMask(0.9), KeepMask])
 def test_what_keeps_a_mask_is_refused_after_what_changes_the_step(name, later):

@@ -62,6 +62,9 @@ REFUSED = {
 }
 
 
+@pytest.mark.fast_cases(
+    "too few epochs-keras3", "too few steps-keras2", "below the ticket-keras3", "two that change the step-keras2"
+)
 @KERASES
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_puts_back_what_callbacks_before_it_have_changed(name, library):

@@ -52,6 +52,7 @@ def steps_by_hand(
     return weights(model)
 
 
+@pytest.mark.fast_cases("1-False", "3-True")
 @pytest.mark.parametrize("block_loss_grad", [False, True])
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_update_is_the_published_one(count, block_loss_grad):
@@ -138,6 +139,7 @@ def test_the_penalty_has_the_length_that_the_weights_dtype_gives_it():
         assert int(model.optimizer.iterations) == callback.steps == steps
 
 
+@pytest.mark.fast_cases("jit")
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}], ids=["eager", "jit"])
 def test_other_ways_to_run_give_the_same_weights(options):
     outcomes = []

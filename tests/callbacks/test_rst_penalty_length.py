@@ -20,6 +20,7 @@ from tests.masking.networks import (
 )
 
 
+@pytest.mark.fast_cases("1-1", "7-3", "10-20")
 @pytest.mark.parametrize(
     ("per_epoch", "execution"),
     [(5, 1), (1, 1), (40, 1), (17, 17), (7, 3), (10, 20)],
@@ -42,6 +43,7 @@ def test_more_epochs_than_needed_make_no_more_steps():
     assert int(model.optimizer.iterations) == 17 and len(history.epoch) == 4
 
 
+@pytest.mark.fast_cases("4")
 @pytest.mark.parametrize("execution", [3, 4, 20])
 def test_the_length_of_an_execution_changes_no_bit_of_the_weights(execution):
     outcomes = []
@@ -52,6 +54,7 @@ def test_the_length_of_an_execution_changes_no_bit_of_the_weights(execution):
     assert same(*outcomes)
 
 
+@pytest.mark.fast_cases("9-{'block_loss_grad': True}", "40-{}")
 @pytest.mark.parametrize("options", [{}, {"block_loss_grad": True}], ids=str)
 @pytest.mark.parametrize("length", [9, 40])
 def test_data_of_unknown_length_are_used_to_the_last_step(length, options):

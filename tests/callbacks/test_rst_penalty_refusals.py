@@ -60,6 +60,7 @@ def test_a_keep_mask_after_it_is_refused_and_one_before_it_is_fine():
     assert masking.chosen_ticket(model).removed == 173 and largest_removed(model) == 0.0
 
 
+@pytest.mark.fast_cases("5-3-4")
 @pytest.mark.parametrize(("per_epoch", "epochs", "needed"), [(5, 3, 4), (1, 16, 17), (16, 1, 2)])
 def test_too_few_epochs_are_refused_with_the_number_needed(per_epoch, epochs, needed):
     sentence = f"epochs={epochs}: are too few: 17 steps of transformation need {needed} epochs of {per_epoch} steps"
@@ -67,6 +68,7 @@ def test_too_few_epochs_are_refused_with_the_number_needed(per_epoch, epochs, ne
     transform(compiled(chosen()), penalty(), per_epoch, needed)
 
 
+@pytest.mark.fast_cases("11-4-3")
 @pytest.mark.parametrize(("per_epoch", "execution", "fits"), [(20, 4, 1), (11, 4, 3), (20, 20, 17)], ids=str)
 def test_steps_per_execution_that_does_not_divide_is_refused_with_one_that_does(per_epoch, execution, fits):
     model = compiled(chosen(), steps_per_execution=execution)

@@ -45,6 +45,7 @@ def removed(model: tf_keras.Model, name: str = "fc1/kernel") -> float:
     return 1 - float(masking.prunable_weights(model)[name].kept().mean())
 
 
+@pytest.mark.fast_cases("gradual")
 @quick_or_slow("gradual", "imp that rewinds to step 3", "early bird that settles")
 def test_a_schedule_that_runs_to_its_end_is_quiet(name, caplog):
     model = network()
@@ -73,6 +74,7 @@ SHORT: dict[str, tuple[Callable[[], list[Any]], str]] = {
 }
 
 
+@pytest.mark.fast_cases("gradual-before", "early bird in a ticket-before")
 @pytest.mark.parametrize("first", [True, pytest.param(False, marks=slow)], ids=["before", "after"])
 @pytest.mark.parametrize("name", SHORT)
 def test_training_that_ends_early_says_which_sparsity_was_reached(name, first, caplog):
@@ -90,6 +92,7 @@ def test_training_that_ends_early_says_which_sparsity_was_reached(name, first, c
     assert largest_removed(model) == 0.0 and masking.installed(model) is None
 
 
+@pytest.mark.fast_cases("gradual-<lambda>-before", "imp-<lambda>-after")
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("name", "build"), [("gradual", SHORT["gradual"][0]), ("imp", SHORT["imp"][0])])
 def test_weights_of_an_early_epoch_that_are_restored_at_the_end_are_noticed(name, build, first, caplog):
@@ -106,6 +109,7 @@ def test_weights_of_an_early_epoch_that_are_restored_at_the_end_are_noticed(name
     assert stripped is None or stripped.get_layer("fc1").kernel is model.get_layer("fc1").kernel
 
 
+@pytest.mark.fast_cases("straight through-before")
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(
     "name",
@@ -120,6 +124,7 @@ def test_what_is_sparse_from_the_first_step_may_restore_any_epoch(name, first, c
     dlth.strip(model)
 
 
+@pytest.mark.fast_cases("stopping-before", "restoring-after")
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("theirs", [stopping, restoring])
 def test_a_transformation_that_another_callback_ends_or_undoes_is_an_error(theirs, first):

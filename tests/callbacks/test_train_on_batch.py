@@ -58,6 +58,7 @@ class More(tf_keras.callbacks.Callback):
         self.model.train_on_batch(*next(iter(batches(1))))
 
 
+@pytest.mark.fast_cases("penalty")
 @quick_or_slow("random mask", "penalty", "imp that rewinds to step 3", "growth by gradient")
 def test_a_loop_ends_as_fit_does(name):
     ends = []

@@ -56,6 +56,7 @@ def transferred(trained: bool, kind: type[UnderNewHead] = UnderNewHead) -> Under
     return compiled(dlth.wrap(model), tf_keras.optimizers.Adam(0.01), run_eagerly=True)
 
 
+@pytest.mark.fast_cases("penalty")
 @quick_or_slow("penalty", "gradual", "growth by gradient", "imp that rewinds to step 3")
 def test_training_over_a_trained_base_is_that_over_one_with_its_weights(name, caplog):
     ends = []
@@ -90,6 +91,7 @@ def test_the_optimizer_of_a_nested_model_that_makes_the_steps_counts_when_it_is_
     assert largest_removed(model) == 0.0 and said(caplog) == []
 
 
+@pytest.mark.fast_cases("gradual")
 @pytest.mark.parametrize("name", ["penalty", "gradual", "growth by gradient", "imp"])
 def test_where_steps_count_one_that_is_not_fresh_is_refused_in_its_first_step(name):
     model = transferred(True, TrainsItsBase)

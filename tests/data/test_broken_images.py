@@ -106,6 +106,14 @@ def on_disk(tmp_path: Path) -> DataSet:
     return load(f"folder:{folder(tmp_path, train=40, test=6)}@16")
 
 
+@pytest.mark.fast_cases(
+    "most of a JPEG-evaluation",
+    "web page-evaluation",
+    "too many pixels-evaluation",
+    "link to itself-evaluation",
+    "empty-fit",
+    "most of a JPEG-normalization",
+)
 @pytest.mark.parametrize(
     ("damage", "moment"),
     [

@@ -58,6 +58,7 @@ def test_labels_stay_with_their_images_and_an_epoch_takes_none_twice(on_disk: Di
     assert sorted(np.concatenate([labels for _, labels in epoch])) == list(range(COUNT))
 
 
+@pytest.mark.fast_cases("resized_crop+mixup")
 @pytest.mark.parametrize("augment", ["none", "resized_crop", "crop_flip+cutout", "resized_crop+mixup"])
 def test_a_batch_depends_on_its_step_and_not_on_where_the_pipeline_started(on_disk: DiskSplit, augment: str) -> None:
     whole = batches(on_disk, 0, 12, augment)

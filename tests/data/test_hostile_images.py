@@ -179,6 +179,7 @@ def test_an_archive_that_is_no_file_of_its_size_is_one_sentence(tmp_path, kind):
         load("tiny_imagenet", str(tmp_path))
 
 
+@pytest.mark.fast_cases("huge jpeg")
 @pytest.mark.parametrize("kind", ["huge png", "huge jpeg", "text"])
 def test_a_prepared_set_with_an_image_of_another_size_is_one_sentence(tmp_path, kind):
     def mine(split: str, number: int) -> dict[str, object]:

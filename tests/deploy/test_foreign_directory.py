@@ -27,6 +27,9 @@ ERRORS = [
 ]
 
 
+@pytest.mark.fast_cases(
+    "dlth_tf.deploy.verified_forms-write_forms-ResourceExhaustedError", "dlth_tf.deploy.atomic_folder-publish-OSError0"
+)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(("module", "step"), [(verified_forms, "write_forms"), (atomic_folder, "publish")])
 def test_a_disk_that_is_full_leaves_the_earlier_export_and_one_line(model, tmp_path, monkeypatch, module, step, error):

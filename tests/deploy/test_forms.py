@@ -53,7 +53,7 @@ def round_trip(
 FAST = {("resnet8", granularity) for granularity in GRANULARITIES} | {("lenet5", "weight"), ("vgg11", "weight")}
 
 
-@pytest.mark.fast_cases("lenet5-weight", "resnet8-filter")
+@pytest.mark.fast_cases("lenet5-weight")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     ("name", "granularity"),
@@ -124,6 +124,7 @@ def test_rounded_weights_keep_most_classes(name, granularity, values, tmp_path):
     assert facts["tolerance"] is None if values == "int8" else facts["max_difference"] <= facts["tolerance"]
 
 
+@pytest.mark.fast_cases("filter")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("granularity", ["weight", "filter"])
 def test_compact_says_when_nothing_could_be_removed(granularity, tmp_path):
@@ -149,7 +150,7 @@ def test_calibration_images_give_an_int8_file(tmp_path):
     assert facts["tolerance"] is None and facts["agreement"] > 0.9
 
 
-@pytest.mark.fast_cases("plain", "compact")
+@pytest.mark.fast_cases("plain")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("form", ["plain", "packed", "compact"])
 def test_a_weight_that_the_ticket_removes_would_be_seen(form, tmp_path):

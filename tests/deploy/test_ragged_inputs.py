@@ -51,6 +51,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [text for logger, level, text in caplog.record_tuples if (logger, level) == ("dlth_tf", logging.WARNING)]
 
 
+@pytest.mark.fast_cases("functional")
 @pytest.mark.parametrize(
     ("model", "name"),
     [(lambda: functional(layers.Activation("linear")), "sentences"), (subclassed, "mean")],

@@ -40,6 +40,7 @@ def marks(pair: tuple[str, str]) -> pytest.MarkDecorator | tuple[()]:
     return pytest.mark.faults if pair in LATER and pair not in KINDS.items() else pytest.mark.slow
 
 
+@pytest.mark.fast_cases("outputs, nested-tflite")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("name", "form"), [pytest.param(*pair, marks=marks(pair)) for pair in PAIRS])
 def test_a_form_is_right_in_a_bare_client_or_refused_as_expected(name, form, tmp_path, monkeypatch):

@@ -25,7 +25,12 @@ ARRAYS = {"fc1/kernel": np.arange(24, dtype=np.float32).reshape(4, 6), "fc1/bias
 NPZ = files.npz_bytes(ARRAYS)
 WAY = st.lists(st.integers(0, 50), max_size=4)
 pytestmark = pytest.mark.parametrize(
-    "examples", [300, pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])]
+    "examples",
+    [
+        100,
+        pytest.param(300, marks=pytest.mark.slow),
+        pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)]),
+    ],
 )
 
 

@@ -55,7 +55,12 @@ from tests.runs.test_weights import network
 from tests.runs.tiny import TINY
 
 pytestmark = pytest.mark.parametrize(
-    "examples", [200, pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])]
+    "examples",
+    [
+        50,
+        pytest.param(200, marks=pytest.mark.slow),
+        pytest.param(10_000, marks=[pytest.mark.faults, pytest.mark.timeout(1800)]),
+    ],
 )
 CASE = st.tuples(st.booleans(), CHANGES, st.tuples(WAY, JSON))
 

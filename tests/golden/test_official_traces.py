@@ -34,6 +34,7 @@ def test_agrees_with_the_official_code_at_every_recorded_step(path):
     replay.run()
 
 
+@pytest.mark.fast_cases("rand-filter", "min-channel")
 @pytest.mark.parametrize("group", ["filter", "channel"])
 @pytest.mark.parametrize("pick", ["rand", "min", "max"])
 def test_filters_and_channels_agree_with_an_independent_computation(group, pick, tmp_path):
@@ -74,6 +75,7 @@ def must_disagree(name: str, **changes) -> None:
         Replay(own(name), **changes).run()
 
 
+@pytest.mark.fast_cases("f64")
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 def test_decoupled_weight_decay_does_not_agree(dtype):
     must_disagree(f"o1_rst_x_mlp.{dtype}", optimizer=tf_keras.optimizers.SGD)
@@ -96,6 +98,7 @@ def test_the_learning_rate_inside_the_velocity_does_not_agree(dtype):
         Replay(own(f"o1_rst_x_mlp.{dtype}"), optimizer=RateInsideVelocity).run()
 
 
+@pytest.mark.fast_cases("o1_rst_x_mlp.f64")
 @pytest.mark.parametrize("name", ["o1_rst_x_mlp.f64", "o1_rst_x_mlp.f32", "o3_rst_x_conv.f64"])
 def test_a_doubled_penalty_does_not_agree(name, monkeypatch):
     strength = StepHook.strength
@@ -104,6 +107,7 @@ def test_a_doubled_penalty_does_not_agree(name, monkeypatch):
         Replay(own(name)).run()
 
 
+@pytest.mark.fast_cases("o4_rst_iter2_delete_mlp.f64")
 @pytest.mark.parametrize("name", ["o1_rst_x_mlp.f64", "o1_rst_x_mlp.f32", "o4_rst_iter2_delete_mlp.f64"])
 def test_a_penalty_that_starts_a_step_late_does_not_agree(name, monkeypatch):
     strength = StepHook.strength
@@ -117,6 +121,7 @@ def test_a_penalty_that_starts_a_step_late_does_not_agree(name, monkeypatch):
         Replay(own(name)).run()
 
 
+@pytest.mark.fast_cases("f32")
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 def test_same_padding_of_a_strided_convolution_does_not_agree(dtype):
     must_disagree(f"o3_rst_x_conv.{dtype}", padding="same")

@@ -51,7 +51,7 @@ CALLBACKS = {
 }
 
 
-@pytest.mark.fast_cases("rst", "rigl", "ste", "imp")
+@pytest.mark.fast_cases("rst", "imp")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_every_callback_reaches_its_sparsity_and_zeros_hold(name):
     model = compiled(mlp())
@@ -88,6 +88,7 @@ def test_the_penalty_is_reported_and_ends_after_its_exact_number_of_steps():
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.fast_cases("gmp")
 @pytest.mark.parametrize("name", ["rst", "gmp", *(pytest.param(name, marks=SLOW) for name in ("rigl", "ste", "imp"))])
 def test_an_interrupted_fit_leaves_nothing_in_the_next(name):
     class Interrupts(keras.callbacks.Callback):
@@ -124,6 +125,7 @@ class KillsIn(keras.callbacks.Callback):
             raise Killed
 
 
+@pytest.mark.fast_cases("rst-ours")
 @pytest.mark.parametrize("first", ["backup", "ours"])
 @pytest.mark.parametrize("name", ["rst", *(pytest.param(name, marks=SLOW) for name in ("gmp", "imp", "ste"))])
 def test_a_fit_restored_by_backup_and_restore_ends_bit_identically(name, first, tmp_path):
@@ -218,6 +220,7 @@ EXECUTIONS = pytest.mark.skipif(
 )
 
 
+@pytest.mark.fast_cases("1", "4")
 @EXECUTIONS
 @pytest.mark.parametrize("execution", [1, 3, 4, 5])
 def test_a_transformation_of_whole_epochs_needs_no_execution_that_divides_them(execution):
@@ -231,6 +234,7 @@ def test_a_transformation_of_whole_epochs_needs_no_execution_that_divides_them(e
     assert_equal(*outcomes)
 
 
+@pytest.mark.fast_cases("3")
 @EXECUTIONS
 @pytest.mark.parametrize("step", [0, 3, 5, 8])
 def test_imp_rewinds_to_every_step_after_which_an_execution_ends(step):

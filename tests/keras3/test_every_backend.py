@@ -99,6 +99,7 @@ print(float((model.get_layer("a").kernel.numpy() == 0).mean()))
 """
 
 
+@pytest.mark.fast_cases("jax")
 @pytest.mark.parametrize("backend", OTHERS)
 def test_a_fit_its_log_and_scores_on_another_backend_import_no_tensorflow(backend, tmp_path):
     pytest.importorskip(backend)

@@ -142,7 +142,7 @@ def test_a_copy_of_a_copy_is_independent_of_the_model():
 
 
 @TENSORFLOW
-@pytest.mark.fast_cases("SGD-rst", "Adam-scratch", "SGD-ste")
+@pytest.mark.fast_cases("SGD-rst")
 @pytest.mark.parametrize("name", HOOKED)
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_after_a_hook_the_model_is_still_saved_in_every_form_of_tensorflow(name, optimizer, tmp_path):
@@ -178,6 +178,7 @@ def test_a_checkpoint_written_while_a_hook_is_on_is_that_of_the_plain_optimizer(
     assert names == [name for name, _ in tf.train.list_variables(path)]
 
 
+@pytest.mark.fast_cases("only")
 @pytest.mark.parametrize("choice", [{"skip": "fc1"}, {"only": "fc2, out"}], ids=["skip", "only"])
 def test_the_choice_of_layers_is_in_the_file(choice, tmp_path):
     model = dlth.wrap(compiled(mlp()), **choice)

@@ -45,7 +45,7 @@ CALLBACKS = {
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["flat", "towers"])
-@pytest.mark.fast_cases("scratch-towers", "imp-flat")
+@pytest.mark.fast_cases("scratch-towers")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_fit_that_is_run_again_in_a_notebook_ends_like_one_that_was_not_interrupted(name, inside, tmp_path):
     whole = compiled(unnamed(inside=inside))
@@ -111,7 +111,7 @@ def test_masks_of_layers_that_are_skipped_are_refused_unless_they_are_whole(tmp_
         other.load_weights(tmp_path / "sparse.weights.h5")
 
 
-@pytest.mark.fast_cases("scratch-weights", "imp-file")
+@pytest.mark.fast_cases("imp-file")
 @pytest.mark.parametrize("by", ["file", "weights"])
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_checkpoint_of_one_fit_says_nothing_to_the_next(name, by, tmp_path):

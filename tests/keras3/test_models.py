@@ -104,6 +104,7 @@ def inputs_of(model: keras.Model) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(24, *shape)).astype("float32")
 
 
+@pytest.mark.fast_cases("transformer", "nested", "subclassed")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_prunable_and_that_it_stays_removed(kind):
     keras.utils.set_random_seed(0)

@@ -42,6 +42,7 @@ class Lookahead(keras.optimizers.SGD):
         self.assign(variable, slow)
 
 
+@pytest.mark.fast_cases("ScheduleFreeAdamW-3", "Lookahead-0")
 @pytest.mark.parametrize("step", [0, 3])
 @pytest.mark.parametrize("kind", [keras.optimizers.ScheduleFreeAdamW, Lookahead])
 def test_slots_that_begin_as_the_weights_begin_at_those_that_imp_rewinds(kind, step, monkeypatch):
@@ -77,6 +78,7 @@ def test_slots_of_a_used_optimizer_begin_at_the_rewound_weights_too():
     assert all(not velocity.numpy().any() for velocity in model.optimizer._velocities)
 
 
+@pytest.mark.fast_cases("gradual")
 @pytest.mark.parametrize("name", ["keep", "gradual"])
 def test_weights_swapped_for_their_averages_are_those_of_the_pruned_network(name, tmp_path):
     model = compiled(mlp(), keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9))

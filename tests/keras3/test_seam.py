@@ -102,6 +102,7 @@ def test_a_transformation_counts_optimizer_steps_not_batches():
     assert removed(model) == SPARSE == zeros(model)
 
 
+@pytest.mark.fast_cases("every second step")
 @pytest.mark.parametrize("overwrite", [None, 2], ids=["at the end", "every second step"])
 def test_moving_averages_bring_no_removed_weight_back(overwrite):
     average = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": overwrite}
@@ -151,6 +152,7 @@ def several_optimizers() -> keras.optimizers.Optimizer:
     return keras.optimizers.MultiOptimizer(by_name)
 
 
+@pytest.mark.fast_cases("rst")
 @pytest.mark.parametrize(
     "callbacks",
     [
@@ -223,7 +225,7 @@ def two_sided(built: bool) -> keras.Model:
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a step of the user's own is written for TensorFlow here")
 @pytest.mark.parametrize("eager", [False, True], ids=["compiled", "eager"])
 @pytest.mark.parametrize("name", ["random", "rst", "gradual", "ste", "dynamic"])
-@pytest.mark.fast_cases("random-compiled", "gradual-compiled", "rst-compiled")
+@pytest.mark.fast_cases("rst-compiled")
 def test_optimizers_that_are_built_in_the_first_step_get_the_hook_there(name, eager):
     callbacks = {
         "random": lambda: [RandomMask(0.75, remove=True)],
@@ -256,6 +258,7 @@ def test_a_constraint_brings_no_removed_weight_back():
     assert masking.prunable_weights(model)["fc1/kernel"].weight.numpy().max() >= 0.1
 
 
+@pytest.mark.fast_cases("the model's own")
 @pytest.mark.parametrize("assigned", [False, True], ids=["the class's", "the model's own"])
 def test_the_step_is_compiled_anew_for_every_hook(assigned):
     """A step that JAX has traced with another optimizer of the same shapes must not be used again."""

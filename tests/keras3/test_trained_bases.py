@@ -35,7 +35,7 @@ def transferred(trained: bool) -> keras.Model:
     return compiled(model, keras.optimizers.Adam(0.01))
 
 
-@pytest.mark.fast_cases("imp", "gradual")
+@pytest.mark.fast_cases("gradual")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_training_over_a_trained_base_is_that_over_one_with_its_weights(name):
     ends = []

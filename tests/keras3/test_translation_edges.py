@@ -42,6 +42,7 @@ def of_any_size() -> keras.Model:
     return Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
 
 
+@pytest.mark.slow
 def test_a_network_of_any_size_is_compared_at_a_size_that_is_large_enough(tmp_path):
     from dlth_tf.deploy.keras3.probe import random_inputs
 
@@ -72,9 +73,8 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["texts", *(pytest.param(n, marks=pytest.mark.slow) for n in ("numbers", "words", "hashes"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["texts", "numbers", "words", "hashes"])
 def test_layers_with_tables_are_exported(name, tmp_path):
     layer, shape, dtype, x = TABLES[name]
     inputs = Input(shape, dtype=dtype)
@@ -139,6 +139,7 @@ def test_one_layer_without_a_twin_is_named_and_the_others_are_compacted(tmp_path
     assert "smooth is exported as it is, and stays whole: tf_keras' layer knows no antialias=True" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_layer_as_activation_and_a_dense_layer_with_lora_are_called_as_they_are(tmp_path):
     lora = L.Dense(8, name="lora")
     model = keras.Sequential([Input((4,)), L.Dense(6, activation=L.PReLU(), name="own"), lora, L.Dense(3)])
@@ -216,6 +217,7 @@ def test_a_subclassed_model_takes_the_inputs_that_it_was_built_with(name, tmp_pa
     np.testing.assert_allclose(served(tmp_path, **given)["logits"], model(x), atol=0.05 if half else 1e-5)
 
 
+@pytest.mark.slow
 def test_examples_say_that_a_subclassed_model_takes_whole_numbers(tmp_path):
     class Words(Own):
         def __init__(self):

@@ -58,6 +58,7 @@ def from_words(step: Step) -> tuple[keras.Model, np.ndarray]:
     return model, padded(np.random.default_rng(1).integers(1, 9, (6, 8)).astype("int32"))
 
 
+@pytest.mark.fast_cases("attention with a residual-from_words", "one layer twice-from_numbers")
 @pytest.mark.parametrize("build", [from_numbers, from_words])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in AFTER_A_MASK])
 def test_padded_examples_give_the_numbers_of_keras_3(name, build):

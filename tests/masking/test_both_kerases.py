@@ -78,6 +78,7 @@ def test_a_layer_that_nothing_calls_has_nothing_to_prune(library):
     assert table.loc["unused", "why"] == "not built: nothing has called it"
 
 
+@pytest.mark.fast_cases("removed at once-keras3", "transformed-keras2")
 @KERASES
 @pytest.mark.parametrize("transformed", [False, True], ids=["removed at once", "transformed"])
 def test_removed_weights_of_frozen_layers_stay_removed(transformed, library):

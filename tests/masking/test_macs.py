@@ -153,6 +153,17 @@ BY_HAND = {
 }
 
 
+@pytest.mark.fast_cases(
+    "transposed",
+    "grouped",
+    "dilated",
+    "separable",
+    "attention",
+    "einsum",
+    "dense on each step",
+    "lstm",
+    "bidirectional",
+)
 @pytest.mark.parametrize("case", BY_HAND)
 def test_every_layer_counts_what_it_computes(case):
     build, expected = BY_HAND[case]

@@ -166,6 +166,7 @@ CHOICES = [
 @pytest.mark.fast_cases("scratch-erk-weight-0.9", "l1-uniform-2:4-0.5")
 # In the fast tests each choice once, with a method of one phase or two; all methods with the first and the fourth:
 # tests/runs/test_contract_product.py.
+@pytest.mark.fast_cases("scratch-erk-weight-0.9")
 @pytest.mark.parametrize(
     ("method", "allocation", "granularity", "sparsity"),
     [

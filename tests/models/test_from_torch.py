@@ -126,6 +126,14 @@ REFUSED = {
 }
 
 
+@pytest.mark.fast_cases(
+    "has no weight",
+    "must have shape*",
+    "is a whole checkpoint*",
+    "state_dict=list*",
+    "must be a tensor of real numbers, and is complex64",
+    "contains NaN",
+)
 @pytest.mark.parametrize("sentence", REFUSED)
 def test_what_does_not_fit_is_refused_and_nothing_is_loaded(sentence):
     model = models.build("resnet8", (32, 32, 3), 10, 0)

@@ -32,6 +32,7 @@ def images(name: str, count: int = 3) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, *SMALL[name][0])).astype(np.float32)
 
 
+@pytest.mark.fast_cases("lenet5", "mlp_7_relu", "resnet8", "mobilenet_v2")
 @pytest.mark.parametrize("name", slow_but(ONE_OF_EACH, MODELS.names()))
 def test_returns_logits_for_images(name):
     logits = unchanged(name)(images(name)).numpy()
@@ -39,6 +40,7 @@ def test_returns_logits_for_images(name):
     assert (logits < 0).any()  # no softmax, no ReLU at the end
 
 
+@pytest.mark.fast_cases("lenet5", "resnet8")
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(name):
     first = unchanged(name)
@@ -93,7 +95,7 @@ def test_converts_to_tflite(name):
     )
 
 
-@pytest.mark.fast_cases("lenet5", "mlp_7_linear", "mlp_7_relu", "resnet8", "vgg11")
+@pytest.mark.fast_cases("lenet5", "resnet8")
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
     def build(width: float) -> tuple[tf_keras.Model, list[int]]:
@@ -108,6 +110,7 @@ def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
     assert set(thin[:-1]) <= {1, 6} and np.isfinite(model(images(name))).all()
 
 
+@pytest.mark.fast_cases("resnet8")
 @pytest.mark.parametrize("name", ["resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v1"])
 def test_batch_norm_can_be_synchronized(name):
     norms = [layer for layer in small(name, norm="sync_batch").layers if isinstance(layer, layers.BatchNormalization)]

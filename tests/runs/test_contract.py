@@ -89,6 +89,7 @@ def sizes(done: Finished) -> dict[str, int]:
     return {name: done.weights[name].size for name in SHAPES}
 
 
+@pytest.mark.fast_cases("rst_iter", "rigl", "dense")
 def test_a_run_leaves_exactly_the_files_of_the_contract(method, tiny_runs):
     found = {path.name for path in tiny_runs[method].directory.path.iterdir()} - {".lock"}
     assert found == FILES

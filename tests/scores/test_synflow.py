@@ -68,6 +68,7 @@ CONSERVED = {
 }
 
 
+@pytest.mark.fast_cases("conv2d, batch norm, dropout", "attention", "subclassed")
 @pytest.mark.parametrize("name", CONSERVED)
 def test_the_sum_of_scores_is_the_same_in_every_layer(name):
     """The conservation law of Tanaka et al., section 4, for networks without biases (they start at zero)."""
@@ -95,6 +96,7 @@ def test_a_layer_that_is_used_twice_has_twice_the_flow():
     )
 
 
+@pytest.mark.fast_cases("conv2d, batch norm, dropout", "attention", "nested, shared")
 @pytest.mark.parametrize("name", [name for name in KINDS if "subclassed" not in name and "operations" not in name])
 def test_a_copy_in_float64_has_a_twin_of_every_weight_and_gives_the_same(name):
     model = dlth.wrap(KINDS[name].model())

@@ -49,6 +49,7 @@ def test_what_cannot_be_shown_is_stated(tmp_path: Path, history: str, words: str
     assert words in report.page.read_text()
 
 
+@pytest.mark.fast_cases("matrix-new", "convolution-old", "convolution-no accuracy")
 @pytest.mark.parametrize(
     "history", [OLD, NEW, ONE_PHASE, ONE_PHASE.replace("0.9,0.88", ",")], ids=["old", "new", "one phase", "no accuracy"]
 )

@@ -37,6 +37,13 @@ SWEEPS: dict[str, list[Run]] = {
 PICTURES = {"sparsity": (accuracy_vs_sparsity, 768), "cost": (accuracy_vs_cost, 1267)}
 
 
+@pytest.mark.fast_cases(
+    "sparsity-only dense",
+    "sparsity-nothing right, and everything",
+    "sparsity-long names",
+    "cost-usual",
+    "cost-fifteen methods",
+)
 @pytest.mark.parametrize("runs", SWEEPS.values(), ids=SWEEPS)
 @pytest.mark.parametrize(("draw", "height"), PICTURES.values(), ids=PICTURES)
 def test_any_sweep_gives_a_picture_of_sane_size_with_something_on_it(

@@ -48,6 +48,7 @@ def test_every_image_is_changed_in_its_own_way_and_stays_in_range(change: Any) -
     assert len({image.tobytes() for image in changed}) > 15
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything(change: Any) -> None:
     first, again, other = (change(tf.constant(IMAGES), tf.constant([1, step], tf.int64)).numpy() for step in (2, 2, 3))
     np.testing.assert_array_equal(first, again)

@@ -99,6 +99,7 @@ def pixels(dataset: DataSet, split: str, batch_size: int = 500) -> np.ndarray:
     )
 
 
+@pytest.mark.fast_cases("validation")
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_a_set_too_large_for_the_memory_is_read_from_disk_and_is_the_same(
     tiny_dir: str, split: str, monkeypatch: pytest.MonkeyPatch
@@ -235,6 +236,7 @@ def test_a_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_fashion_mnist_is_read_whole(real_data_dir: str) -> None:
     dataset = load("fashion_mnist", real_data_dir)
     assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [54_000, 6_000, 10_000]

@@ -25,6 +25,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.fast_cases("mnist", "cifar10")
 @pytest.mark.parametrize("name", SMALL)
 def test_every_small_set_loads_and_trains(name: str, tmp_path: Path) -> None:
     features = tfds.builder(name, data_dir=tmp_path).info.features

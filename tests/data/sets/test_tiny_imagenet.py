@@ -72,6 +72,7 @@ def test_without_the_zip_file_one_sentence_says_where_to_put_it(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fast_cases("no zip", "val/images/val_0.JPEG")
 @pytest.mark.parametrize(
     "damage", ["no zip", "wnids.txt", "val/val_annotations.txt", "val/images/val_0.JPEG", "all images"]
 )

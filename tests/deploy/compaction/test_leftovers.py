@@ -83,6 +83,7 @@ OTHER_TYPES = {
 }
 
 
+@pytest.mark.fast_cases("separable", "attention")
 @pytest.mark.parametrize(("layer", "shape", "kind"), OTHER_TYPES.values(), ids=OTHER_TYPES)
 def test_filters_of_other_layer_types_are_counted_and_told_with_the_type(layer, shape, kind):
     inputs = L.Input(shape)

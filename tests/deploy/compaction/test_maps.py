@@ -123,6 +123,7 @@ def test_the_layer_in_place_of_a_batch_norm_has_its_precision():
     assert {layer.compute_dtype for layer in small.layers} == {"float32"}
 
 
+@pytest.mark.fast_cases("40-7-True")
 @pytest.mark.parametrize(("removed", "size", "has_map"), [(40, 7, True), (8, 24, False)])
 def test_a_litert_file_has_no_maps_that_take_more_than_the_filters_that_are_taken_out(removed, size, has_map, tmp_path):
     model = two(removed, size)

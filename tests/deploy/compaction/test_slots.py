@@ -33,6 +33,7 @@ def stream(stage: int, channel: int, widths: tuple[int, ...] = (4, 8, 16)) -> li
     return writers
 
 
+@pytest.mark.fast_cases("1-1")
 @pytest.mark.parametrize(("stage", "channel"), [(1, 1), (2, 0), (3, 15)])
 def test_channels_tied_by_additions_go_when_they_can_go_on_every_branch(stage, channel):
     model = lively(small("resnet8"))
@@ -43,6 +44,7 @@ def test_channels_tied_by_additions_go_when_they_can_go_on_every_branch(stage, c
     assert removed == {name: 1 for name, _ in stream(stage, channel)}
 
 
+@pytest.mark.fast_cases("1")
 @pytest.mark.parametrize("writer", range(4))
 def test_channels_tied_by_additions_stay_when_one_branch_writes_to_them(writer):
     model = lively(small("resnet8"))

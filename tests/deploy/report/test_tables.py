@@ -17,7 +17,7 @@ def printed(report: dict, width: int) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.fast_cases("24", "200")
+@pytest.mark.fast_cases("24")
 @pytest.mark.parametrize("width", [24, 40, 80, 200])
 def test_the_tables_fit_any_width_and_lose_nothing(report, width):
     for facts in report["forms"].values():

@@ -83,6 +83,9 @@ def outputs(frozen: Frozen, model: tf_keras.Model, images: np.ndarray) -> np.nda
     return signature(images=tf.constant(images))["logits"].numpy()
 
 
+@pytest.mark.fast_cases(
+    "with a bias", "depthwise", "dense", "after a pooling", "shared convolution", "result used elsewhere"
+)
 @pytest.mark.parametrize(("folds", "body"), FOLDED.values(), ids=FOLDED)
 def test_the_outputs_stay_and_what_can_be_folded_is(folds, body):
     model, images = network(body), np.random.default_rng(1).normal(size=(3, *SHAPE)).astype(np.float32)

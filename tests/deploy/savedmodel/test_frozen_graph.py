@@ -54,6 +54,7 @@ def test_an_input_that_nothing_reads_stays_an_input(kind, tmp_path):
         assert np.allclose(served(tmp_path / form)["logits"], expected, atol=1e-5)
 
 
+@pytest.mark.fast_cases("key-tf_keras", "id-keras")
 @KERASES
 @pytest.mark.parametrize("name", ["key", "id"])
 def test_an_input_that_is_an_output_is_returned_as_it_is(kind, name, tmp_path):

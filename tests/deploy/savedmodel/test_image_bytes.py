@@ -59,6 +59,7 @@ def test_the_card_says_how_to_send_them(exported):
     assert '"signature_name": "image_bytes"' in (exported / "README.md").read_text()
 
 
+@pytest.mark.fast_cases("True")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("normalized", [True, False])
 def test_pixels_of_files_are_scaled_to_the_range_of_the_data_set(tmp_path, normalized):

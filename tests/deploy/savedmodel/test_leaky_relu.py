@@ -25,6 +25,7 @@ def residual(alpha: float) -> tf_keras.Model:
     return tf_keras.Model(inputs, L.Dense(4, name="out")(L.Flatten()(x)))
 
 
+@pytest.mark.fast_cases("plain-0.3", "packed-0.2", "constant-1.5")
 @pytest.mark.parametrize("alpha", [0.3, 0.2, 1.5])
 @pytest.mark.parametrize("form", ["plain", "packed", "constant"])
 def test_every_form_returns_what_the_network_computes_step_by_step(form, alpha, tmp_path):

@@ -154,6 +154,7 @@ def outcomes(folder: Path, copy: Path, file: str, number: int, model: tf_keras.M
     return {name: results.count(name) for name in ("same", "refused", "wrong")}
 
 
+@pytest.mark.fast_cases("variables/variables.index-10")
 @pytest.mark.parametrize(("file", "number"), [(DATA, 25), (INDEX, 10)])
 def test_a_flipped_bit_never_gives_wrong_numbers(file, number, folder, model, tmp_path):
     counts = outcomes(folder, tmp_path / "copy", file, number, model)
@@ -179,6 +180,7 @@ def test_hundreds_of_flipped_bits_in_the_graph_seldom_give_wrong_numbers(folder,
     assert counts["wrong"] <= 10 and counts["refused"] > 200
 
 
+@pytest.mark.fast_cases("gap", "swapped", "stream")
 @pytest.mark.parametrize("how", ["plane", "gap", "swapped", "short", "stream"])
 def test_damage_that_the_checkpoint_does_not_see_is_found_at_loading(how, model, tmp_path, monkeypatch):
     """Damages the streams before they are written, so that TensorFlow's own checksums of the file are valid."""
@@ -234,6 +236,7 @@ def test_int8_computes_with_the_rounded_kernels(model, folder, tmp_path):
     assert not np.any(stored[kernel == 0])
 
 
+@pytest.mark.fast_cases("gaps", "whole numbers", "byte 2")
 @pytest.mark.parametrize("place", range(6), ids=["gaps", "whole numbers", *(f"byte {byte}" for byte in range(4))])
 def test_a_changed_byte_of_int8_is_found_at_loading(place, model, tmp_path, monkeypatch):
     packing = packed.pack_int8
@@ -273,6 +276,7 @@ def test_a_network_with_a_lookup_table_is_refused(tmp_path):
         save_packed(model, tmp_path / "out", Serving())
 
 
+@pytest.mark.fast_cases("mixed_bfloat16")
 @pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16", "mixed_float16"])
 def test_other_precisions_are_packed_as_they_are(policy, tmp_path):
     tf_keras.mixed_precision.set_global_policy(policy)

@@ -62,6 +62,7 @@ def random(sparsity: float, size: int = 300_000) -> np.ndarray:
     return (draw.normal(0, 0.05, size) * (draw.random(size) >= sparsity)).astype(np.float32)
 
 
+@pytest.mark.fast_cases("0.98")
 @pytest.mark.parametrize("sparsity", [0.5, 0.9, 0.95, 0.98])
 def test_random_masks_and_weights_take_no_more_than_the_bound(sparsity):
     array = random(sparsity)

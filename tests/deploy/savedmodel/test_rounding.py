@@ -33,6 +33,7 @@ def test_each_channel_has_its_own_scale_and_zeros_stay():
     assert np.all(np.abs(dequantized(whole, scales) - kernel) <= scales.values / 2 * 1.0001)
 
 
+@pytest.mark.fast_cases("depthwise")
 @pytest.mark.parametrize(
     ("layer", "channels", "inner"),
     [
@@ -92,6 +93,7 @@ def adapted(rows: np.ndarray) -> tf_keras.layers.Layer:
 ROWS = np.random.default_rng(0).normal([1990.3, 52000, 0], [5, 900, 1], (200, 3)).astype(np.float32)
 
 
+@pytest.mark.fast_cases("by layer-float16", "by operations-bfloat16", "by axis-int8")
 @pytest.mark.parametrize("values", ["float16", "bfloat16", "int8"])
 @pytest.mark.parametrize(
     "layers",

@@ -92,6 +92,7 @@ def test_a_compact_model_can_be_converted_to_onnx(name):
     assert np.abs(logits - whole(images)).max() <= 1e-5 * np.abs(logits).max() and difference(whole, model) < 1e-5
 
 
+@pytest.mark.fast_cases("LSTM")
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_recurrent_network_does_not_remember_the_call_before(kind, tmp_path):
     start = tf_keras.Input((2, 3))

@@ -63,6 +63,7 @@ def test_buffers_are_aligned_as_kernels_require(tmp_path):
     assert len(buffers) > 6 and {(buffer.ctypes.data - start) % sparse_layers.ALIGNMENT for buffer in buffers} == {0}
 
 
+@pytest.mark.fast_cases("1-257", "3-65536")
 @pytest.mark.parametrize("columns", [256, 257, 65_536, 65_537])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_long_rows_keep_their_places(columns, rows):

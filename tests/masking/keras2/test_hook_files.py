@@ -50,6 +50,7 @@ def removed_on_disk(folder, paths: list[str]) -> list[float]:
     return [largest_removed(model) for model in models]
 
 
+@pytest.mark.fast_cases("twin")
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "twin"])
 def test_removed_weights_are_zero_in_every_file_written_in_the_middle_of_fit(keep, tmp_path):
     model = compiled(wrapped())

@@ -57,6 +57,7 @@ def test_the_optimizers_own_jit_is_off_with_the_hook_and_restored_after_it(jit):
     assert set(during) == {False} and optimizer.jit_compile is jit
 
 
+@pytest.mark.fast_cases("graph")
 @pytest.mark.parametrize("optimizer", [SGD(0.1, momentum=0.9), jit_by_hand()], ids=["graph", "jit by hand"])
 def test_the_hook_enters_and_leaves_an_optimizer_that_has_trained_already(optimizer):
     model = compiled(wrapped(), optimizer)

@@ -47,6 +47,7 @@ def positive_zeros(state: linear.State) -> bool:
     return len(removed) > 0 and not removed.any() and not np.signbit(removed).any()
 
 
+@pytest.mark.fast_cases("graph-keep", "graph-dynamic", "eager-straight through")
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "eager"])
 def test_removed_weights_are_positive_zeros_whatever_they_were(name, options):

@@ -198,6 +198,7 @@ def trained(model: tf_keras.Model, sparsity: float = 0.5) -> tf_keras.Model:
     return model
 
 
+@pytest.mark.fast_cases("unnamed and in a dictionary", "bidirectional", "stacked cells", "subclassed")
 @every_case
 def test_weights_of_layers_inside_are_pruned_under_their_paths(case):
     model = dlth.wrap(case.build())
@@ -223,6 +224,7 @@ def test_wrapping_training_and_stripping_keep_what_the_network_computes(case):
     assert tuple(masking.prunable_weights(dlth.wrap(stripped))) == (*case.names, "out/kernel")
 
 
+@pytest.mark.fast_cases("unnamed and in a dictionary", "subclassed")
 @every_case
 def test_names_and_tickets_do_not_depend_on_how_often_a_network_was_built(case):
     first, second = (dlth.wrap(case.build()) for _ in range(2))
@@ -299,6 +301,7 @@ def test_a_block_of_which_a_part_is_left_out_keeps_the_choice_in_a_file(tmp_path
     assert list(masking.prunable_weights(loaded)) == ["a/up/kernel", "b/up/kernel", "out/kernel"]
 
 
+@pytest.mark.fast_cases("feed, */attend-*", "a, b/attend, b/feed/up-*")
 @pytest.mark.parametrize(
     ("dense_layers", "pruned"),
     [

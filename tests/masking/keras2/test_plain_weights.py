@@ -45,6 +45,7 @@ def other(kind: Kind) -> tf_keras.Model:
     return model
 
 
+@pytest.mark.fast_cases("sequential-w.weights.h5", "nested, shared-w.weights.h5", "subclassed-checkpoint")
 @pytest.mark.parametrize(("name", "file"), SOME_SLOW)
 def test_weights_of_the_plain_network_load_into_the_wrapped_one(name, file, tmp_path):
     kind = KINDS[name]
@@ -83,6 +84,7 @@ COPIES = {
 }
 
 
+@pytest.mark.fast_cases("sequential-loaded", "sequential-cloned")
 @pytest.mark.parametrize("made", COPIES)
 @pytest.mark.parametrize("name", ["sequential", pytest.param("conv2d, batch norm, dropout", marks=pytest.mark.slow)])
 def test_a_wrapped_model_that_keras_has_copied_reads_plain_files_after_wrap(made, name, tmp_path):
@@ -102,6 +104,7 @@ def test_a_wrapped_model_that_keras_has_copied_reads_plain_files_after_wrap(made
             np.testing.assert_array_equal(weights(again)[weight], np.where(kept.get(weight, True), value, 0))
 
 
+@pytest.mark.fast_cases("w.keras")
 @pytest.mark.parametrize("file", FILES)
 def test_removed_weights_stay_zero_when_plain_ones_are_loaded(file, tmp_path):
     kind = KINDS["nested, shared"]

@@ -89,6 +89,7 @@ def graphs(model: tf_keras.Model) -> Iterator[tf_keras.Model]:
             yield from graphs(layer)
 
 
+@pytest.mark.fast_cases("siamese", "subclassed inside")
 @every_build
 def test_every_layer_of_a_rebuilt_model_is_called_in_its_graph_alone(build):
     original = build()
@@ -99,6 +100,7 @@ def test_every_layer_of_a_rebuilt_model_is_called_in_its_graph_alone(build):
                 assert layer._inbound_nodes and all(id(node) in nodes for node in layer._inbound_nodes), layer.name
 
 
+@pytest.mark.fast_cases("operations", "subclassed inside")
 @every_build
 def test_names_are_those_of_the_model_before(build):
     original = build()
@@ -108,6 +110,7 @@ def test_names_are_those_of_the_model_before(build):
         assert model.input_names == original.input_names and model.output_names == original.output_names
 
 
+@pytest.mark.fast_cases("nested", "operations")
 @every_build
 def test_a_feature_extractor_can_be_cut_out_at_any_layer(build):
     original = build()
@@ -120,6 +123,7 @@ def test_a_feature_extractor_can_be_cut_out_at_any_layer(build):
             np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=kind)
 
 
+@pytest.mark.fast_cases("siamese", "nested")
 @every_build
 def test_the_model_that_was_wrapped_stays_usable_and_learns_with_the_new_one(build):
     original = build()

@@ -116,6 +116,7 @@ def test_the_penalty_squeezes_with_both_optimizers():
         assert left < 0.9, name
 
 
+@pytest.mark.fast_cases("imp")
 @pytest.mark.parametrize(
     "callbacks",
     [

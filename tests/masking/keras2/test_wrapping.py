@@ -27,6 +27,9 @@ def kind(request) -> Kind:
     return KINDS[request.param]
 
 
+@pytest.mark.fast_cases(
+    "conv2d, batch norm, dropout", "attention", "operations, many inputs and outputs", "nested, shared", "subclassed"
+)
 def test_wrap_finds_the_prunable_weights_in_model_order_and_shares_all_weights(kind):
     model = kind.model()
     before = masking.named_weights(model)
@@ -36,6 +39,9 @@ def test_wrap_finds_the_prunable_weights_in_model_order_and_shares_all_weights(k
     assert before.keys() == after.keys() and all(after[name] is variable for name, variable in before.items())
 
 
+@pytest.mark.fast_cases(
+    "conv2d, batch norm, dropout", "attention", "operations, many inputs and outputs", "nested, shared", "subclassed"
+)
 def test_wrap_and_strip_change_no_output(kind):
     model = kind.model()
     inputs = kind.inputs()
@@ -73,13 +79,7 @@ def test_a_wrapped_network_trains_like_the_plain_one_to_the_last_bit(name):
     assert not same(weights(model), first)
 
 
-@pytest.mark.fast_cases(
-    "conv2d, batch norm, dropout",
-    "conv2d transposed, separable",
-    "attention",
-    "subclassed",
-    "subclassed inside functional",
-)
+@pytest.mark.fast_cases("conv2d, batch norm, dropout", "subclassed inside functional")
 def test_the_stripped_network_is_an_ordinary_one_with_exact_zeros(kind):
     before = weights(kind.model())
     model = removed(kind.model())

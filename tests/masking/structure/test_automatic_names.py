@@ -89,6 +89,7 @@ def test_names_of_the_users_own_that_end_with_numbers_decide_the_draw():
     assert not equal(dlth.random_ticket(build(1), 0.5), dlth.random_ticket(build(4), 0.5))
 
 
+@pytest.mark.fast_cases("LSTMCell")
 @pytest.mark.parametrize("cell", [L.LSTMCell, L.GRUCell, L.SimpleRNNCell])
 def test_stacked_cells_built_again_have_the_same_ticket(cell):
     def build() -> tf_keras.Model:

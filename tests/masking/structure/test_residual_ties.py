@@ -44,6 +44,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.fast_cases("basic", "with tf.add and tf.nn.relu", "projected", "nested", "concatenated")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_what_an_addition_ties_is_found_and_nothing_else(name):
     block, filters, channels = BLOCKS[name]

@@ -52,6 +52,7 @@ def saved_at(due: Callable[[int, int], bool], execution: int) -> list[int]:
     return recorder.saved
 
 
+@pytest.mark.fast_cases("2it-3-*", "2ep-1-*")
 @pytest.mark.parametrize(
     ("every", "execution", "expected"),
     [

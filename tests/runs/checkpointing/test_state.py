@@ -65,6 +65,7 @@ def test_what_goes_on_elsewhere_goes_on_the_same():
     assert digest(second) == digest(first)
 
 
+@pytest.mark.fast_cases("random/2")
 @pytest.mark.parametrize(
     "kind",
     [

@@ -156,6 +156,7 @@ def test_a_network_of_one_sigmoid_is_measured_by_the_classes_of_a_data_set(tmp_p
     assert report["verification"]["accuracy"] == right and report["verification"]["mse"] is None
 
 
+@pytest.mark.fast_cases("255")
 @pytest.mark.parametrize("most", [1, 255])
 def test_encoded_images_are_scaled_to_the_range_of_arrays_of_fractions(saved, tmp_path, most):
     draw = np.random.default_rng(0)
@@ -227,6 +228,7 @@ def test_a_network_that_cannot_be_exported_is_named_by_its_file(saved, tmp_path)
         export_keras(SavedModel(path, trusted=True), tmp_path / "out", FAST, SERVED)
 
 
+@pytest.mark.fast_cases("wrapped.keras")
 @pytest.mark.parametrize("name", ["wrapped.h5", "wrapped.keras"])
 def test_a_file_of_a_model_with_masks_is_exported_without_them_and_without_trust(saved, tmp_path, name):
     wrapped = dlth.wrap(saved[1])

@@ -193,6 +193,9 @@ def test_without_the_data_set_it_is_compared_on_random_images(tmp_path, caplog, 
     assert "the data set of the run is not available: dataset=folder:nowhere" in caplog.text
 
 
+@pytest.mark.fast_cases(
+    "{'strategy': 'multi_worker'}", "{'strategy': 'mirrored', 'num_replicas': 2, 'jit_compile': True}"
+)
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     "machine",

@@ -126,6 +126,7 @@ def compiled(package, nested: bool, optimizer):
     return model
 
 
+@pytest.mark.fast_cases("keras-True", "mine.keras-False", "mine.h5-True", "mine-False")
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize(
     ("package", "kind"), [(keras, "mine.keras"), *((tf_keras, kind) for kind in KINDS)], ids=["keras", *KINDS]
@@ -138,6 +139,7 @@ def test_a_model_that_was_trained_with_our_optimizer_needs_no_trust(tmp_path, pa
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.fast_cases("keras-False-False", "keras-True-True", "tf_keras-False-True", "tf_keras-True-False")
 @pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("package", [keras, tf_keras])

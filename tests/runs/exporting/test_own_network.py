@@ -103,6 +103,7 @@ def test_a_class_is_only_imported_in_a_directory_that_is_trusted(run_dir, tmp_pa
     assert (tmp_path / "touched").exists()
 
 
+@pytest.mark.fast_cases("another network", "a list", "not a model", "nonsense", "other widths")
 @pytest.mark.parametrize(
     ("changes", "observed"),
     [

@@ -59,6 +59,7 @@ def status(name: str, command: Any, *argv: str) -> int:
 VALUES = [PATH, [PATH], {"module": "hostile_canary", "class_name": "called"}]
 
 
+@pytest.mark.fast_cases("list")
 @pytest.mark.parametrize("value", VALUES, ids=["path", "list", "mapping"])
 def test_no_field_of_the_configuration_is_code_for_an_export(run_dir, untouched, capsys, value):
     original = (run_dir / "config.json").read_text()
@@ -70,6 +71,7 @@ def test_no_field_of_the_configuration_is_code_for_an_export(run_dir, untouched,
         assert untouched(), field
 
 
+@pytest.mark.fast_cases("mapping")
 @pytest.mark.parametrize("value", VALUES, ids=["path", "list", "mapping"])
 def test_no_field_of_the_configuration_is_code_for_another_command(run_dir, untouched, value):
     change(run_dir, "config.json", **dict.fromkeys(FIELDS, value))
