@@ -47,18 +47,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Distributes the cases of a test over `make test`, `make test-slow` and `make test-faults`.
 
-    `fast_cases(*ids)` makes all other cases slow. `faults_cases(*ids)` marks these cases `faults` instead of `slow`. An
-    id may end in *.
+    `fast_cases(*ids)` makes all other cases slow. `faults_cases(*ids)` marks these cases `faults` instead of `slow`,
+    and `slow_cases(*ids)` all slow ones but these. An id may end in *.
     """
     named: set[tuple[str, str]] = set()
     found: set[tuple[str, str]] = set()
     for item in items:
         function, _, case = item.nodeid.partition("[")
-        for marker in [*item.iter_markers("fast_cases"), *item.iter_markers("faults_cases")]:
+        for marker in [
+            mark for name in ("fast_cases", "slow_cases", "faults_cases") for mark in item.iter_markers(name)
+        ]:
             matching = {pattern for pattern in marker.args if case_matches(case[:-1], pattern)}
             named |= {(function, pattern) for pattern in marker.args}
             found |= {(function, pattern) for pattern in matching}
-            if marker.name == "faults_cases" and matching:
+            elsewhere = marker.name == "slow_cases" and not matching and item.get_closest_marker("slow")
+            if elsewhere or (marker.name == "faults_cases" and matching):
                 item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
                 item.add_marker("faults")
             elif marker.name == "fast_cases" and not matching and not item.get_closest_marker("faults"):

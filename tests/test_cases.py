@@ -45,7 +45,13 @@ def test_slow_cases_are_moved_to_those_of_faults():
     assert suites(*(Item(case, faults, pytest.mark.slow) for case in ("a-1", "b"))) == [["faults"], ["slow"]]
 
 
-@pytest.mark.parametrize("name", ["fast_cases", "faults_cases"])
+def test_all_slow_cases_but_those_that_stay_are_moved_and_fast_ones_are_not():
+    fast, slow = pytest.mark.fast_cases("a"), pytest.mark.slow_cases("b*")
+    assert suites(*(Item(case, slow, fast) for case in ("a", "b1", "c"))) == [[], ["slow"], ["faults"]]
+    assert suites(*(Item(case, slow, pytest.mark.slow) for case in ("b", "c"))) == [["slow"], ["faults"]]
+
+
+@pytest.mark.parametrize("name", ["fast_cases", "slow_cases", "faults_cases"])
 def test_an_id_that_matches_no_case_is_an_error(name):
     with pytest.raises(pytest.UsageError, match=r"these ids match no case: .*'c'"):
         suites(Item("a", getattr(pytest.mark, name)("a", "c")))

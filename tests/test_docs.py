@@ -181,6 +181,7 @@ QUICK = ("scratch", "rst", "gmp", "rigl", "lth_iter")
 
 
 @pytest.mark.fast_cases("rst")
+@pytest.mark.slow_cases("rst_iter", "lth", "early_bird", "rigl")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SNIPPETS]
 )

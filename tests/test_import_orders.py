@@ -96,7 +96,13 @@ def every_order() -> list[Any]:
     ]
 
 
-@pytest.mark.faults_cases("('tf_keras'*", "('keras', 't*")
+@pytest.mark.slow_cases(
+    "('dlth_tf', 'tensorflow', 'keras', 'tf_keras')-1",
+    "('dlth_tf', 'keras', 'tf_keras', 'tensorflow')-1",
+    "('tensorflow', 'dlth_tf', 'tf_keras', 'keras')-0",
+    "('tensorflow', 'keras', 'tf_keras', 'dlth_tf')-None",
+    "('keras', 'dlth_tf', 'tensorflow', 'tf_keras')-0",
+)
 @pytest.mark.parametrize(("order", "legacy"), every_order(), ids=str)
 def test_every_order_of_imports_works_and_selects_nothing(order, legacy):
     """`tf.keras` is used before `import dlth_tf` in every second order."""

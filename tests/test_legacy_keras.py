@@ -89,6 +89,7 @@ def every_process() -> list[Any]:
     ]
 
 
+@pytest.mark.slow_cases("tf-mot-nothing-None", "keras-cv-tf.keras used-0")
 @pytest.mark.parametrize(("package", "before", "legacy"), every_process())
 def test_a_package_leaves_every_process_as_it_was(package: str, before: str, legacy: str | None):
     report = compared(before, package, legacy=legacy)
@@ -97,6 +98,7 @@ def test_a_package_leaves_every_process_as_it_was(package: str, before: str, leg
     assert report["keras_cv on Keras 2"] == (package == "keras-cv")
 
 
+@pytest.mark.slow_cases("tf-mot-jax-None")
 @pytest.mark.parametrize(
     ("backend", "legacy"),
     [

@@ -83,6 +83,7 @@ def made_up(name: str, folder: Path) -> str:
     return prepare(name, folder, {"train": 200, "test": 100}, example)
 
 
+@pytest.mark.slow_cases("cifar100_resnet56-lth_iter", "fashion_mnist-lth_iter")
 @pytest.mark.parametrize(
     ("folder", "method"),
     [

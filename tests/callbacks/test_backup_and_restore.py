@@ -64,19 +64,26 @@ def check(name: str, model: tf_keras.Model) -> None:
 
 
 @pytest.mark.fast_cases("penalty")
+@pytest.mark.slow_cases("growth by gradient", "keep mask", "imp that rewinds to step 3", "early bird that settles")
 @quick_or_slow("penalty", "straight through", "growth by gradient")
 def test_an_interrupted_run_ends_as_a_straight_one(name, tmp_path):
     number = list(CALLBACKS).index(name)
     check(name, restored(name, tmp_path, number % 2 == 0, Stops(3 + number % 2, inside=number % 3 == 0)))
 
 
+@pytest.mark.slow_cases("penalty", "gradual", "imp that rewinds to step 3", "random growth")
 @quick_or_slow()
 def test_so_does_one_that_is_interrupted_twice(name, tmp_path):
     check(name, restored(name, tmp_path, False, Stops(2), Stops(4, inside=True)))
 
 
-@pytest.mark.faults_cases(
-    "keep mask-*", "random mask-*", "random growth-*", "early bird at the last epoch-*", "straight through-*"
+@pytest.mark.slow_cases(
+    "penalty-first-*",
+    "gradual-last-(4, True)",
+    "growth by gradient-last-(3, False)",
+    "imp-first-(2, True)",
+    "imp that rewinds to step 3-last-(1, False)",
+    "early bird that settles-last-(5, False)",
 )
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [(1, False), (2, True), (3, False), (4, True), (5, False)], ids=str)

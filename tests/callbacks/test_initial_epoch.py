@@ -20,6 +20,7 @@ def started_at(name: str, first: int, **options) -> tf_keras.Model:
 
 
 @pytest.mark.fast_cases("penalty")
+@pytest.mark.slow_cases("gradual", "random growth", "imp", "early bird that settles")
 @quick_or_slow("penalty", "gradual", "imp", "early bird at the last epoch")
 def test_a_fit_that_starts_at_a_later_epoch_equals_one_of_as_many_epochs(name):
     straight, later = started_at(name, 0), started_at(name, 5)
@@ -28,6 +29,7 @@ def test_a_fit_that_starts_at_a_later_epoch_equals_one_of_as_many_epochs(name):
     assert removed[0] >= 0.49 and removed[-1] == 0.0
 
 
+@pytest.mark.slow_cases("keep mask", "imp that rewinds to step 3", "growth by gradient")
 @quick_or_slow("gradual")
 def test_so_it_does_with_a_graph_and_long_executions(name):
     options = {"run_eagerly": False, "steps_per_execution": 4}

@@ -55,6 +55,13 @@ def trained_plainly(model: tf_keras.Model, epochs: int = 2) -> tf_keras.Model:
 
 
 @pytest.mark.fast_cases("imp-KeyboardInterrupt")
+@pytest.mark.slow_cases(
+    "random mask-ValueError",
+    "gradual-KeyboardInterrupt",
+    "straight through-ValueError",
+    "growth by gradient-KeyboardInterrupt",
+    "early bird that settles-ValueError",
+)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(ValueError, marks=pytest.mark.slow)])
 @quick_or_slow("penalty", "straight through", "growth by gradient", "imp")
 def test_a_plain_fit_after_an_interrupted_one_is_plain(name, error):
@@ -75,6 +82,16 @@ def test_so_it_is_in_a_graph(name):
     assert difference(trained_plainly(model), trained_plainly(other)) == []
 
 
+@pytest.mark.slow_cases(
+    "random mask-1",
+    "penalty-4",
+    "gradual-9",
+    "straight through-17",
+    "growth by gradient-4",
+    "imp that rewinds to step 3-9",
+    "early bird at the last epoch-1",
+    "early bird that settles-4",
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4, 9, 17])
 @pytest.mark.parametrize("name", CALLBACKS)

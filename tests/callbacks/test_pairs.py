@@ -27,6 +27,7 @@ def kept(model):
 
 
 @pytest.mark.fast_cases("gradual-weight-one fit", "straight through-filter-one fit")
+@pytest.mark.slow_cases("early bird-weight-one fit", "imp-weight-two fits", "gradual-filter-two fits")
 @pytest.mark.parametrize("fits", [1, 2], ids=["one fit", "two fits"])
 @pytest.mark.parametrize("granularity", ["weight", "filter"])
 @pytest.mark.parametrize("name", INSIDE)
@@ -102,6 +103,14 @@ def test_straight_through_within_a_ticket_still_trains_what_is_free():
 
 
 @pytest.mark.fast_cases("imp-rst", "dynamic-early bird")
+@pytest.mark.slow_cases(
+    "early bird-early bird",
+    "gradual-straight through",
+    "imp-imp",
+    "straight through-dynamic",
+    "dynamic-rst",
+    "rst-gradual",
+)
 @pytest.mark.parametrize("one", EXCLUSIVE)
 @pytest.mark.parametrize("other", EXCLUSIVE)
 def test_two_callbacks_that_change_the_step_are_refused_with_both_names(one, other):

@@ -59,6 +59,7 @@ CASES = [(keras, 1), (keras, 2), (keras, 3), (keras, 7), (tf_keras, 1)]  # Keras
 
 
 @pytest.mark.fast_cases("3-1-2-graph", "2-1-2-eager", "3-3-2-jit")
+@pytest.mark.slow_cases("3-1-2-*", "2-1-2-*", "3-2-1-*", "3-7-2-jit")
 @pytest.mark.parametrize("how", ["graph", "jit", "eager"])
 @pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize(("library", "execution"), CASES, ids=["3-1", "3-2", "3-3", "3-7", "2-1"])

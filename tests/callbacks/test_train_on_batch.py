@@ -59,6 +59,7 @@ class More(tf_keras.callbacks.Callback):
 
 
 @pytest.mark.fast_cases("penalty")
+@pytest.mark.slow_cases("random mask", "growth by gradient", "imp that rewinds to step 3", "early bird that settles")
 @quick_or_slow("random mask", "penalty", "imp that rewinds to step 3", "growth by gradient")
 def test_a_loop_ends_as_fit_does(name):
     ends = []

@@ -57,6 +57,7 @@ def transferred(trained: bool, kind: type[UnderNewHead] = UnderNewHead) -> Under
 
 
 @pytest.mark.fast_cases("penalty")
+@pytest.mark.slow_cases("keep mask", "gradual", "imp that rewinds to step 3")
 @quick_or_slow("penalty", "gradual", "growth by gradient", "imp that rewinds to step 3")
 def test_training_over_a_trained_base_is_that_over_one_with_its_weights(name, caplog):
     ends = []

@@ -114,6 +114,7 @@ def on_disk(tmp_path: Path) -> DataSet:
     "empty-fit",
     "most of a JPEG-normalization",
 )
+@pytest.mark.slow_cases("head of a JPEG-*", "GIF-*", "WebP-*", "gone-evaluation", "folder-evaluation")
 @pytest.mark.parametrize(
     ("damage", "moment"),
     [

@@ -54,6 +54,7 @@ FAST = {("resnet8", granularity) for granularity in GRANULARITIES} | {("lenet5",
 
 
 @pytest.mark.fast_cases("lenet5-weight")
+@pytest.mark.slow_cases("resnet8-filter", "lenet5-block:4x1", "vgg11-weight")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     ("name", "granularity"),
@@ -82,9 +83,7 @@ def every_form() -> list[Any]:
     ]
 
 
-@pytest.mark.faults_cases(
-    "mobilenet_v2-*", "mobilenet_v1-*", "resnet18-*", "wrn_16_2-*", "resnet20-block*", "resnet20-2:4*"
-)
+@pytest.mark.slow_cases("lenet5-*", "resnet8-2:4-float32", "resnet8-filter-float16", "vgg11-channel-float32")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("name", "granularity", "values"), every_form())
 def test_all_saved_models_round_trip(name, granularity, values, tmp_path):
@@ -94,6 +93,7 @@ def test_all_saved_models_round_trip(name, granularity, values, tmp_path):
     assert all(facts["agreement"] > least for facts in forms.values())
 
 
+@pytest.mark.slow_cases("resnet8", "lenet_300_100")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("name", ["lenet5", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL)])
 def test_packed_is_never_larger_than_compact_and_gains_where_filters_are_removed(name, tmp_path):
@@ -113,6 +113,7 @@ def test_packed_is_never_larger_than_compact_and_gains_where_filters_are_removed
         assert shapes[0] == compact[layer][0] and set(more) <= {0, 1}, layer
 
 
+@pytest.mark.slow_cases("lenet5-*", "resnet8-filter-int8", "vgg11-weight-bfloat16")
 @pytest.mark.slow
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize("values", ["bfloat16", "int8"])

@@ -126,6 +126,7 @@ class KillsIn(keras.callbacks.Callback):
 
 
 @pytest.mark.fast_cases("rst-ours")
+@pytest.mark.slow_cases("rst-backup", "imp-ours", "ste-backup")
 @pytest.mark.parametrize("first", ["backup", "ours"])
 @pytest.mark.parametrize("name", ["rst", *(pytest.param(name, marks=SLOW) for name in ("gmp", "imp", "ste"))])
 def test_a_fit_restored_by_backup_and_restore_ends_bit_identically(name, first, tmp_path):
@@ -235,6 +236,7 @@ def test_a_transformation_of_whole_epochs_needs_no_execution_that_divides_them(e
 
 
 @pytest.mark.fast_cases("3")
+@pytest.mark.slow_cases("0", "8")
 @EXECUTIONS
 @pytest.mark.parametrize("step", [0, 3, 5, 8])
 def test_imp_rewinds_to_every_step_after_which_an_execution_ends(step):

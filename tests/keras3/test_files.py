@@ -143,6 +143,7 @@ def test_a_copy_of_a_copy_is_independent_of_the_model():
 
 @TENSORFLOW
 @pytest.mark.fast_cases("SGD-rst")
+@pytest.mark.slow_cases("Adam-scratch", "SGD-ste", "Adam-imp")
 @pytest.mark.parametrize("name", HOOKED)
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_after_a_hook_the_model_is_still_saved_in_every_form_of_tensorflow(name, optimizer, tmp_path):

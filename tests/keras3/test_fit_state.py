@@ -46,6 +46,7 @@ CALLBACKS = {
 
 @pytest.mark.parametrize("inside", [False, True], ids=["flat", "towers"])
 @pytest.mark.fast_cases("scratch-towers")
+@pytest.mark.slow_cases("imp-flat", "rst-towers", "ste-flat")
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_fit_that_is_run_again_in_a_notebook_ends_like_one_that_was_not_interrupted(name, inside, tmp_path):
     whole = compiled(unnamed(inside=inside))
@@ -112,6 +113,7 @@ def test_masks_of_layers_that_are_skipped_are_refused_unless_they_are_whole(tmp_
 
 
 @pytest.mark.fast_cases("imp-file")
+@pytest.mark.slow_cases("scratch-weights", "rst-file", "gmp-weights")
 @pytest.mark.parametrize("by", ["file", "weights"])
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_checkpoint_of_one_fit_says_nothing_to_the_next(name, by, tmp_path):

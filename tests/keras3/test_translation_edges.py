@@ -52,6 +52,7 @@ def test_a_network_of_any_size_is_compared_at_a_size_that_is_large_enough(tmp_pa
     assert list(export(model, tmp_path, "plain", "compact")["forms"]) == ["plain", "compact"]
 
 
+@pytest.mark.slow_cases("MobileNetV3Small")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["InceptionV3", "DenseNet121", "EfficientNetB0", "MobileNetV3Small"])
 def test_applications_without_a_size_are_translated_layer_by_layer(name):
@@ -73,6 +74,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow_cases("texts", "hashes")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["texts", "numbers", "words", "hashes"])
 def test_layers_with_tables_are_exported(name, tmp_path):

@@ -167,6 +167,7 @@ CHOICES = [
 # In the fast tests each choice once, with a method of one phase or two; all methods with the first and the fourth:
 # tests/runs/test_contract_product.py.
 @pytest.mark.fast_cases("scratch-erk-weight-0.9")
+@pytest.mark.slow_cases("rst-global-weight-0.9", "l1-uniform-2:4-0.5", "lth_iter-{*")
 @pytest.mark.parametrize(
     ("method", "allocation", "granularity", "sparsity"),
     [

@@ -33,6 +33,7 @@ def images(name: str, count: int = 3) -> np.ndarray:
 
 
 @pytest.mark.fast_cases("lenet5", "mlp_7_relu", "resnet8", "mobilenet_v2")
+@pytest.mark.slow_cases("lenet_300_100", "mlp", "resnet20", "resnet18", "resnet50", "wrn_16_2", "vgg11", "mobilenet_v1")
 @pytest.mark.parametrize("name", slow_but(ONE_OF_EACH, MODELS.names()))
 def test_returns_logits_for_images(name):
     logits = unchanged(name)(images(name)).numpy()
@@ -41,6 +42,7 @@ def test_returns_logits_for_images(name):
 
 
 @pytest.mark.fast_cases("lenet5", "resnet8")
+@pytest.mark.slow_cases("mlp_7_relu", "wrn_16_2", "vgg11")
 @pytest.mark.parametrize("name", slow_but(SHALLOW, ONE_OF_EACH))
 def test_the_same_seed_gives_the_same_network_and_another_seed_other_weights(name):
     first = unchanged(name)
@@ -80,7 +82,7 @@ def test_one_training_step_of_the_sparse_network(name):
     assert constant == [], "no gradient reaches them"
 
 
-@pytest.mark.faults_cases("mobilenet_v2", "resnet18")
+@pytest.mark.slow_cases("lenet5", "resnet8", "vgg11")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_converts_to_tflite(name):
@@ -111,6 +113,7 @@ def test_width_multiplies_every_size_in_fine_steps_and_leaves_one_unit(name):
 
 
 @pytest.mark.fast_cases("resnet8")
+@pytest.mark.slow_cases("vgg11", "resnet18")
 @pytest.mark.parametrize("name", ["resnet8", "resnet18", "wrn_16_2", "vgg11", "mobilenet_v1"])
 def test_batch_norm_can_be_synchronized(name):
     norms = [layer for layer in small(name, norm="sync_batch").layers if isinstance(layer, layers.BatchNormalization)]

@@ -86,6 +86,9 @@ def rounded(count: int, like: str) -> str:
 
 
 @pytest.mark.fast_cases("lenet_300_100", "resnet8", "resnet18")
+@pytest.mark.slow_cases(
+    "lenet5", "mlp", "resnet20", "resnet56", "resnet50", "vgg19", "wrn_28_10", "mobilenet_v1", "mobilenet_v2"
+)
 def test_parameters_and_multiply_adds_are_the_published_ones(published):
     count = parameters(published.model)
     size = published.parameters
@@ -97,6 +100,7 @@ def test_parameters_and_multiply_adds_are_the_published_ones(published):
 
 
 @pytest.mark.fast_cases("lenet5", "resnet8", "mobilenet_v1")
+@pytest.mark.slow_cases("lenet_300_100", "resnet20", "resnet50", "vgg11")
 def test_is_made_of_stock_layers_with_names_of_their_own(published):
     assert published.model.name == published.name
     for layer in published.model.layers:
@@ -124,6 +128,7 @@ def test_initial_weights_have_the_published_variance(published):
 
 
 @pytest.mark.fast_cases("lenet5", "resnet8")
+@pytest.mark.slow_cases("mlp", "resnet20", "resnet50", "wrn_16_2", "vgg11", "mobilenet_v2")
 def test_every_kernel_can_be_pruned_and_by_default_the_first_and_last_are_not(published):
     wrapped = dlth_tf.wrap(published.model)
     # tf-mot does not prune depthwise kernels.

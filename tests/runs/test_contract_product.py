@@ -11,6 +11,18 @@ from tests.runs.test_contract import PRUNED, SHAPES, removes
 from tests.runs.tiny import tiny, train
 
 
+@pytest.mark.slow_cases(
+    "rst-uniform-filter",
+    "rst_iter-erk-weight",
+    "lth-erk-weight",
+    "l1_iter-uniform-filter",
+    "small_dense-uniform-filter",
+    "early_bird-uniform-filter",
+    "synflow-erk-weight",
+    "gmp-erk-weight",
+    "rigl-uniform-filter",
+    "ste-erk-weight",
+)
 @pytest.mark.parametrize(
     ("allocation", "granularity"),
     [

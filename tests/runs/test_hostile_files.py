@@ -48,6 +48,9 @@ def ended(capsys: pytest.CaptureFixture[str], command: Any, *argv: str) -> tuple
 
 # What hangs or takes memory for every file; what is only not valid for one.
 @pytest.mark.fast_cases("result.json-*", "ticket.npz-huge", "history.csv-pipe")
+@pytest.mark.slow_cases(
+    "config.json-*", "history.csv-device", "ticket.json-deep", "ticket.npz-garbage", "weights.npz-empty"
+)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", PUT)
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -130,6 +133,7 @@ def test_a_sweep_with_such_a_result_is_not_complete(run_dir, capsys):
 
 
 @pytest.mark.fast_cases("config.json-pipe")
+@pytest.mark.slow_cases("result.json-device", "config.json-*")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["pipe", "device", "deep"])
 @pytest.mark.parametrize("name", ["config.json", "result.json"])

@@ -21,6 +21,7 @@ def parameters(name: str, shape: tuple[int, ...], arguments: dict) -> int:
 
 
 @pytest.mark.fast_cases("lenet_300_100-shape0-*")
+@pytest.mark.slow_cases("lenet5-*")
 @pytest.mark.parametrize(
     ("name", "shape", "arguments", "sparsity", "close"),
     [

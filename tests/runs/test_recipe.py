@@ -164,6 +164,7 @@ class Recording(ConfiguredRecipe):
 
 
 @pytest.mark.fast_cases("scratch")
+@pytest.mark.slow_cases("rst", "lth_iter", "l1", "small_dense", "early_bird", "snip", "rigl")
 @pytest.mark.parametrize(
     "method",
     [name if name in ("scratch", "rst_iter", "lth_iter") else slow(name) for name in METHODS.names()],

@@ -44,6 +44,7 @@ PICTURES = {"sparsity": (accuracy_vs_sparsity, 768), "cost": (accuracy_vs_cost, 
     "cost-usual",
     "cost-fifteen methods",
 )
+@pytest.mark.slow_cases("sparsity-*")
 @pytest.mark.parametrize("runs", SWEEPS.values(), ids=SWEEPS)
 @pytest.mark.parametrize(("draw", "height"), PICTURES.values(), ids=PICTURES)
 def test_any_sweep_gives_a_picture_of_sane_size_with_something_on_it(

@@ -41,6 +41,9 @@ def in_float64() -> None:
 
 
 @pytest.mark.fast_cases("filter-resnet8")
+@pytest.mark.slow_cases(
+    "filter-lenet5", "channel-mlp_7_relu", "channel-resnet8", "filter-wrn_16_2", "channel-mobilenet_v1"
+)
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("granularity", ["filter", "channel"])
 @pytest.mark.usefixtures("in_float64")

@@ -40,8 +40,7 @@ def check(model: tf_keras.Model, folder: Path, suffix: str) -> None:
     assert np.allclose(logits, small(images(small), training=False), atol=1e-5 * np.abs(logits).max())
 
 
-@pytest.mark.faults_cases("mobilenet_v2-*", "resnet18-*")
-@pytest.mark.faults_cases("mobilenet_v2-channel*", "mobilenet_v1-*")
+@pytest.mark.slow_cases("resnet8-filter-.h5", "resnet8-filter-", "lenet_300_100-channel-.keras", "vgg11-filter-.keras")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     ("name", "granularity", "suffix"),

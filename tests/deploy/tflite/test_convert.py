@@ -62,6 +62,7 @@ def test_calibration_images_of_another_shape_are_refused(written, shape, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow_cases("resnet8", "lenet5")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1", "vgg11", "lenet5", "lenet_300_100"])
 def test_other_runtimes_agree(name, tmp_path):

@@ -255,6 +255,7 @@ def test_a_saved_network_has_its_masks_and_trains_on(name, tmp_path):
     dlth.strip(loaded)
 
 
+@pytest.mark.slow_cases("subclassed", "bidirectional", "blocks of blocks")
 @pytest.mark.slow
 @every_case
 def test_a_savedmodel_computes_the_same(case, tmp_path):

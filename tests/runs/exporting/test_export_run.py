@@ -155,6 +155,7 @@ def test_a_limit_is_judged_on_the_validation_images(tmp_path, tiny_runs):
 
 
 @pytest.mark.fast_cases("rigl")
+@pytest.mark.slow_cases("rst_iter", "lth", "small_dense", "early_bird", "snip", "gmp", "ste")
 @pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(
     "name", [n if n in ("small_dense", "rigl") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS.names()]
