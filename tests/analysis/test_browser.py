@@ -64,6 +64,7 @@ def test_a_sweep_s_page_fits_a_phone_and_only_its_tables_scroll(sweep_page: str,
     assert len(layout["pictures"]) == 2 and all(layout["pictures"])
 
 
+@pytest.mark.slow
 def test_a_sweep_s_page_fits_a_desktop_in_the_dark(sweep_page: str, tmp_path: Path) -> None:
     layout = measured(sweep_page, tmp_path, 1280, "--blink-settings=preferredColorScheme=0")
     assert layout["needs"] <= layout["has"] == 1280 and not layout["scrolling"]

@@ -62,7 +62,8 @@ def test_every_trace_in_both_precisions_compiled_and_not(backend):
     run(backend, GOLDEN)
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", *OTHERS])
 def test_the_examples_of_the_page_run(backend, tmp_path):
     pytest.importorskip(backend)
     page = (ROOT / "docs" / "keras3.md").read_text()

@@ -94,6 +94,7 @@ def towers() -> keras.Model:
     return Model(inputs, L.Dense(3, name="end")(L.Concatenate()([first(inputs), second(inputs), shared(inputs)])))
 
 
+@pytest.mark.slow
 def test_a_layer_that_nested_models_share_stays_one_layer_with_its_ticket(tmp_path):
     model = towers()
     dlth.apply_ticket(model, dlth.random_ticket(model, 0.5, dense_layers="none"), remove=True)
@@ -180,6 +181,7 @@ def test_a_state_between_calls_is_refused_and_stays_as_it_was(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_ragged_input_is_served_dense_with_a_warning(tmp_path, caplog):
     inputs = Input((None,), dtype="int32", ragged=True, name="words")
     model = Model(inputs, L.Dense(3)(L.GlobalAveragePooling1D()(L.Embedding(20, 8)(inputs))))

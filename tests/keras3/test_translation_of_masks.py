@@ -84,6 +84,7 @@ def test_an_encoder_and_a_decoder_give_the_numbers_of_keras_3():
     np.testing.assert_allclose(done.network(x, training=False), model(x, training=False), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_serves_padded_examples_as_the_model_computes_them(tmp_path):
     keras.utils.set_random_seed(0)
     model, x = from_numbers(AFTER_A_MASK["a sum"])

@@ -10,7 +10,7 @@ import pytest
 
 from dlth_tf.methods import METHODS, Method
 from tests.methods.tiny_network import PRUNED, initial, same, ticket
-from tests.runs.tiny import Finished, environment, tiny, train
+from tests.runs.tiny import FAST, Finished, environment, tiny, train
 
 SPARSE = ("scratch", "lth", "rst")
 
@@ -75,12 +75,11 @@ STARTS = {
     "ste": starts_whole,
     "synflow": starts_with_its_ticket,
 }
-SLOW = ("l1", "l1_iter", "lth", "lth_long", "synflow")  # whose runs only slow tests of the contract train
 OTHER = starts_with_some_ticket  # for methods that are not in the table: each weight is the initial one, or removed
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS.names()]
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in METHODS.names()]
 )
 def test_every_method_starts_from_the_same_initial_weights(name, tiny_runs):
     done = tiny_runs[name]

@@ -15,11 +15,10 @@ from dlth_tf.methods import METHODS
 from dlth_tf.runs.plan import make_phases, make_recipe
 from dlth_tf.runs.runner import run
 from dlth_tf.runs.watching.history import COLUMNS
-from tests.runs.tiny import EXAMPLES, FILES, Finished, listing
+from tests.runs.tiny import EXAMPLES, FAST, FILES, Finished, listing
 
-SLOW = ("l1", "l1_iter", "lth", "lth_long", "synflow")  # they write what lth_iter, rst and snip write
 pytestmark = pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS.names()]
+    "method", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in METHODS.names()]
 )
 SHAPES = {"fc1/kernel": (64, 30), "fc2/kernel": (30, 10), "fc3/kernel": (10, 10)}
 PRUNED = ("fc1/kernel", "fc2/kernel")
@@ -89,7 +88,6 @@ def sizes(done: Finished) -> dict[str, int]:
     return {name: done.weights[name].size for name in SHAPES}
 
 
-@pytest.mark.fast_cases("rst_iter", "rigl", "dense")
 def test_a_run_leaves_exactly_the_files_of_the_contract(method, tiny_runs):
     found = {path.name for path in tiny_runs[method].directory.path.iterdir()} - {".lock"}
     assert found == FILES

@@ -33,6 +33,8 @@ from tests.conftest import SESSION_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {"config.json", "history.csv", "result.json", "ticket.json", "ticket.npz", "weights.npz"}
+# Methods whose runs the fast tests train; those of the others are like one of these, and slow tests train them.
+FAST = ("dense", "scratch", "rst", "rst_iter", "early_bird", "snip", "rigl", "ste")
 EXAMPLES = {"train": 1097, "validation": 200, "test": 500}
 TINY: dict[str, Any] = {
     "dataset": "digits",
