@@ -131,16 +131,20 @@ def test_the_readme_quotes_every_pair_with_its_cost_and_interval(study: ModuleTy
     longer = " ".join(text[text.index("[Longer trans") :].split("Other [")[0].split())
     found_longer = [study.comparisons(study.read(), steps)["scratch_long"] for steps in (40_000, 90_000)]
     assert re.findall(r"-?\d\.\d\d \[.*?\]", longer) == [study.difference(each) for each in found_longer]
-    resnet = study.read(study.RESNET)
-    lengths = (2_500, 10_000, 40_000)
+    of_resnet = {part: study.read(part) for part in (study.RESNET, study.RESNET_95)}
+    lengths = {part: tuple(results.by_length) for part, results in of_resnet.items()}
+    assert list(lengths.values()) == [(2_500, 10_000, 40_000), (2_500, 10_000)], "the README speaks of these lengths"
     resnets = " ".join(text[text.index("With batch norms") :].split("On CIFAR-10")[0].split())
     differences = re.findall(r"-?\d\.\d\d \[.*?\]", resnets)
     assert differences == [
-        study.difference(study.comparisons(resnet, length)[name])
+        study.difference(study.comparisons(results, length)[name])
+        for part, results in of_resnet.items()
         for name in ("scratch_long", "lth_long")
-        for length in lengths
+        for length in lengths[part]
     ]
-    assert resnet.by_length.keys() == set(lengths), "the README speaks of three lengths"
+    below = study.comparisons(of_resnet[study.RESNET_95], 10_000)
+    assert all(below[name].interval_95[1] < 0 for name in ("scratch_long", "lth_long"))
+    assert "at 95 %, with 10,000 steps, it is below both" in (ROOT / "docs" / "reproducing.md").read_text()
 
 
 def digits_differences(name: str) -> list[str]:
